@@ -1,0 +1,6 @@
+"""ELECTRA encoders from raw text.
+
+corpus -> tokenizer -> sequences -> pretrain -> publish -> finetune -> results
+
+Each arrow is an artifact on disk (`artifact.py`); `pipeline.py` is the chain, top to bottom.
+"""

@@ -1,0 +1,82 @@
+"""Decompressed streams that are whole: a cut or damaged file raises, never reads shorter."""
+
+import bz2
+import io
+import lzma
+import sys
+import zlib
+from collections.abc import Callable
+from typing import IO, Any
+
+import lz4.frame
+from isal import igzip, igzip_lib
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+# By suffix: the codec's name and its reader. All read concatenated members and raise on a cut
+# stream; the `zstandard` package would do neither.
+CODECS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    ".gz": ("gzip", lambda file: igzip.IGzipFile(fileobj=file, mode="rb")),
+    ".bz2": ("bzip2", bz2.BZ2File),
+    ".xz": ("xz", lzma.LZMAFile),
+    ".zst": ("zstd", zstd.ZstdFile),
+    ".lz4": ("lz4", lz4.frame.LZ4FrameFile),
+}
+DAMAGE: tuple[type[Exception], ...] = (
+    OSError,
+    RuntimeError,  # lz4's
+    lzma.LZMAError,
+    zlib.error,
+    igzip_lib.IsalError,
+    zstd.ZstdError,
+)
+BUFFER_BYTES = 1 << 18
+
+
+def decompress(file: IO[bytes], suffix: str, name: str) -> IO[bytes]:
+    """The content of the compressed `file`; closing it closes `file`.
+
+    `suffix` is a key of `CODECS`. Reading raises ValueError with `name` if the stream is cut or
+    damaged.
+    """
+    return io.BufferedReader(_Decompressed(file, suffix, name), BUFFER_BYTES)
+
+
+class _Decompressed(io.RawIOBase):
+    """A codec's reader whose errors are ours."""
+
+    def __init__(self, file: IO[bytes], suffix: str, name: str) -> None:
+        self._file = file
+        self._codec, reader = CODECS[suffix]
+        self._stream = reader(file)
+        self._name = name
+        self._is_empty = True
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._stream.read(len(buffer))
+            if not data and self._is_empty and self._file.tell() == 0:
+                raise EOFError("no byte at all")  # which gzip would read as an empty file
+        except EOFError as error:
+            raise ValueError(
+                f"{self._name}: ends in the middle of its {self._codec} stream; download it again"
+            ) from error
+        except DAMAGE as error:
+            raise ValueError(
+                f"{self._name}: damaged, or no {self._codec} stream ({error}); download it again"
+            ) from error
+        self._is_empty = self._is_empty and not data
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+            self._file.close()
+        super().close()

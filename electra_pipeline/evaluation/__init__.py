@@ -1,0 +1,1 @@
+"""Models to results: tasks, fine-tuning legs, the results table and the report."""

@@ -1,0 +1,168 @@
+"""Scores of predictions: what each published benchmark reports, as fractions between -1 and 1."""
+
+import math
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+from seqeval.metrics import f1_score as entity_f1_score
+from seqeval.metrics import precision_score as entity_precision_score
+from seqeval.metrics import recall_score as entity_recall_score
+from sklearn import metrics as sk
+
+Scores = dict[str, float]
+
+CLASSIFICATION_METRICS = ("accuracy", "f1", "macro_f1", "matthews")
+REGRESSION_METRICS = ("pearson", "spearman")
+TAGGING_METRICS = ("f1", "precision", "recall", "accuracy")
+QUESTION_METRICS = ("exact_match", "f1", "best_exact_match", "best_f1")
+
+OUTSIDE = "O"
+# Prefixes that conlleval's rules know: BIO, IOB and BIOES files are all scored alike.
+CHUNK_TAG = re.compile(r"[BIES]-.+")
+
+
+def classification_scores(
+    expected: Sequence[int], predicted: Sequence[int], names: Sequence[str]
+) -> Scores:
+    """The named scores of class indexes. `f1` is that of class 1, as GLUE has it for MRPC and QQP."""
+    compute: Mapping[str, Callable[[], float]] = {
+        "accuracy": lambda: sk.accuracy_score(expected, predicted),
+        "f1": lambda: sk.f1_score(expected, predicted, labels=[1], average="macro", zero_division=0),
+        "macro_f1": lambda: sk.f1_score(expected, predicted, average="macro", zero_division=0),
+        # sklearn gives 0 where one side is constant, as the GLUE script does
+        "matthews": lambda: sk.matthews_corrcoef(expected, predicted),
+    }
+    return {name: float(compute[name]()) for name in names}
+
+
+def regression_scores(
+    expected: Sequence[float], predicted: Sequence[float], names: Sequence[str]
+) -> Scores:
+    """The named scores of real values; a correlation with a constant is 0: it orders nothing."""
+
+    def correlation(function: Callable[..., Any]) -> float:
+        if len(expected) < 2 or np.ptp(expected) == 0 or np.ptp(predicted) == 0:
+            return 0.0
+        return float(function(expected, predicted).statistic)
+
+    compute: Mapping[str, Callable[[], float]] = {
+        "pearson": lambda: correlation(stats.pearsonr),
+        "spearman": lambda: correlation(stats.spearmanr),
+    }
+    return {name: float(compute[name]()) for name in names}
+
+
+def tagging_scores(
+    expected: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], names: Sequence[str]
+) -> Scores:
+    """The named scores of tag sequences: chunk precision, recall and F1 by conlleval's rules.
+
+    A chunk counts when its type and both ends are right (Tjong Kim Sang and Buchholz 2000,
+    section 4; seqeval's default mode is that script). Accuracy is over single words.
+    """
+    words = [tag for sentence in expected for tag in sentence]
+    guesses = [tag for sentence in predicted for tag in sentence]
+    given = [list(sentence) for sentence in expected]
+    found = [list(sentence) for sentence in predicted]
+    compute: Mapping[str, Callable[[], float]] = {
+        "f1": lambda: entity_f1_score(given, found, zero_division=0),
+        "precision": lambda: entity_precision_score(given, found, zero_division=0),
+        "recall": lambda: entity_recall_score(given, found, zero_division=0),
+        "accuracy": lambda: sk.accuracy_score(words, guesses),
+    }
+    return {name: float(compute[name]()) for name in names}
+
+
+def normalize_answer(text: str) -> str:
+    """Lower-cased text without punctuation, English articles and extra spaces.
+
+    The rule of SQuAD's official evaluate-v2.0.py (`normalize_answer`).
+    """
+    text = "".join(character for character in text.lower() if character not in string.punctuation)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
+
+
+def answer_exact(expected: str, predicted: str) -> float:
+    """1.0 if both answers are the same after normalisation, else 0.0."""
+    return float(normalize_answer(expected) == normalize_answer(predicted))
+
+
+def answer_f1(expected: str, predicted: str) -> float:
+    """F1 of the words that two answers share; empty answers match only each other."""
+    gold, guess = normalize_answer(expected).split(), normalize_answer(predicted).split()
+    if not gold or not guess:
+        return float(gold == guess)
+    shared = sum((Counter(gold) & Counter(guess)).values())
+    if shared == 0:
+        return 0.0
+    precision, recall = shared / len(guess), shared / len(gold)
+    return 2 * precision * recall / (precision + recall)
+
+
+def question_scores(
+    expected: Sequence[Sequence[str]],
+    answers: Sequence[str],
+    null_margins: Sequence[float],
+    names: Sequence[str],
+) -> Scores:
+    """Mean over questions of the best score against any of the accepted answers.
+
+    A question without accepted answers is unanswerable: only the empty answer is right for it.
+    `null_margins` says by how much "no answer" scored above the proposed answer; the proposal is
+    withdrawn where that is positive. The metrics that begin with `best_` withdraw at the threshold
+    that suits the scored questions best, as SQuAD 2.0's official script does for its leaderboard:
+    they are optimistic, because the threshold saw the labels.
+    """
+
+    def values(score: Callable[[str, str], float], withdrawn: bool) -> list[float]:
+        guesses = [""] * len(answers) if withdrawn else answers
+        return [
+            max(score(answer, guess) for answer in _accepted(accepted))
+            for accepted, guess in zip(expected, guesses, strict=True)
+        ]
+
+    def mean(score: Callable[[str, str], float]) -> float:
+        pairs = zip(values(score, False), values(score, True), null_margins, strict=True)
+        return math.fsum(null if margin > 0 else kept for kept, null, margin in pairs) / len(answers)
+
+    def best(score: Callable[[str, str], float]) -> float:
+        return best_threshold(values(score, False), values(score, True), null_margins)[0]
+
+    compute = {
+        "exact_match": lambda: mean(answer_exact),
+        "f1": lambda: mean(answer_f1),
+        "best_exact_match": lambda: best(answer_exact),
+        "best_f1": lambda: best(answer_f1),
+    }
+    return {name: compute[name]() for name in names}
+
+
+def _accepted(answers: Sequence[str]) -> list[str]:
+    # evaluate-v2.0.py: answers that normalise to nothing are not accepted; if none is left, "" is
+    return [answer for answer in answers if normalize_answer(answer)] or [""]
+
+
+def best_threshold(
+    kept: Sequence[float], withdrawn: Sequence[float], null_margins: Sequence[float]
+) -> tuple[float, float]:
+    """The highest mean score that one threshold on the null margin reaches, and that threshold.
+
+    Question i scores withdrawn[i] where null_margins[i] > threshold, else kept[i]
+    (`find_best_thresh` of evaluate-v2.0.py). Raises ValueError if there is no question.
+    """
+    if not kept:
+        raise ValueError("no questions to choose a threshold on")
+    order = np.argsort(np.asarray(null_margins, dtype=np.float64), kind="stable")
+    margins = np.asarray(null_margins, dtype=np.float64)[order]
+    gains = (np.asarray(kept) - np.asarray(withdrawn))[order]
+    # totals[k]: the k smallest margins keep their answer; equal margins fall on the same side
+    totals = math.fsum(withdrawn) + np.concatenate([[0.0], np.cumsum(gains)])
+    possible = np.concatenate([[True], margins[1:] > margins[:-1], [True]])
+    k = int(np.argmax(np.where(possible, totals, -np.inf)))
+    threshold = float(margins[k - 1]) if k > 0 else float(margins[0]) - 1.0
+    return float(totals[k]) / len(kept), threshold

@@ -1,0 +1,154 @@
+"""Where work runs: the two things a stage may ask of its surroundings, and the local answer.
+
+`Scale` never enters a fingerprint. `LocalExecutor` runs everything in this process; Ray's executor
+(`on_ray.py`) keeps the same promises over a cluster.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
+
+from pydantic import Field
+
+from electra_pipeline.identity import Config
+from electra_pipeline.progress import Progress, Update, silent
+
+if TYPE_CHECKING:  # torch takes seconds to import, and most commands do not need it
+    import torch
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+
+class Scale(Config):
+    """How much of a machine or cluster a run takes. Changes speed, never results."""
+
+    workers: int = Field(default=1, ge=1)
+    """Pre-training workers; each takes one GPU where there are GPUs, else a share of the CPUs."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the matrix products; auto is bfloat16 on GPUs that have it, else float32."""
+    micro_batch_sequences: int | None = Field(default=None, ge=1)
+    """Largest number of sequences in one forward pass of a worker; null is the whole share."""
+    checkpoint_every_steps: int = Field(default=1000, ge=1)
+    """Optimizer steps between two checkpoints."""
+    keep_checkpoints: int = Field(default=2, ge=1)
+    """How many of the newest checkpoints stay on disk while training."""
+    cpus_per_leg: int = Field(default=1, ge=1)
+    """CPU cores of one fine-tuning leg."""
+    gpus_per_leg: float = Field(default=0.0, ge=0.0)
+    """GPUs of one fine-tuning leg; a fraction shares one GPU between legs."""
+    retries: int = Field(default=2, ge=0)
+    """How often a task whose worker process died is started again."""
+
+
+class Worker(Protocol):
+    """One of `world_size` processes that train together: all the training loop knows of its place.
+
+    Where `world_size` is more than 1, a torch.distributed process group is already set up when the
+    training function is called (gloo on CPU, nccl on GPU).
+    """
+
+    @property
+    def rank(self) -> int: ...
+
+    @property
+    def world_size(self) -> int: ...
+
+    @property
+    def device(self) -> "torch.device": ...
+
+    @property
+    def num_threads(self) -> int:
+        """CPU threads for this worker's arithmetic."""
+        ...
+
+    def report(self, update: Update) -> None:
+        """Tell the driver how far the run is; called on rank 0 alone, never blocks the step."""
+        ...
+
+
+TrainFunction = Callable[[Worker], None]
+
+
+@dataclass(frozen=True)
+class LocalWorker:
+    """This process alone."""
+
+    progress: Progress = silent
+    num_threads: int = 1
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def device(self) -> "torch.device":
+        import torch
+
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def report(self, update: Update) -> None:
+        self.progress(update)
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Value]):
+    """What became of item `index` of a fan-out: a `value`, or the `error` that lost it."""
+
+    index: int
+    value: Value | None = None
+    error: Exception | None = None
+
+
+class Executor(Protocol):
+    """What a stage may ask of the place it runs in."""
+
+    def map(
+        self,
+        function: Callable[[Item], Value],
+        items: Sequence[Item],
+        *,
+        num_cpus: int = 1,
+        num_gpus: float = 0.0,
+    ) -> Iterator[Outcome[Value]]:
+        """Apply `function` to each item; outcomes come as they finish, a failure loses one item."""
+        ...
+
+    def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
+        """Run `function(worker)` on `scale.workers` workers that can reach each other."""
+        ...
+
+
+def values_in_order(outcomes: Iterable[Outcome[Value]]) -> list[Value]:
+    """All values in the order of their items; raises the first error that comes up."""
+    values: dict[int, Value] = {}
+    for outcome in outcomes:
+        if outcome.error is not None:
+            raise outcome.error
+        values[outcome.index] = outcome.value  # type: ignore[assignment]
+    return [values[index] for index in sorted(values)]
+
+
+class LocalExecutor:
+    """Runs items one after another in this process, and one training worker."""
+
+    def map(
+        self,
+        function: Callable[[Item], Value],
+        items: Sequence[Item],
+        *,
+        num_cpus: int = 1,
+        num_gpus: float = 0.0,
+    ) -> Iterator[Outcome[Value]]:
+        for index, item in enumerate(items):
+            try:
+                yield Outcome(index, value=function(item))
+            except Exception as error:
+                yield Outcome(index, error=error)
+
+    def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
+        if scale.workers != 1:
+            raise ValueError(
+                f"scale.workers is {scale.workers}, but without Ray one process trains alone; "
+                "set scale.workers=1 or run on Ray"
+            )
+        function(LocalWorker(progress=progress, num_threads=os.cpu_count() or 1))

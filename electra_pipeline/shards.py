@@ -1,0 +1,63 @@
+"""Numbered Arrow IPC files: how documents and sequences lie on disk.
+
+The IPC *file* format is used, never the stream format: a stream cut at a batch boundary reads back
+as a shorter table without an error, a cut file does not open.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+
+from electra_pipeline.artifact import Artifact
+
+TRAIN_PREFIX = "shard-"
+HELD_OUT_PREFIX = "held-out-"
+
+DOCUMENT_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),  # content hash
+        pa.field("text", pa.large_string(), nullable=False),  # 64-bit offsets: no 2 GiB limit
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("url", pa.string()),
+        pa.field("language", pa.string()),
+    ]
+)
+
+
+def shard_name(prefix: str, index: int) -> str:
+    """`shard-00007.arrow` for ("shard-", 7)."""
+    return f"{prefix}{index:05d}.arrow"
+
+
+def write_shard(file: IO[bytes], schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    """Write record batches as one uncompressed IPC file; return the number of rows."""
+    num_rows = 0
+    with pa.ipc.new_file(file, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+            num_rows += batch.num_rows
+    return num_rows
+
+
+def open_shard(path: Path) -> pa.RecordBatchFileReader:
+    """Memory-map a shard. Raises ValueError if the file was cut or is no Arrow file."""
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path)))
+    except pa.ArrowInvalid as error:
+        raise ValueError(
+            f"{path}: not a whole Arrow file ({error}); `electra-pipeline verify` names all "
+            "damaged files; remove the artifact's folder and run its stage again"
+        ) from error
+
+
+def read_documents(
+    corpus: Artifact, prefix: str = TRAIN_PREFIX, columns: Iterable[str] = ("text",)
+) -> Iterator[pa.RecordBatch]:
+    """Record batches of a corpus artifact in order, with only the named columns."""
+    names = list(columns)
+    for name in corpus.file_names(prefix):
+        reader = open_shard(corpus.local_file(name))
+        for index in range(reader.num_record_batches):
+            yield reader.get_batch(index).select(names)

@@ -1,0 +1,315 @@
+"""Documents -> a WordPiece vocabulary, saved as a directory that `AutoTokenizer` loads.
+
+`tokenizers` trains it (BERT's normalizer and pre-tokenizer, BPE merges written as WordPiece), and
+every run gives the same bytes: `train_vocabulary` says how.
+"""
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.trainers import WordPieceTrainer
+
+from electra_pipeline import shards
+from electra_pipeline.artifact import Artifact, Draft, Written, produce
+from electra_pipeline.identity import Config
+from electra_pipeline.progress import Progress, Update, silent
+
+if TYPE_CHECKING:  # takes seconds to import, and most commands do not need it
+    from transformers import PreTrainedTokenizerFast
+
+STAGE = "tokenizer"
+FORMAT_VERSION = 1
+DIRECTORY = "tokenizer"
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # the order of BERT's vocabulary
+PREFIXES = {"train": shards.TRAIN_PREFIX, "held_out": shards.HELD_OUT_PREFIX}
+CONTINUING_PREFIX = "##"
+MAX_MEASURED_CHARACTERS = 10_000_000  # two million words give each rate to three digits
+BATCH_DOCUMENTS = 256  # tokenizers' own buffer length
+
+CharacterPairs = Counter[tuple[str, str]]
+
+
+class TokenizerConfig(Config):
+    """A WordPiece vocabulary; the defaults are Google's ELECTRA's, except that accents are kept."""
+
+    vocab_size: int = Field(default=30522, gt=len(SPECIAL_TOKENS))
+    """Number of pieces, the five special tokens included; exactly so many are made."""
+    lowercase: bool = True
+    """Whether case is folded, character by character as Unicode does it (Turkish I becomes i)."""
+    strip_accents: bool = False
+    """Whether combining marks are removed, apart from case. BERT's uncased vocabulary does, which
+    turns Spanish n-tilde into n and takes the vowel signs from Hindi."""
+    handle_chinese_chars: bool = True
+    """Whether each CJK ideograph is a word of its own, as in BERT."""
+    min_frequency: int = Field(default=2, ge=1)
+    """How often a character, and a pair that is merged, must occur."""
+    character_coverage: float = Field(default=0.99999, gt=0.0, le=1.0)
+    """Fraction of the text's characters that the alphabet covers; words with one of the rarest
+    characters, which make up the rest, become [UNK]."""
+    max_training_characters: int = Field(default=1_000_000_000, gt=0)
+    """A longer corpus is thinned to about so many characters, evenly, by document."""
+    max_length: int = Field(default=512, gt=2)
+    """Tokens that the saved tokenizer truncates to (ELECTRA has 512 positions)."""
+
+
+def train(
+    config: TokenizerConfig,
+    corpus: Artifact,
+    *,
+    root: str,
+    name: str,
+    progress: Progress = silent,
+) -> Artifact:
+    """The tokenizer artifact of a corpus: `tokenizer/` and, as counters, how well it fits the text.
+
+    The measures (see `measure`) are taken on held-out documents, or on training documents where
+    none are held out; `measured_on` says which. Raises ValueError if the corpus is empty or cannot
+    fill, or does not fit into, `vocab_size`.
+    """
+
+    def write(draft: Draft) -> Written:
+        tokenizer = assemble(train_vocabulary(config, corpus, progress), config)
+        with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch:
+            save(tokenizer, Path(scratch))
+            (draft.folder / DIRECTORY).upload(Path(scratch))
+        return Written(counters=_counters(config, tokenizer, corpus), observed={})
+
+    inputs = {"corpus": corpus.fingerprint}
+    return produce(
+        root=root,
+        stage=STAGE,
+        name=name,
+        format_version=FORMAT_VERSION,
+        config=config,
+        inputs=inputs,
+        write=write,
+    )
+
+
+def load(artifact: Artifact) -> "PreTrainedTokenizerFast":
+    """The tokenizer of a finished artifact."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(str(artifact.local_folder(DIRECTORY)))
+
+
+def train_vocabulary(
+    config: TokenizerConfig, corpus: Artifact, progress: Progress = silent
+) -> list[str]:
+    """The pieces in the order of their ids: special tokens, characters, merges by frequency.
+
+    `tokenizers` breaks ties between equally frequent pairs by id, and gives the ids of the
+    `##` characters, and picks among equally frequent characters at the edge of the alphabet, in the
+    order of a hash map that differs from process to process. So a first pass counts characters,
+    and the trainer is handed the alphabet with its ids ("special tokens" to it) and a limit at
+    which no two equally frequent characters part. The second pass is then deterministic for any
+    number of threads.
+    """
+    num_characters = _check_size(config, corpus)
+    normalizer, pre_tokenizer = _normalizer(config), BertPreTokenizer()
+
+    def texts(phase: str, done: int) -> Iterator[list[str]]:
+        for batch in _batches(_sample(corpus, "train", config.max_training_characters)):
+            yield batch
+            done += sum(map(len, batch))
+            progress(Update(STAGE, done, 2 * num_characters, "characters", {"phase": phase}))
+
+    pairs = CharacterPairs()
+    for batch in texts("alphabet", 0):
+        for text in map(normalizer.normalize_str, batch):
+            pairs.update(zip(text, text[1:] + " ", strict=True))
+    characters = alphabet(pairs, config)
+    initial = list(SPECIAL_TOKENS) + initial_pieces(characters, pairs)
+    if len(initial) > config.vocab_size:
+        raise ValueError(
+            f"tokenizer.vocab_size is {config.vocab_size}, but the special tokens and the alphabet "
+            f"of this text alone are {len(initial)} pieces; raise it, or lower "
+            f"tokenizer.character_coverage ({config.character_coverage})"
+        )
+    trainer = WordPieceTrainer(
+        vocab_size=config.vocab_size,
+        min_frequency=config.min_frequency,
+        special_tokens=initial,
+        limit_alphabet=len(characters),
+        continuing_subword_prefix=CONTINUING_PREFIX,
+        show_progress=False,
+    )
+    trained = Tokenizer(WordPiece(unk_token="[UNK]"))
+    trained.normalizer, trained.pre_tokenizer = normalizer, pre_tokenizer
+    trained.train_from_iterator(texts("merges", num_characters), trainer)
+    ids: dict[str, int] = trained.get_vocab()
+    if len(ids) < config.vocab_size:
+        raise ValueError(
+            f"tokenizer.vocab_size is {config.vocab_size}, but this text gives {len(ids)} pieces "
+            f"that occur at least {config.min_frequency} times (tokenizer.min_frequency); "
+            f"set tokenizer.vocab_size to {len(ids)} or less, or give more text"
+        )
+    return sorted(ids, key=ids.__getitem__)
+
+
+def alphabet(pairs: CharacterPairs, config: TokenizerConfig) -> list[str]:
+    """The most frequent characters of a normalized text, in code point order.
+
+    They are as few as cover `character_coverage` of the text without its spaces; none is left out
+    that is as frequent as another that is in, and none occurs less than `min_frequency` times.
+    (SentencePiece, whose option this is, recommends .9995 for Chinese and Japanese; that loses one
+    character in 2000, and WordPiece loses the whole word with it, hence the higher default here.)
+    """
+    counts: Counter[str] = Counter()
+    for (character, _), count in pairs.items():
+        counts[character] += count
+    del counts[" "]
+    to_cover = config.character_coverage * counts.total()
+    least = covered = 0
+    for _, count in counts.most_common():
+        if covered >= to_cover:
+            break
+        least = count
+        covered += count
+    least = max(least, config.min_frequency)
+    return sorted(character for character, count in counts.items() if count >= least)
+
+
+def initial_pieces(characters: Sequence[str], pairs: CharacterPairs) -> list[str]:
+    """Each character as a piece and, where it continues a word of the text, as a `##` piece."""
+    pre_tokenizer = BertPreTokenizer()
+    continuing = {
+        second
+        for first, second in pairs
+        if " " not in (first, second) and len(pre_tokenizer.pre_tokenize_str(first + second)) == 1
+    }
+    return [*characters, *(CONTINUING_PREFIX + c for c in characters if c in continuing)]
+
+
+def assemble(pieces: Sequence[str], config: TokenizerConfig) -> "PreTrainedTokenizerFast":
+    """The transformers tokenizer (ElectraTokenizerFast is this class) over the given pieces."""
+    from transformers import ElectraTokenizerFast
+
+    return ElectraTokenizerFast(
+        vocab={piece: index for index, piece in enumerate(pieces)},
+        do_lower_case=config.lowercase,
+        strip_accents=config.strip_accents,  # None would mean "as do_lower_case"
+        tokenize_chinese_chars=config.handle_chinese_chars,
+        model_max_length=config.max_length,
+    )
+
+
+def save(tokenizer: "PreTrainedTokenizerFast", directory: Path) -> None:
+    """Write tokenizer.json, tokenizer_config.json and, for tools that want it, vocab.txt."""
+    tokenizer.save_pretrained(directory)  # writes no vocab.txt since transformers 5
+    pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    lines = "".join(f"{piece}\n" for piece in pieces)
+    (directory / "vocab.txt").write_text(lines, encoding="utf-8", newline="\n")
+
+
+def measure(tokenizer: "PreTrainedTokenizerFast", texts: Iterable[str]) -> dict[str, Any]:
+    """How well a vocabulary fits texts.
+
+    num_words: words between white space; num_pieces.
+    fertility: pieces for each of these words (Rust et al. 2021, section 4.1; 1.0 is the least).
+    unknown_fraction: share of the pieces that are [UNK].
+    vocabulary_coverage: share of the vocabulary, special tokens aside, that occurs; it grows with
+    the text, so compare it for equal num_words.
+    whole_word_fraction: share of the pre-tokenizer's words (punctuation is split off) that are one
+    piece and not [UNK].
+    """
+    backend = tokenizer.backend_tokenizer
+    unknown = tokenizer.unk_token_id
+    occurrences = np.zeros(len(tokenizer), dtype=np.int64)
+    num_words = num_split_words = num_whole_words = 0
+    for batch in _batches(texts):
+        num_words += sum(len(text.split()) for text in batch)
+        for encoding in backend.encode_batch_fast(batch, add_special_tokens=False):
+            ids = np.asarray(encoding.ids, dtype=np.int64)
+            pieces_per_word = np.bincount(np.asarray(encoding.word_ids, dtype=np.int64))
+            occurrences += np.bincount(ids, minlength=len(occurrences))
+            num_split_words += int((pieces_per_word > 0).sum())
+            num_whole_words += int((pieces_per_word == 1).sum()) - int((ids == unknown).sum())
+    num_pieces = int(occurrences.sum())
+    num_regular = len(occurrences) - len(SPECIAL_TOKENS)
+    return {
+        "num_words": num_words,
+        "num_pieces": num_pieces,
+        "fertility": _ratio(num_pieces, num_words),
+        "unknown_fraction": _ratio(int(occurrences[unknown]), num_pieces),
+        "vocabulary_coverage": _ratio(
+            int((occurrences[len(SPECIAL_TOKENS) :] > 0).sum()), num_regular
+        ),
+        "whole_word_fraction": _ratio(num_whole_words, num_split_words),
+    }
+
+
+def _counters(
+    config: TokenizerConfig, tokenizer: "PreTrainedTokenizerFast", corpus: Artifact
+) -> dict[str, Any]:
+    measures = {
+        split: measure(tokenizer, _sample(corpus, split, MAX_MEASURED_CHARACTERS))
+        for split in PREFIXES
+        if corpus.counters["documents"].get(split, 0)
+    }
+    measured_on = "held_out" if "held_out" in measures else "train"
+    return {
+        "vocab_size": len(tokenizer),
+        "lowercase": config.lowercase,
+        "strip_accents": config.strip_accents,
+        "measured_on": measured_on,
+        **measures[measured_on],
+        "train": measures["train"],
+    }
+
+
+def _check_size(config: TokenizerConfig, corpus: Artifact) -> int:
+    """The number of characters that training will read; ValueError if it cannot be enough."""
+    if not corpus.counters["documents"].get("train", 0):
+        raise ValueError(
+            f"{corpus.folder}: the corpus has no training documents; see why in its counters "
+            "(manifest.json) and mend corpus.sources or the rules that dropped them"
+        )
+    total: int = corpus.counters["characters"]["train"]
+    if total < config.vocab_size:
+        raise ValueError(
+            f"tokenizer.vocab_size is {config.vocab_size}, but {corpus.folder} has only {total} "
+            "characters of training text; give more text or a smaller vocabulary"
+        )
+    return min(total, config.max_training_characters)
+
+
+def _sample(corpus: Artifact, split: str, max_characters: int) -> Iterator[str]:
+    """About `max_characters` of text, whole documents at even distances, the first one always."""
+    fraction = min(1.0, max_characters / corpus.counters["characters"][split])
+    due = taken = 0.0
+    for batch in shards.read_documents(corpus, PREFIXES[split]):
+        for text in batch.column(0).to_pylist():
+            due += fraction * len(text)
+            if taken < due:
+                taken += len(text)
+                yield text
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    iterator = iter(texts)
+    while batch := list(islice(iterator, BATCH_DOCUMENTS)):
+        yield batch
+
+
+def _normalizer(config: TokenizerConfig) -> BertNormalizer:
+    return BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=config.handle_chinese_chars,
+        strip_accents=config.strip_accents,
+        lowercase=config.lowercase,
+    )
+
+
+def _ratio(part: int, whole: int) -> float:
+    return round(part / whole, 6) if whole else 0.0
