@@ -25,7 +25,7 @@ CODECS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     ".zst": ("zstd", zstd.ZstdFile),
     ".lz4": ("lz4", lz4.frame.LZ4FrameFile),
 }
-DAMAGE: tuple[type[Exception], ...] = (
+DAMAGE: tuple[type[Exception], ...] = (  # type: ignore[assignment]
     OSError,
     RuntimeError,  # lz4's
     lzma.LZMAError,

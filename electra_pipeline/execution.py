@@ -102,6 +102,10 @@ class Outcome(Generic[Value]):
 class Executor(Protocol):
     """What a stage may ask of the place it runs in."""
 
+    def check(self, scale: Scale, root: str) -> None:
+        """Raise ValueError if this place cannot run at that scale or reach that root."""
+        ...
+
     def map(
         self,
         function: Callable[[Item], Value],
@@ -131,6 +135,13 @@ def values_in_order(outcomes: Iterable[Outcome[Value]]) -> list[Value]:
 class LocalExecutor:
     """Runs items one after another in this process, and one training worker."""
 
+    def check(self, scale: Scale, root: str) -> None:
+        if scale.workers != 1:
+            raise ValueError(
+                f"scale.workers is {scale.workers}, but without Ray one process trains alone; "
+                "set scale.workers=1 or run on Ray"
+            )
+
     def map(
         self,
         function: Callable[[Item], Value],
@@ -146,9 +157,4 @@ class LocalExecutor:
                 yield Outcome(index, error=error)
 
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
-        if scale.workers != 1:
-            raise ValueError(
-                f"scale.workers is {scale.workers}, but without Ray one process trains alone; "
-                "set scale.workers=1 or run on Ray"
-            )
         function(LocalWorker(progress=progress, num_threads=os.cpu_count() or 1))

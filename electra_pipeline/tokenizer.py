@@ -229,9 +229,10 @@ def measure(tokenizer: "PreTrainedTokenizerFast", texts: Iterable[str]) -> dict[
     num_words = num_split_words = num_whole_words = 0
     for batch in _batches(texts):
         num_words += sum(len(text.split()) for text in batch)
-        for encoding in backend.encode_batch_fast(batch, add_special_tokens=False):
+        for encoding in backend.encode_batch(batch, add_special_tokens=False):
             ids = np.asarray(encoding.ids, dtype=np.int64)
-            pieces_per_word = np.bincount(np.asarray(encoding.word_ids, dtype=np.int64))
+            words = [word for word in encoding.word_ids if word is not None]
+            pieces_per_word = np.bincount(np.asarray(words, dtype=np.int64))
             occurrences += np.bincount(ids, minlength=len(occurrences))
             num_split_words += int((pieces_per_word > 0).sum())
             num_whole_words += int((pieces_per_word == 1).sum()) - int((ids == unknown).sum())

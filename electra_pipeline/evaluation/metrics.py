@@ -29,13 +29,19 @@ CHUNK_TAG = re.compile(r"[BIES]-.+")
 def classification_scores(
     expected: Sequence[int], predicted: Sequence[int], names: Sequence[str]
 ) -> Scores:
-    """The named scores of class indexes. `f1` is that of class 1, as GLUE has it for MRPC and QQP."""
+    """The named scores of class indexes; `f1` is that of class 1, as in GLUE's MRPC and QQP."""
     compute: Mapping[str, Callable[[], float]] = {
         "accuracy": lambda: sk.accuracy_score(expected, predicted),
-        "f1": lambda: sk.f1_score(expected, predicted, labels=[1], average="macro", zero_division=0),
+        "f1": lambda: sk.f1_score(
+            expected, predicted, labels=[1], average="macro", zero_division=0
+        ),
         "macro_f1": lambda: sk.f1_score(expected, predicted, average="macro", zero_division=0),
-        # sklearn gives 0 where one side is constant, as the GLUE script does
-        "matthews": lambda: sk.matthews_corrcoef(expected, predicted),
+        # a constant is correlated with nothing: 0, as sklearn says too, but with a warning
+        "matthews": lambda: (
+            sk.matthews_corrcoef(expected, predicted)
+            if len(set(expected)) > 1 and len(set(predicted)) > 1
+            else 0.0
+        ),
     }
     return {name: float(compute[name]()) for name in names}
 
@@ -128,7 +134,9 @@ def question_scores(
 
     def mean(score: Callable[[str, str], float]) -> float:
         pairs = zip(values(score, False), values(score, True), null_margins, strict=True)
-        return math.fsum(null if margin > 0 else kept for kept, null, margin in pairs) / len(answers)
+        return math.fsum(null if margin > 0 else kept for kept, null, margin in pairs) / len(
+            answers
+        )
 
     def best(score: Callable[[str, str], float]) -> float:
         return best_threshold(values(score, False), values(score, True), null_margins)[0]

@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
+from transformers.utils.logging import disable_progress_bar
 
 from electra_pipeline.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.execution import Executor, Scale, Worker
@@ -360,6 +361,7 @@ def _write_results(
     run: Run, model: Electra, history: list[dict[str, Any]], seconds: float, worker: Worker
 ) -> None:
     """Weights in transformers' layout, the history, and what the manifest will say."""
+    disable_progress_bar()  # transformers would draw one for each file it saves
     with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch:
         for part in (model.generator, model.discriminator):
             kind = "generator" if part is model.generator else "discriminator"

@@ -52,8 +52,12 @@ class ModelConfig(Config):
         return self
 
     @property
+    def generator_num_layers(self) -> int:
+        return max(1, round(self.num_layers * self.generator_depth_fraction))
+
+    @property
     def generator_hidden_size(self) -> int:
-        """int(fraction * hidden), as run_pretraining.py:338-348 computes it."""
+        """The fraction of the hidden size (run_pretraining.py:338-348); its feed-forward is 4x."""
         return round(self.hidden_size * self.generator_width_fraction)
 
     @property
@@ -191,11 +195,9 @@ class Electra(nn.Module):
                 vocab_size,
                 special.pad,
                 hidden_size=config.generator_hidden_size,
-                num_hidden_layers=max(
-                    1, round(config.num_layers * config.generator_depth_fraction)
-                ),
+                num_hidden_layers=config.generator_num_layers,
                 num_attention_heads=config.generator_num_heads,
-                intermediate_size=round(config.feed_forward_size * config.generator_width_fraction),
+                intermediate_size=4 * config.generator_hidden_size,
             )
         )
         self.generator.electra.embeddings = self.discriminator.electra.embeddings

@@ -1,0 +1,185 @@
+"""The stages' configurations composed into one, and how a user gives it: preset, file, `--set`."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import yaml
+from pydantic import Field, ValidationError
+
+from electra_pipeline.corpus.build import CorpusConfig
+from electra_pipeline.evaluation.finetune import FinetuneConfig
+from electra_pipeline.execution import Scale
+from electra_pipeline.identity import Config
+from electra_pipeline.pretraining.loop import PretrainConfig
+from electra_pipeline.pretraining.sequences import SequencesConfig
+from electra_pipeline.publishing.huggingface import PublishConfig
+from electra_pipeline.storage import Folder
+from electra_pipeline.tokenizer import TokenizerConfig
+
+
+class PipelineConfig(Config):
+    """One run of the whole chain; equal in shape to the flows' parameters."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Names the run, its artifacts and its rows of the results table."""
+    root: str = "./runs"
+    """Where artifacts are kept: a local path or any fsspec URI."""
+    database: str | None = None
+    """SQLAlchemy URL of the results table; null is results.db in a local root, else in ./runs."""
+    corpus: CorpusConfig
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    sequences: SequencesConfig = SequencesConfig()
+    pretrain: PretrainConfig = PretrainConfig()
+    publish: PublishConfig = PublishConfig()
+    finetune: FinetuneConfig | None = None
+    """Tasks to fine-tune and evaluate on; null stops after publishing."""
+    scale: Scale = Scale()
+
+    @property
+    def database_url(self) -> str:
+        return self.database or default_database(self.root)
+
+
+def default_database(root: str) -> str:
+    """The results table of a root: beside the artifacts if they are on the local disk."""
+    folder = Folder(root)
+    return f"sqlite:///{folder.path if folder.is_local else 'runs'}/results.db"
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that ship with the package."""
+    files = (resources.files("electra_pipeline") / "presets").iterdir()
+    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
+
+
+def preset_text(name: str) -> str:
+    """The YAML of a preset, comments included. Raises ValueError if there is none of this name."""
+    if name not in preset_names():
+        raise ValueError(f"no preset {name!r}; there are {', '.join(preset_names())}")
+    return (resources.files("electra_pipeline") / "presets" / f"{name}.yaml").read_text("utf-8")
+
+
+def load(
+    *,
+    preset: str | None = None,
+    file: str | None = None,
+    overrides: Sequence[str] = (),
+    root: str | None = None,
+) -> PipelineConfig:
+    """The configuration of a preset or a YAML file (any fsspec URI), changed by `PATH=VALUE`s.
+
+    Raises ValueError, in one line, for a missing file, broken YAML, an unknown key or a bad value.
+    """
+    if (preset is None) == (file is None):
+        raise ValueError("give either --preset NAME or --config FILE (`presets` lists the presets)")
+    if preset is not None:
+        place, text = f"preset {preset}", preset_text(preset)
+    else:
+        place, text = str(file), _read(str(file))
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{place}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{place}: expected keys such as name: and corpus:, got {values!r}")
+    for override in overrides:
+        _set(values, override)
+    if root is not None:
+        values["root"] = root
+    return validate(values, place)
+
+
+def validate(values: Mapping[str, Any], place: str) -> PipelineConfig:
+    """The typed configuration; ValueError names each wrong key with its path, in one line."""
+    try:
+        return PipelineConfig.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(_explain(dict(problem)) for problem in error.errors())
+        raise ValueError(f"{place}: {problems}") from error
+
+
+def to_yaml(config: PipelineConfig) -> str:
+    """The full resolved configuration, in the order of its fields."""
+    text: str = yaml.safe_dump(
+        config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
+    )
+    return text
+
+
+def _read(file: str) -> str:
+    try:
+        if "://" not in file:
+            return Path(file).read_text("utf-8")
+        with fsspec.open(file, "rb") as stream:
+            return bytes(stream.read()).decode("utf-8")
+    except FileNotFoundError as error:
+        raise ValueError(f"{file}: no such file; `presets` lists what ships with us") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file}: cannot be read: {error}") from error
+
+
+def _set(values: dict[str, Any], override: str) -> None:
+    """Apply one `a.b.0.c=VALUE` in place; the value is YAML, a number in the path a list index."""
+    path, separator, text = override.partition("=")
+    if not separator or not path:
+        raise ValueError(f"--set {override}: expected PATH=VALUE, such as pretrain.steps=1000")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"--set {override}: the value is not valid YAML") from error
+    if isinstance(value, str):
+        value = _number(value)
+    target: Any = values
+    keys = path.split(".")
+    for key in keys[:-1]:
+        if isinstance(target, list):
+            target = target[_index(target, key, override)]
+        elif isinstance(target, dict):
+            if not isinstance(target.get(key), dict | list):
+                target[key] = {}
+            target = target[key]
+    if isinstance(target, list):
+        target[_index(target, keys[-1], override)] = value
+    else:
+        target[keys[-1]] = value
+
+
+def _number(text: str) -> float | str:
+    """YAML 1.1 reads `5e-4` as a string; everybody who types it means a number."""
+    try:
+        return float(text) if text[:1] in "+-.0123456789" else text
+    except ValueError:
+        return text
+
+
+def _index(target: list[Any], key: str, override: str) -> int:
+    if not key.isdigit() or int(key) >= len(target):
+        raise ValueError(
+            f"--set {override}: {key!r} is not an index into a list of {len(target)} (from 0)"
+        )
+    return int(key)
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    path = ".".join(str(part) for part in problem["loc"]) or "configuration"
+    if problem["type"] == "extra_forbidden":
+        key = str(problem["loc"][-1])
+        close = difflib.get_close_matches(key, _known_keys(), n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return f"{path}: unknown key{hint}"
+    if problem["type"] == "missing":
+        return f"{path}: missing, and it has no default"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    value = problem.get("input")
+    got = f", got {value!r}" if isinstance(value, str | int | float | bool | None) else ""
+    return f"{path}: {message[:1].lower()}{message[1:]}{got}"
+
+
+def _known_keys() -> Iterable[str]:
+    schema = PipelineConfig.model_json_schema()
+    models = [schema, *schema.get("$defs", {}).values()]
+    return sorted({key for model in models for key in model.get("properties", {})})

@@ -1,0 +1,84 @@
+"""Text repaired, never rewritten: encoding damage, control characters and whitespace.
+
+Pure functions of one document's text. What they change is counted by kind of repair.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+
+import ftfy
+import ftfy.badness
+import ftfy.fixes
+import xxhash
+
+# Encoding repair alone: curly quotes, ligatures and full-width forms are the author's choice and
+# the tokenizer's business. ftfy changed 0 of 2,588 good documents with this and 168 by default.
+MOJIBAKE_CONFIG = ftfy.TextFixerConfig(
+    unescape_html=False,
+    uncurl_quotes=False,
+    fix_latin_ligatures=False,
+    fix_character_width=False,
+    normalization="NFC",
+)
+LINE_END = re.compile(r"\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+# Control characters but tab and newline; soft hyphen; marks of direction, which are layout; word
+# joiner and invisible operators; byte order mark; interlinear marks; noncharacters. The joiners
+# U+200C and U+200D stay: Persian and Indic spelling and emoji need them.
+INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x9f\xad\u061c\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f"
+    "\ufdd0-\ufdef\ufeff\ufff9-\ufffb\ufffe\uffff]"
+)
+# A zero-width space is a word boundary in Thai, Lao, Tibetan, Burmese and Khmer, else debris.
+STRAY_ZERO_WIDTH_SPACE = re.compile("(?<![\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff])\u200b+")
+REPLACEMENT = re.compile("\ufffd")  # text that was lost before it came here
+SURROGATE = re.compile("[\ud800-\udfff]")
+ENTITY = re.compile(r"&#?[0-9A-Za-z]{1,24};")
+# Every run of whitespace within a line but a single space, which is most of them and stays.
+HORIZONTAL_SPACE = re.compile(r"[^\S\n ][^\S\n]*| [^\S\n]+")
+SPACE_AROUND_LINE_END = re.compile(r" \n ?|\n ")
+PARAGRAPH_END = re.compile(r"\n{3,}")
+
+
+def clean(text: str, *, unescape_html: bool = True) -> tuple[str, Mapping[str, int]]:
+    """`text` with its damage repaired, and how much of what: by kind, the number of repairs.
+
+    Lines and paragraphs (one blank line) stay; other runs of whitespace become one space.
+    `unescape_html` decodes entities such as `&lt;`, which extractors leave, once, and only where no
+    `<` shows that the text is about markup (ftfy's rule). U+FFFD stands for characters that
+    are lost: it is removed and counted. The result is NFC.
+    """
+    repairs: dict[str, int] = {}
+    if unescape_html and "<" not in text and (entities := ENTITY.findall(text)):
+        unescaped = ftfy.fixes.unescape_html(text)
+        if unescaped != text:
+            repairs["html_entities"] = len(entities)
+            text = unescaped
+    if not text.isascii():
+        text = _repair_unicode(text, repairs)
+    text = LINE_END.sub("\n", text)
+    text = INVISIBLE.sub("", text)
+    text = HORIZONTAL_SPACE.sub(" ", text)
+    text = SPACE_AROUND_LINE_END.sub("\n", text)
+    text = PARAGRAPH_END.sub("\n\n", text).strip()
+    # Last, as removing what stood between a letter and its accent lets them compose.
+    return unicodedata.normalize("NFC", text), repairs
+
+
+def _repair_unicode(text: str, repairs: dict[str, int]) -> str:
+    if SURROGATE.search(text):
+        text = ftfy.fixes.fix_surrogates(text)  # joins pairs; a lone one becomes U+FFFD
+    if ftfy.badness.is_bad(text):
+        repaired = ftfy.fix_text(text, MOJIBAKE_CONFIG)
+        if repaired != unicodedata.normalize("NFC", text):
+            repairs["mojibake_documents"] = 1
+        text = repaired
+    text, num_lost = REPLACEMENT.subn("", text)
+    if num_lost:
+        repairs["replacement_characters"] = num_lost
+    return STRAY_ZERO_WIDTH_SPACE.sub("", text)
+
+
+def content_id(text: str) -> str:
+    """32 hex digits over the text without regard to case and whitespace: equal for duplicates."""
+    return xxhash.xxh3_128_hexdigest(" ".join(text.lower().split()).encode())

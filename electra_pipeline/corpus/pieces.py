@@ -1,0 +1,194 @@
+"""One piece of a corpus: read, clean, judge, keep or drop; what is kept goes to the work folder.
+
+`process` runs in worker processes. Its outputs are functions of the piece and the rules alone, and
+its completion record is written last, so that an interrupted run goes on with the pieces without
+one.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+from pydantic import Field, field_validator, model_validator
+
+from electra_pipeline.corpus.cleaning import clean, content_id
+from electra_pipeline.corpus.language import check_language, identify
+from electra_pipeline.corpus.readers import Piece
+from electra_pipeline.corpus.sources import RawDocument
+from electra_pipeline.identity import Config
+from electra_pipeline.shards import DOCUMENT_SCHEMA, write_shard
+from electra_pipeline.storage import Folder
+
+SIZES = ("num_words", "num_characters", "num_bytes")
+PIECE_SCHEMA = pa.schema(
+    [*DOCUMENT_SCHEMA, *(pa.field(name, pa.int64(), nullable=False) for name in SIZES)]
+)
+BATCH_DOCUMENTS = 1024
+BATCH_BYTES = 16 << 20
+EXCERPT_CHARACTERS = 300
+
+
+class Rules(Config):
+    """What a document must be to be kept."""
+
+    language: str | None = None
+    """Keep documents in this language alone (ISO 639-1); null keeps every language."""
+    language_min_score: float = Field(default=0.5, ge=0.0, le=1.0)
+    """Least probability of that language; 0.5 is CCNet's (Wenzek et al. 2019, section 3.3)."""
+    min_characters: int = Field(default=50, ge=1)
+    """Shorter documents are dropped; with fewer letters the language cannot be told."""
+    max_characters: int = Field(default=10_000_000, ge=1)
+    """Longer documents are dropped: not a text but a whole collection in one record."""
+    unescape_html: bool = True
+    """Decode HTML entities that an extractor left, in documents without a `<`."""
+    samples_per_reason: int = Field(default=100, ge=0)
+    """How many dropped documents of each reason are kept, to look at."""
+
+    @field_validator("language")
+    @classmethod
+    def _language_is_known(cls, language: str | None) -> str | None:
+        return None if language is None else check_language(language)
+
+    @model_validator(mode="after")
+    def _lengths_are_ordered(self) -> "Rules":
+        if self.min_characters > self.max_characters:
+            raise ValueError(
+                f"min_characters is {self.min_characters}, more than max_characters "
+                f"{self.max_characters}; nothing could be kept"
+            )
+        return self
+
+
+class Document(NamedTuple):
+    """A cleaned document and what became of it."""
+
+    text: str
+    url: str | None
+    language: str | None
+    reason: str | None  # why it is dropped; None: it is kept
+    value: str  # what the rule measured
+    repairs: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class PieceTask:
+    """All that a worker needs."""
+
+    index: int
+    piece: Piece
+    rules: Rules
+    work: Folder
+
+
+@dataclass
+class PieceCounts:
+    """What happened to the documents of a piece; `read` = `kept` + the sum of `dropped`."""
+
+    read: int = 0
+    kept: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    repaired: Counter[str] = field(default_factory=Counter)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+
+
+def piece_file(index: int) -> str:
+    """Name of a piece's kept documents in the work folder."""
+    return f"piece-{index:05d}.arrow"
+
+
+def record_file(index: int) -> str:
+    """Name of a piece's completion record."""
+    return f"piece-{index:05d}.json"
+
+
+def judge(raw: RawDocument, rules: Rules) -> Document:
+    """Clean a document and find the first rule that drops it, if one does."""
+    text, repairs = clean(raw.text, unescape_html=rules.unescape_html)
+    num_characters = len(text)
+    language, reason, value = None, None, str(num_characters)
+    if not text:
+        reason = "empty"
+    elif num_characters < rules.min_characters:
+        reason = "too_short"
+    elif num_characters > rules.max_characters:
+        reason = "too_long"
+    else:
+        verdict = identify(text)
+        language = verdict.code
+        wanted = rules.language
+        # Too few letters to tell the language: no reason to drop.
+        if wanted and language and (language != wanted or verdict.score < rules.language_min_score):
+            reason, value = "language", f"{language} {verdict.score:.2f}"
+    return Document(text, raw.url, language, reason, value, repairs)
+
+
+def process(task: PieceTask) -> dict[str, Any]:
+    """Process a piece; its completion record. Raises ValueError if the piece cannot be read."""
+    counts = PieceCounts()
+    with task.work.create(piece_file(task.index)) as file:
+        write_shard(file, PIECE_SCHEMA, _kept_batches(task, counts))
+    record = {
+        "piece": task.piece.name,
+        "label": task.piece.label,
+        "read": counts.read,
+        "kept": counts.kept,
+        "dropped": dict(counts.dropped),
+        "repaired": dict(counts.repaired),
+        "samples": counts.samples,
+        "bytes": task.work.size(piece_file(task.index)),
+    }
+    task.work.write_json(record_file(task.index), record)
+    return record
+
+
+def _kept_batches(task: PieceTask, counts: PieceCounts) -> Iterator[pa.RecordBatch]:
+    rows: list[dict[str, Any]] = []
+    num_bytes = 0
+    for raw in task.piece.read():
+        document = judge(raw, task.rules)
+        counts.read += 1
+        counts.repaired.update(document.repairs)
+        if document.reason is not None:
+            counts.dropped[document.reason] += 1
+            if counts.dropped[document.reason] <= task.rules.samples_per_reason:
+                counts.samples.append(_sample(document, task.piece.label))
+            continue
+        counts.kept += 1
+        row = _row(document, task.piece.label)
+        rows.append(row)
+        num_bytes += row["num_bytes"]
+        if len(rows) == BATCH_DOCUMENTS or num_bytes >= BATCH_BYTES:
+            yield pa.RecordBatch.from_pylist(rows, PIECE_SCHEMA)
+            rows, num_bytes = [], 0
+    if rows:
+        yield pa.RecordBatch.from_pylist(rows, PIECE_SCHEMA)
+
+
+def _row(document: Document, label: str) -> dict[str, Any]:
+    return {
+        "id": content_id(document.text),
+        "text": document.text,
+        "source": label,
+        "url": document.url,
+        "language": document.language,
+        "num_words": len(document.text.split()),
+        "num_characters": len(document.text),
+        "num_bytes": len(document.text.encode()),
+    }
+
+
+def _sample(document: Document, label: str) -> dict[str, Any]:
+    return {
+        "reason": document.reason,
+        "value": document.value,
+        "source": label,
+        "url": document.url,
+        "text": excerpt(document.text),
+    }
+
+
+def excerpt(text: str) -> str:
+    """The beginning of a dropped document, as `dropped.parquet` shows it."""
+    return text[:EXCERPT_CHARACTERS]

@@ -1,0 +1,160 @@
+"""The results table: one SQL table, the same on SQLite and PostgreSQL, written again at will."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Engine,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    inspect,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.schema import CreateTable
+
+CONNECT_SECONDS = 10  # an unreachable server is reported within this time
+LOCK_SECONDS = 60.0  # how long one writer of an SQLite file waits for another
+
+Row = Mapping[str, Any]
+
+RESULTS = Table(
+    "results",
+    MetaData(),
+    Column("run", String, primary_key=True),
+    Column("model", String, primary_key=True),  # starting weights: pretrained, random, majority
+    Column("fingerprint", String, primary_key=True),  # of the published model
+    Column("task", String, primary_key=True),
+    Column("metric", String, primary_key=True),
+    Column("split", String, primary_key=True),
+    Column("seed", Integer, primary_key=True),
+    Column("value", Float(53), nullable=False),
+    Column("examples", Integer, nullable=False),
+    Column("seconds", Float(53), nullable=False),
+    Column("leg", String, nullable=False),  # fingerprint of the fine-tuning artifact
+    Column("created_at", DateTime(timezone=True), nullable=False),
+)
+KEY = tuple(column.name for column in RESULTS.primary_key.columns)
+
+
+def check(database: str) -> None:
+    """Raise ValueError, in one line without the password, if the table cannot be had there."""
+    with _connected(database) as engine:
+        _create(engine)
+
+
+def record(database: str, rows: Iterable[Row]) -> None:
+    """Write rows; one that is there already, by its key, is replaced. All of them or none."""
+    values = [
+        {**row, "created_at": datetime.fromisoformat(row["created_at"]).astimezone(UTC)}
+        for row in rows
+    ]
+    with _connected(database) as engine:
+        _create(engine)
+        if not values:
+            return
+        dialect = sqlite if engine.dialect.name == "sqlite" else postgresql
+        statement = dialect.insert(RESULTS)
+        statement = statement.on_conflict_do_update(
+            index_elements=KEY,
+            set_={
+                column.name: statement.excluded[column.name]
+                for column in RESULTS.columns
+                if not column.primary_key
+            },
+        )
+        # In the order of the key: two writers of the same rows then lock them in the same order.
+        values.sort(key=lambda row: tuple(row[name] for name in KEY))
+        with engine.begin() as connection:
+            connection.execute(statement, values)
+
+
+def read(database: str, run: str | None = None) -> list[dict[str, Any]]:
+    """All rows, or those of one run, sorted by key; none where nothing was recorded yet."""
+    url = _parse(database)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        return []  # connecting would create an empty file
+    query = select(RESULTS).order_by(*(RESULTS.columns[name] for name in KEY))
+    if run is not None:
+        query = query.where(RESULTS.columns.run == run)
+    with _connected(database) as engine:
+        if not inspect(engine).has_table(RESULTS.name):
+            return []
+        with engine.connect() as connection:
+            found = [dict(row) for row in connection.execute(query).mappings()]
+    for row in found:
+        moment: datetime = row[
+            "created_at"
+        ]  # SQLite gives back no time zone; what is stored is UTC
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        row["created_at"] = moment.isoformat(timespec="seconds")
+    return found
+
+
+@contextmanager
+def _connected(database: str) -> Iterator[Engine]:
+    """An engine whose errors are one line: the URL without its password, the cause, the remedy."""
+    url = _parse(database)
+    try:
+        if url.get_backend_name() == "sqlite":
+            if url.database and url.database != ":memory:":
+                Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS})
+        else:
+            engine = create_engine(url, connect_args={"connect_timeout": CONNECT_SECONDS})
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+    except (SQLAlchemyError, OSError, ImportError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+        raise ValueError(
+            f"database {url.render_as_string(hide_password=True)}: "
+            f"{' '.join(str(cause).split())[:300]}; "
+            "check the URL, that the server runs, and that you may write there"
+        ) from error
+
+
+def _parse(database: str) -> URL:
+    try:
+        url = make_url(database)
+        if url.drivername in ("postgresql", "postgres"):
+            url = url.set(
+                drivername="postgresql+psycopg"
+            )  # the driver that comes with this package
+        url.get_dialect()
+    except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
+        raise ValueError(
+            "database: not a database URL that can be used "
+            f"({type(error).__name__}); write sqlite:///PATH or postgresql://USER@HOST/DATABASE"
+        ) from error
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ValueError(
+            f"database {url.render_as_string(hide_password=True)}: {url.get_backend_name()} is not "
+            "supported; use sqlite or postgresql"
+        )
+    return url
+
+
+def _create(engine: Engine) -> None:
+    """Make the table if it is not there; another process may be making it at this moment."""
+    if inspect(engine).has_table(RESULTS.name):
+        return
+    try:
+        with engine.begin() as connection:
+            connection.execute(CreateTable(RESULTS, if_not_exists=True))
+    except DBAPIError:
+        # PostgreSQL's IF NOT EXISTS does not keep two sessions from colliding in its catalogue.
+        if not inspect(engine).has_table(RESULTS.name):
+            raise

@@ -1,0 +1,241 @@
+"""One leg: fine-tune, score, keep. Its artifact is its own: a failed leg loses only itself."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+import torch
+from transformers import AutoTokenizer, ElectraConfig, ElectraModel
+from transformers import logging as transformers_logging
+
+from electra_pipeline.artifact import Artifact, Draft, Written, open_artifact, produce
+from electra_pipeline.evaluation.data import TaskData, load
+from electra_pipeline.evaluation.task import Task
+from electra_pipeline.evaluation.training import Hyperparameters, predict, reproducible, train
+from electra_pipeline.progress import Progress, Update, silent
+from electra_pipeline.storage import Folder
+
+STAGE = "finetune"
+FORMAT_VERSION = 1
+MODEL_FOLDER = "discriminator"  # ELECTRA fine-tunes its discriminator (paper section 2)
+MAJORITY = "majority"
+Start = Literal["pretrained", "random"]
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One fine-tuning: a task, a seed and starting weights. Picklable, runs anywhere."""
+
+    run: str
+    root: str
+    task: Task
+    data: str | None
+    start: Start
+    seed: int
+    model: str
+    """URI of the published model's artifact."""
+    model_fingerprint: str
+    hyperparameters: Hyperparameters
+    digests: Mapping[str, str]
+    """sha256 of each split's examples, as they were when the leg was planned."""
+    keep_model: bool
+    num_characters: int
+    """Characters that training reads: what a leg costs, for planning."""
+
+    @property
+    def label(self) -> str:
+        return f"{self.task.name}, {self.start}, seed {self.seed}"
+
+
+def run_leg(
+    leg: Leg,
+    *,
+    num_threads: int = 1,
+    device: Device = "auto",
+    progress: Progress = silent,
+) -> Artifact:
+    """Fine-tune and score one leg; nothing is done if its artifact is there already.
+
+    The artifact has `predictions.jsonl`, `model/` if the leg keeps it, and as counters the metrics
+    of each split. Raises ValueError if the data changed since planning or the loss is not finite.
+    """
+    return produce(
+        root=leg.root,
+        stage=STAGE,
+        name=f"{leg.run}-{leg.task.name}-{leg.start}-{leg.seed}",
+        format_version=FORMAT_VERSION,
+        config={
+            "task": leg.task.name,
+            "type": leg.task.type,
+            "metrics": list(leg.task.metrics),
+            "labels": list(leg.task.labels) if leg.task.labels else None,
+            "symmetric": leg.task.symmetric,
+            "start": leg.start,
+            "seed": leg.seed,
+            "keep_model": leg.keep_model,
+            **leg.hyperparameters.model_dump(mode="json"),
+        },
+        inputs={"model": leg.model_fingerprint, **leg.digests},
+        write=lambda draft: _write(leg, draft, num_threads, device, progress),
+    )
+
+
+def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: Progress) -> Written:
+    published = open_artifact(Folder(leg.model))
+    if published is None:
+        raise ValueError(f"{leg.label}: {leg.model} is no finished model; publish it again")
+    data = load(leg.task, leg.data)
+    if data.digests != leg.digests:
+        raise ValueError(
+            f"{leg.label}: the task's files changed since it was planned; run it again"
+        )
+    directory = published.local_folder(MODEL_FOLDER)
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    longest = leg.hyperparameters.max_length
+    encoded = data.problem.encode(tokenizer, data.train, longest, training=True)
+    try:
+        with reproducible(leg.seed, num_threads):
+            model = _start(leg, data, directory).to(_device(device))
+            facts = train(
+                model,
+                data.problem,
+                encoded.features,
+                leg.hyperparameters,
+                seed=leg.seed,
+                num_layers=model.config.num_hidden_layers,
+                report=lambda step, steps, loss: progress(
+                    Update(STAGE, step, steps, "steps", {"leg": leg.label, "loss": loss})
+                ),
+            )
+            data.problem.finish(model)
+            metrics, majority = _score(leg, data, model, tokenizer, draft)
+    except ValueError as error:
+        raise ValueError(f"{leg.label}: {error}") from error
+    if leg.keep_model:
+        _save(leg, model, tokenizer, metrics, draft)
+    counters = {
+        "run": leg.run,
+        **data.counters,
+        "metrics": metrics,
+        "majority": majority,
+        "truncated_train_examples": encoded.num_truncated,
+        "training": facts,
+    }
+    return Written(
+        counters, {"device": str(next(model.parameters()).device), "num_threads": num_threads}
+    )
+
+
+def _device(name: Device) -> torch.device:
+    return torch.device(
+        ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    )
+
+
+def _start(leg: Leg, data: TaskData, directory: Path) -> Any:
+    """The model before its first step: the same new head whatever the encoder starts from."""
+    architecture = ElectraConfig.from_pretrained(directory, **data.problem.head)
+    model = data.problem.build(architecture)
+    if leg.start == "pretrained":
+        verbosity = transformers_logging.get_verbosity()
+        transformers_logging.set_verbosity_error()  # it would list the head that is left out
+        try:
+            encoder = ElectraModel.from_pretrained(directory, dtype=torch.float32)
+        finally:
+            transformers_logging.set_verbosity(verbosity)
+        model.electra.load_state_dict(encoder.state_dict())
+    return model
+
+
+def _score(
+    leg: Leg, data: TaskData, model: Any, tokenizer: Any, draft: Draft
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
+    """Metrics of each scored split, and of the guess by the training labels alone."""
+    problem = data.problem
+    metrics, majority = {}, {}
+    with draft.create("predictions.jsonl") as file:
+        for split, examples in data.scored.items():
+            features = problem.encode(
+                tokenizer, examples, leg.hyperparameters.max_length, training=False
+            ).features
+            logits = predict(
+                model, problem, features, batch_examples=leg.hyperparameters.batch_examples
+            )
+            predictions = problem.decode(examples, features, logits)
+            metrics[split] = problem.score(examples, predictions, data.metrics)
+            guesses = problem.majority(data.train, examples)
+            majority[split] = problem.score(examples, guesses, data.metrics)
+            for example, prediction in zip(examples, predictions, strict=True):
+                line = {"split": split, **problem.show(example, prediction)}
+                file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+    return metrics, majority
+
+
+def _save(
+    leg: Leg,
+    model: Any,
+    tokenizer: Any,
+    metrics: Mapping[str, Mapping[str, float]],
+    draft: Draft,
+) -> None:
+    """Write `model/`: weights, config, tokenizer and card, as transformers loads them."""
+    lines = [
+        f"| {split} | {metric} | {value:.4f} |"
+        for split, scores in metrics.items()
+        for metric, value in scores.items()
+    ]
+    card = "\n".join(
+        [
+            "---",
+            "library_name: transformers",
+            "tags: [electra]",
+            "---",
+            f"# ELECTRA fine-tuned on {leg.task.name} ({leg.task.type})",
+            "",
+            f"Run `{leg.run}`, {leg.start} weights of model `{leg.model_fingerprint}`, "
+            f"seed {leg.seed}. Made by electra-pipeline.",
+            "",
+            "| split | metric | value |",
+            "|---|---|---|",
+            *lines,
+            "",
+        ]
+    )
+    with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch:
+        model.cpu().save_pretrained(scratch)
+        tokenizer.save_pretrained(scratch)
+        (Path(scratch) / "README.md").write_text(card, encoding="utf-8")
+        (draft.folder / "model").upload(Path(scratch))
+
+
+def rows(artifact: Artifact) -> list[dict[str, Any]]:
+    """The results table's rows of one leg: its metrics, and the majority guess beside them."""
+    config, counters, observed = artifact.config, artifact.counters, artifact.observed
+    found = []
+    for start, scores in (
+        (config["start"], counters["metrics"]),
+        (MAJORITY, counters["majority"]),
+    ):
+        for split, values in scores.items():
+            for metric, value in values.items():
+                found.append(
+                    {
+                        "run": counters["run"],
+                        "model": start,
+                        "fingerprint": artifact.inputs["model"],
+                        "task": config["task"],
+                        "metric": metric,
+                        "split": split,
+                        "seed": config["seed"],
+                        "value": value,
+                        "examples": counters["examples"][split],
+                        "seconds": observed["seconds"],
+                        "leg": artifact.fingerprint,
+                        "created_at": observed["created_at"],
+                    }
+                )
+    return found

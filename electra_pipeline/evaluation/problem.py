@@ -1,0 +1,149 @@
+"""What a kind of task must know how to do, and the batches that all kinds share."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+IGNORED = -100  # a target that the loss skips; torch's default ignore_index
+POOL_BATCHES = 64  # examples of so many batches are sorted by length together: little padding
+
+Example = TypeVar("Example", contravariant=True)
+Prediction = TypeVar("Prediction")
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One model input with what its loss compares.
+
+    `input_ids` has (length,) token ids, special tokens included; segment B begins at `second`.
+    `target` is a scalar for texts, (length,) for tags and (2,) for an answer's span. `origin` is
+    the position of the example that it was made from, and `places` maps tokens back to it: the word
+    of each token for tags, (length, 2) character offsets for answers; -1 where there is none.
+    """
+
+    input_ids: NDArray[np.int32]
+    second: int
+    target: NDArray[Any]
+    origin: int
+    places: NDArray[np.int32] | None = None
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Features of a split, and how many of its examples did not fit and were cut."""
+
+    features: list[Feature]
+    num_truncated: int = 0
+
+
+class Problem(Protocol[Example, Prediction]):
+    """One kind of task: how its examples become model inputs, and outputs become scores."""
+
+    @property
+    def head(self) -> Mapping[str, Any]:
+        """What the model's config says of the task: labels, problem type."""
+        ...
+
+    def build(self, config: Any) -> Any:
+        """The model with newly initialised weights."""
+        ...
+
+    def encode(
+        self, tokenizer: Any, examples: Sequence[Example], max_length: int, *, training: bool
+    ) -> Encoded:
+        """Model inputs of at most `max_length` tokens."""
+        ...
+
+    def logits(self, output: Any) -> Tensor:
+        """The scores in a model's output: (batch, out), or (batch, length, out) for each token."""
+        ...
+
+    def loss(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Sum of the losses of a batch, and how many things it is a sum over."""
+        ...
+
+    def finish(self, model: Any) -> None:
+        """Change a trained model, in place, into what is published."""
+        ...
+
+    def decode(
+        self, examples: Sequence[Example], features: Sequence[Feature], logits: Sequence[Any]
+    ) -> list[Prediction]:
+        """One prediction for each example."""
+        ...
+
+    def majority(self, train: Sequence[Example], examples: Sequence[Example]) -> list[Prediction]:
+        """What a guess that looks at the training labels alone says of each example."""
+        ...
+
+    def score(
+        self, examples: Sequence[Example], predictions: Sequence[Prediction], names: Sequence[str]
+    ) -> dict[str, float]:
+        """The named metrics."""
+        ...
+
+    def show(self, example: Example, prediction: Prediction) -> dict[str, Any]:
+        """An example's prediction beside what was expected, for the predictions file."""
+        ...
+
+
+def special_ids(tokenizer: Any) -> tuple[int, int]:
+    """Ids of [CLS] and [SEP]. Raises ValueError if the tokenizer has none."""
+    if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
+        raise ValueError(f"{tokenizer.name_or_path}: the tokenizer has no [CLS] or [SEP] token")
+    return tokenizer.cls_token_id, tokenizer.sep_token_id
+
+
+def collate(features: Sequence[Feature], pad_id: int) -> tuple[dict[str, Tensor], Tensor]:
+    """Model inputs (batch, length) padded to the longest feature, and targets padded likewise."""
+    length = max(len(feature.input_ids) for feature in features)
+    input_ids = np.full((len(features), length), pad_id, dtype=np.int64)
+    attention_mask = np.zeros((len(features), length), dtype=np.int64)
+    token_type_ids = np.zeros((len(features), length), dtype=np.int64)
+    for row, feature in enumerate(features):
+        size = len(feature.input_ids)
+        input_ids[row, :size] = feature.input_ids
+        attention_mask[row, :size] = 1
+        token_type_ids[row, feature.second : size] = 1
+    targets = [feature.target for feature in features]
+    if targets[0].ndim == 1:  # tags: one for each token
+        width = max(len(target) for target in targets)
+        targets = [
+            np.pad(target, (0, width - len(target)), constant_values=IGNORED) for target in targets
+        ]
+    inputs = {
+        "input_ids": torch.from_numpy(input_ids),
+        "attention_mask": torch.from_numpy(attention_mask),
+        "token_type_ids": torch.from_numpy(token_type_ids),
+    }
+    return inputs, torch.from_numpy(np.stack(targets))
+
+
+def training_batches(
+    lengths: Sequence[int], batch_examples: int, seed: int, epoch: int
+) -> Iterator[NDArray[np.int64]]:
+    """Positions of each batch of one epoch: a pure function of its arguments.
+
+    Each epoch has its own random order; within pools of it, features of like length go together.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(lengths))
+    sizes = np.asarray(lengths)
+    for start in range(0, len(order), batch_examples * POOL_BATCHES):
+        pool = order[start : start + batch_examples * POOL_BATCHES]
+        pool = pool[np.argsort(sizes[pool], kind="stable")]
+        batches = [pool[i : i + batch_examples] for i in range(0, len(pool), batch_examples)]
+        for index in rng.permutation(len(batches)):
+            yield batches[index]
+
+
+def scoring_batches(lengths: Sequence[int], batch_examples: int) -> Iterator[NDArray[np.int64]]:
+    """Positions of each batch, shortest features first."""
+    order = np.argsort(np.asarray(lengths), kind="stable")
+    for start in range(0, len(order), batch_examples):
+        yield order[start : start + batch_examples]

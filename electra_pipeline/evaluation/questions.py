@@ -1,0 +1,230 @@
+"""Questions whose answer is a span of a given context, or that have none (SQuAD 1.1 and 2.0)."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import ElectraForQuestionAnswering
+
+from electra_pipeline.evaluation.metrics import question_scores
+from electra_pipeline.evaluation.problem import Encoded, Feature, special_ids
+
+# configure_finetuning.py:80-92 (google-research/electra 8a46635)
+QUESTION_TOKENS = 64
+STRIDE_TOKENS = 128  # from the start of one window to the start of the next
+ANSWER_TOKENS = 30
+NUM_BEST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionExample:
+    """A question on a context; `answers` are accepted texts, none of them if it has no answer."""
+
+    id: str
+    question: str
+    context: str
+    answers: tuple[str, ...]
+    start: int
+    """Where answers[0] begins in the context, in characters; -1 where there is no answer."""
+
+    @property
+    def content(self) -> str:
+        """What must not be on both sides of a split: all questions on one context stay together."""
+        return self.context
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The best span, and by how much "no answer" scored above it (-inf: always answer)."""
+
+    text: str
+    null_margin: float
+
+
+@dataclass(frozen=True)
+class QuestionAnswering:
+    """Which span of the context answers; [CLS] stands for no answer.
+
+    Start and end are scored independently, as transformers' model does, so that the result loads
+    there. The published code conditions the end on the start and has an own answerability logit.
+    """
+
+    has_unanswerable: bool
+
+    @property
+    def head(self) -> Mapping[str, Any]:
+        return {"num_labels": 2}  # start and end
+
+    def build(self, config: Any) -> Any:
+        return ElectraForQuestionAnswering(config)
+
+    def encode(
+        self,
+        tokenizer: Any,
+        examples: Sequence[QuestionExample],
+        max_length: int,
+        *,
+        training: bool,
+    ) -> Encoded:
+        """Windows over each context; in training, those without the answer point to [CLS]."""
+        special = special_ids(tokenizer)
+        contexts = list(dict.fromkeys(example.context for example in examples))
+        tokenized = dict(zip(contexts, _tokenize(tokenizer, contexts), strict=True))
+        questions = _tokenize(tokenizer, [example.question for example in examples])
+        features = []
+        num_truncated = 0
+        for origin, (example, (question, _)) in enumerate(zip(examples, questions, strict=True)):
+            longest = min(QUESTION_TOKENS, (max_length - 3) // 2)
+            num_truncated += len(question) > longest
+            ids, offsets = tokenized[example.context]
+            span = _token_span(offsets, example) if training else None
+            capacity = max_length - 3 - min(len(question), longest)  # [CLS] and two [SEP]
+            for window in _windows(len(ids), capacity):
+                features.append(
+                    _feature(question[:longest], ids, offsets, window, span, origin, special)
+                )
+        return Encoded(features, num_truncated)
+
+    def logits(self, output: Any) -> Tensor:
+        return torch.stack([output.start_logits, output.end_logits], dim=-1)
+
+    def loss(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        losses = F.cross_entropy(logits, targets, reduction="sum")  # over positions, for both ends
+        return losses, targets.new_tensor(targets.numel())
+
+    def finish(self, model: Any) -> None:
+        pass
+
+    def decode(
+        self,
+        examples: Sequence[QuestionExample],
+        features: Sequence[Feature],
+        logits: Sequence[Any],
+    ) -> list[Answer]:
+        best = [(-math.inf, "")] * len(examples)
+        null = [math.inf] * len(examples)
+        for feature, scores in zip(features, logits, strict=True):
+            origin = feature.origin
+            null[origin] = min(null[origin], float(scores[0].sum()))
+            score, (start, end) = best_span(scores, feature)
+            if score > best[origin][0]:
+                best[origin] = score, examples[origin].context[start:end]
+        margins = [n - b[0] for n, b in zip(null, best, strict=True)]
+        return [
+            # a context without a single token leaves nothing to answer with
+            Answer(text, margin if self.has_unanswerable and math.isfinite(margin) else -math.inf)
+            for (_, text), margin in zip(best, margins, strict=True)
+        ]
+
+    def majority(
+        self, train: Sequence[QuestionExample], examples: Sequence[QuestionExample]
+    ) -> list[Answer]:
+        return [Answer("", 1.0)] * len(examples)
+
+    def score(
+        self,
+        examples: Sequence[QuestionExample],
+        predictions: Sequence[Answer],
+        names: Sequence[str],
+    ) -> dict[str, float]:
+        return question_scores(
+            [example.answers for example in examples],
+            [answer.text for answer in predictions],
+            [answer.null_margin for answer in predictions],
+            names,
+        )
+
+    def show(self, example: QuestionExample, prediction: Answer) -> dict[str, Any]:
+        margin = prediction.null_margin
+        return {
+            "id": example.id,
+            "expected": list(example.answers),
+            "prediction": "" if margin > 0 else prediction.text,
+            "null_margin": margin if math.isfinite(margin) else None,
+        }
+
+
+def best_span(scores: NDArray[Any], feature: Feature) -> tuple[float, tuple[int, int]]:
+    """Score and character span of the best allowed answer in one window; scores are (length, 2).
+
+    Allowed: both ends among the `NUM_BEST` highest of their kind, in the context, in order, at most
+    `ANSWER_TOKENS` tokens. The score is -inf if there is none.
+    """
+    assert feature.places is not None
+    inside = feature.places[:, 1] >= 0
+    masked = np.where(inside[:, None], scores, -np.inf)
+    starts, ends = (np.argsort(-masked[:, side], kind="stable")[:NUM_BEST] for side in (0, 1))
+    sums = masked[starts, 0][:, None] + masked[ends, 1][None, :]
+    lengths = ends[None, :] - starts[:, None] + 1
+    sums = np.where((lengths >= 1) & (lengths <= ANSWER_TOKENS), sums, -np.inf)
+    row, column = np.unravel_index(int(np.argmax(sums)), sums.shape)
+    if not np.isfinite(sums[row, column]):
+        return -math.inf, (0, 0)
+    start, end = feature.places[starts[row], 0], feature.places[ends[column], 1]
+    return float(sums[row, column]), (int(start), int(end))
+
+
+def _tokenize(
+    tokenizer: Any, texts: Sequence[str]
+) -> list[tuple[list[int], list[tuple[int, int]]]]:
+    """Token ids and character offsets of each text, without special tokens."""
+    if not texts:
+        return []
+    encoded = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
+    return list(zip(encoded["input_ids"], encoded["offset_mapping"], strict=True))
+
+
+def _token_span(
+    offsets: Sequence[tuple[int, int]], example: QuestionExample
+) -> tuple[int, int] | None:
+    """First and last token of the context that overlap the first answer; None without one."""
+    if not example.answers:
+        return None
+    begin, end = example.start, example.start + len(example.answers[0])
+    tokens = [i for i, (left, right) in enumerate(offsets) if left < end and right > begin]
+    return (tokens[0], tokens[-1]) if tokens else None
+
+
+def _windows(num_tokens: int, capacity: int) -> list[range]:
+    """Overlapping windows that cover all tokens; at least one, which may be empty."""
+    stride = min(STRIDE_TOKENS, max(1, capacity // 2))
+    windows = [range(0, min(num_tokens, capacity))]
+    while windows[-1].stop < num_tokens:
+        start = windows[-1].start + stride
+        windows.append(range(start, min(num_tokens, start + capacity)))
+    return windows
+
+
+def _feature(
+    question: Sequence[int],
+    ids: Sequence[int],
+    offsets: Sequence[tuple[int, int]],
+    window: range,
+    span: tuple[int, int] | None,
+    origin: int,
+    special: tuple[int, int],
+) -> Feature:
+    """[CLS] question [SEP] window of the context [SEP]."""
+    cls_id, sep_id = special
+    second = len(question) + 2
+    shift = second - window.start  # position in the input of the context's token 0
+    is_inside = span is not None and window.start <= span[0] and span[1] < window.stop
+    target = [span[0] + shift, span[1] + shift] if span is not None and is_inside else [0, 0]
+    places = np.full((second + len(window) + 1, 2), -1, dtype=np.int32)
+    if len(window):
+        places[second:-1] = offsets[window.start : window.stop]
+    return Feature(
+        input_ids=np.asarray(
+            [cls_id, *question, sep_id, *ids[window.start : window.stop], sep_id], dtype=np.int32
+        ),
+        second=second,
+        target=np.asarray(target, dtype=np.int64),
+        origin=origin,
+        places=places,
+    )

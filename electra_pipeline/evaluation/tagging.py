@@ -1,0 +1,155 @@
+"""Sentences whose words have a tag each: chunks, names, parts of speech."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import ElectraForTokenClassification
+
+from electra_pipeline.evaluation.metrics import tagging_scores
+from electra_pipeline.evaluation.problem import IGNORED, Encoded, Feature, special_ids
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedExample:
+    """The words of a sentence and the tag of each."""
+
+    id: str
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+
+    @property
+    def content(self) -> str:
+        """What must not be on both sides of a split."""
+        return "\t".join(self.words)
+
+
+@dataclass(frozen=True)
+class Tagging:
+    """Which of `labels` each word has; the first sub-token of a word speaks for it.
+
+    A sentence that is longer than the model's input becomes several features, so that every word is
+    trained on and predicted; the published code cuts it.
+    """
+
+    labels: tuple[str, ...]
+
+    @property
+    def head(self) -> Mapping[str, Any]:
+        return {
+            "id2label": dict(enumerate(self.labels)),
+            "label2id": {label: index for index, label in enumerate(self.labels)},
+        }
+
+    def build(self, config: Any) -> Any:
+        return ElectraForTokenClassification(config)
+
+    def encode(
+        self, tokenizer: Any, examples: Sequence[TaggedExample], max_length: int, *, training: bool
+    ) -> Encoded:
+        if not examples:
+            return Encoded([])
+        encoded = tokenizer(
+            [list(example.words) for example in examples],
+            is_split_into_words=True,
+            add_special_tokens=False,
+        )
+        index = {label: number for number, label in enumerate(self.labels)}
+        capacity = max_length - 2  # [CLS] and [SEP]
+        features = []
+        for origin, example in enumerate(examples):
+            pieces: list[list[int]] = [[] for _ in example.words]
+            ids = encoded["input_ids"][origin]
+            for token, word in zip(ids, encoded.word_ids(origin), strict=True):
+                pieces[word].append(token)
+            # A word of characters that the tokenizer removes has no sub-token, and yet has a tag.
+            pieces = [piece[:capacity] or [tokenizer.unk_token_id] for piece in pieces]
+            tags = [index.get(tag, IGNORED) for tag in example.tags]  # scoring may meet new tags
+            for window in _windows(pieces, capacity):
+                features.append(_feature(pieces, tags, window, origin, special_ids(tokenizer)))
+        return Encoded(features)
+
+    def logits(self, output: Any) -> Tensor:
+        logits: Tensor = output.logits
+        return logits
+
+    def loss(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        losses = F.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), reduction="sum", ignore_index=IGNORED
+        )
+        return losses, (targets != IGNORED).sum()
+
+    def finish(self, model: Any) -> None:
+        pass
+
+    def decode(
+        self, examples: Sequence[TaggedExample], features: Sequence[Feature], logits: Sequence[Any]
+    ) -> list[list[str]]:
+        tags = [[""] * len(example.words) for example in examples]
+        for feature, scores in zip(features, logits, strict=True):
+            assert feature.places is not None
+            best = np.argmax(scores, axis=-1)
+            for position in np.flatnonzero(feature.places >= 0):
+                tags[feature.origin][feature.places[position]] = self.labels[best[position]]
+        return tags
+
+    def majority(
+        self, train: Sequence[TaggedExample], examples: Sequence[TaggedExample]
+    ) -> list[list[str]]:
+        counts = Counter(tag for example in train for tag in example.tags)
+        most = max(self.labels, key=lambda label: counts[label])
+        return [[most] * len(example.words) for example in examples]
+
+    def score(
+        self,
+        examples: Sequence[TaggedExample],
+        predictions: Sequence[Sequence[str]],
+        names: Sequence[str],
+    ) -> dict[str, float]:
+        return tagging_scores([example.tags for example in examples], predictions, names)
+
+    def show(self, example: TaggedExample, prediction: Sequence[str]) -> dict[str, Any]:
+        return {
+            "id": example.id,
+            "words": list(example.words),
+            "expected": list(example.tags),
+            "prediction": list(prediction),
+        }
+
+
+def _windows(pieces: Sequence[Sequence[int]], capacity: int) -> list[range]:
+    """Consecutive words whose sub-tokens fit into `capacity`; every word is in one window."""
+    windows, start, used = [], 0, 0
+    for word, piece in enumerate(pieces):
+        if used + len(piece) > capacity:
+            windows.append(range(start, word))
+            start, used = word, 0
+        used += len(piece)
+    return [*windows, range(start, len(pieces))]
+
+
+def _feature(
+    pieces: Sequence[Sequence[int]],
+    tags: Sequence[int],
+    window: range,
+    origin: int,
+    special: tuple[int, int],
+) -> Feature:
+    cls_id, sep_id = special
+    ids, targets, places = [cls_id], [IGNORED], [-1]
+    for word in window:
+        rest = len(pieces[word]) - 1
+        ids += pieces[word]
+        targets += [tags[word]] + [IGNORED] * rest
+        places += [word] + [-1] * rest
+    return Feature(
+        input_ids=np.asarray([*ids, sep_id], dtype=np.int32),
+        second=len(ids) + 1,
+        target=np.asarray([*targets, IGNORED], dtype=np.int64),
+        origin=origin,
+        places=np.asarray([*places, -1], dtype=np.int32),
+    )

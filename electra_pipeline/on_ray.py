@@ -1,0 +1,388 @@
+"""Ray's answer to `execution.Executor`: the same promises over a machine or a cluster.
+
+`RAY_ADDRESS` decides where. Unset, a Ray of this run alone is started, bound to loopback, and
+stopped again; set, that cluster is used, and this process has to run on one of its nodes.
+
+Ray is imported inside the functions: it reads the environment that `cluster` prepares when it is
+imported.
+"""
+
+import logging
+import os
+import secrets
+import socket
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from electra_pipeline.execution import Outcome, Scale, TrainFunction
+from electra_pipeline.placement import Node, cpus_per_worker, fitting, gpus_per_worker, total
+from electra_pipeline.progress import Progress, Update
+from electra_pipeline.storage import Folder
+
+if TYPE_CHECKING:
+    import torch
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_SECONDS = 5.0  # Ray itself tries an unreachable address for minutes
+PROGRESS_POLL_SECONDS = 0.5
+MAILBOX_UPDATES = 256  # more than a driver that polls twice a second can be behind
+# Results travel as artifacts, not through Ray: its default of 30 % of the memory would lie idle.
+OBJECT_STORE_BYTES = 200_000_000
+
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # After a shutdown the next call must fail. By default it would start another Ray, unseen.
+    "RAY_ENABLE_AUTO_CONNECT": "0",
+    # A task that asked for no GPU sees none.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+    # By default a task that runs out of memory is started again for ever.
+    "RAY_task_oom_retries": "2",
+    # How soon a dead worker or the end of the training is noticed; the default is 2 seconds.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    # Workers stay where the driver is, so that relative paths mean the same to both.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+}
+
+
+@contextmanager
+def cluster(address: str | None = None) -> Iterator["RayExecutor"]:
+    """An executor on the Ray at `address` (default: `RAY_ADDRESS`; else a Ray of this run alone).
+
+    Leaving the block disconnects, which ends all work that is still running: local Ray stops, a
+    cluster kills what belongs to this driver. The caller's signal handlers stay as they are. Within
+    a process that is already connected to Ray, that connection is used and left open.
+
+    Raises ValueError in one line if the address cannot be reached within 5 seconds.
+    """
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    options: dict[str, Any] = {"address": address, "log_to_driver": False}
+    if address == "local":
+        _keep_local()
+        options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+    else:
+        _check_reachable(address)
+        _choose_authentication()
+
+    import ray
+
+    if ray.is_initialized():
+        yield RayExecutor(address)
+        return
+    # In the main thread ray.init takes over SIGTERM, and Prefect takes a cancelled run for a crash.
+    # In another thread it leaves the handlers alone, but that thread has to outlive Ray: the kernel
+    # kills Ray's processes when the thread that started them ends (PR_SET_PDEATHSIG).
+    started: Future[None] = Future()
+    stop = threading.Event()
+    threading.Thread(target=_hold, args=(options, started, stop), daemon=True, name="ray").start()
+    try:
+        try:
+            started.result()
+        except Exception as error:
+            raise ValueError(
+                f"cannot connect to Ray at {address!r} (RAY_ADDRESS): {_first_line(error)}; "
+                "run on a node of that cluster (`ray start --address=...`), or unset RAY_ADDRESS "
+                "for a local Ray"
+            ) from error
+        yield RayExecutor(address)
+    finally:
+        ray.shutdown()
+        stop.set()
+
+
+def _hold(options: Mapping[str, Any], started: "Future[None]", stop: threading.Event) -> None:
+    import ray
+
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    try:
+        ray.init(**options, configure_logging=False)
+    except BaseException as error:
+        started.set_exception(error)
+        return
+    started.set_result(None)
+    stop.wait()
+
+
+def _keep_local() -> None:
+    """Keep a local Ray to this machine and, unless told otherwise, to those who know its token."""
+    # Despite its name, this is how Ray decides between loopback and the interface's address.
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    if "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        # Given here, the token is not written to ~/.ray, where it would lock other clusters.
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+
+def _choose_authentication() -> None:
+    """Use the token if there is one; Ray's own clients do not while `RAY_AUTH_MODE` is unset."""
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH") or os.path.expanduser("~/.ray/auth_token")  # noqa: PTH111
+    known = "RAY_AUTH_TOKEN" in os.environ or os.path.exists(path)  # noqa: PTH110
+    os.environ.setdefault("RAY_AUTH_MODE", "token" if known else "disabled")
+
+
+def _check_reachable(address: str) -> None:
+    if address == "auto":
+        return  # Ray looks for a cluster on this machine, and says at once that there is none
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdigit():
+        raise ValueError(
+            f"RAY_ADDRESS is {address!r}; give HOST:PORT of the cluster's head (port 6379 by "
+            "default), 'auto' or 'local'; ray:// clients cannot train"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_SECONDS).close()
+    except OSError as error:
+        raise ValueError(
+            f"cannot reach Ray at {address} (RAY_ADDRESS): {error}; start it with "
+            f"`ray start --head --port={port}` there, or unset RAY_ADDRESS for a local Ray"
+        ) from error
+
+
+class _Mailbox:
+    """An actor between the training workers, who never wait, and the driver, who looks in."""
+
+    def __init__(self) -> None:
+        self.updates: deque[Update] = deque(maxlen=MAILBOX_UPDATES)
+
+    def put(self, update: Update) -> None:
+        self.updates.append(update)
+
+    def take(self) -> list[Update]:
+        taken = list(self.updates)
+        self.updates.clear()
+        return taken
+
+
+@dataclass(frozen=True)
+class RayWorker:
+    """A Ray Train worker as the training loop sees it."""
+
+    rank: int
+    world_size: int
+    num_threads: int
+    mailbox: Any
+
+    @property
+    def device(self) -> "torch.device":
+        import ray.train.torch
+
+        device: torch.device = ray.train.torch.get_device()
+        return device
+
+    def report(self, update: Update) -> None:
+        self.mailbox.put.remote(update)
+
+
+@dataclass(frozen=True)
+class RayExecutor:
+    """Runs work on the Ray that this process is connected to; made by `cluster`."""
+
+    address: str
+    """Where that Ray is, for messages."""
+    max_retries: int = 2
+    """How often an item is started again whose worker process died."""
+
+    def nodes(self) -> list[Node]:
+        import ray
+
+        resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        return [Node(int(each.get("CPU", 0)), each.get("GPU", 0.0)) for each in resources]
+
+    def check(self, scale: Scale, root: str) -> None:
+        """Refuse what this cluster can never run.
+
+        Raises ValueError for a root in this process's memory and for a scale that asks for more
+        than the nodes have.
+        """
+        if Folder(root).is_memory:
+            raise ValueError(
+                f"root is {root!r}, which Ray's worker processes cannot see; "
+                "give a path or an object store that all of them reach"
+            )
+        self.check_workers(scale)
+        self._check_fits(scale.cpus_per_leg, scale.gpus_per_leg)
+
+    def map(
+        self,
+        function: Callable[[Item], Value],
+        items: Sequence[Item],
+        *,
+        num_cpus: int = 1,
+        num_gpus: float = 0.0,
+    ) -> Iterator[Outcome[Value]]:
+        """Apply `function` to each item in a Ray task; see `execution.Executor.map`.
+
+        An outcome's error is the exception that `function` raised, or a RuntimeError where the
+        worker process died each time. Closing the iterator cancels what is still running.
+        """
+        import ray
+
+        self._check_fits(num_cpus, num_gpus)
+        # One round waits while one runs: no worker idles, and few arguments are held at once.
+        limit = 2 * fitting(self.nodes(), num_cpus, num_gpus)
+        apply = ray.remote(_apply).options(
+            num_cpus=num_cpus, num_gpus=num_gpus, max_retries=self.max_retries
+        )
+        shared = ray.put(function)
+        waiting = deque(enumerate(items))
+        running: dict[Any, int] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < limit:
+                    index, item = waiting.popleft()
+                    running[apply.remote(shared, item)] = index
+                (ready,), _ = ray.wait(list(running))
+                yield self._outcome(running.pop(ready), ready)
+        finally:
+            for reference in running if ray.is_initialized() else ():
+                ray.cancel(reference, force=True)
+
+    def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
+        """Run `function(worker)` on `scale.workers` Ray Train workers; see `execution.Executor`.
+
+        `progress` is called in the thread that calls this. When a worker process dies, all of them
+        are started again, up to `scale.retries` times; `function` itself finds where it was.
+
+        Raises the exception of `function`, or RuntimeError if workers keep dying.
+        """
+        from ray.train import WorkerGroupError
+
+        self.check_workers(scale)
+        for attempt in range(scale.retries + 1):
+            try:
+                return self._fit(function, scale.workers, progress)
+            except WorkerGroupError as error:
+                # Ray's own FailureConfig would also start again what fails the same way each time.
+                own = _own_error(error.worker_failures.values())
+                if own is not None:
+                    raise own from error
+                reason = _first_line(next(iter(error.worker_failures.values()), error))
+                if attempt == scale.retries:
+                    raise RuntimeError(
+                        f"a training worker died {attempt + 1} times, last with: {reason}; "
+                        "started again, the run goes on from its last checkpoint; if memory ran "
+                        "out, lower scale.micro_batch_sequences"
+                    ) from error
+                logger.warning("a training worker died (%s); starting all of them again", reason)
+        return None
+
+    def _fit(self, function: TrainFunction, workers: int, progress: Progress) -> None:
+        import ray
+        from ray.train import RunConfig, ScalingConfig
+        from ray.train.torch import TorchTrainer
+
+        nodes = self.nodes()
+        num_cpus, num_gpus = cpus_per_worker(nodes, workers), gpus_per_worker(nodes)
+        mailbox = ray.remote(_Mailbox).options(num_cpus=0).remote()
+
+        def train_one() -> None:
+            context = ray.train.get_context()
+            rank = context.get_world_rank()
+            function(RayWorker(rank, context.get_world_size(), num_cpus, mailbox))
+            # The calls of one worker run in order: after this one, all its updates have arrived.
+            ray.get(mailbox.__ray_ready__.remote())
+
+        # Ray keeps its controller's state in `scratch` and nothing else: checkpoints lie in the
+        # artifact, where any later cluster finds them. The controller runs on the driver's node, so
+        # no other node needs to see this folder.
+        with (
+            tempfile.TemporaryDirectory(prefix="ray-train-", ignore_cleanup_errors=True) as scratch,
+            ThreadPoolExecutor(1, thread_name_prefix="ray-train") as pool,
+        ):
+            trainer = TorchTrainer(
+                train_one,
+                scaling_config=ScalingConfig(
+                    num_workers=workers,
+                    use_gpu=num_gpus > 0,
+                    resources_per_worker={"CPU": num_cpus, "GPU": num_gpus},
+                ),
+                run_config=RunConfig(name="train", storage_path=scratch),
+            )
+            fitted = pool.submit(trainer.fit)
+            try:
+                while not wait([fitted], PROGRESS_POLL_SECONDS).done:
+                    _deliver(mailbox, progress)
+            except BaseException:
+                ray.shutdown()  # nothing else ends `fit` in its thread, which the pool waits for
+                raise
+            fitted.result()
+            _deliver(mailbox, progress)
+
+    def check_workers(self, scale: Scale) -> None:
+        """Raise ValueError if `scale.workers` training workers can never run at the same time."""
+        nodes = self.nodes()
+        if cpus_per_worker(nodes, scale.workers) == 0:
+            num_gpus = gpus_per_worker(nodes)
+            raise ValueError(
+                f"scale.workers is {scale.workers}, each takes one "
+                f"{'GPU' if num_gpus else 'CPU'}, and Ray ({self.address}) has {total(nodes)}; "
+                f"set scale.workers to at most {fitting(nodes, 1, num_gpus)}"
+            )
+
+    def _check_fits(self, num_cpus: int, num_gpus: float) -> None:
+        nodes = self.nodes()
+        if fitting(nodes, num_cpus, num_gpus) == 0:
+            raise ValueError(
+                f"a task asks for {num_cpus} CPUs and {num_gpus:g} GPUs on one node, and Ray "
+                f"({self.address}) has {total(nodes)}; "
+                "lower scale.cpus_per_leg or scale.gpus_per_leg"
+            )
+
+    def _outcome(self, index: int, reference: Any) -> Outcome[Any]:
+        import ray
+        from ray.exceptions import RayError, RayTaskError
+
+        try:
+            return Outcome(index, value=ray.get(reference))
+        except RayTaskError as error:
+            if isinstance(error.cause, Exception):
+                return Outcome(index, error=error.cause)
+            return Outcome(index, error=RuntimeError(_first_line(error)))
+        except RayError as error:
+            message = (
+                f"item {index}: its worker process died {self.max_retries + 1} times "
+                f"({_first_line(error)}); if memory ran out, give each task more CPUs, so that "
+                "fewer run at once"
+            )
+            return Outcome(index, error=RuntimeError(message))
+
+
+def _apply(function: Callable[[Item], Value], item: Item) -> Value:
+    return function(item)
+
+
+def _deliver(mailbox: Any, progress: Progress) -> None:
+    import ray
+
+    for update in ray.get(mailbox.take.remote()):
+        progress(update)
+
+
+def _own_error(failures: Iterable[Exception]) -> Exception | None:
+    """What the training function itself raised; None where workers died or lost each other.
+
+    A worker that loses its peer sees a RuntimeError of torch.distributed, which therefore counts as
+    a lost worker.
+    """
+    for failure in failures:
+        from_ray = type(failure).__module__.partition(".")[0] == "ray"
+        if not from_ray and not isinstance(failure, RuntimeError):
+            return failure
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

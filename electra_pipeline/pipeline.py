@@ -1,0 +1,160 @@
+"""The chain, in running order: each stage is called with the whole configuration and its inputs.
+
+Flows wrap these calls in tasks, the command line calls them one after another; both take the same
+steps. Where the work runs is the executor's business.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from electra_pipeline.artifact import Artifact, find_artifacts
+from electra_pipeline.config import PipelineConfig
+from electra_pipeline.corpus import build as corpus_stage
+from electra_pipeline.evaluation import finetune, report, results
+from electra_pipeline.evaluation.finetune import Leg
+from electra_pipeline.execution import Executor, Outcome
+from electra_pipeline.pretraining import loop, sequences
+from electra_pipeline.progress import Progress, Update
+from electra_pipeline.publishing import huggingface
+from electra_pipeline.storage import Folder
+from electra_pipeline import tokenizer as tokenizer_stage
+
+logger = logging.getLogger(__name__)
+
+
+def check(config: PipelineConfig, executor: Executor) -> None:
+    """Refuse, before any work, whatever can be known to fail; raises ValueError in one line."""
+    executor.check(config.scale, config.root)
+    loop.check(config.pretrain, config.sequences.length, config.scale)
+    if config.finetune is not None:
+        results.check(config.database_url)
+        finetune.check(config.finetune)
+
+
+def build_corpus(config: PipelineConfig, executor: Executor, progress: Progress) -> Artifact:
+    """Sources -> clean, deduplicated documents."""
+    return corpus_stage.build(
+        config.corpus, root=config.root, name=config.name, executor=executor, progress=progress
+    )
+
+
+def train_tokenizer(config: PipelineConfig, corpus: Artifact, progress: Progress) -> Artifact:
+    """Documents -> WordPiece vocabulary."""
+    return tokenizer_stage.train(
+        config.tokenizer, corpus, root=config.root, name=config.name, progress=progress
+    )
+
+
+def build_sequences(
+    config: PipelineConfig,
+    corpus: Artifact,
+    tokenizer: Artifact,
+    executor: Executor,
+    progress: Progress,
+) -> Artifact:
+    """Documents and vocabulary -> sequences of ids."""
+    return sequences.build(
+        config.sequences,
+        corpus,
+        tokenizer,
+        root=config.root,
+        name=config.name,
+        executor=executor,
+        progress=progress,
+    )
+
+
+def pretrain(
+    config: PipelineConfig,
+    tokenizer: Artifact,
+    sequences: Artifact,
+    executor: Executor,
+    progress: Progress,
+) -> Artifact:
+    """Sequences -> generator and discriminator."""
+    return loop.pretrain(
+        config.pretrain,
+        tokenizer,
+        sequences,
+        root=config.root,
+        name=config.name,
+        executor=executor,
+        scale=config.scale,
+        progress=progress,
+    )
+
+
+def publish(
+    config: PipelineConfig, pretrained: Artifact, tokenizer: Artifact, corpus: Artifact
+) -> Artifact:
+    """Weights, tokenizer and card -> directories that plain transformers loads."""
+    return huggingface.publish(
+        config.publish, pretrained, tokenizer, corpus, root=config.root, name=config.name
+    )
+
+
+def plan_legs(config: PipelineConfig, model: Artifact) -> list[Leg]:
+    """One leg for each task, seed and starting model; none without a finetune section."""
+    if config.finetune is None:
+        return []
+    return finetune.plan(config.finetune, model, root=config.root, name=config.name)
+
+
+def run_leg(config: PipelineConfig, leg: Leg) -> Artifact:
+    """Fine-tune and evaluate one leg with its share of the machine."""
+    return finetune.run_leg(leg, num_threads=config.scale.cpus_per_leg)
+
+
+def run_legs(
+    config: PipelineConfig, legs: Sequence[Leg], executor: Executor, progress: Progress
+) -> Iterator[Outcome[Artifact]]:
+    """Outcomes of all legs as they finish; a failed leg loses only itself."""
+    outcomes = executor.map(
+        partial(run_leg, config),
+        legs,
+        num_cpus=config.scale.cpus_per_leg,
+        num_gpus=config.scale.gpus_per_leg,
+    )
+    for num_done, outcome in enumerate(outcomes, start=1):
+        progress(Update(finetune.STAGE, num_done, len(legs), "legs"))
+        yield outcome
+
+
+def record_results(config: PipelineConfig, legs: Iterable[Artifact]) -> list[dict[str, Any]]:
+    """Write the rows of finished legs into the results table and return them."""
+    rows = [row for leg in legs for row in finetune.rows(leg)]
+    results.record(config.database_url, rows)
+    return rows
+
+
+def trace(root: str, model: Artifact) -> dict[str, Artifact]:
+    """The artifacts that a published model was made from, by stage."""
+    found = {"publish": model}
+    for stage, digits in model.inputs.items():
+        for artifact in find_artifacts(root, stage):
+            if artifact.fingerprint == digits:
+                found[stage] = artifact
+    return found
+
+
+def write_report(config: PipelineConfig, model: Artifact, rows: Sequence[dict[str, Any]]) -> str:
+    """Write the run's report beside its artifacts; return its place."""
+    folder, name = Folder(config.root), f"{config.name}-report.html"
+    folder.write_bytes(name, render_report(config.root, config.name, model, rows).encode())
+    return folder.join(name) if folder.is_local else f"{config.root.rstrip('/')}/{name}"
+
+
+def render_report(
+    root: str, run: str, model: Artifact | None, rows: Sequence[dict[str, Any]]
+) -> str:
+    """The report of a run as one HTML page that needs no other file."""
+    artifacts = trace(root, model) if model is not None else {}
+    return report.write_report(
+        run_name=run,
+        rows=list(rows),
+        pretrain=artifacts.get("pretrain"),
+        corpus=artifacts.get("corpus"),
+        tokenizer=artifacts.get("tokenizer"),
+    )

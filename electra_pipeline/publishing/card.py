@@ -1,0 +1,112 @@
+"""The model card (README.md) of a published model: a pure function of what the manifests say."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Literal
+
+import jinja2
+import yaml
+
+from electra_pipeline.artifact import Artifact
+
+Kind = Literal["discriminator", "generator"]
+KINDS: tuple[Kind, ...] = ("discriminator", "generator")
+LEARNT_AUC = 0.55  # held-out AUC below this is no better than chance (0.5) for any use
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a card is made of."""
+
+    kind: Kind
+    title: str
+    hub_name: str | None
+    license: str | None
+    languages: tuple[str, ...]
+    example: str
+    shape: Mapping[str, Any]
+    """The model's config.json."""
+    pretrained: Artifact
+    tokenizer: Artifact
+    corpus: Artifact
+
+    @property
+    def model_name(self) -> str:
+        """What the snippets pass to `from_pretrained`."""
+        return f"{self.hub_name}-{self.kind}" if self.hub_name else self.kind
+
+
+def render(card: Card) -> str:
+    """The card as Markdown with the YAML front matter of the Hugging Face hub."""
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["count"] = lambda number: f"{number:,}"
+    # a JSON string is a Python literal too, in the quotes that formatters prefer
+    environment.filters["literal"] = lambda text: json.dumps(text, ensure_ascii=False)
+    template = resources.files(__package__).joinpath("card.md.jinja").read_text(encoding="utf-8")
+    held_out = card.pretrained.counters["held_out"]
+    return environment.from_string(template).render(
+        card=card,
+        front_matter=front_matter(card),
+        measures=measures(card.kind, held_out, card.shape["vocab_size"]),
+        auc=held_out.get("discriminator_auc"),
+        learnt_auc=LEARNT_AUC,
+        settings={
+            key: value
+            for key, value in sorted(card.pretrained.config.items())
+            if isinstance(value, str | int | float)
+        },
+    )
+
+
+def front_matter(card: Card) -> str:
+    """Metadata that the hub reads (its model card specification), without the `---` lines."""
+    metadata: dict[str, Any] = {
+        "language": list(card.languages),
+        "license": card.license,
+        "library_name": "transformers",
+        "tags": ["electra", f"electra-{card.kind}"],
+        "pipeline_tag": "fill-mask" if card.kind == "generator" else None,
+    }
+    present = {key: value for key, value in metadata.items() if value}
+    return yaml.safe_dump(present, allow_unicode=True, sort_keys=False).strip()
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One row of the card's table: a held-out metric beside what it is without any learning."""
+
+    name: str
+    value: float
+    unlearnt: float | None
+    guess: str
+
+
+def measures(kind: Kind, held_out: Mapping[str, float], vocab_size: int) -> list[Measure]:
+    """The held-out metrics of one model; those that were not measured are left out."""
+    if kind == "generator":
+        baselines: dict[str, tuple[float | None, str]] = {
+            "generator_loss": (math.log(vocab_size), "all pieces equally likely"),
+            "generator_accuracy": (None, ""),
+            "sampled_accuracy": (None, ""),
+        }
+    else:
+        baselines = {
+            "discriminator_loss": (held_out.get("prior_entropy"), "knows only the rate"),
+            "discriminator_accuracy": (held_out.get("base_rate_accuracy"), "all original"),
+            "discriminator_auc": (0.5, "chance"),
+            "discriminator_precision": (None, ""),
+            "discriminator_recall": (None, ""),
+        }
+    return [
+        Measure(name.replace("_", " "), held_out[name], unlearnt, guess)
+        for name, (unlearnt, guess) in baselines.items()
+        if name in held_out
+    ]

@@ -1,0 +1,121 @@
+"""The publishing stage: weights + tokenizer + card = directories that plain transformers loads."""
+
+import shutil
+from typing import Any
+
+import orjson
+from pydantic import Field
+
+from electra_pipeline.artifact import Artifact, Draft, Written, produce
+from electra_pipeline.identity import Config
+from electra_pipeline.publishing.card import KINDS, Card, Kind, render
+
+STAGE = "publish"
+FORMAT_VERSION = 1
+
+
+class PublishConfig(Config):
+    """What the model cards say that the artifacts do not know."""
+
+    title: str | None = None
+    """Heading of the cards; null takes the run's name."""
+    hub_name: str | None = Field(default=None, pattern=r"^\w[\w.-]*(/\w[\w.-]*)?$")
+    """Where the models will be uploaded, without the ending -discriminator or -generator, for the
+    cards' snippets: user/es-small. With null they name the local directories."""
+    license: str | None = None
+    """Licence of the weights as the Hugging Face hub writes it: apache-2.0, cc-by-sa-4.0, other.
+    With null the card says that nobody has stated one."""
+    languages: tuple[str, ...] | None = None
+    """ISO 639-1 codes; null takes those of the corpus."""
+    example: str = Field(default="The quick brown fox jumps over the lazy dog", min_length=1)
+    """A sentence in the model's language, for the cards' snippets."""
+
+
+def publish(
+    config: PublishConfig,
+    pretrained: Artifact,
+    tokenizer: Artifact,
+    corpus: Artifact,
+    *,
+    root: str,
+    name: str,
+) -> Artifact:
+    """The artifact with `discriminator/` and `generator/`: config, weights, tokenizer, README.md.
+
+    The weights are those of `pretrained`, byte for byte. Raises ValueError if `tokenizer` is not
+    the one that the model was trained with.
+    """
+    trained_with = pretrained.manifest["inputs"].get("tokenizer")
+    if trained_with != tokenizer.fingerprint:
+        raise ValueError(
+            f"{pretrained.folder} was trained with tokenizer {trained_with}, not with "
+            f"{tokenizer.fingerprint} ({tokenizer.folder}); publish it with its own tokenizer"
+        )
+    identity = config.model_copy(update={"title": config.title or name})
+
+    def write(draft: Draft) -> Written:
+        for kind in KINDS:
+            shape = pretrained.folder.read_json(f"{kind}/config.json")
+            _copy_model(draft, kind, pretrained)
+            _copy_tokenizer(draft, kind, tokenizer, shape["max_position_embeddings"])
+            card = Card(
+                kind=kind,
+                title=str(identity.title),
+                hub_name=config.hub_name,
+                license=config.license,
+                languages=config.languages or corpus_languages(corpus),
+                example=config.example,
+                shape=shape,
+                pretrained=pretrained,
+                tokenizer=tokenizer,
+                corpus=corpus,
+            )
+            draft.folder.write_bytes(f"{kind}/README.md", render(card).encode())
+        counters = {key: pretrained.counters[key] for key in ("steps", "tokens_seen", "parameters")}
+        return Written(counters=counters, observed={})
+
+    return produce(
+        root=root,
+        stage=STAGE,
+        name=name,
+        format_version=FORMAT_VERSION,
+        config=identity,
+        inputs={
+            "pretrained": pretrained.fingerprint,
+            "tokenizer": tokenizer.fingerprint,
+            "corpus": corpus.fingerprint,
+        },
+        write=write,
+    )
+
+
+def corpus_languages(corpus: Artifact) -> tuple[str, ...]:
+    """The language that the corpus was filtered for, else those of at least 1% of its documents."""
+    if corpus.config.get("language"):
+        return (corpus.config["language"],)
+    counts: dict[str, int] = corpus.counters.get("languages", {})
+    total = sum(counts.values())
+    return tuple(sorted(code for code, count in counts.items() if count >= total / 100))
+
+
+def _copy_model(draft: Draft, kind: Kind, pretrained: Artifact) -> None:
+    for name in pretrained.file_names(f"{kind}/"):
+        with pretrained.folder.open(name) as source, draft.create(name) as target:
+            shutil.copyfileobj(source, target)
+
+
+def _copy_tokenizer(draft: Draft, kind: Kind, tokenizer: Artifact, max_positions: int) -> None:
+    for name in tokenizer.file_names("tokenizer/"):
+        target = f"{kind}/{name.removeprefix('tokenizer/')}"
+        data = tokenizer.folder.read_bytes(name)
+        if name.endswith("/tokenizer_config.json"):
+            data = _limit_length(data, max_positions)
+        draft.folder.write_bytes(target, data)
+
+
+def _limit_length(tokenizer_config: bytes, max_positions: int) -> bytes:
+    """Let the tokenizer truncate to what the model has positions for."""
+    values: dict[str, Any] = orjson.loads(tokenizer_config)
+    values["model_max_length"] = min(values["model_max_length"], max_positions)
+    options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
+    return orjson.dumps(values, option=options)

@@ -1,0 +1,94 @@
+"""Progress on a terminal: one live bar a stage, or plain lines where no one watches."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+
+from electra_pipeline.progress import Progress, Update
+
+logger = logging.getLogger(__name__)
+
+LINE_SECONDS = 10.0  # between two lines of one stage in a log
+
+
+def set_up_logging(console: Console) -> None:
+    """Our messages on stderr; libraries only when something is wrong."""
+    handler = RichHandler(console=console, show_path=False, show_level=False, markup=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    logging.getLogger("electra_pipeline").setLevel(logging.INFO)
+
+
+@contextmanager
+def shown_progress(console: Console) -> Iterator[Progress]:
+    """A `Progress` that draws bars on a terminal and logs lines with rate and time left elsewhere."""
+    if not console.is_terminal:
+        yield LoggedProgress()
+        return
+    with Bars(
+        SpinnerColumn(),
+        TextColumn("[bold]{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[facts]}", style="dim"),
+        console=console,
+    ) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(update: Update) -> None:
+            if update.stage not in tasks:
+                tasks[update.stage] = bars.add_task(update.stage, unit=update.unit, facts="")
+            bars.update(
+                tasks[update.stage],
+                completed=update.done,
+                total=update.total,
+                facts=update.facts_text(),
+            )
+
+        yield show
+
+
+class LoggedProgress:
+    """Logs a stage's progress every `LINE_SECONDS`, and its end."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, tuple[float, float]] = {}
+        self._last: dict[str, float] = {}
+
+    def __call__(self, update: Update) -> None:
+        now = time.monotonic()
+        first_time, first_done = self._first.setdefault(update.stage, (now, update.done))
+        finished = update.done >= update.total
+        if not finished and now - self._last.get(update.stage, first_time) < LINE_SECONDS:
+            return
+        self._last[update.stage] = now
+        logger.info(progress_line(update, update.done - first_done, now - first_time))
+
+
+def progress_line(update: Update, num_recent: float, seconds: float) -> str:
+    """`corpus 12/40 pieces (30%), 3.2 pieces/s, 9 s left`, with the facts behind it."""
+    share = update.done / update.total if update.total else 1.0
+    line = f"{update.stage} {update.done:g}/{update.total:g} {update.unit} ({share:.0%})"
+    if num_recent > 0 and seconds > 0:
+        rate = num_recent / seconds
+        line += f", {rate:.3g} {update.unit}/s"
+        if update.done < update.total:
+            line += f", {(update.total - update.done) / rate:.0f} s left"
+    facts = update.facts_text()
+    return f"{line}  {facts}" if facts else line

@@ -1,0 +1,14 @@
+"""The flow that builds a corpus."""
+
+from prefect import flow
+
+from electra_pipeline.config import PipelineConfig
+from flows import stages
+from flows.session import connected, step
+
+
+@flow(name="corpus", flow_run_name="{config.name}", persist_result=False)
+def corpus(config: PipelineConfig) -> str:
+    """Sources to clean, deduplicated documents; returns the corpus's place."""
+    with connected(config) as executor:
+        return str(step(stages.corpus, config, executor).folder)

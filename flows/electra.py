@@ -1,0 +1,15 @@
+"""The whole chain as one flow; the one that most people run."""
+
+from prefect import flow
+
+from electra_pipeline.config import PipelineConfig
+from flows.finetune import Summary, evaluate
+from flows.pretrain import make_model
+from flows.session import connected
+
+
+@flow(name="electra", flow_run_name="{config.name}", persist_result=False)
+def electra(config: PipelineConfig) -> Summary:
+    """Text in, evaluated model out."""
+    with connected(config) as executor:
+        return evaluate(config, make_model(config, executor), executor)

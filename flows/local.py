@@ -1,0 +1,68 @@
+"""Run the chain from a terminal: on the Prefect server that is configured, else on one of its own.
+
+Prefect reads its settings when it is imported, so it is imported inside the functions.
+"""
+
+import logging
+import os
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+from electra_pipeline.config import PipelineConfig
+
+if TYPE_CHECKING:
+    from flows.finetune import Summary
+
+ENVIRONMENT = {
+    # Nothing leaves this machine: the first is for the server, the second for the client.
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    # A first start creates the database, which takes 12 s on a quiet machine; the default is 20.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    # What the library logs belongs into the run.
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "electra_pipeline",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+}
+CONNECT_TIMEOUT_SECONDS = 5.0
+
+
+def run_here(config: PipelineConfig, *, debug: bool = False) -> "Summary":
+    """Run the whole chain in this process and return what it made.
+
+    `debug` shows the tracebacks that Prefect logs. Raises the exception that ended the run, and
+    ValueError in one line if a Prefect server is configured and does not answer.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    check_server()
+
+    from flows.electra import electra
+
+    if not debug:
+        for handler in logging.getLogger().handlers + logging.getLogger("prefect").handlers:
+            handler.addFilter(without_traceback)
+    return electra(config)
+
+
+def check_server() -> None:
+    """Raise ValueError if a Prefect server is configured and does not answer within 5 seconds."""
+    from prefect.settings import PREFECT_API_URL
+
+    url = PREFECT_API_URL.value()
+    if not url:
+        return
+    try:
+        urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=CONNECT_TIMEOUT_SECONDS).close()
+    except urllib.error.HTTPError:
+        return  # it answers; whether we may use it is Prefect's to say
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"cannot reach the Prefect server at {url} (PREFECT_API_URL): {error}; "
+            "start it with `prefect server start`, or unset PREFECT_API_URL"
+        ) from error
+
+
+def without_traceback(record: logging.LogRecord) -> bool:
+    """Drop what comes with a traceback: the command line says the same in one line at the end."""
+    return record.exc_info is None

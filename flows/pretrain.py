@@ -1,0 +1,28 @@
+"""The flow that makes a model: everything up to the published generator and discriminator."""
+
+from prefect import flow
+
+from electra_pipeline.artifact import Artifact
+from electra_pipeline.config import PipelineConfig
+from electra_pipeline.on_ray import RayExecutor
+from flows import stages
+from flows.session import connected, step
+from flows.watching import show_model
+
+
+@flow(name="pretrain", flow_run_name="{config.name}", persist_result=False)
+def pretrain(config: PipelineConfig) -> str:
+    """Corpus to published model; returns the model's place."""
+    with connected(config) as executor:
+        return str(make_model(config, executor).folder)
+
+
+def make_model(config: PipelineConfig, executor: RayExecutor) -> Artifact:
+    """Corpus, tokenizer, sequences, pre-training, publishing: what is finished costs nothing."""
+    corpus = step(stages.corpus, config, executor)
+    tokenizer = step(stages.tokenizer, config, corpus)
+    sequences = step(stages.sequences, config, corpus, tokenizer, executor)
+    pretrained = step(stages.pretrain, config, tokenizer, sequences, executor)
+    model = step(stages.publish, config, pretrained, tokenizer, corpus)
+    show_model(config, corpus, pretrained, model)
+    return model

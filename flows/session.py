@@ -1,0 +1,33 @@
+"""What every flow does around its stages: connect to Ray, hand the work to threads, stay stoppable.
+
+A flow's main thread never blocks in Ray. There, a cancel would end as a crash, and Ctrl-C would
+hang: so stages run in task threads, and an interrupted main thread leaves `connected`, which shuts
+Ray down, which ends what the threads wait for.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from prefect import Task
+
+from electra_pipeline.config import PipelineConfig
+from electra_pipeline.on_ray import RayExecutor, cluster
+from flows import stages
+
+Value = TypeVar("Value")
+
+
+@contextmanager
+def connected(config: PipelineConfig) -> Iterator[RayExecutor]:
+    """Ray for one flow run, after everything that can be refused at once has been checked."""
+    logging.getLogger("electra_pipeline").setLevel(logging.INFO)
+    with cluster() as executor:
+        step(stages.check, config, executor)
+        yield executor
+
+
+def step(task: Task[..., Value], *arguments: Any) -> Value:
+    """Run a task in its thread and wait for what it returns, or raise what it raised."""
+    return task.submit(*arguments).result()

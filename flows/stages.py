@@ -1,0 +1,122 @@
+"""The stages as Prefect tasks: names, retries and progress around the functions of `pipeline`.
+
+Nothing is cached by Prefect: a finished artifact is what makes a second run do nothing.
+"""
+
+import errno
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+
+from electra_pipeline import pipeline
+from electra_pipeline.artifact import Artifact
+from electra_pipeline.config import PipelineConfig
+from electra_pipeline.evaluation.finetune import Leg
+from electra_pipeline.execution import Executor
+from electra_pipeline.progress import silent
+from flows.watching import RunProgress
+
+PERMANENT_ERRNOS = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS)
+RETRY_DELAYS_SECONDS = [10.0, 60.0]
+
+
+async def may_pass(task: Any, run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failure may be gone in a minute: networks and servers, never the user's input."""
+    error = await state.aresult(raise_on_failure=False)
+    return isinstance(error, OSError) and error.errno not in PERMANENT_ERRNOS
+
+
+@task(name="check", task_run_name="check", cache_policy=NO_CACHE, persist_result=False)
+def check(config: PipelineConfig, executor: Executor) -> None:
+    """Refuse before any work whatever can be known to fail."""
+    pipeline.check(config, executor)
+
+
+@task(
+    name="corpus",
+    task_run_name="corpus",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=len(RETRY_DELAYS_SECONDS),
+    retry_delay_seconds=RETRY_DELAYS_SECONDS,
+    retry_condition_fn=may_pass,
+)
+def corpus(config: PipelineConfig, executor: Executor) -> Artifact:
+    """Sources to clean, deduplicated documents."""
+    return pipeline.build_corpus(config, executor, RunProgress())
+
+
+@task(name="tokenizer", task_run_name="tokenizer", cache_policy=NO_CACHE, persist_result=False)
+def tokenizer(config: PipelineConfig, corpus: Artifact) -> Artifact:
+    """Documents to a WordPiece vocabulary."""
+    return pipeline.train_tokenizer(config, corpus, RunProgress())
+
+
+@task(name="sequences", task_run_name="sequences", cache_policy=NO_CACHE, persist_result=False)
+def sequences(
+    config: PipelineConfig, corpus: Artifact, tokenizer: Artifact, executor: Executor
+) -> Artifact:
+    """Documents and vocabulary to sequences of ids."""
+    return pipeline.build_sequences(config, corpus, tokenizer, executor, RunProgress())
+
+
+@task(name="pretrain", task_run_name="pretrain", cache_policy=NO_CACHE, persist_result=False)
+def pretrain(
+    config: PipelineConfig, tokenizer: Artifact, sequences: Artifact, executor: Executor
+) -> Artifact:
+    """Sequences to a generator and a discriminator. Ray starts lost workers again by itself."""
+    return pipeline.pretrain(config, tokenizer, sequences, executor, RunProgress())
+
+
+@task(name="publish", task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)
+def publish(
+    config: PipelineConfig, pretrained: Artifact, tokenizer: Artifact, corpus: Artifact
+) -> Artifact:
+    """Weights, tokenizer and card to model directories that plain transformers loads."""
+    return pipeline.publish(config, pretrained, tokenizer, corpus)
+
+
+@task(
+    name="plan",
+    task_run_name="plan",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=len(RETRY_DELAYS_SECONDS),
+    retry_delay_seconds=RETRY_DELAYS_SECONDS,
+    retry_condition_fn=may_pass,
+)
+def plan(config: PipelineConfig, model: Artifact) -> list[Leg]:
+    """One leg for each task, seed and starting model."""
+    return pipeline.plan_legs(config, model)
+
+
+@task(
+    name="finetune",
+    task_run_name="{leg.label}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=len(RETRY_DELAYS_SECONDS),
+    retry_delay_seconds=RETRY_DELAYS_SECONDS,
+    retry_condition_fn=may_pass,
+)
+def finetune(config: PipelineConfig, leg: Leg, executor: Executor) -> Artifact:
+    """Fine-tune and evaluate one leg, in one Ray task."""
+    (outcome,) = pipeline.run_legs(config, [leg], executor, silent)
+    if outcome.error is not None:
+        raise outcome.error
+    assert outcome.value is not None
+    return outcome.value
+
+
+@task(name="results", task_run_name="results", cache_policy=NO_CACHE, persist_result=False)
+def record(config: PipelineConfig, legs: list[Artifact]) -> list[dict[str, Any]]:
+    """Write the rows of finished legs into the results table."""
+    return pipeline.record_results(config, legs)
+
+
+@task(name="report", task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
+def report(config: PipelineConfig, model: Artifact, rows: list[dict[str, Any]]) -> str:
+    """Draw the run as one HTML page; return its place."""
+    return pipeline.write_report(config, model, rows)

