@@ -164,8 +164,13 @@ def _index(target: list[Any], key: str, override: str) -> int:
     return int(key)
 
 
+# pydantic puts the chosen member of a union into a path; the user's file has no such key
+_UNION_MEMBERS = {"files", "hub", "package", "str", "UrlFile", "PackageFile", "UserTask"}
+
+
 def _explain(problem: Mapping[str, Any]) -> str:
-    path = ".".join(str(part) for part in problem["loc"]) or "configuration"
+    parts = [str(part) for part in problem["loc"] if part not in _UNION_MEMBERS]
+    path = ".".join(parts) or "configuration"
     if problem["type"] == "extra_forbidden":
         key = str(problem["loc"][-1])
         close = difflib.get_close_matches(key, _known_keys(), n=1)

@@ -91,15 +91,12 @@ class SourceFile:
         Raises ValueError, also while reading, if the file is gone, cut or damaged: a cut file never
         reads as a shorter one.
         """
-        filesystem, path = _resolve(self.uri)
-        if self.origin is not None and not filesystem.exists(path):  # another machine's cache
-            filesystem, path = _resolve(fetch(self.origin).uri)
         try:
-            file: IO[bytes] = filesystem.open(path, "rb")
+            file = _open(self.uri)
         except FileNotFoundError as error:
-            raise _missing(self.name) from error
-        # An archive's filesystem closes it when collected: it must live as long as the file.
-        weakref.finalize(file, filesystem.invalidate_cache).atexit = False
+            if self.origin is None:
+                raise _missing(self.name) from error
+            file = _open(fetch(self.origin).uri)  # it lay in another machine's cache
         if self.compression is None:
             return file
         return decompress(file, self.compression, self.name)
@@ -119,8 +116,9 @@ def expand(reference: FileReference) -> list[UrlFile | PackageFile]:
     is_pattern = re.search(r"[*]" if is_http else r"[*?\[]", given.url.split("::", 1)[0])
     if is_http and not is_pattern:
         return [given]
-    filesystem, path = _resolve(given.url)
     try:
+        filesystem, path = _resolve(given.url)
+        filesystem.invalidate_cache()  # a driver may live long, and listings are cached by fsspec
         if filesystem.isfile(path):  # before the pattern: a name may well hold a bracket
             return [given]
         if filesystem.isdir(path):
@@ -153,14 +151,15 @@ def fetch(reference: UrlFile | PackageFile) -> SourceFile:
         path = str(download(url, expected))
         digest = _content_sha256(path)
         return SourceFile(url, digest, path, UrlFile(url=url, sha256=digest))
-    filesystem, path = _resolve(url)
     try:
+        filesystem, path = _resolve(url)
         info = filesystem.info(path)
         if info["type"] == "directory":
             raise ValueError(f"{url}: a folder; name its files, as in {url.rstrip('/')}/*")
         tag = next((str(info[key]) for key in ("ETag", "etag") if info.get(key)), None)
         if tag is not None and expected is None:
             return SourceFile(url, f"etag:{tag.strip(chr(34))}", url)
+        is_local = isinstance(filesystem, LocalFileSystem)
         digest = _content_sha256(url)
     except FileNotFoundError as error:
         raise _missing(url) from error
@@ -170,7 +169,7 @@ def fetch(reference: UrlFile | PackageFile) -> SourceFile:
         raise _unreachable(url, error) from error
     if expected is not None and digest != expected:
         raise wrong_digest(url, expected, digest)
-    return SourceFile(url, digest, url)
+    return SourceFile(url, digest, path if is_local else _absolute(url))
 
 
 def _fetch_package(reference: PackageFile) -> SourceFile:
@@ -193,19 +192,35 @@ def _fetch_package(reference: PackageFile) -> SourceFile:
         ) from error
 
 
-def _content_sha256(url: str) -> str:
-    filesystem, path = _resolve(url)
-    with filesystem.open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _absolute(chain: str) -> str:
+    """A chain whose local archive, if it is one, is found from any working directory."""
+    head, separator, archive = chain.rpartition("::")
+    return f"{head}{separator}{Path(archive).absolute()}" if "://" not in archive else chain
+
+
+def _open(uri: str) -> IO[bytes]:
+    filesystem, path = _resolve(uri)
+    file: IO[bytes] = filesystem.open(path, "rb")
+    # An archive's filesystem closes it when collected: it must live as long as the file.
+    weakref.finalize(file, filesystem.invalidate_cache).atexit = False
+    return file
+
+
+def _content_sha256(uri: str) -> str:
+    with _open(uri) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def _resolve(url: str) -> tuple[Any, str]:
+    """The filesystem and path of a URL. Raises FileNotFoundError if a chain's archive is absent."""
     try:
         filesystem, path = fsspec.core.url_to_fs(url)
     except (ValueError, ImportError) as error:
         raise ValueError(
             f"{url}: {error}; give a path or a URL whose fsspec driver is installed"
         ) from error
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{url}: not a whole zip archive ({error}); download it again") from error
     return filesystem, path
 
 
@@ -221,9 +236,9 @@ def _unresolve(url: str, filesystem: Any, path: str) -> str:
 
 def _missing(url: str) -> ValueError:
     kind = "no file matches it" if re.search(r"[*?\[]", url) else "no such file"
-    filesystem, path = _resolve(url)
-    if isinstance(filesystem, LocalFileSystem):
-        parent = next(parent for parent in Path(path).parents if parent.exists())
+    path = Path(url.removeprefix("file://")).absolute()
+    if "://" not in url.removeprefix("file://"):
+        parent = next(parent for parent in path.parents if parent.exists())
         return ValueError(f"{url}: {kind}; the nearest folder that exists is {parent}")
     return ValueError(f"{url}: {kind}; check the address")
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from electra_pipeline import tokenizer as tokenizer_stage
 from electra_pipeline.artifact import Artifact, find_artifacts
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.corpus import build as corpus_stage
@@ -19,7 +20,6 @@ from electra_pipeline.pretraining import loop, sequences
 from electra_pipeline.progress import Progress, Update
 from electra_pipeline.publishing import huggingface
 from electra_pipeline.storage import Folder
-from electra_pipeline import tokenizer as tokenizer_stage
 
 logger = logging.getLogger(__name__)
 

@@ -27,14 +27,20 @@ LINE_SECONDS = 10.0  # between two lines of one stage in a log
 
 def set_up_logging(console: Console) -> None:
     """Our messages on stderr; libraries only when something is wrong."""
-    handler = RichHandler(console=console, show_path=False, show_level=False, markup=False)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    handler: logging.Handler
+    if console.is_terminal:  # rich folds lines to the width, which a log file must not have
+        handler = RichHandler(console=console, show_path=False, show_level=False, markup=False)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    else:
+        handler = logging.StreamHandler(console.file)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("electra_pipeline").setLevel(logging.INFO)
 
 
 @contextmanager
 def shown_progress(console: Console) -> Iterator[Progress]:
-    """A `Progress` that draws bars on a terminal and logs lines with rate and time left elsewhere."""
+    """A `Progress` that draws bars on a terminal and logs lines elsewhere."""
     if not console.is_terminal:
         yield LoggedProgress()
         return

@@ -7,7 +7,6 @@ every run gives the same bytes: `train_vocabulary` says how.
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +33,7 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # the order of 
 PREFIXES = {"train": shards.TRAIN_PREFIX, "held_out": shards.HELD_OUT_PREFIX}
 CONTINUING_PREFIX = "##"
 MAX_MEASURED_CHARACTERS = 10_000_000  # two million words give each rate to three digits
-BATCH_DOCUMENTS = 256  # tokenizers' own buffer length
+BATCH_CHARACTERS = 1_000_000  # some 100 MB of token objects
 
 CharacterPairs = Counter[tuple[str, str]]
 
@@ -277,7 +276,8 @@ def _check_size(config: TokenizerConfig, corpus: Artifact) -> int:
             "(manifest.json) and mend corpus.sources or the rules that dropped them"
         )
     total: int = corpus.counters["characters"]["train"]
-    if total < config.vocab_size:
+    # A character gives at most itself, itself after ##, and one merge.
+    if len(SPECIAL_TOKENS) + 3 * total < config.vocab_size:
         raise ValueError(
             f"tokenizer.vocab_size is {config.vocab_size}, but {corpus.folder} has only {total} "
             "characters of training text; give more text or a smaller vocabulary"
@@ -298,8 +298,16 @@ def _sample(corpus: Artifact, split: str, max_characters: int) -> Iterator[str]:
 
 
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    iterator = iter(texts)
-    while batch := list(islice(iterator, BATCH_DOCUMENTS)):
+    """Lists of texts, small enough for their tokens to fit in memory."""
+    batch: list[str] = []
+    num_characters = 0
+    for text in texts:
+        batch.append(text)
+        num_characters += len(text)
+        if num_characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, num_characters = [], 0
+    if batch:
         yield batch
 
 

@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prefect import flow
-from prefect.futures import wait
 
-from electra_pipeline.artifact import Artifact, open_artifact
+from electra_pipeline.artifact import Artifact, find_artifacts, open_artifact
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.evaluation import results
 from electra_pipeline.on_ray import RayExecutor
@@ -26,18 +25,36 @@ class Summary:
 
 
 @flow(name="finetune", flow_run_name="{config.name}", persist_result=False)
-def finetune(config: PipelineConfig, model: str) -> Summary:
-    """Fine-tune `model`, the place of a published model, on every task and seed of `config`."""
-    published = open_artifact(Folder(model))
-    if published is None:
-        raise ValueError(
-            f"model: no published model at {model!r}; give the folder that the publish stage "
-            "returned (<root>/publish/<name>-<fingerprint>)"
-        )
+def finetune(config: PipelineConfig, model: str | None = None) -> Summary:
+    """Fine-tune and evaluate a published model on every task and seed of `config`.
+
+    `model` is the folder or URI of a published model; null takes the newest that a run of this
+    name left below `config.root`. Raises ValueError if there is none, or no task.
+    """
+    published = find_model(config, model)
     if config.finetune is None:
-        raise ValueError("finetune: missing; name the tasks, for instance {tasks: [cola]}")
+        raise ValueError("finetune: missing; name the tasks, for instance finetune.tasks=[cola]")
     with connected(config) as executor:
         return evaluate(config, published, executor)
+
+
+def find_model(config: PipelineConfig, place: str | None) -> Artifact:
+    """The published model at `place`, or else the newest of this name below the root."""
+    if place is not None:
+        model = open_artifact(Folder(place))
+        if model is None or model.stage != "publish":
+            raise ValueError(
+                f"model: no published model at {place!r}; give a folder that the publish stage "
+                "wrote (<root>/publish/<name>-<fingerprint>)"
+            )
+        return model
+    models = [each for each in find_artifacts(config.root, "publish") if each.name == config.name]
+    if not models:
+        raise ValueError(
+            f"model: no published model named {config.name!r} below {config.root}; "
+            "run the flow electra or pretrain first, or give the model's folder"
+        )
+    return max(models, key=lambda each: str(each.observed["created_at"]))
 
 
 def evaluate(config: PipelineConfig, model: Artifact, executor: RayExecutor) -> Summary:
@@ -46,14 +63,12 @@ def evaluate(config: PipelineConfig, model: Artifact, executor: RayExecutor) -> 
     if not legs:
         return Summary(str(model.folder))
     futures = [stages.finetune.submit(config, leg, executor) for leg in legs]
-    wait(futures)
     finished, lost = [], []
     for leg, future in zip(legs, futures, strict=True):
-        value = future.result(raise_on_failure=False)
-        if isinstance(value, Artifact):
-            finished.append(value)
-        else:
-            lost.append(f"{leg.label}: {value}")
+        try:
+            finished.append(future.result())
+        except Exception as error:
+            lost.append(f"{leg.label}: {error}")
     rows = step(stages.record, config, finished)
     report = step(stages.report, config, model, rows)
     show_results(config, results.aggregate(rows), report)

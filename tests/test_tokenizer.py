@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
 from transformers import AutoTokenizer, ElectraTokenizerFast, PreTrainedTokenizerFast
 
 from electra_pipeline import shards, tokenizer
@@ -80,10 +83,9 @@ def trained(spanish: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Arti
 def plain_bpe(words: Counter[str], vocab_size: int, min_frequency: int) -> list[str]:
     """WordPiece's vocabulary by the book: merge the most frequent pair, the first of equals."""
     splits = {word: [word[0], *("##" + c for c in word[1:])] for word in words}
-    symbols = {symbol for split in splits.values() for symbol in split}
-    pieces = sorted(s for s in symbols if not s.startswith("##"))
-    pieces += sorted(s for s in symbols if s.startswith("##"))
-    pieces = [*SPECIAL_TOKENS, *pieces]
+    characters = sorted({character for word in words for character in word})
+    continuing = sorted({"##" + character for word in words for character in word[1:]})
+    pieces = [*SPECIAL_TOKENS, *characters, *continuing]
     while len(pieces) < vocab_size:
         counts: Counter[tuple[int, int]] = Counter()
         ids = {piece: index for index, piece in enumerate(pieces)}
@@ -113,6 +115,25 @@ def test_vocabulary_is_that_of_plain_bpe(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, texts)
     pieces = tokenizer.train_vocabulary(config_of(vocab_size=120), corpus)
     assert pieces == plain_bpe(Counter(words), 120, min_frequency=2)
+
+
+@given(st.lists(st.text(max_size=30), min_size=1, max_size=6))
+@settings(max_examples=60, deadline=None)
+def test_any_text_gives_the_vocabulary_of_plain_bpe(texts: list[str]) -> None:
+    normalizer = BertNormalizer(strip_accents=False)
+    words: Counter[str] = Counter()
+    for text in texts:
+        pieces = BertPreTokenizer().pre_tokenize_str(normalizer.normalize_str(text))
+        words.update(word for word, _ in pieces)
+    rules = {"min_frequency": 1, "character_coverage": 1.0}
+    with tempfile.TemporaryDirectory() as directory:
+        corpus = corpus_of(Path(directory), [*texts, "."])
+        expected = plain_bpe(words + Counter(["."]), 10_000, min_frequency=1)
+        config = config_of(vocab_size=len(expected), **rules)
+        assert tokenizer.train_vocabulary(config, corpus) == expected
+        larger = config_of(vocab_size=len(expected) + 1, **rules)
+        with pytest.raises(ValueError, match=r"tokenizer\.vocab_size"):
+            tokenizer.train_vocabulary(larger, corpus)
 
 
 def test_vocabulary_has_special_tokens_first_then_characters(trained: Artifact) -> None:

@@ -153,7 +153,7 @@ def _process_pieces(
         records[tasks[outcome.index].index] = outcome.value
         num_bytes += outcome.value["bytes"]
         facts = {
-            "documents": str(sum(record["kept"] for record in records.values())),
+            "documents": sum(record["kept"] for record in records.values()),
             "MB": num_bytes / 1e6,
             "MB/s": num_bytes / 1e6 / (time.monotonic() - started),
         }
@@ -167,20 +167,19 @@ def _count_by_source(
     """By label: documents read, kept, dropped by reason; and repairs by kind."""
     sources: dict[str, dict[str, Any]] = {}
     for record, num_duplicates in zip(records, duplicates, strict=True):
-        counts = sources.setdefault(
-            record["label"], {"read": 0, "kept": 0, "dropped": Counter(), "repaired": Counter()}
-        )
-        counts["read"] += record["read"]
-        counts["kept"] += record["kept"] - num_duplicates
-        counts["dropped"].update(record["dropped"])
-        if num_duplicates:
-            counts["dropped"]["duplicate"] += num_duplicates
-        counts["repaired"].update(record["repaired"])
+        dropped = record["dropped"] | ({"duplicate": num_duplicates} if num_duplicates else {})
+        before = sources.get(record["label"], {"read": 0, "kept": 0, "dropped": {}, "repaired": {}})
+        sources[record["label"]] = {
+            "read": before["read"] + record["read"],
+            "kept": before["kept"] + record["kept"] - num_duplicates,
+            "dropped": dict(Counter(before["dropped"]) + Counter(dropped)),
+            "repaired": dict(Counter(before["repaired"]) + Counter(record["repaired"])),
+        }
     return sources
 
 
 def _nothing_left(sources: Mapping[str, Mapping[str, Any]]) -> ValueError:
-    dropped = sum((source["dropped"] for source in sources.values()), Counter[str]())
+    dropped = sum((Counter(source["dropped"]) for source in sources.values()), Counter[str]())
     reasons = ", ".join(f"{reason} {count}" for reason, count in dropped.most_common())
     found = f"all {dropped.total()} documents were dropped: {reasons}" if reasons else "no document"
     return ValueError(

@@ -1,7 +1,6 @@
 """Hugging Face datasets as sources: pinned to one commit, streamed, a piece for each data file."""
 
 import hashlib
-import itertools
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,8 +38,8 @@ def pin(source: HubSource) -> Pinned:
         label = source.path if source.name is None else f"{source.path}:{source.name}"
         pinned = source.model_copy(update={"revision": digest})
     stream = _stream(pinned)
-    if stream.column_names is not None:
-        _check_column(source, stream.column_names)
+    columns = stream.column_names or next(_records(source, stream), {source.text_column: ""})
+    _check_column(source, columns)
     return Pinned(source.label or label, pinned, digest, int(stream.num_shards))
 
 
@@ -49,17 +48,17 @@ def read(source: HubSource, index: int, num_files: int) -> Iterator[RawDocument]
     stream = _stream(source)
     if stream.num_shards != num_files:
         raise ValueError(f"{source.path}: its files changed since the run began; run again")
-    records = iter(stream.shard(num_files, index))
-    for number in itertools.count(1):
-        try:
-            record = next(records, None)
-        except Exception as error:
-            raise _unusable(source, error) from error
-        if record is None:
-            return
+    for number, record in enumerate(_records(source, stream.shard(num_files, index)), start=1):
         _check_column(source, record)
         place = f"{source.path}: file {index + 1}, record {number}"
         yield raw_document(record, record[source.text_column], source, place)
+
+
+def _records(source: HubSource, stream: Any) -> Iterator[dict[str, Any]]:
+    try:
+        yield from stream
+    except Exception as error:
+        raise _unusable(source, error) from error
 
 
 def _check_column(source: HubSource, columns: Collection[str]) -> None:

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
@@ -53,11 +54,20 @@ def check_language(code: str) -> str:
     return code
 
 
+def _is_letter(character: str) -> bool:
+    # Marks too: the vowel signs of Indic scripts, for which str.isalpha() is false.
+    return unicodedata.category(character)[0] in "LM"
+
+
 def identify(text: str) -> Verdict:
     """The language of `text`, from the mean of the probabilities in windows spread over it."""
-    if sum(1 for _ in islice(filter(str.isalpha, text), MIN_LETTERS)) < MIN_LETTERS:
+    if sum(1 for _ in islice(filter(_is_letter, text), MIN_LETTERS)) < MIN_LETTERS:
         return Verdict(None, 0.0)
     flat = text.replace("\n", " ")
+    if flat.isupper():
+        flat = (
+            flat.lower()
+        )  # headlines in capitals: the model knows them by 0.1, in lower case by 0.9
     starts = range(0, max(1, len(flat)), WINDOW_CHARACTERS)
     if len(starts) > MAX_WINDOWS:
         step = (len(flat) - WINDOW_CHARACTERS) / (MAX_WINDOWS - 1)

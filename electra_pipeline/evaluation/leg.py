@@ -1,7 +1,8 @@
 """One leg: fine-tune, score, keep. Its artifact is its own: a failed leg loses only itself."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -111,6 +112,7 @@ def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: P
                     Update(STAGE, step, steps, "steps", {"leg": leg.label, "loss": loss})
                 ),
             )
+            trained_on = str(next(model.parameters()).device)
             data.problem.finish(model)
             metrics, majority = _score(leg, data, model, tokenizer, draft)
     except ValueError as error:
@@ -125,9 +127,7 @@ def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: P
         "truncated_train_examples": encoded.num_truncated,
         "training": facts,
     }
-    return Written(
-        counters, {"device": str(next(model.parameters()).device), "num_threads": num_threads}
-    )
+    return Written(counters, {"device": trained_on, "num_threads": num_threads})
 
 
 def _device(name: Device) -> torch.device:
@@ -141,14 +141,25 @@ def _start(leg: Leg, data: TaskData, directory: Path) -> Any:
     architecture = ElectraConfig.from_pretrained(directory, **data.problem.head)
     model = data.problem.build(architecture)
     if leg.start == "pretrained":
-        verbosity = transformers_logging.get_verbosity()
-        transformers_logging.set_verbosity_error()  # it would list the head that is left out
-        try:
+        with _quiet():  # it would list the head that is left out
             encoder = ElectraModel.from_pretrained(directory, dtype=torch.float32)
-        finally:
-            transformers_logging.set_verbosity(verbosity)
         model.electra.load_state_dict(encoder.state_dict())
     return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the progress bars and load reports of transformers; as it was afterwards."""
+    verbosity = transformers_logging.get_verbosity()
+    has_bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if has_bars:
+            transformers_logging.enable_progress_bar()
 
 
 def _score(
@@ -206,7 +217,8 @@ def _save(
         ]
     )
     with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch:
-        model.cpu().save_pretrained(scratch)
+        with _quiet():
+            model.cpu().save_pretrained(scratch)
         tokenizer.save_pretrained(scratch)
         (Path(scratch) / "README.md").write_text(card, encoding="utf-8")
         (draft.folder / "model").upload(Path(scratch))

@@ -46,21 +46,16 @@ def _encode(
     encoded = tokenizer(
         [text for _, text, _ in items], pairs, truncation=True, max_length=max_length
     )
-    features = []
-    for (origin, _, _), ids, types in zip(
-        items, encoded["input_ids"], encoded["token_type_ids"], strict=True
-    ):
-        features.append(
-            Feature(
-                input_ids=np.asarray(ids, dtype=np.int32),
-                second=len(types) - sum(types),
-                target=np.asarray(targets[origin]),
-                origin=origin,
-            )
+    features = [
+        Feature(
+            input_ids=np.asarray(encoding.ids, dtype=np.int32),
+            second=len(encoding.type_ids) - sum(encoding.type_ids),
+            target=np.asarray(targets[origin]),
+            origin=origin,
         )
-    num_truncated = sum(
-        bool(encoding.overflowing) for encoding in encoded.encodings[: len(examples)]
-    )
+        for (origin, _, _), encoding in zip(items, encoded.encodings, strict=True)
+    ]
+    num_truncated = sum(bool(row.overflowing) for row in encoded.encodings[: len(examples)])
     return Encoded(features, num_truncated)
 
 

@@ -101,7 +101,7 @@ def train(
         with _autocast(device):
             logits = problem.logits(model(**inputs))
         total, count = problem.loss(logits.float(), targets.to(device))
-        mean_loss = float(total / count)
+        mean_loss = float(total.detach() / count)
         if not math.isfinite(mean_loss):
             raise ValueError(
                 f"the loss is {mean_loss} at step {step} of {num_steps}; lower "

@@ -1,6 +1,5 @@
 """The pre-training stage: one loop, run by every worker alike."""
 
-import contextlib
 import hashlib
 import logging
 import math
@@ -10,13 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import orjson
 import torch
 from pydantic import Field
-from torch import Tensor, nn
-from torch import distributed as dist
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from transformers.utils.logging import disable_progress_bar
 
@@ -25,9 +23,8 @@ from electra_pipeline.execution import Executor, Scale, Worker
 from electra_pipeline.identity import Config
 from electra_pipeline.optim import Adam, clip_gradients, learning_rate, parameter_groups
 from electra_pipeline.pretraining import checkpoint
-from electra_pipeline.pretraining.batches import Batch, BatchSource
-from electra_pipeline.pretraining.checkpoint import Position
-from electra_pipeline.pretraining.metrics import Tally, held_out_metrics, tally
+from electra_pipeline.pretraining.batches import BatchSource
+from electra_pipeline.pretraining.checkpoint import History, Position
 from electra_pipeline.pretraining.model import (
     Electra,
     ModelOverrides,
@@ -37,6 +34,7 @@ from electra_pipeline.pretraining.model import (
 )
 from electra_pipeline.pretraining.objective import SpecialIds, num_slots
 from electra_pipeline.pretraining.sequences import SequenceReader, load_vocabulary
+from electra_pipeline.pretraining.step import NUM_SUMS, Step, arithmetic
 from electra_pipeline.progress import Progress, Update
 from electra_pipeline.shards import HELD_OUT_PREFIX
 
@@ -45,7 +43,6 @@ logger = logging.getLogger(__name__)
 STAGE = "pretrain"
 FORMAT_VERSION = 1
 REPORT_SECONDS = 1.0  # how often rank 0 shows a sign of life
-NUM_SUMS = 4
 
 
 class PretrainConfig(Config):
@@ -161,48 +158,62 @@ def train(run: Run, worker: Worker) -> None:
     optimizer = Adam(parameter_groups(model, config.weight_decay))
     position = checkpoint.load_latest(run.draft, model, optimizer, worker.device)
     wrapped = DistributedDataParallel(model) if worker.world_size > 1 else model
-    precision = _autocast(worker.device, scale.precision)
     source = _source(run, SequenceReader(run.sequences), worker)
     held_out = _source(run, SequenceReader(run.sequences, HELD_OUT_PREFIX), worker)
+    num_held_out = min(len(held_out.reader), config.held_out_sequences)
+    step_of = Step(
+        worker,
+        arithmetic(worker.device, scale.precision),
+        config.mask_fraction,
+        config.generator_weight,
+        config.discriminator_weight,
+        scale.micro_batch_sequences,
+    )
 
     history = list(position.history)
     started = time.monotonic() - position.seconds
     last_report = -math.inf
     if position.step == 0:
-        history += _evaluate(model, held_out, worker, precision, config, 0)
+        _add(history, 0, "held_out", step_of.evaluate(model, held_out, num_held_out))
     previous = torch.zeros(NUM_SUMS)
     batches = source.batches(position.step, config.steps)
-    for step, batch in zip(range(position.step, config.steps), batches, strict=True):
+    for index, batch in zip(range(position.step, config.steps), batches, strict=True):
         # Dropout is the one thing keyed by rank: another number of workers draws other masks.
-        torch.manual_seed(_dropout_seed(config.seed, step, worker.rank))
-        rate = learning_rate(step, config.learning_rate, config.steps, config.warmup_steps)
-        sums = _backward(wrapped, batch.to(worker.device), run, worker.world_size, precision)
+        torch.manual_seed(_dropout_seed(config.seed, index, worker.rank))
+        rate = learning_rate(index, config.learning_rate, config.steps, config.warmup_steps)
+        sums = step_of.backward(wrapped, batch.to(worker.device))
         norm = clip_gradients(model.parameters(), config.gradient_clip)
         # Looked at one step late, so that a GPU never waits for the host.
-        _raise_if_not_finite(previous, step - 1, run)
+        _raise_if_not_finite(previous, index - 1, run)
         optimizer.set_learning_rate(rate)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         previous = sums
 
-        done = step + 1
+        done = index + 1
         if done % config.log_every_steps == 0 or done == config.steps:
-            _raise_if_not_finite(sums, step, run)
+            _raise_if_not_finite(sums, index, run)
             facts = {"learning_rate": rate, "gradient_norm": norm.item()}
-            history.append(_train_line(done, sums, batch, config, worker, facts))
+            _add(history, done, "train", {**step_of.train_metrics(sums, batch), **facts})
         if done % config.evaluate_every_steps == 0 or done == config.steps:
-            history += _evaluate(model, held_out, worker, precision, config, done)
+            _add(history, done, "held_out", step_of.evaluate(model, held_out, num_held_out))
         if worker.rank == 0:
             now = time.monotonic()
             if now - last_report >= REPORT_SECONDS or done == config.steps:
                 last_report = now
                 worker.report(_update(done, config, history, now - started))
             if done % scale.checkpoint_every_steps == 0 and done < config.steps:
-                _raise_if_not_finite(sums, step, run)
+                _raise_if_not_finite(sums, index, run)
                 reached = Position(done, history, now - started)
                 checkpoint.save(run.draft, reached, model, optimizer, scale.keep_checkpoints)
     if worker.rank == 0:
         _write_results(run, model, history, time.monotonic() - started, worker)
+
+
+def _add(history: History, step: int, split: str, metrics: Mapping[str, float]) -> None:
+    """Append a line of metrics, if there are any."""
+    if metrics:
+        history.append({"step": step, "split": split, **metrics})
 
 
 def _source(run: Run, reader: SequenceReader, worker: Worker) -> BatchSource:
@@ -217,65 +228,9 @@ def _source(run: Run, reader: SequenceReader, worker: Worker) -> BatchSource:
     )
 
 
-def _autocast(device: torch.device, precision: str) -> torch.dtype:
-    if precision == "auto":
-        precise = device.type == "cpu" or not torch.cuda.is_bf16_supported()
-        return torch.float32 if precise else torch.bfloat16
-    return torch.bfloat16 if precision == "bfloat16" else torch.float32
-
-
 def _dropout_seed(seed: int, step: int, rank: int) -> int:
     digits = hashlib.sha256(f"dropout:{seed}:{step}:{rank}".encode()).digest()
     return int.from_bytes(digits[:7], "little")
-
-
-def _forward(
-    model: nn.Module, batch: Batch, mask_fraction: float, precision: torch.dtype
-) -> dict[str, Tensor]:
-    enabled = precision != torch.float32
-    with torch.autocast(batch.input_ids.device.type, dtype=precision, enabled=enabled):
-        outputs: dict[str, Tensor] = model(batch, mask_fraction)
-    return outputs
-
-
-def _backward(
-    model: nn.Module, batch: Batch, run: Run, world_size: int, precision: torch.dtype
-) -> Tensor:
-    """Accumulate the gradient of the global mean losses; return this worker's sums, (NUM_SUMS,).
-
-    Sums are divided by the counts of the whole global batch, which every worker knows, and
-    multiplied by the number of workers, because DistributedDataParallel averages: unequal shares of
-    masked or padded tokens change nothing.
-    """
-    config = run.config
-    sums = torch.zeros(NUM_SUMS, dtype=torch.float64, device=batch.input_ids.device)
-    parts = list(batch.split(run.scale.micro_batch_sequences))
-    for index, part in enumerate(parts):
-        # gradients are exchanged once a step, with the last micro-batch
-        waits = isinstance(model, DistributedDataParallel) and index < len(parts) - 1
-        with model.no_sync() if waits else contextlib.nullcontext():  # type: ignore[operator]
-            outputs = _forward(model, part, config.mask_fraction, precision)
-            generator = outputs["generator_loss_sum"] / batch.num_predictions
-            discriminator = outputs["discriminator_loss_sum"] / batch.num_tokens
-            loss = config.generator_weight * generator
-            loss = loss + config.discriminator_weight * discriminator
-            (loss * world_size).backward()  # type: ignore[no-untyped-call]
-        sums += _sums(outputs)
-    return sums
-
-
-def _sums(outputs: dict[str, Tensor]) -> Tensor:
-    """Generator loss, discriminator loss, right predictions, right verdicts; (4,) float64."""
-    right = (outputs["discriminator_logits"] > 0) == (outputs["labels"] > 0)
-    predicted = (outputs["predicted_ids"] == outputs["original_ids"]) * outputs["weights"]
-    return torch.stack(
-        [
-            outputs["generator_loss_sum"].detach().double(),
-            outputs["discriminator_loss_sum"].detach().double(),
-            predicted.sum().double(),
-            (right & outputs["present"]).sum().double(),
-        ]
-    )
 
 
 def _raise_if_not_finite(sums: Tensor, step: int, run: Run) -> None:
@@ -287,65 +242,7 @@ def _raise_if_not_finite(sums: Tensor, step: int, run: Run) -> None:
         )
 
 
-def _train_line(
-    step: int,
-    sums: Tensor,
-    batch: Batch,
-    config: PretrainConfig,
-    worker: Worker,
-    facts: Mapping[str, float],
-) -> dict[str, Any]:
-    """Metrics of one training batch over all workers; every worker must call it."""
-    if worker.world_size > 1:
-        dist.all_reduce(sums)
-    generator, discriminator, predicted, right = sums.tolist()
-    generator /= batch.num_predictions
-    discriminator /= batch.num_tokens
-    return {
-        "step": step,
-        "split": "train",
-        "loss": config.generator_weight * generator + config.discriminator_weight * discriminator,
-        "generator_loss": generator,
-        "generator_accuracy": predicted / batch.num_predictions,
-        "discriminator_loss": discriminator,
-        "discriminator_accuracy": right / batch.num_tokens,
-        **facts,
-    }
-
-
-@torch.no_grad()
-def _evaluate(
-    model: Electra,
-    source: BatchSource,
-    worker: Worker,
-    precision: torch.dtype,
-    config: PretrainConfig,
-    step: int,
-) -> list[dict[str, Any]]:
-    """One line of held-out metrics on rank 0; the same sequences, masks and noise every time."""
-    num_rows = min(len(source.reader), config.held_out_sequences)
-    if num_rows == 0:
-        return []
-    model.eval()
-    tallies: list[Tally] = []
-    for index in range(math.ceil(num_rows / config.batch_sequences)):
-        batch = source.held_out_batch(index, num_rows).to(worker.device)
-        if len(batch):
-            tallies.append(tally(_forward(model, batch, config.mask_fraction, precision)))
-    model.train()
-    if worker.world_size > 1:
-        gathered: list[Any] | None = [None] * worker.world_size if worker.rank == 0 else None
-        dist.gather_object(tallies, gathered)
-        if gathered is None:
-            return []
-        tallies = [one for part in gathered for one in part]
-    metrics = held_out_metrics(tallies, config.generator_weight, config.discriminator_weight)
-    return [{"step": step, "split": "held_out", **metrics}]
-
-
-def _update(
-    step: int, config: PretrainConfig, history: list[dict[str, Any]], seconds: float
-) -> Update:
+def _update(step: int, config: PretrainConfig, history: History, seconds: float) -> Update:
     facts: dict[str, float | str] = {}
     for line in history:  # the newest value of each wins
         if line["split"] == "train":
@@ -358,7 +255,7 @@ def _update(
 
 
 def _write_results(
-    run: Run, model: Electra, history: list[dict[str, Any]], seconds: float, worker: Worker
+    run: Run, model: Electra, history: History, seconds: float, worker: Worker
 ) -> None:
     """Weights in transformers' layout, the history, and what the manifest will say."""
     disable_progress_bar()  # transformers would draw one for each file it saves
@@ -370,10 +267,8 @@ def _write_results(
     lines = b"".join(orjson.dumps(line) + b"\n" for line in history)
     run.draft.folder.write_bytes("metrics.jsonl", lines)
     config = run.config
+    text = run.sequences.counters["train"]
     num_sequences = config.steps * config.batch_sequences
-    mean_tokens = (
-        run.sequences.counters["train"]["tokens"] / run.sequences.counters["train"]["sequences"]
-    )
     held_out = [line for line in history if line["split"] == "held_out"]
     final = (
         {k: v for k, v in held_out[-1].items() if k not in ("step", "split")} if held_out else {}
@@ -381,8 +276,8 @@ def _write_results(
     counters = {
         "steps": config.steps,
         "sequences_seen": num_sequences,
-        "epochs": round(num_sequences / run.sequences.counters["train"]["sequences"], 2),
-        "tokens_seen": round(num_sequences * mean_tokens),
+        "epochs": round(num_sequences / text["sequences"], 2),
+        "tokens_seen": round(num_sequences * text["tokens"] / text["sequences"]),
         "parameters": {
             "generator": count_parameters(model.generator),
             "discriminator": count_parameters(model.discriminator),

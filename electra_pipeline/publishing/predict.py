@@ -14,6 +14,7 @@ import orjson
 import torch
 import transformers
 from pydantic import ValidationError
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -137,26 +138,37 @@ def load_predictor(model: str, task: str | None = None, device: str | None = Non
         raise ValueError(f"unknown task {task!r}; choose one of {', '.join(HEADS)}")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     with model_directory(model, generator=task == "fill-mask") as directory, _quiet():
-        try:
-            config = AutoConfig.from_pretrained(directory)
-            task = task or _task_of(model, config.architectures or [])
-            loader = getattr(transformers, HEADS[task].auto_class)
-            module, report = loader.from_pretrained(directory, output_loading_info=True)
-            tokenizer = AutoTokenizer.from_pretrained(directory)
-        except OSError as error:
-            raise ValueError(
-                f"{model}: cannot be loaded ({_first_line(error)}); give the folder of a published "
-                "or fine-tuned model, or a name on the Hugging Face hub that can be reached"
-            ) from error
+        config = _from_pretrained(model, AutoConfig, directory)
+        task = task or _task_of(model, config.architectures or [])
+        loader = getattr(transformers, HEADS[task].auto_class)
+        module, report = _from_pretrained(model, loader, directory, output_loading_info=True)
+        tokenizer = _from_pretrained(model, AutoTokenizer, directory)
     if report["missing_keys"]:
         raise ValueError(
             f"{model}: a {' '.join(config.architectures or ['model'])} has no trained weights for "
             f"{task} ({sorted(report['missing_keys'])[0]} is missing); leave out --task, or "
             "fine-tune it for this task first"
         )
+    # Without tokenizer files transformers makes up a vocabulary of special tokens.
+    if not len(tokenizer.all_special_ids) < len(tokenizer) <= config.vocab_size:
+        raise ValueError(
+            f"{model}: has no tokenizer that fits its {config.vocab_size} embeddings (there is one "
+            f"of {len(tokenizer)} tokens); put the files of the one it was trained with beside it"
+        )
     positions = getattr(config, "max_position_embeddings", MAX_LENGTH)
     max_length = min(tokenizer.model_max_length, positions)
     return Predictor(model, task, Loaded(module.eval().to(device), tokenizer, max_length))
+
+
+def _from_pretrained(model: str, loader: Any, directory: str, **options: Any) -> Any:
+    try:
+        return loader.from_pretrained(directory, **options)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"{model}: cannot be loaded ({reason}); give the folder of a published or fine-tuned "
+            "model, or a name on the Hugging Face hub that can be reached"
+        ) from error
 
 
 def _task_of(model: str, architectures: Sequence[str]) -> str:
@@ -178,10 +190,6 @@ def _json_object(line: str) -> dict[str, Any] | None:
     except orjson.JSONDecodeError:
         return None
     return value if isinstance(value, dict) else None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import fastapi
 import uvicorn
 from fastapi import FastAPI, HTTPException
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
@@ -53,6 +54,12 @@ def create_app(predictor: Predictor) -> FastAPI:
             detail = f"the request has {size} bytes, the limit is {MAX_REQUEST_BYTES}"
             return JSONResponse({"detail": detail}, status_code=413)
         return await respond(request)
+
+    @app.exception_handler(RequestValidationError)
+    async def explain(request: fastapi.Request, error: RequestValidationError) -> JSONResponse:
+        problem = error.errors()[0]  # without the input, which may be long
+        place = ".".join(str(part) for part in problem["loc"])
+        return JSONResponse({"detail": f"{place}: {problem['msg']}"}, status_code=422)
 
     @app.get("/health")
     def health() -> dict[str, str]:

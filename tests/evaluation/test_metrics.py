@@ -89,7 +89,11 @@ def test_chunk_scores_equal_a_plain_loop(expected, random):
 
 def test_bioes_and_iob_tags_give_the_same_chunks_as_bio():
     guess = [["B-A", "I-A", "O", "B-B"]]
-    for gold in (["B-A", "E-A", "O", "S-B"], ["I-A", "I-A", "O", "I-B"], ["B-A", "I-A", "O", "B-B"]):
+    for gold in (
+        ["B-A", "E-A", "O", "S-B"],
+        ["I-A", "I-A", "O", "I-B"],
+        ["B-A", "I-A", "O", "B-B"],
+    ):
         assert tagging_scores([gold], guess, ("f1",)) == {"f1": 1.0}
     assert tagging_scores([["B-A", "B-A", "O", "S-B"]], guess, ("f1",))["f1"] == pytest.approx(0.4)
 
@@ -119,7 +123,9 @@ def test_case_spaces_and_english_articles_do_not_matter(text):
 
 def test_questions_take_the_best_accepted_answer_and_withdraw_by_margin():
     expected = [["red", "dark red"], [], ["x"]]
-    scores = question_scores(expected, ["dark red", "wrong", "x"], [-1.0, 2.0, 1.0], ("exact_match",))
+    scores = question_scores(
+        expected, ["dark red", "wrong", "x"], [-1.0, 2.0, 1.0], ("exact_match",)
+    )
     assert scores["exact_match"] == pytest.approx(2 / 3)  # the third was withdrawn wrongly
     best = question_scores(
         expected, ["dark red", "wrong", "x"], [-1.0, 2.0, 1.0], ("best_exact_match",)
@@ -134,11 +140,11 @@ QUESTIONS = st.lists(st.tuples(UNIT, UNIT, st.integers(-3, 3)), min_size=1, max_
 @QUICK
 @given(QUESTIONS)
 def test_best_threshold_equals_trying_all(questions):
-    kept, withdrawn, margins = (np.array(column, dtype=float) for column in zip(*questions))
-    value, threshold = best_threshold(list(kept), list(withdrawn), list(margins))
+    kept, withdrawn, margins = (list(map(float, column)) for column in np.array(questions).T)
+    value, threshold = best_threshold(kept, withdrawn, margins)
 
     def mean(limit):
-        return np.where(margins > limit, withdrawn, kept).mean()
+        return np.where(np.array(margins) > limit, withdrawn, kept).mean()
 
     assert value == pytest.approx(max(mean(limit) for limit in range(-5, 5)))
     assert mean(threshold) == pytest.approx(value)

@@ -1,0 +1,291 @@
+"""Legs: each kind learns, the same seed gives the same bytes, a rerun does nothing."""
+
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+import torch
+from pydantic import ValidationError
+from transformers import (
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    ElectraConfig,
+    ElectraModel,
+    pipeline,
+)
+
+from electra_pipeline.artifact import open_artifact
+from electra_pipeline.evaluation.finetune import FinetuneConfig, plan, resolve, rows, run_leg
+from electra_pipeline.evaluation.tasks import TASKS, UserTask
+
+# the metric of each kind, and what the tiny model reaches easily and the majority guess cannot
+KINDS = {
+    "classification": ("accuracy", 0.9),
+    "regression": ("pearson", 0.9),
+    "tagging": ("f1", 0.9),
+    "question-answering": ("f1", 0.9),
+}
+
+
+def read_lines(path):
+    return [orjson.loads(line) for line in Path(path).read_bytes().splitlines()]
+
+
+def make_config(task_files, kind="classification", **overrides):
+    train, validation = task_files[kind]
+    task = UserTask(name=f"own-{kind}", type=kind, train=train, validation=validation, epochs=16)
+    values = {
+        "tasks": (task,),
+        "seeds": (0,),
+        "baselines": (),
+        "learning_rate": 1e-3 if kind == "regression" else 3e-3,
+        "layer_decay": 1.0,
+        "batch_examples": 16,
+    }
+    return FinetuneConfig(**{**values, **overrides})
+
+
+@pytest.fixture(scope="module")
+def leg_artifacts(published, task_files, tmp_path_factory):
+    """One finished leg of each kind."""
+    root = str(tmp_path_factory.mktemp("runs"))
+    found = {}
+    for kind in KINDS:
+        (leg,) = plan(make_config(task_files, kind), published, root=root, name="test")
+        found[kind] = leg, run_leg(leg)
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_learns_what_the_majority_guess_cannot(leg_artifacts, kind):
+    metric, least = KINDS[kind]
+    _, artifact = leg_artifacts[kind]
+    scores = artifact.counters["metrics"]["validation"]
+    majority = artifact.counters["majority"]["validation"]
+    assert scores[metric] >= least > majority[metric]
+    lines = read_lines(artifact.local_file("predictions.jsonl"))
+    assert len(lines) == artifact.counters["examples"]["validation"] == 60
+    assert {"split", "id", "expected", "prediction"} <= set(lines[0])
+
+
+def test_a_leg_gives_the_same_bytes_again(leg_artifacts, tmp_path):
+    leg, artifact = leg_artifacts["tagging"]
+    torch.manual_seed(123)  # what happened in the process before must not matter
+    before = torch.get_rng_state()
+    again = run_leg(
+        pickle.loads(pickle.dumps(leg)).__class__(**{**vars(leg), "root": str(tmp_path)})
+    )
+    assert again.manifest == artifact.manifest
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_rerun_does_nothing(leg_artifacts):
+    leg, artifact = leg_artifacts["classification"]
+    written = artifact.local_file("predictions.jsonl").stat().st_mtime_ns
+    again = run_leg(leg)
+    assert again.manifest == artifact.manifest
+    assert again.local_file("predictions.jsonl").stat().st_mtime_ns == written
+
+
+def test_kept_models_load_in_plain_transformers(leg_artifacts, task_files):
+    _, artifact = leg_artifacts["classification"]
+    directory = artifact.local_folder("model")
+    classify = pipeline("text-classification", model=str(directory))
+    predictions = read_lines(artifact.local_file("predictions.jsonl"))
+    texts = [record["text"] for record in read_lines(task_files["classification"][1])]
+    assert [c["label"] for c in classify(texts)] == [p["prediction"] for p in predictions]
+    assert "accuracy" in (directory / "README.md").read_text()
+
+    _, artifact = leg_artifacts["tagging"]
+    tag = pipeline("token-classification", model=str(artifact.local_folder("model")))
+    assert {t["entity"] for t in tag("dog far house")} == {"B-ANIMAL", "B-PLACE"}
+    AutoModelForQuestionAnswering.from_pretrained(
+        leg_artifacts["question-answering"][1].local_folder("model")
+    )
+
+
+def test_a_regression_model_says_the_numbers_of_the_file(leg_artifacts, task_files):
+    _, artifact = leg_artifacts["regression"]
+    directory = artifact.local_folder("model")
+    model = AutoModelForSequenceClassification.from_pretrained(directory).eval()
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    texts = [record["text"] for record in read_lines(task_files["regression"][1])]
+    inputs = tokenizer(texts, padding=True, return_tensors="pt")
+    inputs.pop("token_type_ids", None)
+    with torch.no_grad():
+        values = model(**inputs).logits[:, 0]
+    predictions = read_lines(artifact.local_file("predictions.jsonl"))
+    np.testing.assert_allclose(values, [p["prediction"] for p in predictions], rtol=1e-4)
+    assert 1000 < float(values.mean()) < 2000
+
+
+def test_legs_are_planned_for_every_start_and_seed_longest_first(published, task_files, tmp_path):
+    config = make_config(
+        task_files,
+        tasks=(
+            *make_config(task_files, "tagging").tasks,
+            *make_config(task_files, "classification", epochs=1).tasks,
+        ),
+        seeds=(0, 7),
+        baselines=("random",),
+    )
+    legs = plan(config, published, root=str(tmp_path), name="test")
+    assert {(leg.task.name, leg.start, leg.seed) for leg in legs} == {
+        (f"own-{kind}", start, seed)
+        for kind in ("tagging", "classification")
+        for start in ("pretrained", "random")
+        for seed in (0, 7)
+    }
+    costs = [leg.num_characters for leg in legs]
+    assert costs == sorted(costs, reverse=True)
+    assert [leg.keep_model for leg in legs if (leg.start, leg.seed) == ("pretrained", 0)] == [
+        True
+    ] * 2
+    assert sum(leg.keep_model for leg in legs) == 2
+
+
+def test_starts_differ_in_the_encoder_alone(published, task_files, tmp_path):
+    """With a learning rate of almost nothing, what is saved is what training started from."""
+    config = make_config(
+        task_files, baselines=("random",), learning_rate=1e-12, keep_models="all", epochs=0.1
+    )
+    legs = plan(config, published, root=str(tmp_path), name="test")
+    states = {
+        leg.start: AutoModelForSequenceClassification.from_pretrained(
+            run_leg(leg).local_folder("model")
+        ).state_dict()
+        for leg in legs
+    }
+    encoder = ElectraModel.from_pretrained(published.local_folder("discriminator")).state_dict()
+    for name, weights in encoder.items():
+        torch.testing.assert_close(states["pretrained"][f"electra.{name}"], weights)
+    name = "electra.encoder.layer.0.output.dense.weight"
+    assert not torch.allclose(states["random"][name], states["pretrained"][name], atol=1e-3)
+    name = "classifier.dense.weight"
+    torch.testing.assert_close(states["random"][name], states["pretrained"][name])
+
+
+def test_rows_trace_every_score_to_its_leg(leg_artifacts, published):
+    leg, artifact = leg_artifacts["classification"]
+    found = rows(artifact)
+    assert {(row["model"], row["metric"]) for row in found} == {
+        (model, metric)
+        for model in ("pretrained", "majority")
+        for metric in ("accuracy", "macro_f1")
+    }
+    for row in found:
+        assert (
+            row["run"] == "test" and row["task"] == leg.task.name and row["split"] == "validation"
+        )
+        assert row["fingerprint"] == published.fingerprint and row["leg"] == artifact.fingerprint
+        assert row["seed"] == 0 and row["examples"] == 60 and row["seconds"] > 0
+    scores = {row["metric"]: row["value"] for row in found if row["model"] == "pretrained"}
+    assert scores == artifact.counters["metrics"]["validation"]
+
+
+def test_a_diverging_leg_names_task_seed_and_step_and_leaves_no_artifact(
+    published, task_files, tmp_path
+):
+    config = make_config(task_files, learning_rate=1e30, seeds=(3,))
+    (leg,) = plan(config, published, root=str(tmp_path), name="test")
+    with pytest.raises(ValueError, match=r"own-classification, pretrained, seed 3: .* at step \d+"):
+        run_leg(leg)
+    assert not list(tmp_path.rglob("manifest.json"))
+
+
+def test_a_leg_refuses_data_that_changed_since_it_was_planned(published, task_files, tmp_path):
+    train = tmp_path / "train.jsonl"
+    shutil.copy(task_files["classification"][0], train)
+    task = UserTask(name="own", type="classification", train=str(train))
+    config = make_config(task_files, tasks=(task,))
+    (leg,) = plan(config, published, root=str(tmp_path), name="test")
+    with train.open("a") as file:
+        file.write('{"text": "red", "label": "red"}\n')
+    with pytest.raises(ValueError, match="changed since it was planned"):
+        run_leg(leg)
+    (again,) = plan(config, published, root=str(tmp_path), name="test")
+    assert again.digests != leg.digests
+
+
+def test_a_leg_runs_where_the_working_directory_is_another(
+    published, task_files, tmp_path, monkeypatch
+):
+    shutil.copy(task_files["classification"][0], tmp_path / "train.jsonl")
+    monkeypatch.chdir(tmp_path)
+    task = UserTask(name="own", type="classification", train="train.jsonl", epochs=0.1)
+    config = make_config(task_files, tasks=(task,))
+    (leg,) = plan(config, published, root=str(tmp_path), name="test")
+    monkeypatch.chdir("/")
+    artifact = run_leg(leg)
+    assert artifact.counters["validation_from_train_fraction"] == 0.1
+    assert open_artifact(artifact.folder) is not None
+
+
+def test_progress_ends_at_the_last_step(published, task_files, tmp_path):
+    updates = []
+    (leg,) = plan(make_config(task_files, epochs=1), published, root=str(tmp_path), name="test")
+    run_leg(leg, progress=updates.append)
+    assert [update.done for update in updates] == list(range(1, 14))  # ceil(200 / 16)
+    assert {update.total for update in updates} == {13}
+
+
+def test_recipes_give_the_published_values(published):
+    small, base, large = (ElectraConfig(hidden_size=width) for width in (256, 768, 1024))
+    google, paper = (
+        FinetuneConfig(tasks=("rte",), recipe=recipe) for recipe in ("google", "paper")
+    )
+    found = {
+        (config.recipe, name): resolve(config, TASKS["rte"], architecture)
+        for config in (google, paper)
+        for name, architecture in (("small", small), ("base", base), ("large", large))
+    }
+    assert [values.learning_rate for values in found.values()] == [
+        1e-4,
+        1e-4,
+        5e-5,
+        3e-4,
+        1e-4,
+        5e-5,
+    ]
+    assert [values.layer_decay for values in found.values()] == [0.8, 0.8, 0.9] * 2
+    assert [values.weight_decay for values in found.values()] == [0.01] * 3 + [0.0] * 3
+    assert {values.epochs for values in found.values()} == {10.0}
+    assert resolve(google, TASKS["squad"], small).max_length == 512
+    assert (
+        resolve(google, TASKS["squad"], ElectraConfig(max_position_embeddings=128)).max_length
+        == 128
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"tasks": ("colla",)}, "unknown task 'colla'"),
+        ({"tasks": ("cola", "cola")}, "'cola' is there twice"),
+        ({"tasks": ("cola",), "seeds": (1, 1)}, "1 is there twice"),
+        ({"tasks": ("cola",), "seeds": (-1,)}, "-1 is negative"),
+        ({"tasks": ()}, "at least 1"),
+        (
+            {"tasks": ({"name": "cola", "type": "tagging", "train": "x"},)},
+            "name of a published task",
+        ),
+        ({"tasks": ({"name": "a/b", "type": "tagging", "train": "x"},)}, "should match pattern"),
+        (
+            {"tasks": ({"name": "a", "type": "tagging", "train": "x", "metrics": ["pearson"]},)},
+            "'pearson'.*are not for tagging",
+        ),
+    ],
+)
+def test_bad_configurations_are_refused(values, message):
+    with pytest.raises(ValidationError, match=message):
+        FinetuneConfig(**values)
+
+
+def test_a_length_that_the_model_does_not_have_is_refused(published, task_files, tmp_path):
+    config = make_config(task_files, max_length=128)
+    with pytest.raises(ValueError, match="max_length is 128, but the model has 64 positions"):
+        plan(config, published, root=str(tmp_path), name="test")

@@ -1,0 +1,102 @@
+"""The chain as a flow, over a real Prefect and Ray: two workers pre-train, four legs fan out."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from electra_pipeline.artifact import find_artifacts, verify
+from electra_pipeline.config import PipelineConfig
+
+
+@pytest.fixture(scope="module")
+def surroundings(ray_cluster, prefect_server):
+    """Ray and Prefect, once for all flows of this file."""
+
+
+def manifests(root: str) -> dict[str, bytes]:
+    return {
+        f"{artifact.stage}/{artifact.folder.name}": artifact.folder.read_bytes("manifest.json")
+        for artifact in find_artifacts(root)
+    }
+
+
+@pytest.fixture(autouse=True)
+def temporary(monkeypatch):
+    import electra_pipeline.evaluation.finetune as f
+
+    monkeypatch.setattr(f, "check", lambda c: None, raising=False)
+    monkeypatch.setattr(f, "STAGE", "finetune", raising=False)
+
+
+def test_the_chain_runs_and_a_second_run_does_nothing(surroundings, tiny):
+    from flows.electra import electra
+
+    config = PipelineConfig.model_validate(tiny)
+    summary = electra(config)
+    made = manifests(config.root)
+    stages = [name.split("/")[0] for name in made]
+    assert sorted(set(stages)) == [
+        "corpus", "finetune", "pretrain", "publish", "sequences", "tokenizer",
+    ]  # fmt: skip
+    assert stages.count("finetune") == 4
+    assert not [line for artifact in find_artifacts(config.root) for line in verify(artifact)]
+    assert Path(summary.report).read_text().lower().startswith("<!doctype html>")
+    with create_engine(config.database_url).connect() as database:
+        recorded = database.execute(text("SELECT COUNT(*) FROM results")).scalar()
+    assert recorded == len(summary.rows) > 0
+    assert {(row["task"], row["seed"]) for row in summary.rows} == {
+        ("place", 0), ("place", 1), ("numbers", 0), ("numbers", 1),
+    }  # fmt: skip
+
+    again = electra(config)
+    assert manifests(config.root) == made
+    assert again == summary
+
+
+def artifacts_of_run(name):
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        (run,) = [run for run in client.read_flow_runs() if run.name == name]
+        logs = client.read_logs()
+        artifacts = client.read_artifacts()
+    ours = [artifact for artifact in artifacts if artifact.flow_run_id == run.id]
+    return ours, [log.message for log in logs if log.flow_run_id == run.id]
+
+
+def test_a_failed_leg_loses_only_itself_and_the_run_says_so(
+    surroundings, tiny, tmp_path, monkeypatch
+):
+    from electra_pipeline import pipeline
+    from flows.electra import electra
+
+    vanishing = tmp_path / "vanishing.conll"
+    vanishing.write_bytes(Path(tiny["finetune"]["tasks"][1]["train"]).read_bytes())
+    plan_legs = pipeline.plan_legs
+
+    def plan_and_lose_the_file(*arguments):
+        legs = plan_legs(*arguments)
+        vanishing.unlink()
+        return legs
+
+    monkeypatch.setattr(pipeline, "plan_legs", plan_and_lose_the_file)
+
+    tiny["name"] = "one-bad-task"
+    tiny["finetune"]["seeds"] = [0]
+    tiny["scale"]["workers"] = 1
+    tiny["finetune"]["tasks"][1] |= {"name": "vanishing", "train": str(vanishing)}
+    config = PipelineConfig.model_validate(tiny)
+    with pytest.raises(RuntimeError, match=r"^1 of 2 legs failed, the others are recorded: vanish"):
+        electra(config)
+    with create_engine(config.database_url).connect() as database:
+        tasks = database.execute(text("SELECT DISTINCT task FROM results")).scalars().all()
+    assert tasks == ["place"]
+    # What a person sees in Prefect: bars, tables, the report, and lines with rates.
+    artifacts, messages = artifacts_of_run("one-bad-task")
+    assert {artifact.key for artifact in artifacts if artifact.key} == {
+        "model-one-bad-task", "results-one-bad-task", "report-one-bad-task",
+    }  # fmt: skip
+    assert len([artifact for artifact in artifacts if artifact.type == "progress"]) >= 4
+    assert any("20/20 steps (100%)" in message for message in messages)
+    assert any(message.startswith("pretrain: finished in") for message in messages)

@@ -1,0 +1,149 @@
+"""Runs that are killed, interrupted or refused: the command line, in process trees of their own."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from electra_pipeline.artifact import find_artifacts
+
+COMMAND = [sys.executable, "-m", "electra_pipeline.cli", "run"]
+
+
+def family(process: psutil.Process) -> list[psutil.Process]:
+    """A process and all below it; Ray's daemons and workers are among them."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [process, *process.children(recursive=True)]
+    return []
+
+
+def kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=20)
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start `electra-pipeline run` as a user does; what a failed test leaves of it is killed."""
+    started = []
+
+    def start(config: dict[str, Any], **changes: str) -> psutil.Popen:
+        file = tmp_path / f"{len(started)}.yaml"
+        file.write_text(yaml.safe_dump(config))
+        # Without the choices about Ray that the tests make for themselves.
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        process = psutil.Popen(
+            [*COMMAND, "--config", str(file)],
+            env=plain | changes,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        kill(family(process))
+
+
+def output_of(process: psutil.Popen) -> str:
+    """What it wrote, once it has ended well."""
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, output[-4000:]
+    return output
+
+
+def wait_until(condition: Callable[[], Any], process: psutil.Popen) -> None:
+    deadline = time.monotonic() + 200
+    while not condition():
+        assert process.poll() is None, process.stdout.read()[-4000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def checkpoints(root: str) -> list[Path]:
+    return list(Path(root).glob("pretrain/*/work/checkpoints/*"))
+
+
+def manifests(root: str) -> dict[str, bytes]:
+    return {
+        artifact.folder.name: artifact.folder.read_bytes("manifest.json")
+        for artifact in find_artifacts(root)
+    }
+
+
+def test_a_run_that_was_killed_half_way_ends_with_the_same_bytes(
+    start, tiny, tmp_path, prefect_server
+):
+    tiny["finetune"] = None
+    tiny["pretrain"]["steps"] = 400
+    tiny["scale"] = {"workers": 1, "checkpoint_every_steps": 20}
+    undisturbed = tiny | {"root": str(tmp_path / "undisturbed")}
+    output_of(start(undisturbed, PREFECT_API_URL=prefect_server))
+
+    process = start(tiny, PREFECT_API_URL=prefect_server)
+    wait_until(lambda: checkpoints(tiny["root"]), process)
+    kill(family(process))
+    assert not [a for a in find_artifacts(tiny["root"]) if a.stage == "pretrain"]
+
+    output = output_of(start(tiny, PREFECT_API_URL=prefect_server))
+    assert "resuming" in output
+    assert manifests(tiny["root"]) == manifests(undisturbed["root"])
+
+
+def test_ctrl_c_ends_the_run_and_all_its_processes(start, tiny):
+    tiny["finetune"] = None
+    tiny["pretrain"]["steps"] = 1_000_000
+    tiny["scale"] = {"workers": 1, "checkpoint_every_steps": 10}
+    # No server is given: Prefect starts one for the run, which has to end with it.
+    process = start(tiny)
+    wait_until(lambda: checkpoints(tiny["root"]), process)
+    processes = family(process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    output, _ = process.communicate(timeout=45)
+    assert process.returncode == 130, output[-4000:]
+    assert output.strip().splitlines()[-1] == "interrupted; the same command goes on from here"
+    _, alive = psutil.wait_procs(processes, timeout=15)
+    assert alive == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("PREFECT_API_URL", "http://127.0.0.1:1/api", "cannot reach the Prefect server at"),
+        ("RAY_ADDRESS", "127.0.0.1:1", "cannot reach Ray at 127.0.0.1:1 (RAY_ADDRESS)"),
+    ],
+)
+def test_an_address_that_does_not_answer_is_one_line(
+    start, tiny, prefect_server, variable, value, message
+):
+    process = start(tiny, **({"PREFECT_API_URL": prefect_server} | {variable: value}))
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode == 2, output
+    assert output.splitlines()[-1].startswith(f"error: {message}")
+    assert "Traceback" not in output
+    assert not Path(tiny["root"]).exists()
+
+
+def test_more_workers_than_the_machine_has_is_one_line(start, tiny, prefect_server):
+    tiny["scale"]["workers"] = 10_000
+    process = start(tiny, PREFECT_API_URL=prefect_server)
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode == 2, output
+    assert output.splitlines()[-1].startswith("error: scale.workers is 10000, each takes one ")
+    assert "Traceback" not in output
+    assert not Path(tiny["root"]).exists()

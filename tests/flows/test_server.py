@@ -1,0 +1,169 @@
+"""A real Prefect server, worker and deployments, on SQLite and on PostgreSQL."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PREFECT = [sys.executable, "-m", "prefect"]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server with the deployments of prefect.yaml and a worker."""
+
+    environment: dict[str, str]
+    worker: psutil.Process
+
+    def prefect(self, *arguments: str, seconds: float = 120) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*PREFECT, "--no-prompt", *arguments],
+            env=self.environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+        )
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        request = urllib.request.Request(
+            f"{self.environment['PREFECT_API_URL']}/{path}",
+            data=json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def run(self, name: str) -> dict[str, Any]:
+        (run,) = self.post("flow_runs/filter", {"flow_runs": {"name": {"any_": [name]}}})
+        return dict(run)
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 150) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.2)
+
+
+def stop(process: psutil.Process) -> None:
+    processes = [process, *process.children(recursive=True)]
+    for each in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
+    psutil.wait_procs(processes, timeout=20)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def server(request, tmp_path_factory, free_port):
+    home = tmp_path_factory.mktemp(f"prefect-{request.param}")
+    port = free_port()
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment = plain | {
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "COLUMNS": "200",
+    }
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql_url")
+        environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = url.replace("psycopg", "asyncpg")
+    with contextlib.ExitStack() as stack:
+
+        def launch(*arguments: str) -> psutil.Process:
+            log = stack.enter_context((home / f"{arguments[0]}.log").open("w"))
+            process = psutil.Popen(
+                [*PREFECT, *arguments],
+                env=environment,
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+            stack.callback(stop, process)
+            return process
+
+        launch("server", "start", "--host", "127.0.0.1", "--port", str(port))
+        wait_until(lambda: answers(f"{environment['PREFECT_API_URL']}/health"))
+        server = Server(environment, psutil.Process())
+        created = server.prefect("work-pool", "create", "local", "--type", "process")
+        assert created.returncode == 0, created.stderr
+        deployed = server.prefect("deploy", "--all")
+        assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+        worker = launch("worker", "start", "--pool", "local")
+        yield Server(environment, worker)
+
+
+def answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_deployment_runs_to_its_end(server, tiny):
+    tiny["name"], tiny["finetune"], tiny["scale"]["workers"] = "deployed", None, 1
+    finished = server.prefect(
+        "deployment", "run", "electra/quickstart", "--params", json.dumps({"config": tiny}),
+        "--watch", seconds=240,
+    )  # fmt: skip
+    run = server.run("deployed")
+    logs = server.prefect("flow-run", "logs", run["id"])
+    assert finished.returncode == 0, finished.stdout + finished.stderr + logs.stdout
+    assert run["state_type"] == "COMPLETED"
+    assert "pretrain: finished in" in logs.stdout
+    assert list(Path(tiny["root"]).glob("publish/*/manifest.json"))
+
+
+def test_a_parameter_that_cannot_be_is_refused_before_a_run_exists(server, tiny):
+    tiny["name"] = "refused"
+    tiny["pretrain"]["steps"] = "many"
+    finished = server.prefect(
+        "deployment", "run", "electra/quickstart", "--params", json.dumps({"config": tiny})
+    )
+    assert finished.returncode == 1
+    assert "config.pretrain.steps" in finished.stdout + finished.stderr
+    assert not server.post("flow_runs/filter", {"flow_runs": {"name": {"any_": ["refused"]}}})
+
+
+def test_a_schedule_makes_runs(server):
+    # With SQLAlchemy 2.1 the server answers, and no scheduled run ever appears.
+    created = server.prefect(
+        "deployment", "schedule", "create", "electra/small", "--interval", "3600"
+    )
+    assert created.returncode == 0, created.stdout + created.stderr
+    scheduled = {"state": {"type": {"any_": ["SCHEDULED"]}}}
+    wait_until(lambda: server.post("flow_runs/filter", {"flow_runs": scheduled}))
+    cleared = server.prefect("deployment", "schedule", "clear", "electra/small", "-y")
+    assert cleared.returncode == 0, cleared.stdout + cleared.stderr
+
+
+def test_a_cancelled_run_stops_its_work_and_ends_as_cancelled(server, tiny):
+    tiny["name"], tiny["finetune"] = "cancelled", None
+    tiny["pretrain"]["steps"] = 1_000_000
+    tiny["scale"] = {"workers": 1, "checkpoint_every_steps": 10}
+    started = server.prefect(
+        "deployment", "run", "electra/quickstart", "--params", json.dumps({"config": tiny})
+    )
+    assert started.returncode == 0, started.stdout + started.stderr
+    wait_until(lambda: list(Path(tiny["root"]).glob("pretrain/*/work/checkpoints/*")))
+    processes = server.worker.children(recursive=True)
+    assert any("raylet" in process.name() for process in processes)
+    cancelled = server.prefect("flow-run", "cancel", server.run("cancelled")["id"])
+    assert cancelled.returncode == 0, cancelled.stdout + cancelled.stderr
+    wait_until(lambda: server.run("cancelled")["state_type"] not in ("RUNNING", "CANCELLING"), 90)
+    assert server.run("cancelled")["state_type"] == "CANCELLED"
+    _, alive = psutil.wait_procs(processes, timeout=30)
+    assert alive == []

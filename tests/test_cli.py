@@ -1,0 +1,169 @@
+"""The command line as a user meets it: real processes, their output and exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from electra_pipeline import cli
+from electra_pipeline.artifact import Written, produce
+
+SENTENCES = (
+    "The river rose in the night. People carried their goods to the hill.",
+    "A small boat crossed the lake. The wind was cold and the water dark.",
+    "Nobody knew the road. They asked a farmer and he showed them the way.",
+    "Bread was dear that year. The miller sold his flour in the next town.",
+)
+
+
+def command(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "electra_pipeline.cli", *arguments],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a corpus of made-up documents and a configuration for it."""
+    folder = tmp_path_factory.mktemp("cli")
+    lines = (
+        json.dumps({"text": f"Chapter {n}. " + " ".join(SENTENCES[n % 4 :] + SENTENCES[: n % 4])})
+        for n in range(60)
+    )
+    (folder / "text.jsonl").write_text("\n".join(lines))
+    (folder / "mine.yaml").write_text(
+        """
+name: mine
+root: runs
+corpus: {sources: [{type: files, urls: [text.jsonl]}], language: en, held_out_fraction: 0.1}
+tokenizer: {vocab_size: 100}
+sequences: {length: 32}
+pretrain:
+  size: tiny
+  steps: 4
+  batch_sequences: 4
+  warmup_steps: 1
+  model: {hidden_size: 32, num_layers: 1, feed_forward_size: 32, embedding_size: 16}
+"""
+    )
+    return folder
+
+
+def test_a_stage_runs_what_it_needs_and_a_second_run_does_nothing(place: Path) -> None:
+    first = command("publish", "--config", "mine.yaml", cwd=place)
+    assert first.returncode == 0, first.stderr
+    model = Path(first.stdout.strip())
+    assert (place / model / "discriminator" / "model.safetensors").exists()
+    again = command("publish", "--config", "mine.yaml", cwd=place)
+    assert again.stdout == first.stdout
+    assert again.stderr.count("already there, nothing to do") == 5
+    assert command("verify", "runs", cwd=place).stdout.count("ok ") == 5
+
+    spoken = subprocess.run(
+        [sys.executable, "-m", "electra_pipeline.cli", "predict", str(model)],
+        cwd=place,
+        input="The river rose.\n",
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert spoken.returncode == 0, spoken.stderr
+    assert len(spoken.stdout.splitlines()) == 1
+    json.loads(spoken.stdout)
+
+
+def test_verify_names_the_damaged_file_and_exits_with_1(tmp_path: Path) -> None:
+    def write(draft):  # type: ignore[no-untyped-def]
+        draft.folder.write_bytes("data.bin", b"whole")
+        return Written({}, {})
+
+    artifact = produce(
+        root=str(tmp_path),
+        stage="corpus",
+        name="x",
+        format_version=1,
+        config={},
+        inputs={},
+        write=write,
+    )
+    artifact.folder.write_bytes("data.bin", b"whale")
+    result = command("verify", str(tmp_path), cwd=tmp_path)
+    assert result.returncode == 1
+    assert "data.bin: sha256" in result.stderr
+
+
+def here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[int, str]:
+    """Exit code and stderr of the command line in this process, where imports cost nothing."""
+    monkeypatch.setattr(sys, "argv", ["electra-pipeline", *arguments])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    return int(left.value.code or 0), capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("config",), "give either --preset NAME or --config FILE"),
+        (("config", "--preset", "quickstart", "--set", "pretrain.stepz=1"), "pretrain.stepz"),
+        (("corpus", "--config", "absent.yaml"), "absent.yaml: no such file"),
+        (("verify", "nowhere"), "nowhere: no finished artifact"),
+        (("report", "--root", "nowhere", "--output", "x.html"), "nowhere: no published model"),
+        (("predict", "nowhere/model"), "nowhere/model"),
+        (("results", "--database", "nosuch://x"), "not a database URL"),
+    ],
+)
+def test_what_the_user_gave_wrong_is_one_line_and_exit_code_2(
+    arguments: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, stderr = here(monkeypatch, capsys, *arguments)
+    assert code == 2
+    last = stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert message in last
+    assert "Traceback" not in stderr
+
+
+def test_debug_shows_the_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, stderr = here(monkeypatch, capsys, "--debug", "verify", "/nowhere")
+    assert "Traceback" in stderr
+    assert code == 2
+
+
+def test_missing_text_is_refused_before_anything_is_written(
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    change = "corpus.sources.0.urls=[absent.txt]"
+    code, stderr = here(
+        monkeypatch, capsys, "corpus", "--config", str(place / "mine.yaml"), "--set", change
+    )
+    assert code == 2
+    assert "absent.txt" in stderr
+    assert not list(tmp_path.rglob("*.arrow"))
+
+
+def test_doctor_names_the_remedy(tmp_path: Path) -> None:
+    examined = command("doctor", cwd=tmp_path, RAY_ADDRESS="127.0.0.1:1", COLUMNS="200")
+    assert examined.returncode == 0
+    assert "torch" in examined.stdout
+    assert "correct RAY_ADDRESS" in examined.stdout

