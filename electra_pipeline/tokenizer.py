@@ -7,6 +7,7 @@ every run gives the same bytes: `train_vocabulary` says how.
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +127,7 @@ def train_vocabulary(
     pairs = CharacterPairs()
     for batch in texts("alphabet", 0):
         for text in map(normalizer.normalize_str, batch):
-            pairs.update(zip(text, text[1:] + " ", strict=True))
+            pairs.update(pairwise(f"{text} "))
     characters = alphabet(pairs, config)
     initial = list(SPECIAL_TOKENS) + initial_pieces(characters, pairs)
     if len(initial) > config.vocab_size:

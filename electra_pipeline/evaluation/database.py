@@ -45,7 +45,7 @@ RESULTS = Table(
     Column("leg", String, nullable=False),  # fingerprint of the fine-tuning artifact
     Column("created_at", DateTime(timezone=True), nullable=False),
 )
-KEY = tuple(column.name for column in RESULTS.primary_key.columns)
+KEY = tuple(str(column.name) for column in RESULTS.primary_key.columns)
 
 
 def check(database: str) -> None:
@@ -92,7 +92,10 @@ def read(database: str, run: str | None = None) -> list[dict[str, Any]]:
         if not inspect(engine).has_table(RESULTS.name):
             return []
         with engine.connect() as connection:
-            found = [dict(row) for row in connection.execute(query).mappings()]
+            found = [
+                {str(name): value for name, value in row.items()}
+                for row in connection.execute(query).mappings()
+            ]
     for row in found:
         moment: datetime = row[
             "created_at"

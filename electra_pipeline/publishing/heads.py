@@ -189,7 +189,8 @@ def classes(loaded: Loaded, examples: Sequence[TextOrPair]) -> list[dict[str, An
 
 def _verdict(config: Any, logits: Tensor) -> dict[str, Any]:
     if config.problem_type == "regression" or len(logits) == 1:
-        return {"value": _rounded(float(logits[0]))}
+        values = [_rounded(value) for value in logits.tolist()]
+        return {"value": values[0]} if len(values) == 1 else {"values": values}
     several = config.problem_type == "multi_label_classification"
     probabilities = (torch.sigmoid(logits) if several else torch.softmax(logits, dim=-1)).tolist()
     scores = {config.id2label[i]: _rounded(value) for i, value in enumerate(probabilities)}

@@ -50,7 +50,7 @@ def _model_within(artifact: Artifact, generator: bool) -> str:
         if not artifact.file_names("model/"):
             raise ValueError(
                 f"{artifact.folder}: the fine-tuned model was not kept; fine-tune with "
-                "finetune.keep_models=true"
+                "finetune.keep_models=all"
             )
         return "model"
     remedy = "publish it first" if artifact.stage == "pretrain" else "give a published model"

@@ -411,7 +411,7 @@ def test_artifacts_and_remote_folders(
     filled = ask(models["generator"], "ana [MASK]")
     assert ask(str(published), "ana [MASK]", task="fill-mask") == filled
     assert ask(str(finetuned), "ana lives") == ask(classifier, "ana lives")
-    for stage, remedy in (("finetune", "finetune.keep_models=true"), ("pretrain", "publish it")):
+    for stage, remedy in (("finetune", "finetune.keep_models=all"), ("pretrain", "publish it")):
         empty = artifact_of(f"{root}/empty", stage, {}).folder
         with pytest.raises(ValueError, match=remedy):
             load_predictor(str(empty))

@@ -1,0 +1,32 @@
+# Each target does what it needs first: a fresh clone needs `make quickstart` and nothing before it.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install quickstart test lint bench clean
+
+install: .venv/installed
+
+# Exact versions; on Linux without a GPU, PIP_EXTRA_INDEX_URL may point pip to CPU builds of torch.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+quickstart: install
+	$(BIN)/electra-pipeline run --preset quickstart
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install
+	$(BIN)/python benchmarks/pretraining.py
+	$(BIN)/python benchmarks/corpus.py
+	$(BIN)/python benchmarks/orchestration.py
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

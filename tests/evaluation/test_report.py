@@ -1,0 +1,184 @@
+"""The report: one file that needs nothing else, with every number that the artifacts have."""
+
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import orjson
+import pytest
+
+from electra_pipeline.artifact import Written, produce
+from electra_pipeline.evaluation.charts import CHARTS, draw
+from electra_pipeline.evaluation.report import write_report
+
+
+def artifact(root, stage, counters, files=None, inputs=None):
+    def write(draft):
+        for name, data in (files or {}).items():
+            draft.folder.write_bytes(name, data)
+        return Written(counters, {})
+
+    return produce(
+        root=str(root),
+        stage=stage,
+        name="es<small>",
+        format_version=1,
+        config={},
+        inputs=inputs or {},
+        write=write,
+    )
+
+
+def metric_lines():
+    lines = []
+    for step in range(0, 1000, 50):
+        for split in ("train", "held_out"):
+            line = {"step": step, "split": split, "generator_loss": 10 - step / 200}
+            line |= {"generator_accuracy": step / 2000, "discriminator_loss": 0.7 - step / 3000}
+            line |= {"discriminator_auc": 0.5 + step / 4000, "prior_entropy": 0.4}
+            lines.append(line)
+    return lines
+
+
+@pytest.fixture
+def artifacts(tmp_path):
+    corpus = artifact(
+        tmp_path,
+        "corpus",
+        {
+            "documents": {"train": 12345, "held_out": 123},
+            "words": {"train": 1, "held_out": 2},
+            "characters": {"train": 3, "held_out": 4},
+            "bytes": {"train": 5, "held_out": 6},
+            "sources": {
+                "news <a>": {
+                    "read": 13000,
+                    "kept": 12468,
+                    "dropped": {"duplicate": 500, "too_short": 32},
+                }
+            },
+            "languages": {"es": 12468},
+        },
+    )
+    tokenizer = artifact(
+        tmp_path,
+        "tokenizer",
+        {"vocab_size": 8192, "lowercase": True, "fertility": 1.2345678, "unknown_fraction": 0.0},
+    )
+    data = b"".join(orjson.dumps(x, option=orjson.OPT_APPEND_NEWLINE) for x in metric_lines())
+    pretrain = artifact(
+        tmp_path,
+        "pretrain",
+        {
+            "steps": 1000,
+            "tokens_seen": 16384000,
+            "parameters": {"generator": 1, "discriminator": 2, "joint": 3},
+            "held_out": {"discriminator_auc": 0.75},
+        },
+        {"metrics.jsonl": data},
+        {"corpus": corpus.fingerprint, "tokenizer": tokenizer.fingerprint},
+    )
+    return {"corpus": corpus, "tokenizer": tokenizer, "pretrain": pretrain}
+
+
+def rows():
+    return [
+        {
+            "run": "es<small>",
+            "model": model,
+            "fingerprint": "abcdef012345",
+            "task": "cola",
+            "metric": "matthews",
+            "split": "validation",
+            "seed": seed,
+            "value": value,
+            "examples": 1043,
+            "seconds": 1.0,
+            "leg": f"{model}{seed}",
+            "created_at": "2026-11-21T12:00:00+00:00",
+        }
+        for model, values in (
+            ("pretrained", (0.5, 0.6)),
+            ("random", (0.1, 0.2)),
+            ("majority", (0, 0)),
+        )
+        for seed, value in enumerate(values)
+    ]
+
+
+class Page(HTMLParser):
+    """Checks that tags nest, and gathers texts, ids and references."""
+
+    VOID = ("meta", "br", "link", "img", "use", "path")
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.texts, self.ids, self.references = [], [], [], []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self.ids += [value for name, value in attributes if name == "id"]
+        self.references += [v for name, v in attributes if name in ("src", "href", "xlink:href")]
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag, attributes):
+        self.references += [v for name, v in attributes if name in ("src", "href", "xlink:href")]
+        self.ids += [value for name, value in attributes if name == "id"]
+
+    def handle_data(self, data):
+        self.texts.append(data.strip())
+
+
+def test_the_report_is_whole_and_stands_alone(artifacts):
+    html = write_report(run_name="es<small>", rows=rows(), **artifacts)
+    page = Page(html)
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    assert all(reference.startswith("#") for reference in page.references)
+    assert {r.removeprefix("#") for r in page.references} <= set(page.ids)
+    assert {f"#{name}" for name in re.findall(r"url\(#([^)]*)\)", html)} <= {
+        f"#{name}" for name in page.ids
+    }
+    without_namespaces = re.sub(r'xmlns(:\w+)?="[^"]*"', "", html)
+    assert "http:" not in without_namespaces and "https:" not in without_namespaces
+    assert html.count("<svg") == len(CHARTS)
+    assert "es&lt;small&gt;" in html and "es<small>" not in html
+
+
+def test_every_number_is_there_and_can_be_traced(artifacts):
+    texts = Page(write_report(run_name="run", rows=rows(), **artifacts)).texts
+    for expected in ("55.0 [50.0, 60.0]", "15.0 [10.0, 20.0]", "+40.0", "1,043"):
+        assert expected in texts
+    for expected in ("12,345", "13,000", "532", "500", "32", "news <a>", "es", "duplicate"):
+        assert expected in texts
+    for expected in ("8,192", "True", "1.235", "16,384,000", "0.75"):
+        assert expected in texts
+    fingerprints = [artifact.fingerprint for artifact in artifacts.values()]
+    for expected in (*fingerprints, "abcdef012345", "pretrained0", "random1"):
+        assert expected in texts
+
+
+def test_what_is_not_there_is_said(tmp_path):
+    html = write_report(run_name="run", rows=[], pretrain=None, corpus=None, tokenizer=None)
+    texts = " ".join(Page(html).texts)
+    for expected in ("No results", "no finished pre-training", "no finished corpus"):
+        assert expected in texts
+    assert "<svg" not in html
+
+
+def test_charts_draw_each_split_and_leave_out_what_is_not_measured():
+    loss, *_ = CHARTS
+    svg = draw(loss, metric_lines())
+    root = ElementTree.fromstring(svg)
+    texts = {"".join(node.itertext()).strip() for node in root.iter() if node.tag.endswith("text")}
+    assert {"train", "held out", "step"} <= texts
+    assert draw(loss, metric_lines()) == svg
+    assert draw(loss, [{"step": 1, "split": "train", "loss": 1.0}]) is None
+    only_train = [line for line in metric_lines() if line["split"] == "train"]
+    assert "held out" not in draw(loss, only_train)
