@@ -291,12 +291,10 @@ def serve(
     port: Annotated[int, typer.Option("--port")] = 8080,
 ) -> None:
     """Serve a model over HTTP: POST /predict, GET /health."""
-    import uvicorn
-
     from electra_pipeline.publishing import predict as prediction
-    from electra_pipeline.publishing.serve import create_app
+    from electra_pipeline.publishing import serve as service
 
-    uvicorn.run(create_app(prediction.load_predictor(model, task)), host=host, port=port)
+    service.serve(prediction.load_predictor(model, task), host, port)
 
 
 @app.command()

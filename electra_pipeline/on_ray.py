@@ -16,8 +16,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from electra_pipeline.execution import Outcome, Scale, TrainFunction
@@ -34,7 +34,8 @@ Value = TypeVar("Value")
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_SECONDS = 5.0  # Ray itself tries an unreachable address for minutes
-PROGRESS_POLL_SECONDS = 0.5
+CLOSE_TIMEOUT_SECONDS = 10.0  # a call inside takes POLL_SECONDS, more only if Ray is ill
+POLL_SECONDS = 0.5  # how long one call into Ray waits
 MAILBOX_UPDATES = 256  # more than a driver that polls twice a second can be behind
 # Results travel as artifacts, not through Ray: its default of 30 % of the memory would lie idle.
 OBJECT_STORE_BYTES = 200_000_000
@@ -52,6 +53,40 @@ ENVIRONMENT = {
     # Workers stay where the driver is, so that relative paths mean the same to both.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
+
+
+class Connection:
+    """The way into Ray, which closes once.
+
+    A thread that calls Ray after its shutdown ends the whole process, from C++ and without a word.
+    So a short call is made inside `with connection:`, and `close` waits for those to come out. A
+    long one is cut into short ones; only `TorchTrainer.fit` stays inside Ray, which lets it go.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._num_inside = 0
+        self._closed = False
+
+    def __enter__(self) -> None:
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("Ray was shut down: the run was interrupted")
+            self._num_inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._changed:
+            self._num_inside -= 1
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Shut Ray down, which ends all work of this driver."""
+        import ray
+
+        with self._changed:
+            self._closed = True
+            self._changed.wait_for(lambda: self._num_inside == 0, CLOSE_TIMEOUT_SECONDS)
+        ray.shutdown()
 
 
 @contextmanager
@@ -77,8 +112,9 @@ def cluster(address: str | None = None) -> Iterator["RayExecutor"]:
 
     import ray
 
+    connection = Connection()
     if ray.is_initialized():
-        yield RayExecutor(address)
+        yield RayExecutor(address, connection)
         return
     # In the main thread ray.init takes over SIGTERM, and Prefect takes a cancelled run for a crash.
     # In another thread it leaves the handlers alone, but that thread has to outlive Ray: the kernel
@@ -95,9 +131,9 @@ def cluster(address: str | None = None) -> Iterator["RayExecutor"]:
                 "run on a node of that cluster (`ray start --address=...`), or unset RAY_ADDRESS "
                 "for a local Ray"
             ) from error
-        yield RayExecutor(address)
+        yield RayExecutor(address, connection)
     finally:
-        ray.shutdown()
+        connection.close()
         stop.set()
 
 
@@ -190,13 +226,15 @@ class RayExecutor:
 
     address: str
     """Where that Ray is, for messages."""
+    connection: Connection = field(default_factory=Connection, compare=False, repr=False)
     max_retries: int = 2
     """How often an item is started again whose worker process died."""
 
     def nodes(self) -> list[Node]:
         import ray
 
-        resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        with self.connection:
+            resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         return [Node(int(each.get("CPU", 0)), each.get("GPU", 0.0)) for each in resources]
 
     def check(self, scale: Scale, root: str) -> None:
@@ -234,19 +272,23 @@ class RayExecutor:
         apply = ray.remote(_apply).options(
             num_cpus=num_cpus, num_gpus=num_gpus, max_retries=self.max_retries
         )
-        shared = ray.put(function)
         waiting = deque(enumerate(items))
         running: dict[Any, int] = {}
+        with self.connection:
+            shared = ray.put(function)
         try:
             while waiting or running:
-                while waiting and len(running) < limit:
-                    index, item = waiting.popleft()
-                    running[apply.remote(shared, item)] = index
-                (ready,), _ = ray.wait(list(running))
-                yield self._outcome(running.pop(ready), ready)
+                with self.connection:
+                    while waiting and len(running) < limit:
+                        index, item = waiting.popleft()
+                        running[apply.remote(shared, item)] = index
+                    ready, _ = ray.wait(list(running), timeout=POLL_SECONDS)
+                    outcomes = [self._outcome(running.pop(each), each) for each in ready]
+                yield from outcomes
         finally:
-            for reference in running if ray.is_initialized() else ():
-                ray.cancel(reference, force=True)
+            with suppress(RuntimeError), self.connection:
+                for reference in running:
+                    ray.cancel(reference, force=True)
 
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
         """Run `function(worker)` on `scale.workers` Ray Train workers; see `execution.Executor`.
@@ -284,7 +326,8 @@ class RayExecutor:
 
         nodes = self.nodes()
         num_cpus, num_gpus = cpus_per_worker(nodes, workers), gpus_per_worker(nodes)
-        mailbox = ray.remote(_Mailbox).options(num_cpus=0).remote()
+        with self.connection:
+            mailbox = ray.remote(_Mailbox).options(num_cpus=0).remote()
 
         def train_one() -> None:
             context = ray.train.get_context()
@@ -311,13 +354,21 @@ class RayExecutor:
             )
             fitted = pool.submit(trainer.fit)
             try:
-                while not wait([fitted], PROGRESS_POLL_SECONDS).done:
-                    _deliver(mailbox, progress)
+                while not wait([fitted], POLL_SECONDS).done:
+                    self._deliver(mailbox, progress)
             except BaseException:
-                ray.shutdown()  # nothing else ends `fit` in its thread, which the pool waits for
+                self.connection.close()  # nothing else ends `fit`, which the pool waits for
                 raise
             fitted.result()
-            _deliver(mailbox, progress)
+            self._deliver(mailbox, progress)
+
+    def _deliver(self, mailbox: Any, progress: Progress) -> None:
+        import ray
+
+        with self.connection:
+            updates = ray.get(mailbox.take.remote())
+        for update in updates:
+            progress(update)
 
     def check_workers(self, scale: Scale) -> None:
         """Raise ValueError if `scale.workers` training workers can never run at the same time."""
@@ -360,13 +411,6 @@ class RayExecutor:
 
 def _apply(function: Callable[[Item], Value], item: Item) -> Value:
     return function(item)
-
-
-def _deliver(mailbox: Any, progress: Progress) -> None:
-    import ray
-
-    for update in ray.get(mailbox.take.remote()):
-        progress(update)
 
 
 def _own_error(failures: Iterable[Exception]) -> Exception | None:

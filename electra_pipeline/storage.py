@@ -32,9 +32,16 @@ def cache_directory() -> Path:
 
 @dataclass(frozen=True)
 class Folder:
-    """A directory named by a URI; it need not exist yet. Picklable."""
+    """A directory named by a URI; it need not exist yet. Picklable.
+
+    A relative path is made absolute at once: a worker's working directory is another one.
+    """
 
     uri: str
+
+    def __post_init__(self) -> None:
+        if "://" not in self.uri:
+            object.__setattr__(self, "uri", str(Path(self.uri).expanduser().absolute()))
 
     @property
     def filesystem(self) -> Any:

@@ -121,12 +121,12 @@ def plan(config: FinetuneConfig, model: Artifact, *, root: str, name: str) -> li
                 legs.append(
                     Leg(
                         run=name,
-                        root=root,
+                        root=_absolute(root),
                         task=task,
                         data=data,
                         start=start,
                         seed=seed,
-                        model=str(model.folder),
+                        model=_absolute(str(model.folder)),
                         model_fingerprint=model.fingerprint,
                         hyperparameters=hyperparameters,
                         digests=loaded.digests,
@@ -140,7 +140,7 @@ def plan(config: FinetuneConfig, model: Artifact, *, root: str, name: str) -> li
 
 def resolve(config: FinetuneConfig, task: Task, architecture: Any) -> Hyperparameters:
     """The values that a task is fine-tuned with. Raises ValueError if the model is too short."""
-    width = architecture.hidden_size
+    width = architecture.hidden_size  # table 6: 256, 768, 1024
     size: Size = "small" if width < 768 else "base" if width < 1024 else "large"
     recipe = RECIPES[config.recipe][size]
     positions = architecture.max_position_embeddings

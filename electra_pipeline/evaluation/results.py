@@ -11,16 +11,17 @@ import orjson
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from electra_pipeline.evaluation.database import KEY, Row, check, read, record
 
 __all__ = ["Format", "Line", "Row", "aggregate", "check", "compare", "read", "record", "render"]
 
 Format = Literal["table", "json", "csv", "markdown"]
-TABLE_WIDTH = 160  # columns; wider than most terminals, so that nothing is cut in a pipe
+TABLE_WIDTH = 1000  # characters; a table is never cut, not even in a pipe
 
-HEADER = ("run", "task", "metric", "split", "examples", "seeds")
 MODELS = ("pretrained", "random", "majority")
+NUMBERS = ("seed", "seeds", "value", "examples", *MODELS, "difference")  # aligned to the right
 
 
 def aggregate(rows: Iterable[Row]) -> list[dict[str, Any]]:
@@ -78,11 +79,11 @@ class Line:
         return float(self.scores["pretrained"]["median"] - self.scores["random"]["median"])
 
 
-def compare(rows: Iterable[Row]) -> list[Line]:
+def compare(summaries: Iterable[Row]) -> list[Line]:
     """One line for each (run, fingerprint, task, metric, split), the models side by side."""
     names = ("run", "fingerprint", "task", "metric", "split")
     groups: dict[tuple[str, ...], dict[str, Row]] = {}
-    for row in aggregate(rows):
+    for row in summaries:
         groups.setdefault(tuple(row[name] for name in names), {})[row["model"]] = row
     return [
         Line(
@@ -110,9 +111,10 @@ def difference_text(difference: float | None) -> str:
 
 
 def render(rows: Sequence[Row], format: Format) -> str:
-    """The rows as text: json and csv as they are given, table and markdown compared by model.
+    """Rows, or what `aggregate` makes of them, as text.
 
-    Scores in table and markdown are percentages: the median over seeds, and the range of the seeds.
+    json and csv hold what is given. table and markdown show rows as they are, and aggregates as
+    percentages with the models side by side: the median over seeds, and the range of the seeds.
     """
     match format:
         case "json":
@@ -120,9 +122,9 @@ def render(rows: Sequence[Row], format: Format) -> str:
         case "csv":
             return _csv(rows)
         case "markdown":
-            return _markdown(compare(rows))
+            return _markdown(*_cells(rows))
         case "table":
-            return _table(compare(rows))
+            return _table(*_cells(rows))
 
 
 def _csv(rows: Sequence[Row]) -> str:
@@ -134,37 +136,38 @@ def _csv(rows: Sequence[Row]) -> str:
     return buffer.getvalue()
 
 
-def cells(line: Line) -> list[str]:
-    """A line as texts, in the order of `HEADER`, `MODELS` and the difference."""
-    return [
-        *(line.run, line.task, line.metric, line.split, str(line.examples), str(line.num_seeds)),
-        *(score_text(line.scores.get(model)) for model in MODELS),
-        difference_text(line.difference),
+def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Column names and texts."""
+    if all("median" in row for row in rows):
+        header = ["run", "task", "metric", "split", "examples", "seeds", *MODELS, "difference"]
+        return header, [
+            [
+                *(line.run, line.task, line.metric, line.split),
+                *(str(line.examples), str(line.num_seeds)),
+                *(score_text(line.scores.get(model)) for model in MODELS),
+                difference_text(line.difference),
+            ]
+            for line in compare(rows)
+        ]
+    header = ["run", "task", "model", "split", "metric", "seed", "value", "examples", "leg"]
+    return header, [
+        [f"{row[name]:.4f}" if name == "value" else str(row[name]) for name in header]
+        for row in rows
     ]
 
 
-def _markdown(lines: Sequence[Line]) -> str:
-    header = [*HEADER, *MODELS, "difference"]
-    rows = [header, ["---"] * len(header), *(map(_escaped, cells(line)) for line in lines)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---:" if name in NUMBERS else "---" for name in header]]
+    lines += [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _escaped(cell: str) -> str:
-    return cell.replace("|", "\\|")
-
-
-def _table(lines: Sequence[Line]) -> str:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in HEADER:
-        table.add_column(name, justify="right" if name in ("examples", "seeds") else "left")
-    for name in (*MODELS, "difference"):
-        table.add_column(name, justify="right")
-    for line in lines:
-        table.add_row(*cells(line), style=None)
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in header:
+        table.add_column(name, justify="right" if name in NUMBERS else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row))  # as text: a task's name is no markup
     buffer = io.StringIO()
     Console(file=buffer, width=TABLE_WIDTH, color_system=None).print(table)
-    note = "Medians over seeds in percent, with [lowest, highest].\n"
-    return (
-        "\n".join(text.rstrip() for text in buffer.getvalue().splitlines()).strip("\n")
-        + f"\n{note}"
-    )
+    return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())

@@ -86,8 +86,10 @@ class Vocabulary:
 
 
 def load_vocabulary(tokenizer: Artifact) -> Vocabulary:
-    path = tokenizer.local_file("tokenizer/tokenizer.json")
-    return Vocabulary(Tokenizer.from_file(str(path)))
+    """The fast tokenizer of an artifact, which reads a literal "[MASK]" in a text as text."""
+    loaded = Tokenizer.from_file(str(tokenizer.local_file("tokenizer/tokenizer.json")))
+    loaded.encode_special_tokens = True
+    return Vocabulary(loaded)
 
 
 def sequence_schema(length: int, id_type: pa.DataType) -> pa.Schema:

@@ -145,7 +145,7 @@ def load_predictor(model: str, task: str | None = None, device: str | None = Non
         tokenizer = _from_pretrained(model, AutoTokenizer, directory)
     if report["missing_keys"]:
         raise ValueError(
-            f"{model}: a {' '.join(config.architectures or ['model'])} has no trained weights for "
+            f"{model}: {' '.join(config.architectures or ['it'])} has no trained weights for "
             f"{task} ({sorted(report['missing_keys'])[0]} is missing); leave out --task, or "
             "fine-tune it for this task first"
         )

@@ -218,9 +218,10 @@ def test_a_leg_runs_where_the_working_directory_is_another(
     monkeypatch.chdir(tmp_path)
     task = UserTask(name="own", type="classification", train="train.jsonl", epochs=0.1)
     config = make_config(task_files, tasks=(task,))
-    (leg,) = plan(config, published, root=str(tmp_path), name="test")
+    (leg,) = plan(config, published, root="runs", name="test")
     monkeypatch.chdir("/")
     artifact = run_leg(leg)
+    assert list((tmp_path / "runs").rglob("manifest.json"))
     assert artifact.counters["validation_from_train_fraction"] == 0.1
     assert open_artifact(artifact.folder) is not None
 

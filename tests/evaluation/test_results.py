@@ -171,27 +171,36 @@ def compared():
 
 
 def test_the_table_has_the_baselines_beside_the_model():
-    (line,) = results.compare(compared())
+    summaries = results.aggregate(compared())
+    (line,) = results.compare(summaries)
     assert line.num_seeds == 3
     assert line.difference == pytest.approx(0.4)
-    shown = results.render(compared(), "table")
+    shown = results.render(summaries, "table")
     for cell in ("es-small", "cola", "60.0 [50.0, 70.0]", "20.0 [10.0, 30.0]", "+40.0"):
         assert cell in shown
-    assert len({len(text) for text in shown.splitlines() if "cola" in text}) == 1
 
 
 def test_a_lost_baseline_leaves_its_cells_empty():
-    rows = [r for r in compared() if r["model"] == "pretrained"]
-    (line,) = results.compare(rows)
+    summaries = results.aggregate(r for r in compared() if r["model"] == "pretrained")
+    (line,) = results.compare(summaries)
     assert line.difference is None
-    assert "| 60.0 [50.0, 70.0] | - | - | - |" in results.render(rows, "markdown")
+    assert "| 60.0 [50.0, 70.0] | - | - | - |" in results.render(summaries, "markdown")
 
 
-def test_markdown_has_as_many_cells_in_each_row_and_escapes_bars():
-    rows = [*compared(), row(task="a|b")]
-    lines = results.render(rows, "markdown").splitlines()
-    assert len(lines) == 4
-    assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
+def test_rows_that_are_not_summed_up_are_shown_one_by_one():
+    for format in ("table", "markdown"):
+        shown = results.render(compared(), format)
+        assert len([line for line in shown.splitlines() if "cola" in line]) == len(compared())
+        assert "0.7000" in shown
+
+
+def test_names_are_no_markup():
+    rows = [row(task="[red]a|b[/red]", run="x" * 200)]
+    assert "[red]a|b[/red]" in results.render(rows, "table")
+    assert "x" * 200 in results.render(rows, "table")
+    header, rule, line = results.render(rows, "markdown").splitlines()
+    assert "[red]a\\|b[/red]" in line
+    assert header.count("|") == rule.count("|") == line.replace("\\|", "").count("|")
 
 
 def test_json_and_csv_hold_the_rows_as_given():

@@ -105,6 +105,14 @@ def test_sixteen_bits_hold_exactly_65536_pieces() -> None:
         pa.array([[0, 65_536]], type=column)
 
 
+def test_a_special_token_spelt_out_in_a_text_is_text(tokenizer: Artifact) -> None:
+    vocabulary = load_vocabulary(tokenizer)
+    ids = vocabulary.tokenizer.encode("[MASK] bat [SEP]", add_special_tokens=False).ids
+    special = {vocabulary.id_of(piece) for piece in ("[MASK]", "[SEP]", "[CLS]", "[PAD]")}
+    assert not special & set(ids)
+    assert vocabulary.id_of("bat") in ids
+
+
 def test_lines_are_taken_as_they_are() -> None:
     text = "One. Two.\n\nThree."
     assert stage._sentences(text, "en", "lines") == ["One. Two.", "Three."]

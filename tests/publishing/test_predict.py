@@ -360,7 +360,7 @@ def test_other_encoders_with_a_fitting_head(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model_class", "task", "problem"),
     [
-        (ElectraForPreTraining, "fill-mask", "a ElectraForPreTraining has no trained weights for"),
+        (ElectraForPreTraining, "fill-mask", "ElectraForPreTraining has no trained weights for"),
         (ElectraForMaskedLM, "text-classification", "no trained weights for text-classification"),
         (BertForMaskedLM, "replaced-token-detection", "no trained weights for replaced-token"),
         (ElectraModel, None, "names ElectraModel, which none of the tasks serves; choose one"),
