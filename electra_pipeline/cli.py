@@ -61,12 +61,11 @@ def run(
     from flows.local import run_here
 
     outcome = run_here(chosen)
-    console = Console()
     if outcome.rows:
-        console.print(results.render(results.aggregate(outcome.rows), "table"))
-    console.print(f"model    {outcome.model}")
-    console.print(f"report   {outcome.report}")
-    console.print(f"results  {chosen.database_url}")
+        print(results.render(results.aggregate(outcome.rows), "table"))
+        print(f"report   {outcome.report}")
+        print(f"results  {chosen.database_url}")
+    print(f"model    {outcome.model}")
 
 
 def _stage(last: str, help_text: str) -> Callable[..., None]:
@@ -157,7 +156,7 @@ def _finetune(
     outcomes = list(pipeline.run_legs(config, legs, executor, progress))
     finished = [outcome.value for outcome in outcomes if outcome.value is not None]
     rows = pipeline.record_results(config, finished)
-    Console().print(results.render(results.aggregate(rows), "table"))
+    print(results.render(results.aggregate(rows), "table"))
     print(pipeline.write_report(config, model, rows))
     lost = [(legs[outcome.index], outcome.error) for outcome in outcomes if outcome.error]
     for leg, error in lost:
@@ -189,8 +188,7 @@ def results(
     rows = table.read(database or default_database(root or "./runs"), run=run)
     if aggregate if aggregate is not None else format in ("table", "markdown"):
         rows = table.aggregate(rows)
-    rendered = table.render(rows, format)
-    Console().print(rendered) if format == "table" else print(rendered)
+    print(table.render(rows, format))
 
 
 @app.command()
@@ -234,11 +232,11 @@ def config(
 @app.command()
 def presets() -> None:
     """List the presets."""
-    from electra_pipeline import config as configuration
+    from electra_pipeline.presets import preset_names, preset_text
 
     table = Table("preset", "what it is")
-    for name in configuration.preset_names():
-        first_line = configuration.preset_text(name).splitlines()[0]
+    for name in preset_names():
+        first_line = preset_text(name).splitlines()[0]
         table.add_row(name, first_line.removeprefix("# "))
     Console().print(table)
 

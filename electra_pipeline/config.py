@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from electra_pipeline.corpus.build import CorpusConfig
 from electra_pipeline.evaluation.finetune import FinetuneConfig
 from electra_pipeline.execution import Scale
 from electra_pipeline.identity import Config
+from electra_pipeline.presets import preset_text
 from electra_pipeline.pretraining.loop import PretrainConfig
 from electra_pipeline.pretraining.sequences import SequencesConfig
 from electra_pipeline.publishing.huggingface import PublishConfig
@@ -48,19 +48,6 @@ def default_database(root: str) -> str:
     """The results table of a root: beside the artifacts if they are on the local disk."""
     folder = Folder(root)
     return f"sqlite:///{folder.path if folder.is_local else 'runs'}/results.db"
-
-
-def preset_names() -> list[str]:
-    """Names of the presets that ship with the package."""
-    files = (resources.files("electra_pipeline") / "presets").iterdir()
-    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
-
-
-def preset_text(name: str) -> str:
-    """The YAML of a preset, comments included. Raises ValueError if there is none of this name."""
-    if name not in preset_names():
-        raise ValueError(f"no preset {name!r}; there are {', '.join(preset_names())}")
-    return (resources.files("electra_pipeline") / "presets" / f"{name}.yaml").read_text("utf-8")
 
 
 def load(

@@ -8,6 +8,7 @@ import yaml
 
 from electra_pipeline import config as configuration
 from electra_pipeline.config import PipelineConfig, load
+from electra_pipeline.presets import preset_names
 
 MINIMAL: dict[str, Any] = {
     "name": "mine",
@@ -15,7 +16,7 @@ MINIMAL: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", configuration.preset_names())
+@pytest.mark.parametrize("name", preset_names())
 def test_presets_load_and_survive_printing(name: str) -> None:
     chosen = load(preset=name)
     printed = yaml.safe_load(configuration.to_yaml(chosen))
