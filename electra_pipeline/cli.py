@@ -112,10 +112,10 @@ def _surroundings(config: "PipelineConfig") -> "Iterator[tuple[Executor, Progres
         if config.scale.workers == 1 and not os.environ.get("RAY_ADDRESS"):
             yield LocalExecutor(), progress
         else:
-            from electra_pipeline.on_ray import RayExecutor, cluster
+            from electra_pipeline.on_ray import cluster
 
-            with cluster():
-                yield RayExecutor(), progress
+            with cluster() as ray_executor:
+                yield ray_executor, progress
 
 
 def _run_until(

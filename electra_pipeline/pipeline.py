@@ -118,7 +118,7 @@ def run_legs(
         num_gpus=config.scale.gpus_per_leg,
     )
     for num_done, outcome in enumerate(outcomes, start=1):
-        progress(Update(finetune.STAGE, num_done, len(legs), "legs"))
+        progress(Update("finetune", num_done, len(legs), "legs"))
         yield outcome
 
 

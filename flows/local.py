@@ -5,8 +5,10 @@ Prefect reads its settings when it is imported, so it is imported inside the fun
 
 import logging
 import os
+import signal
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from electra_pipeline.config import PipelineConfig
@@ -36,6 +38,7 @@ def run_here(config: PipelineConfig, *, debug: bool = False) -> "Summary":
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     check_server()
+    start_server_of_this_run()
 
     from flows.electra import electra
 
@@ -61,6 +64,24 @@ def check_server() -> None:
             f"cannot reach the Prefect server at {url} (PREFECT_API_URL): {error}; "
             "start it with `prefect server start`, or unset PREFECT_API_URL"
         ) from error
+
+
+def start_server_of_this_run() -> None:
+    """Without a configured server, start the temporary one so that Ctrl-C spares it.
+
+    A terminal sends SIGINT to all processes of a command. If Prefect's server dies of it, the run
+    cannot say how it ended, and tries for a minute. A blocked signal stays blocked in children.
+    """
+
+    def start() -> None:
+        from prefect.client.orchestration import get_client
+
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        get_client(sync_client=True)
+
+    # The mask belongs to a thread: this one ends, and the main thread can still be interrupted.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(start).result()
 
 
 def without_traceback(record: logging.LogRecord) -> bool:

@@ -4,7 +4,7 @@ Heads are those of transformers, so that the result loads there; the published c
 dense layer on [CLS].
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from electra_pipeline.evaluation.training import Hyperparameters
 from electra_pipeline.files import PackageFile, UrlFile
 from electra_pipeline.identity import Config
 
-__all__ = ["MAJORITY", "FinetuneConfig", "Leg", "plan", "resolve", "rows", "run_leg"]
+__all__ = ["MAJORITY", "FinetuneConfig", "Leg", "check", "plan", "resolve", "rows", "run_leg"]
 
 Recipe = Literal["google", "paper"]
 Size = Literal["small", "base", "large"]
@@ -98,6 +98,12 @@ def _distinct(key: str, values: Any) -> None:
         raise ValueError(f"finetune.{key}: {sorted(twice)[0]!r} is there twice; keep one")
 
 
+def check(config: FinetuneConfig) -> None:
+    """Read every task's data, so that a mistake in it is told before any model is trained."""
+    for task in _tasks(config):
+        load(task, _data_folder(config))
+
+
 def plan(config: FinetuneConfig, model: Artifact, *, root: str, name: str) -> list[Leg]:
     """All legs, the longest first, with every task's data read and checked.
 
@@ -105,13 +111,9 @@ def plan(config: FinetuneConfig, model: Artifact, *, root: str, name: str) -> li
     outside the set, or a length that the model does not take.
     """
     architecture = ElectraConfig.from_pretrained(model.local_folder(MODEL_FOLDER))
-    data = None if config.data is None else _absolute(config.data)
+    data = _data_folder(config)
     legs = []
-    for given in config.tasks:
-        task = find_task(given)
-        task = task.model_copy(
-            update={"files": {split: _absolute_file(file) for split, file in task.files.items()}}
-        )
+    for task in _tasks(config):
         loaded = load(task, data)
         hyperparameters = resolve(config, task, architecture)
         starts: tuple[Start, ...] = ("pretrained", *config.baselines)
@@ -158,6 +160,17 @@ def resolve(config: FinetuneConfig, task: Task, architecture: Any) -> Hyperparam
         max_length=config.max_length or min(task.max_length, positions),
         max_gradient_norm=config.max_gradient_norm,
     )
+
+
+def _data_folder(config: FinetuneConfig) -> str | None:
+    return None if config.data is None else _absolute(config.data)
+
+
+def _tasks(config: FinetuneConfig) -> Iterator[Task]:
+    for given in config.tasks:
+        task = find_task(given)
+        files = {split: _absolute_file(file) for split, file in task.files.items()}
+        yield task.model_copy(update={"files": files})
 
 
 def _absolute(uri: str) -> str:
