@@ -321,6 +321,7 @@ class RayExecutor:
 
     def _fit(self, function: TrainFunction, workers: int, progress: Progress) -> None:
         import ray
+        from ray.exceptions import RayError
         from ray.train import RunConfig, ScalingConfig
         from ray.train.torch import TorchTrainer
 
@@ -359,7 +360,11 @@ class RayExecutor:
             except BaseException:
                 self.connection.close()  # nothing else ends `fit`, which the pool waits for
                 raise
-            fitted.result()
+            try:
+                fitted.result()
+            except RayError:
+                with self.connection:  # where this run was interrupted, that is what to say
+                    raise
             self._deliver(mailbox, progress)
 
     def _deliver(self, mailbox: Any, progress: Progress) -> None:

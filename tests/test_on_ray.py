@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -179,6 +180,55 @@ def test_an_address_that_cannot_work_is_refused_in_one_line(address, message, mo
     with pytest.raises(ValueError, match=message) as caught, cluster():
         pass
     assert "\n" not in str(caught.value)
+
+
+DRIVER = """
+    import os
+    from electra_pipeline.execution import Scale
+    from electra_pipeline.on_ray import cluster
+    from electra_pipeline.progress import silent
+
+    with cluster() as executor:
+        (outcome,) = executor.map(lambda _: os.getppid(), [None])
+        executor.train(lambda worker: None, Scale(workers=2), silent)
+        print(outcome.value)
+"""
+
+
+def test_a_cluster_that_is_already_there_is_used_and_left_running(free_port):
+    port = free_port()
+    command = f"ray start --head --block --port={port} --num-cpus=2 --include-dashboard=false"
+    command += " --object-store-memory=100000000 --disable-usage-stats"
+    head = psutil.Popen(
+        [
+            sys.executable,
+            "-c",
+            "from ray.scripts.scripts import main; main()",
+            *command.split()[1:],
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not any("raylet" in child.name() for child in head.children(recursive=True)):
+            assert head.poll() is None and time.monotonic() < deadline
+            time.sleep(0.2)
+        finished = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(DRIVER)],
+            env=os.environ | {"RAY_ADDRESS": f"127.0.0.1:{port}"},
+            capture_output=True,
+            text=True,
+            timeout=150,
+        )
+        assert finished.returncode == 0, finished.stderr
+        raylet = psutil.Process(int(finished.stdout))  # the task's worker was a child of the head's
+        assert raylet in head.children(recursive=True)
+    finally:
+        for process in [*head.children(recursive=True), head]:
+            process.kill()
+        head.wait(20)
 
 
 ALONE = """

@@ -1,0 +1,1 @@
+"""Text to documents: sources, cleaning, language, exact duplicates, the held-out split."""

@@ -9,8 +9,8 @@ import datasets
 from huggingface_hub import HfApi
 
 from electra_pipeline.corpus.sources import HubSource, RawDocument, raw_document
-from electra_pipeline.downloads import file_sha256
 from electra_pipeline.identity import canonical_json
+from electra_pipeline.inputs.downloads import file_sha256
 
 
 class Pinned(NamedTuple):

@@ -16,8 +16,13 @@ from electra_pipeline.corpus.sources import (
     default_label,
     raw_document,
 )
-from electra_pipeline.files import SourceFile, expand, fetch
-from electra_pipeline.records import decoded_text, read_records, require_column, resolve_format
+from electra_pipeline.inputs.files import SourceFile, expand, fetch
+from electra_pipeline.inputs.records import (
+    decoded_text,
+    read_records,
+    require_column,
+    resolve_format,
+)
 
 
 @dataclass(frozen=True)

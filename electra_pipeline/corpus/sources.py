@@ -8,9 +8,9 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, field_validator
 
-from electra_pipeline.files import FileReference, PackageFile, UrlFile
 from electra_pipeline.identity import Config
-from electra_pipeline.records import Format
+from electra_pipeline.inputs.files import FileReference, PackageFile, UrlFile
+from electra_pipeline.inputs.records import Format
 
 
 class RawDocument(NamedTuple):

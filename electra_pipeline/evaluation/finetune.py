@@ -17,8 +17,8 @@ from electra_pipeline.evaluation.leg import MAJORITY, MODEL_FOLDER, Leg, Start, 
 from electra_pipeline.evaluation.task import Task
 from electra_pipeline.evaluation.tasks import UserTask, find_task
 from electra_pipeline.evaluation.training import Hyperparameters
-from electra_pipeline.files import PackageFile, UrlFile
 from electra_pipeline.identity import Config
+from electra_pipeline.inputs.files import PackageFile, UrlFile
 
 __all__ = ["MAJORITY", "FinetuneConfig", "Leg", "check", "plan", "resolve", "rows", "run_leg"]
 

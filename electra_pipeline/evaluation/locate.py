@@ -8,7 +8,7 @@ from typing import Protocol
 from electra_pipeline.evaluation.hub import read_hub
 from electra_pipeline.evaluation.reading import Example, read_examples
 from electra_pipeline.evaluation.task import TRAIN, HubDataset, Published, Task
-from electra_pipeline.files import SourceFile, UrlFile, expand, fetch
+from electra_pipeline.inputs.files import SourceFile, UrlFile, expand, fetch
 from electra_pipeline.storage import Folder
 
 

@@ -15,8 +15,8 @@ from electra_pipeline.evaluation.questions import QuestionExample
 from electra_pipeline.evaluation.tagging import TaggedExample
 from electra_pipeline.evaluation.task import Column, Columns, Task
 from electra_pipeline.evaluation.texts import TextExample
-from electra_pipeline.files import SourceFile
-from electra_pipeline.records import decoded_text, read_records, resolve_format
+from electra_pipeline.inputs.files import SourceFile
+from electra_pipeline.inputs.records import decoded_text, read_records, resolve_format
 
 RECORD_SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".arrow")
 Example = TextExample | TaggedExample | QuestionExample

@@ -11,9 +11,9 @@ from electra_pipeline.evaluation.metrics import (
     REGRESSION_METRICS,
     TAGGING_METRICS,
 )
-from electra_pipeline.files import FileReference
 from electra_pipeline.identity import Config
-from electra_pipeline.records import Format
+from electra_pipeline.inputs.files import FileReference
+from electra_pipeline.inputs.records import Format
 
 Kind = Literal["classification", "regression", "tagging", "question-answering"]
 TaskName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]

@@ -16,9 +16,9 @@ from electra_pipeline.evaluation.task import (
     Task,
     TaskName,
 )
-from electra_pipeline.files import FileReference
 from electra_pipeline.identity import Config
-from electra_pipeline.records import Format
+from electra_pipeline.inputs.files import FileReference
+from electra_pipeline.inputs.records import Format
 
 
 class UserTask(Config):

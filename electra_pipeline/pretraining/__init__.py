@@ -1,0 +1,1 @@
+"""Documents to a generator and a discriminator: sequences, objective, loop, checkpoints."""

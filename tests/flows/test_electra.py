@@ -21,14 +21,6 @@ def manifests(root: str) -> dict[str, bytes]:
     }
 
 
-@pytest.fixture(autouse=True)
-def temporary(monkeypatch):
-    import electra_pipeline.evaluation.finetune as f
-
-    monkeypatch.setattr(f, "check", lambda c: None, raising=False)
-    monkeypatch.setattr(f, "STAGE", "finetune", raising=False)
-
-
 def test_the_chain_runs_and_a_second_run_does_nothing(surroundings, tiny):
     from flows.electra import electra
 

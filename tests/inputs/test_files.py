@@ -12,7 +12,7 @@ import fsspec
 import pytest
 from pydantic import ValidationError
 
-from electra_pipeline.files import PackageFile, SourceFile, UrlFile, expand, fetch
+from electra_pipeline.inputs.files import PackageFile, SourceFile, UrlFile, expand, fetch
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import sys
 import lz4.frame
 import pytest
 
-from electra_pipeline.decompression import CODECS, decompress
+from electra_pipeline.inputs.decompression import CODECS, decompress
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline import records
-from electra_pipeline.files import SourceFile
-from electra_pipeline.records import Format, read_records, require_column
+from electra_pipeline.inputs import records
+from electra_pipeline.inputs.files import SourceFile
+from electra_pipeline.inputs.records import Format, read_records, require_column
 
 ROWS = [{"id": "1", "text": 'say "hi",\nthere'}, {"id": "2", "text": "Größe\u2028x"}]
 Write = Callable[[str, bytes], SourceFile]

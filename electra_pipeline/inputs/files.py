@@ -17,9 +17,9 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import Field, StringConstraints
 
-from electra_pipeline.decompression import CODECS, decompress
-from electra_pipeline.downloads import download, download_wheel, wrong_digest
 from electra_pipeline.identity import Config
+from electra_pipeline.inputs.decompression import CODECS, decompress
+from electra_pipeline.inputs.downloads import download, download_wheel, wrong_digest
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
 

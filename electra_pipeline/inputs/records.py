@@ -11,7 +11,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from electra_pipeline.files import SourceFile
+from electra_pipeline.inputs.files import SourceFile
 
 Format = Literal["auto", "text", "jsonl", "csv", "tsv", "json", "parquet", "arrow"]
 

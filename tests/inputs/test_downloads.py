@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from electra_pipeline import downloads
-from electra_pipeline.downloads import download, download_wheel
+from electra_pipeline.inputs import downloads
+from electra_pipeline.inputs.downloads import download, download_wheel
 
 CONTENT = random.Random(0).randbytes(3_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
