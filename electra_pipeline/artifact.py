@@ -186,6 +186,7 @@ def produce(
             },
         }
         folder.write_json(MANIFEST, manifest)
+        manifest = folder.read_json(MANIFEST)  # as every later run will see it
     logger.info("%s: finished in %.1f s (%s)", stage, observed["seconds"], folder)
     return Artifact(folder, manifest)
 

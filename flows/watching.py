@@ -73,7 +73,7 @@ def show_model(
 def show_results(config: PipelineConfig, rows: Sequence[Mapping[str, Any]], report: str) -> None:
     """The results as a table artifact, and a link to the report."""
     create_table_artifact(
-        [dict(row) for row in rows],
+        [results_row(row) for row in rows],
         key=artifact_key("results", config.name),
         description=f"{config.name}: medians over seeds",
     )
@@ -83,6 +83,16 @@ def show_results(config: PipelineConfig, rows: Sequence[Mapping[str, Any]], repo
         key=artifact_key("report", config.name),
         description=f"{config.name}: learning curves, results and corpus on one page",
     )
+
+
+def results_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an aggregated row fits on a screen, numbers to four digits."""
+    columns = ("task", "metric", "split", "model", "median", "min", "max", "num_seeds", "examples")
+    shown = {name.replace("num_", ""): row[name] for name in columns}
+    return {
+        name: round(value, 4) if isinstance(value, float) else value
+        for name, value in shown.items()
+    }
 
 
 def model_markdown(

@@ -43,7 +43,12 @@ def test_the_chain_runs_and_a_second_run_does_nothing(surroundings, tiny):
 
     again = electra(config)
     assert manifests(config.root) == made
-    assert again == summary
+    assert (again.model, again.report) == (summary.model, summary.report)
+
+    def place(row):
+        return row["task"], row["seed"], row["split"], row["metric"]
+
+    assert sorted(again.rows, key=place) == sorted(summary.rows, key=place)
 
 
 def artifacts_of_run(name):

@@ -1,27 +1,23 @@
-"""Ray's answer to `execution.Executor`: the same promises over a machine or a cluster.
-
-`RAY_ADDRESS` decides where. Unset, a Ray of this run alone is started, bound to loopback, and
-stopped again; set, that cluster is used, and this process has to run on one of its nodes.
-
-Ray is imported inside the functions: it reads the environment that `cluster` prepares when it is
-imported.
-"""
+"""What a stage may ask of Ray: `map` over tasks, and `train` on Ray Train workers."""
 
 import logging
-import os
-import secrets
-import socket
 import tempfile
-import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from electra_pipeline.execution import Outcome, Scale, TrainFunction
-from electra_pipeline.placement import Node, cpus_per_worker, fitting, gpus_per_worker, total
+from electra_pipeline.on_ray.connection import Connection, first_line
+from electra_pipeline.on_ray.placement import (
+    Node,
+    cpus_per_worker,
+    fitting,
+    gpus_per_worker,
+    total,
+)
 from electra_pipeline.progress import Progress, Update
 from electra_pipeline.storage import Folder
 
@@ -33,156 +29,8 @@ Value = TypeVar("Value")
 
 logger = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT_SECONDS = 5.0  # Ray itself tries an unreachable address for minutes
-CLOSE_TIMEOUT_SECONDS = 10.0  # a call inside takes POLL_SECONDS, more only if Ray is ill
 POLL_SECONDS = 0.5  # how long one call into Ray waits
 MAILBOX_UPDATES = 256  # more than a driver that polls twice a second can be behind
-# Results travel as artifacts, not through Ray: its default of 30 % of the memory would lie idle.
-OBJECT_STORE_BYTES = 200_000_000
-
-ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    # After a shutdown the next call must fail. By default it would start another Ray, unseen.
-    "RAY_ENABLE_AUTO_CONNECT": "0",
-    # A task that asked for no GPU sees none.
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
-    # By default a task that runs out of memory is started again for ever.
-    "RAY_task_oom_retries": "2",
-    # How soon a dead worker or the end of the training is noticed; the default is 2 seconds.
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
-    # Workers stay where the driver is, so that relative paths mean the same to both.
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-}
-
-
-class Connection:
-    """The way into Ray, which closes once.
-
-    A thread that calls Ray after its shutdown ends the whole process, from C++ and without a word.
-    So a short call is made inside `with connection:`, and `close` waits for those to come out. A
-    long one is cut into short ones; only `TorchTrainer.fit` stays inside Ray, which lets it go.
-    """
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._num_inside = 0
-        self._closed = False
-
-    def __enter__(self) -> None:
-        with self._changed:
-            if self._closed:
-                raise RuntimeError("Ray was shut down: the run was interrupted")
-            self._num_inside += 1
-
-    def __exit__(self, *error: object) -> None:
-        with self._changed:
-            self._num_inside -= 1
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        """Shut Ray down, which ends all work of this driver."""
-        import ray
-
-        with self._changed:
-            self._closed = True
-            self._changed.wait_for(lambda: self._num_inside == 0, CLOSE_TIMEOUT_SECONDS)
-        ray.shutdown()
-
-
-@contextmanager
-def cluster(address: str | None = None) -> Iterator["RayExecutor"]:
-    """An executor on the Ray at `address` (default: `RAY_ADDRESS`; else a Ray of this run alone).
-
-    Leaving the block disconnects, which ends all work that is still running: local Ray stops, a
-    cluster kills what belongs to this driver. The caller's signal handlers stay as they are. Within
-    a process that is already connected to Ray, that connection is used and left open.
-
-    Raises ValueError in one line if the address cannot be reached within 5 seconds.
-    """
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    options: dict[str, Any] = {"address": address, "log_to_driver": False}
-    if address == "local":
-        _keep_local()
-        options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
-    else:
-        _check_reachable(address)
-        _choose_authentication()
-
-    import ray
-
-    connection = Connection()
-    if ray.is_initialized():
-        yield RayExecutor(address, connection)
-        return
-    # In the main thread ray.init takes over SIGTERM, and Prefect takes a cancelled run for a crash.
-    # In another thread it leaves the handlers alone, but that thread has to outlive Ray: the kernel
-    # kills Ray's processes when the thread that started them ends (PR_SET_PDEATHSIG).
-    started: Future[None] = Future()
-    stop = threading.Event()
-    threading.Thread(target=_hold, args=(options, started, stop), daemon=True, name="ray").start()
-    try:
-        try:
-            started.result()
-        except Exception as error:
-            raise ValueError(
-                f"cannot connect to Ray at {address!r} (RAY_ADDRESS): {_first_line(error)}; "
-                "run on a node of that cluster (`ray start --address=...`), or unset RAY_ADDRESS "
-                "for a local Ray"
-            ) from error
-        yield RayExecutor(address, connection)
-    finally:
-        connection.close()
-        stop.set()
-
-
-def _hold(options: Mapping[str, Any], started: "Future[None]", stop: threading.Event) -> None:
-    import ray
-
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    try:
-        ray.init(**options, configure_logging=False)
-    except BaseException as error:
-        started.set_exception(error)
-        return
-    started.set_result(None)
-    stop.wait()
-
-
-def _keep_local() -> None:
-    """Keep a local Ray to this machine and, unless told otherwise, to those who know its token."""
-    # Despite its name, this is how Ray decides between loopback and the interface's address.
-    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    if "RAY_AUTH_MODE" not in os.environ:
-        os.environ["RAY_AUTH_MODE"] = "token"
-        # Given here, the token is not written to ~/.ray, where it would lock other clusters.
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-
-
-def _choose_authentication() -> None:
-    """Use the token if there is one; Ray's own clients do not while `RAY_AUTH_MODE` is unset."""
-    path = os.environ.get("RAY_AUTH_TOKEN_PATH") or os.path.expanduser("~/.ray/auth_token")  # noqa: PTH111
-    known = "RAY_AUTH_TOKEN" in os.environ or os.path.exists(path)  # noqa: PTH110
-    os.environ.setdefault("RAY_AUTH_MODE", "token" if known else "disabled")
-
-
-def _check_reachable(address: str) -> None:
-    if address == "auto":
-        return  # Ray looks for a cluster on this machine, and says at once that there is none
-    host, _, port = address.rpartition(":")
-    if "://" in address or not host or not port.isdigit():
-        raise ValueError(
-            f"RAY_ADDRESS is {address!r}; give HOST:PORT of the cluster's head (port 6379 by "
-            "default), 'auto' or 'local'; ray:// clients cannot train"
-        )
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_SECONDS).close()
-    except OSError as error:
-        raise ValueError(
-            f"cannot reach Ray at {address} (RAY_ADDRESS): {error}; start it with "
-            f"`ray start --head --port={port}` there, or unset RAY_ADDRESS for a local Ray"
-        ) from error
 
 
 class _Mailbox:
@@ -226,7 +74,7 @@ class RayExecutor:
 
     address: str
     """Where that Ray is, for messages."""
-    connection: Connection = field(default_factory=Connection, compare=False, repr=False)
+    connection: Connection = field(compare=False, repr=False)
     max_retries: int = 2
     """How often an item is started again whose worker process died."""
 
@@ -309,7 +157,7 @@ class RayExecutor:
                 own = _own_error(error.worker_failures.values())
                 if own is not None:
                     raise own from error
-                reason = _first_line(next(iter(error.worker_failures.values()), error))
+                reason = first_line(next(iter(error.worker_failures.values()), error))
                 if attempt == scale.retries:
                     raise RuntimeError(
                         f"a training worker died {attempt + 1} times, last with: {reason}; "
@@ -404,11 +252,11 @@ class RayExecutor:
         except RayTaskError as error:
             if isinstance(error.cause, Exception):
                 return Outcome(index, error=error.cause)
-            return Outcome(index, error=RuntimeError(_first_line(error)))
+            return Outcome(index, error=RuntimeError(first_line(error)))
         except RayError as error:
             message = (
                 f"item {index}: its worker process died {self.max_retries + 1} times "
-                f"({_first_line(error)}); if memory ran out, give each task more CPUs, so that "
+                f"({first_line(error)}); if memory ran out, give each task more CPUs, so that "
                 "fewer run at once"
             )
             return Outcome(index, error=RuntimeError(message))
@@ -429,9 +277,3 @@ def _own_error(failures: Iterable[Exception]) -> Exception | None:
         if not from_ray and not isinstance(failure, RuntimeError):
             return failure
     return None
-
-
-def _first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its type where it says nothing."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

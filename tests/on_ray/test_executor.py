@@ -18,6 +18,7 @@ import pytest
 
 from electra_pipeline.execution import Scale, values_in_order
 from electra_pipeline.on_ray import RayExecutor, cluster
+from electra_pipeline.on_ray.connection import Connection
 from electra_pipeline.progress import silent
 
 
@@ -65,7 +66,9 @@ def test_an_item_whose_worker_always_dies_loses_only_itself(ray_cluster):
             os.kill(os.getpid(), signal.SIGKILL)
         return number
 
-    outcomes = {o.index: o for o in RayExecutor("local", max_retries=0).map(die, range(3))}
+    outcomes = {
+        o.index: o for o in RayExecutor("local", Connection(), max_retries=0).map(die, range(3))
+    }
     assert (outcomes[0].value, outcomes[2].value) == (0, 2)
     assert isinstance(outcomes[1].error, RuntimeError)
     message = str(outcomes[1].error)

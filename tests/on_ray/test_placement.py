@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from electra_pipeline.placement import Node, cpus_per_worker, fitting, gpus_per_worker, total
+from electra_pipeline.on_ray.placement import Node, cpus_per_worker, fitting, gpus_per_worker, total
 
 NODES = st.lists(
     st.builds(Node, num_cpus=st.integers(0, 9), num_gpus=st.integers(0, 4).map(float)), max_size=5

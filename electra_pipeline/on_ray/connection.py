@@ -1,0 +1,159 @@
+"""The way into Ray and out again: where it is, how it is started, how it is left."""
+
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+CONNECT_TIMEOUT_SECONDS = 5.0  # Ray itself tries an unreachable address for minutes
+CLOSE_TIMEOUT_SECONDS = 10.0  # a call inside takes half a second, more only if Ray is ill
+# Results travel as artifacts, not through Ray: its default of 30 % of the memory would lie idle.
+OBJECT_STORE_BYTES = 200_000_000
+
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # After a shutdown the next call must fail. By default it would start another Ray, unseen.
+    "RAY_ENABLE_AUTO_CONNECT": "0",
+    # A task that asked for no GPU sees none.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+    # By default a task that runs out of memory is started again for ever.
+    "RAY_task_oom_retries": "2",
+    # How soon a dead worker or the end of the training is noticed; the default is 2 seconds.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    # Workers stay where the driver is, so that relative paths mean the same to both.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+}
+
+
+class Connection:
+    """The way into Ray, which closes once.
+
+    A thread that calls Ray after its shutdown ends the whole process, from C++ and without a word.
+    So a short call is made inside `with connection:`, and `close` waits for those to come out. A
+    long one is cut into short ones; only `TorchTrainer.fit` stays inside Ray, which lets it go.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._num_inside = 0
+        self._closed = False
+
+    def __enter__(self) -> None:
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("Ray was shut down: the run was interrupted")
+            self._num_inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._changed:
+            self._num_inside -= 1
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Shut Ray down, which ends all work of this driver."""
+        import ray
+
+        with self._changed:
+            self._closed = True
+            self._changed.wait_for(lambda: self._num_inside == 0, CLOSE_TIMEOUT_SECONDS)
+        ray.shutdown()
+
+
+@contextmanager
+def connect(address: str) -> Iterator[Connection]:
+    """Ray at `address`, until the end of the block. See `cluster`."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    options: dict[str, Any] = {"address": address, "log_to_driver": False}
+    if address == "local":
+        _keep_local()
+        options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+    else:
+        _check_reachable(address)
+        _choose_authentication()
+
+    import ray
+
+    connection = Connection()
+    if ray.is_initialized():
+        yield connection
+        return
+    # In the main thread ray.init takes over SIGTERM, and Prefect takes a cancelled run for a crash.
+    # In another thread it leaves the handlers alone, but that thread has to outlive Ray: the kernel
+    # kills Ray's processes when the thread that started them ends (PR_SET_PDEATHSIG).
+    started: Future[None] = Future()
+    stop = threading.Event()
+    threading.Thread(target=_hold, args=(options, started, stop), daemon=True, name="ray").start()
+    try:
+        try:
+            started.result()
+        except Exception as error:
+            raise ValueError(
+                f"cannot connect to Ray at {address!r} (RAY_ADDRESS): {first_line(error)}; "
+                "run on a node of that cluster (`ray start --address=...`), or unset RAY_ADDRESS "
+                "for a local Ray"
+            ) from error
+        yield connection
+    finally:
+        connection.close()
+        stop.set()
+
+
+def _hold(options: Mapping[str, Any], started: "Future[None]", stop: threading.Event) -> None:
+    import ray
+
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    try:
+        ray.init(**options, configure_logging=False)
+    except BaseException as error:
+        started.set_exception(error)
+        return
+    started.set_result(None)
+    stop.wait()
+
+
+def _keep_local() -> None:
+    """Keep a local Ray to this machine and, unless told otherwise, to those who know its token."""
+    # Despite its name, this is how Ray decides between loopback and the interface's address.
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    if "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        # Given here, the token is not written to ~/.ray, where it would lock other clusters.
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+
+def _choose_authentication() -> None:
+    """Use the token if there is one; Ray's own clients do not while `RAY_AUTH_MODE` is unset."""
+    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    known = "RAY_AUTH_TOKEN" in os.environ or file.exists()
+    os.environ.setdefault("RAY_AUTH_MODE", "token" if known else "disabled")
+
+
+def _check_reachable(address: str) -> None:
+    if address == "auto":
+        return  # Ray looks for a cluster on this machine, and says at once that there is none
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdigit():
+        raise ValueError(
+            f"RAY_ADDRESS is {address!r}; give HOST:PORT of the cluster's head (port 6379 by "
+            "default), 'auto' or 'local'; ray:// clients cannot train"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_SECONDS).close()
+    except OSError as error:
+        raise ValueError(
+            f"cannot reach Ray at {address} (RAY_ADDRESS): {error}; start it with "
+            f"`ray start --head --port={port}` there, or unset RAY_ADDRESS for a local Ray"
+        ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
