@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.exceptions import TyperException
 
 if TYPE_CHECKING:
     from electra_pipeline.artifact import Artifact
@@ -60,7 +61,7 @@ def run(
 
     from flows.local import run_here
 
-    outcome = run_here(chosen)
+    outcome = run_here(chosen, debug="--debug" in sys.argv)
     if outcome.rows:
         print(results.render(results.aggregate(outcome.rows), "table"))
         print(f"report   {outcome.report}")
@@ -309,9 +310,15 @@ def doctor(root: RootOption = None) -> None:
 def main() -> None:
     """Run the command line: exit 2 for what the user gave wrong, 1 for a run that fails."""
     debug = "--debug" in sys.argv[1:]
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app(args=[argument for argument in sys.argv[1:] if argument != "--debug"])
-    except KeyboardInterrupt:
+        # standalone mode would swallow Ctrl-C and print its own word for it
+        sys.exit(app(args=arguments, standalone_mode=False))
+    except TyperException as error:
+        if message := error.format_message():  # empty where the help was printed
+            print(f"error: {message} See electra-pipeline --help.", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
         print("interrupted; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
     except Exception as error:

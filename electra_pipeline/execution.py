@@ -1,7 +1,7 @@
 """Where work runs: the two things a stage may ask of its surroundings, and the local answer.
 
 `Scale` never enters a fingerprint. `LocalExecutor` runs everything in this process; Ray's executor
-(`on_ray.py`) keeps the same promises over a cluster.
+(`on_ray/`) keeps the same promises over a cluster.
 """
 
 import os
