@@ -83,8 +83,8 @@ class ModelOverrides(Config):
 
 
 # Paper table 6 and configure_pretraining.py. `tiny` has the shape of BERT-Tiny (Turc et al. 2019,
-# arXiv:1908.08962) with narrower embeddings, for laptops: few layers learn soonest from little text.
-# Its dropout is 0 because so small a model underfits what it sees a few times.
+# arXiv:1908.08962) with narrower embeddings, for laptops: few layers learn soonest from little
+# text. Its dropout is 0 because so small a model underfits what it sees a few times.
 SIZES: Mapping[str, ModelConfig] = MappingProxyType(
     {
         "tiny": ModelConfig(
