@@ -72,6 +72,10 @@ class PretrainConfig(Config):
     """Weight of the generator's loss (configure_pretraining.py:38)."""
     discriminator_weight: float = Field(default=50.0, ge=0)
     """Weight of the discriminator's loss: lambda of the paper, section 3.1."""
+    initial_replaced_fraction: float = Field(default=0.5, gt=0, lt=1)
+    """What the untrained discriminator takes for the share of replaced tokens, through its output
+    bias. Published: 0.5, a bias of 0. Near the true share (about mask_fraction * 0.9), a short run
+    does not bend all its weights to learn the prior first."""
     seed: int = Field(default=0, ge=0)
     """Seed of weights, order of the data, masks, samples and dropout."""
     log_every_steps: int = Field(default=100, ge=1)
@@ -154,7 +158,8 @@ def train(run: Run, worker: Worker) -> None:
     vocabulary = load_vocabulary(run.tokenizer)
     special = SpecialIds(*(vocabulary.id_of(p) for p in ("[PAD]", "[CLS]", "[SEP]", "[MASK]")))
     shape = model_config(config.size, config.model)
-    model = Electra(shape, vocabulary.size, special, config.seed).to(worker.device)
+    replaced = config.initial_replaced_fraction
+    model = Electra(shape, vocabulary.size, special, config.seed, replaced).to(worker.device)
     optimizer = Adam(parameter_groups(model, config.weight_decay))
     position = checkpoint.load_latest(run.draft, model, optimizer, worker.device)
     wrapped = DistributedDataParallel(model) if worker.world_size > 1 else model

@@ -1,5 +1,6 @@
 """Generator and discriminator: transformers' ELECTRA modules, tied and initialised as published."""
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
@@ -174,7 +175,12 @@ class Electra(nn.Module):
     """
 
     def __init__(
-        self, config: ModelConfig, vocab_size: int, special: SpecialIds, seed: int
+        self,
+        config: ModelConfig,
+        vocab_size: int,
+        special: SpecialIds,
+        seed: int,
+        initial_replaced_fraction: float = 0.5,
     ) -> None:
         super().__init__()
         self.special = special
@@ -204,6 +210,10 @@ class Electra(nn.Module):
         # transformers ties the output to the table that it built itself: tie it to the shared one
         self.generator.generator_lm_head.weight = self.word_embeddings
         _initialise(self, torch.Generator().manual_seed(seed))
+        log_odds = math.log(initial_replaced_fraction / (1 - initial_replaced_fraction))
+        nn.init.constant_(
+            self.discriminator.discriminator_predictions.dense_prediction.bias, log_odds
+        )
 
     @property
     def word_embeddings(self) -> nn.Parameter:
