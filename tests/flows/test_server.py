@@ -142,10 +142,6 @@ def server(request, tmp_path_factory, free_port):
         assert created.returncode == 0, created.stderr
         deployed = server.prefect("deploy", "--all")
         assert deployed.returncode == 0, deployed.stdout + deployed.stderr
-        automated = server.prefect(
-            "automation", "create", "--from-file", str(ROOT / "infra/automations.yaml")
-        )
-        assert automated.returncode == 0, automated.stdout + automated.stderr
         worker = launch("worker", "start", "--pool", "local")
         yield Server(environment, worker)
 
