@@ -131,12 +131,9 @@ def record_results(config: PipelineConfig, legs: Iterable[Artifact]) -> list[dic
 
 def trace(root: str, model: Artifact) -> dict[str, Artifact]:
     """The artifacts that a published model was made from, by stage."""
-    found = {"publish": model}
-    for stage, digits in model.inputs.items():
-        for artifact in find_artifacts(root, stage):
-            if artifact.fingerprint == digits:
-                found[stage] = artifact
-    return found
+    sources = set(model.inputs.values())
+    found = [artifact for artifact in find_artifacts(root) if artifact.fingerprint in sources]
+    return {artifact.stage: artifact for artifact in [*found, model]}
 
 
 def write_report(config: PipelineConfig, model: Artifact, rows: Sequence[dict[str, Any]]) -> str:
