@@ -8,19 +8,37 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import transformers
 from pydantic import Field, field_validator
-from transformers import ElectraConfig
 
 from electra_pipeline.artifact import Artifact
 from electra_pipeline.evaluation.data import TaskData, load
-from electra_pipeline.evaluation.leg import MAJORITY, MODEL_FOLDER, Leg, Start, rows, run_leg
+from electra_pipeline.evaluation.leg import (
+    MAJORITY,
+    MODEL_FOLDER,
+    Leg,
+    Start,
+    find_leg,
+    rows,
+    run_leg,
+)
 from electra_pipeline.evaluation.task import Task
 from electra_pipeline.evaluation.tasks import UserTask, find_task
 from electra_pipeline.evaluation.training import Hyperparameters
 from electra_pipeline.identity import Config
 from electra_pipeline.inputs.files import PackageFile, UrlFile
 
-__all__ = ["MAJORITY", "FinetuneConfig", "Leg", "check", "plan", "resolve", "rows", "run_leg"]
+__all__ = [
+    "MAJORITY",
+    "FinetuneConfig",
+    "Leg",
+    "check",
+    "find_leg",
+    "plan",
+    "resolve",
+    "rows",
+    "run_leg",
+]
 
 Recipe = Literal["google", "paper"]
 Size = Literal["small", "base", "large"]
@@ -110,7 +128,7 @@ def plan(config: FinetuneConfig, model: Artifact, *, root: str, name: str) -> li
     Raises ValueError, before any leg has started, for a missing file, a wrong column, a label
     outside the set, or a length that the model does not take.
     """
-    architecture = ElectraConfig.from_pretrained(model.local_folder(MODEL_FOLDER))
+    architecture = transformers.ElectraConfig.from_pretrained(model.local_folder(MODEL_FOLDER))
     data = _data_folder(config)
     legs = []
     for task in _tasks(config):

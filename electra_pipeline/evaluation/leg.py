@@ -1,22 +1,21 @@
 """One leg: fine-tune, score, keep. Its artifact is its own: a failed leg loses only itself."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
 import torch
-from transformers import AutoTokenizer, ElectraConfig, ElectraModel
-from transformers import logging as transformers_logging
+import transformers
 
-from electra_pipeline.artifact import Artifact, Draft, Written, open_artifact, produce
+from electra_pipeline.artifact import Artifact, Draft, Written, locate, open_artifact, produce
 from electra_pipeline.evaluation.data import TaskData, load
 from electra_pipeline.evaluation.task import Task
 from electra_pipeline.evaluation.training import Hyperparameters, predict, reproducible, train
 from electra_pipeline.progress import Progress, Update, silent
+from electra_pipeline.quiet import quiet_transformers
 from electra_pipeline.storage import Folder
 
 STAGE = "finetune"
@@ -52,6 +51,11 @@ class Leg:
         return f"{self.task.name}, {self.start}, seed {self.seed}"
 
 
+def find_leg(leg: Leg) -> Artifact | None:
+    """The artifact of a leg that has run, or None."""
+    return open_artifact(locate(**_identity(leg)))
+
+
 def run_leg(
     leg: Leg,
     *,
@@ -65,11 +69,18 @@ def run_leg(
     of each split. Raises ValueError if the data changed since planning or the loss is not finite.
     """
     return produce(
-        root=leg.root,
-        stage=STAGE,
-        name=f"{leg.run}-{leg.task.name}-{leg.start}-{leg.seed}",
-        format_version=FORMAT_VERSION,
-        config={
+        **_identity(leg), write=lambda draft: _write(leg, draft, num_threads, device, progress)
+    )
+
+
+def _identity(leg: Leg) -> dict[str, Any]:
+    """What names the leg's artifact, for `produce` and `locate`."""
+    return {
+        "root": leg.root,
+        "stage": STAGE,
+        "name": f"{leg.run}-{leg.task.name}-{leg.start}-{leg.seed}",
+        "format_version": FORMAT_VERSION,
+        "config": {
             "task": leg.task.name,
             "type": leg.task.type,
             "metrics": list(leg.task.metrics),
@@ -80,9 +91,8 @@ def run_leg(
             "keep_model": leg.keep_model,
             **leg.hyperparameters.model_dump(mode="json"),
         },
-        inputs={"model": leg.model_fingerprint, **leg.digests},
-        write=lambda draft: _write(leg, draft, num_threads, device, progress),
-    )
+        "inputs": {"model": leg.model_fingerprint, **leg.digests},
+    }
 
 
 def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: Progress) -> Written:
@@ -95,7 +105,7 @@ def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: P
             f"{leg.label}: the task's files changed since it was planned; run it again"
         )
     directory = published.local_folder(MODEL_FOLDER)
-    tokenizer = AutoTokenizer.from_pretrained(directory)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
     longest = leg.hyperparameters.max_length
     encoded = data.problem.encode(tokenizer, data.train, longest, training=True)
     try:
@@ -138,28 +148,13 @@ def _device(name: Device) -> torch.device:
 
 def _start(leg: Leg, data: TaskData, directory: Path) -> Any:
     """The model before its first step: the same new head whatever the encoder starts from."""
-    architecture = ElectraConfig.from_pretrained(directory, **data.problem.head)
+    architecture = transformers.ElectraConfig.from_pretrained(directory, **data.problem.head)
     model = data.problem.build(architecture)
     if leg.start == "pretrained":
-        with _quiet():  # it would list the head that is left out
-            encoder = ElectraModel.from_pretrained(directory, dtype=torch.float32)
+        with quiet_transformers():  # it would list the head that is left out
+            encoder = transformers.ElectraModel.from_pretrained(directory, dtype=torch.float32)
         model.electra.load_state_dict(encoder.state_dict())
     return model
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the progress bars and load reports of transformers; as it was afterwards."""
-    verbosity = transformers_logging.get_verbosity()
-    has_bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if has_bars:
-            transformers_logging.enable_progress_bar()
 
 
 def _score(
@@ -217,7 +212,7 @@ def _save(
         ]
     )
     with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch:
-        with _quiet():
+        with quiet_transformers():
             model.cpu().save_pretrained(scratch)
         tokenizer.save_pretrained(scratch)
         (Path(scratch) / "README.md").write_text(card, encoding="utf-8")

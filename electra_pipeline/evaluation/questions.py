@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+import transformers
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import ElectraForQuestionAnswering
 
 from electra_pipeline.evaluation.metrics import question_scores
 from electra_pipeline.evaluation.problem import Encoded, Feature, special_ids
@@ -62,7 +62,7 @@ class QuestionAnswering:
         return {"num_labels": 2}  # start and end
 
     def build(self, config: Any) -> Any:
-        return ElectraForQuestionAnswering(config)
+        return transformers.ElectraForQuestionAnswering(config)
 
     def encode(
         self,

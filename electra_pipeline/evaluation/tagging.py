@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
+import transformers
 from torch import Tensor
-from transformers import ElectraForTokenClassification
 
 from electra_pipeline.evaluation.metrics import tagging_scores
 from electra_pipeline.evaluation.problem import IGNORED, Encoded, Feature, special_ids
@@ -46,7 +46,7 @@ class Tagging:
         }
 
     def build(self, config: Any) -> Any:
-        return ElectraForTokenClassification(config)
+        return transformers.ElectraForTokenClassification(config)
 
     def encode(
         self, tokenizer: Any, examples: Sequence[TaggedExample], max_length: int, *, training: bool

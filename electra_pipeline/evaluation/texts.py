@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
+import transformers
 from torch import Tensor
-from transformers import ElectraForSequenceClassification
 
 from electra_pipeline.evaluation.metrics import classification_scores, regression_scores
 from electra_pipeline.evaluation.problem import Encoded, Feature
@@ -76,7 +76,7 @@ class Classification:
         }
 
     def build(self, config: Any) -> Any:
-        return ElectraForSequenceClassification(config)
+        return transformers.ElectraForSequenceClassification(config)
 
     def encode(
         self, tokenizer: Any, examples: Sequence[TextExample], max_length: int, *, training: bool
@@ -136,7 +136,7 @@ class Regression:
         return {"num_labels": 1, "problem_type": "regression"}
 
     def build(self, config: Any) -> Any:
-        return ElectraForSequenceClassification(config)
+        return transformers.ElectraForSequenceClassification(config)
 
     def encode(
         self, tokenizer: Any, examples: Sequence[TextExample], max_length: int, *, training: bool

@@ -16,7 +16,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
-from transformers.utils.logging import disable_progress_bar
 
 from electra_pipeline.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.execution import Executor, Scale, Worker
@@ -36,6 +35,7 @@ from electra_pipeline.pretraining.objective import SpecialIds, num_slots
 from electra_pipeline.pretraining.sequences import SequenceReader, load_vocabulary
 from electra_pipeline.pretraining.step import NUM_SUMS, Step, arithmetic
 from electra_pipeline.progress import Progress, Update
+from electra_pipeline.quiet import quiet_transformers
 from electra_pipeline.shards import HELD_OUT_PREFIX
 
 logger = logging.getLogger(__name__)
@@ -263,8 +263,7 @@ def _write_results(
     run: Run, model: Electra, history: History, seconds: float, worker: Worker
 ) -> None:
     """Weights in transformers' layout, the history, and what the manifest will say."""
-    disable_progress_bar()  # transformers would draw one for each file it saves
-    with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch, quiet_transformers():
         for part in (model.generator, model.discriminator):
             kind = "generator" if part is model.generator else "discriminator"
             part.save_pretrained(Path(scratch) / kind)

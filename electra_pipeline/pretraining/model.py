@@ -6,9 +6,9 @@ from types import MappingProxyType
 from typing import Literal
 
 import torch
+import transformers
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from transformers import ElectraConfig, ElectraForMaskedLM, ElectraForPreTraining
 
 from electra_pipeline.identity import Config
 from electra_pipeline.pretraining import objective
@@ -134,8 +134,8 @@ def model_config(size: Size, overrides: ModelOverrides) -> ModelConfig:
 
 def _electra_config(
     config: ModelConfig, vocab_size: int, pad_id: int, **shape: int
-) -> ElectraConfig:
-    return ElectraConfig(
+) -> transformers.ElectraConfig:
+    return transformers.ElectraConfig(
         vocab_size=vocab_size,
         embedding_size=config.embedding_size,
         max_position_embeddings=config.max_positions,
@@ -184,7 +184,7 @@ class Electra(nn.Module):
     ) -> None:
         super().__init__()
         self.special = special
-        self.discriminator = ElectraForPreTraining(
+        self.discriminator = transformers.ElectraForPreTraining(
             _electra_config(
                 config,
                 vocab_size,
@@ -195,7 +195,7 @@ class Electra(nn.Module):
                 intermediate_size=config.feed_forward_size,
             )
         )
-        self.generator = ElectraForMaskedLM(
+        self.generator = transformers.ElectraForMaskedLM(
             _electra_config(
                 config,
                 vocab_size,

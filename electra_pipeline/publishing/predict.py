@@ -5,7 +5,6 @@ that the pipeline makes and for any other encoder with one of these heads.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, cast
@@ -16,13 +15,13 @@ import transformers
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer
-from transformers.utils import logging as transformers_logging
 
 from electra_pipeline.identity import Config
 from electra_pipeline.publishing import heads
 from electra_pipeline.publishing.answers import answers
 from electra_pipeline.publishing.heads import Loaded, Question, Text, TextOrPair, TextOrWords
 from electra_pipeline.publishing.location import model_directory
+from electra_pipeline.quiet import quiet_transformers
 
 BATCH_SIZE = 32  # inputs in one forward pass
 MAX_LENGTH = 512  # tokens, where neither tokenizer nor model names a limit
@@ -137,7 +136,7 @@ def load_predictor(model: str, task: str | None = None, device: str | None = Non
     if task is not None and task not in HEADS:
         raise ValueError(f"unknown task {task!r}; choose one of {', '.join(HEADS)}")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    with model_directory(model, generator=task == "fill-mask") as directory, _quiet():
+    with model_directory(model, generator=task == "fill-mask") as directory, quiet_transformers():
         config = _from_pretrained(model, AutoConfig, directory)
         task = task or _task_of(model, config.architectures or [])
         loader = getattr(transformers, HEADS[task].auto_class)
@@ -190,18 +189,3 @@ def _json_object(line: str) -> dict[str, Any] | None:
     except orjson.JSONDecodeError:
         return None
     return value if isinstance(value, dict) else None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers' loading report and progress bars from the terminal: we check ourselves."""
-    verbosity = transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()
