@@ -2,9 +2,16 @@
 
 The peer runs the same model on the same text: dynamic padding to the batch, a Bernoulli mask with
 80/10/10 corruption (DataCollatorForLanguageModeling), the LM head over all positions, multinomial
-sampling, both losses as means, torch.optim.AdamW. Ours is what `electra-pipeline pretrain` runs.
-Both train from the same start on the same sequences, by turns, in this process; padding is not
-counted as tokens.
+sampling, both losses as means, torch.optim.AdamW. It runs twice: on the very sequences that ours
+reads in the published layout, and on lines of text, one a row, as the tutorials of run_mlm
+(--line_by_line) and LineByLineTextDataset prepare them. Ours is what `electra-pipeline pretrain`
+runs, on packed rows and on the published layout. All train from the same start, by turns, in this
+process; padding is not counted as tokens.
+
+Beside the rates stands the share of the machine's own rate: floating-point operations of our matrix
+products (three times those of the forward pass: 2 x weights x tokens, and attention's 4 x length x
+width a token and layer; no optimizer, no softmax) over what torch.mm reaches on the model's
+feed-forward shape, measured in the same rounds.
 
     python benchmarks/pretraining.py --size small --length 128 --batch 32 --rounds 5
 """
@@ -13,10 +20,13 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 from transformers import (
     DataCollatorForLanguageModeling,
     ElectraTokenizerFast,
@@ -25,27 +35,35 @@ from transformers import (
 
 from electra_pipeline import config as configuration
 from electra_pipeline import pipeline
+from electra_pipeline.artifact import Artifact
 from electra_pipeline.execution import LocalExecutor, LocalWorker
 from electra_pipeline.optim import Adam, clip_gradients, learning_rate, parameter_groups
 from electra_pipeline.pretraining.batches import BatchSource
 from electra_pipeline.pretraining.model import SIZES, Electra
-from electra_pipeline.pretraining.objective import SpecialIds, num_slots
+from electra_pipeline.pretraining.objective import Masking, SpecialIds, num_slots
 from electra_pipeline.pretraining.sequences import SequenceReader, load_vocabulary
 from electra_pipeline.pretraining.step import Step, arithmetic
 from electra_pipeline.progress import silent
+from electra_pipeline.shards import TRAIN_PREFIX, open_shard
 
 MASK_FRACTION = 0.15
 TOTAL_STEPS = 10_000
 
+Run = Callable[[int], int]
+"""Takes the number of a step, takes the step, returns the real tokens in it."""
+Examples = Callable[[int], list[list[int]]]
+"""Ids of the examples of a step, without padding."""
 
-def ours(model: Electra, source: BatchSource, device: torch.device) -> Callable[[int], int]:
-    worker = LocalWorker()
-    step = Step(worker, arithmetic(device, "auto"), MASK_FRACTION, 1.0, 50.0, None)
+
+def ours(model: Electra, source: BatchSource, device: torch.device) -> Run:
+    """What `electra_pipeline.pretraining.loop` does in a step."""
+    step = Step(LocalWorker(), arithmetic(device, "auto"), 1.0, 50.0, None)
     optimizer = Adam(parameter_groups(model, 0.01))
+    batches = source.batches(0, TOTAL_STEPS)
     model.train()
 
     def run(index: int) -> int:
-        batch = source.batch(index)
+        batch = next(batches)
         step.backward(model, batch.to(device))
         clip_gradients(model.parameters(), 1.0)
         optimizer.set_learning_rate(learning_rate(index, 5e-4, TOTAL_STEPS, 100))
@@ -57,8 +75,8 @@ def ours(model: Electra, source: BatchSource, device: torch.device) -> Callable[
 
 
 def plain(
-    model: Electra, source: BatchSource, tokenizer: ElectraTokenizerFast, device: torch.device
-) -> Callable[[int], int]:
+    model: Electra, examples: Examples, tokenizer: ElectraTokenizerFast, device: torch.device
+) -> Run:
     """The loop of the tutorials on the same two modules."""
     generator, discriminator = model.generator, model.discriminator
     collator = DataCollatorForLanguageModeling(tokenizer, mlm_probability=MASK_FRACTION)
@@ -68,13 +86,8 @@ def plain(
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
     def run(index: int) -> int:
-        rows = source.batch(index)
-        lengths = rows.lengths.tolist()
-        examples = [
-            {"input_ids": ids[:length].tolist()}
-            for ids, length in zip(rows.input_ids, lengths, strict=True)
-        ]
-        inputs = collator(examples).to(device)
+        rows = examples(index)
+        inputs = collator([{"input_ids": ids} for ids in rows]).to(device)
         original = torch.where(inputs["labels"] >= 0, inputs["labels"], inputs["input_ids"])
         mask = inputs["attention_mask"]
         with autocast:
@@ -95,84 +108,199 @@ def plain(
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        return rows.num_tokens
+        return sum(len(ids) for ids in rows)
 
     return run
 
 
+def same_sequences(source: BatchSource) -> Examples:
+    """The sequences that ours reads in the published layout, without their padding."""
+
+    def examples(index: int) -> list[list[int]]:
+        batch = source.batch(index)
+        lengths = batch.lengths.tolist()
+        return [ids[:length].tolist() for ids, length in zip(batch.input_ids, lengths, strict=True)]
+
+    return examples
+
+
+def one_line_a_row(
+    corpus: Artifact, tokenizer: ElectraTokenizerFast, length: int, batch: int
+) -> Examples:
+    """Lines of the corpus, each cut at `length`, shuffled: the tutorials' line by line."""
+    texts = [
+        line
+        for name in corpus.file_names(TRAIN_PREFIX)
+        for text in open_shard(corpus.local_file(name)).read_all().column("text").to_pylist()
+        for line in text.splitlines()
+        if line.strip()
+    ]
+    np.random.default_rng(0).shuffle(texts)
+
+    def rows() -> Iterator[list[int]]:
+        for text in cycle(texts):
+            yield tokenizer(text, truncation=True, max_length=length)["input_ids"]
+
+    endless = rows()
+    return lambda index: [next(endless) for _ in range(batch)]
+
+
+@dataclass(frozen=True)
+class Products:
+    """The matrix products of one step of ours, as (rows, width in, width out, how many)."""
+
+    shapes: list[tuple[int, int, int, int]]
+    attention_operations: int
+
+    @property
+    def operations(self) -> int:
+        """Of forward and backward pass: the backward one has two products for each."""
+        forward = sum(2 * n * k * m * count for n, k, m, count in self.shapes)
+        return 3 * (forward + self.attention_operations)
+
+
+def products_of(model: Electra, batch: int, length: int) -> Products:
+    """Every linear layer at the positions where ours computes it."""
+    tokens = batch * length
+    shapes: dict[tuple[int, int, int], int] = {}
+    attention = 0
+    for part in (model.generator, model.discriminator):
+        config = part.config
+        attention += 4 * tokens * length * config.hidden_size * config.num_hidden_layers
+        for name, module in part.named_modules():
+            if isinstance(module, nn.Linear):
+                head = name.startswith(("generator_predictions", "generator_lm_head"))
+                rows = batch * model.masking.num_slots if head else tokens
+                shape = (rows, module.in_features, module.out_features)
+                shapes[shape] = shapes.get(shape, 0) + 1
+    return Products([(*shape, count) for shape, count in shapes.items()], attention)
+
+
+def seconds_of_products(products: Products, device: torch.device) -> float:
+    """What torch.mm needs for the linear layers of one step, forward and backward."""
+    seconds = 0.0
+    for rows, width_in, width_out, count in products.shapes:
+        inputs = torch.randn(rows, width_in, device=device)
+        weight = torch.randn(width_out, width_in, device=device)
+        outputs = torch.randn(rows, width_out, device=device)
+
+        def three(inputs: Tensor = inputs, weight: Tensor = weight, out: Tensor = outputs) -> None:
+            torch.mm(inputs, weight.T)
+            torch.mm(out, weight)
+            torch.mm(out.T, inputs)
+
+        three()
+        synchronise(device)
+        started = time.perf_counter()
+        three()
+        synchronise(device)
+        seconds += count * (time.perf_counter() - started)
+    return seconds
+
+
+def synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--preset", default="quickstart", help="whose corpus to read")
+    parser.add_argument("--config", help="a YAML file whose corpus to read instead")
     parser.add_argument("--size", default="small", choices=list(SIZES))
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--vocab-size", type=int, default=16_000)
+    parser.add_argument("--vocab-size", type=int, default=30_522)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=2, help="steps of each in a round")
+    parser.add_argument("--steps", type=int, default=1, help="steps of each in a round")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--compile", action="store_true", help="ours with scale.compile")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     device = LocalWorker().device
+    length, batch = arguments.length, arguments.batch
 
     with tempfile.TemporaryDirectory() as root:
-        chosen = configuration.load(
-            preset="quickstart",
-            root=root,
-            overrides=[
-                f"tokenizer.vocab_size={arguments.vocab_size}",
-                f"sequences.length={arguments.length}",
-                "finetune=null",
-            ],
-        )
+
+        def load(layout: str) -> configuration.PipelineConfig:
+            return configuration.load(
+                preset=None if arguments.config else arguments.preset,
+                file=arguments.config,
+                root=root,
+                overrides=[
+                    f"tokenizer.vocab_size={arguments.vocab_size}",
+                    f"sequences.length={length}",
+                    f"sequences.layout={layout}",
+                    "finetune=null",
+                ],
+            )
+
         executor = LocalExecutor()
+        chosen = load("google")
         corpus = pipeline.build_corpus(chosen, executor, silent)
         tokenizer = pipeline.train_tokenizer(chosen, corpus, silent)
-        sequences = pipeline.build_sequences(chosen, corpus, tokenizer, executor, silent)
         vocabulary = load_vocabulary(tokenizer)
         special = SpecialIds(*(vocabulary.id_of(p) for p in ("[PAD]", "[CLS]", "[SEP]", "[MASK]")))
-        source = BatchSource(
-            SequenceReader(sequences),
-            0,
-            arguments.batch,
-            MASK_FRACTION,
-            num_slots(arguments.length, MASK_FRACTION),
-        )
+        masking = Masking(MASK_FRACTION, num_slots(length, MASK_FRACTION), False, special)
         loaded = ElectraTokenizerFast.from_pretrained(tokenizer.local_folder("tokenizer"))
+        padding, sources = {}, {}
+        for layout in ("google", "packed"):
+            sequences = pipeline.build_sequences(load(layout), corpus, tokenizer, executor, silent)
+            padding[layout] = sequences.counters["train"]["padding_fraction"]
+            sources[layout] = BatchSource(SequenceReader(sequences), 0, batch, masking)
 
-        def model() -> Electra:
-            return Electra(SIZES[arguments.size], vocabulary.size, special, 0).to(device)
+        def model(compiled: bool = False) -> Electra:
+            shape = SIZES[arguments.size]
+            return Electra(shape, vocabulary.size, masking, 0, compiled=compiled).to(device)
 
+        by_line = one_line_a_row(corpus, loaded, length, batch)
         runs = {
-            "ours": ours(model(), source, device),
-            "plain": plain(model(), source, loaded, device),
+            "ours, packed": ours(model(arguments.compile), sources["packed"], device),
+            "ours, published layout": ours(model(arguments.compile), sources["google"], device),
+            "plain, same sequences": plain(
+                model(), same_sequences(sources["google"]), loaded, device
+            ),
+            "plain, line by line": plain(model(), by_line, loaded, device),
         }
+        products = products_of(model(), batch, length)
         rates: dict[str, list[float]] = {name: [] for name in runs}
+        shares = []
         for round_number in range(arguments.rounds + 1):
+            elapsed = {}
             for name, run in runs.items():
                 num_tokens = 0
                 started = time.perf_counter()
                 for index in range(arguments.steps):
                     num_tokens += run(round_number * arguments.steps + index)
-                if device.type == "cuda":
-                    torch.cuda.synchronize()
+                synchronise(device)
+                elapsed[name] = time.perf_counter() - started
                 if round_number > 0:  # the first round warms up
-                    rates[name].append(num_tokens / (time.perf_counter() - started))
+                    rates[name].append(num_tokens / elapsed[name])
+            if device.type == "cpu" and round_number > 0:
+                linear = products.operations - 3 * products.attention_operations
+                machine = linear / seconds_of_products(products, device)
+                achieved = products.operations * arguments.steps / elapsed["ours, packed"]
+                shares.append(achieved / machine)
 
-    padding = sequences.counters["train"]["padding_fraction"]
     print(
-        f"electra-{arguments.size}, length {arguments.length}, batch {arguments.batch}, vocabulary "
-        f"{vocabulary.size}, padding {padding:.1%}, {device.type}, {arguments.threads} threads, "
+        f"electra-{arguments.size}, length {length}, batch {batch}, vocabulary {vocabulary.size}, "
+        f"padding {padding['google']:.1%} published and {padding['packed']:.1%} packed, "
+        f"{device.type}, {arguments.threads} threads, compiled {arguments.compile}, "
         f"torch {torch.__version__}"
     )
     for name, values in rates.items():
+        ratio = np.divide(rates["ours, packed"], values)
         print(
-            f"{name:6} {statistics.median(values):10,.0f} real tokens/s "
-            f"(min {min(values):,.0f}, max {max(values):,.0f}, {len(values)} rounds)"
+            f"{name:24} {statistics.median(values):10,.0f} real tokens/s "
+            f"({min(values):,.0f} to {max(values):,.0f}, {len(values)} rounds); ours, packed is "
+            f"{np.median(ratio):.2f} times as fast ({ratio.min():.2f} to {ratio.max():.2f})"
         )
-    ratios = np.divide(rates["ours"], rates["plain"])
-    print(
-        f"ratio  {np.median(ratios):10.2f} ours/plain, median of pairs "
-        f"(min {ratios.min():.2f}, max {ratios.max():.2f})"
-    )
+    if shares:
+        print(
+            f"share of the machine's own rate of matrix products: {statistics.median(shares):.0%} "
+            f"({min(shares):.0%} to {max(shares):.0%}); {products.operations / 1e9:,.0f} G "
+            "operations a step"
+        )
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ class Scale(Config):
     """Pre-training workers; each takes one GPU where there are GPUs, else a share of the CPUs."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the matrix products; auto is bfloat16 on GPUs that have it, else float32."""
+    compile: bool | None = None
+    """Fuse the layers' operations with torch.compile; null does so on GPUs."""
     micro_batch_sequences: int | None = Field(default=None, ge=1)
     """Largest number of sequences in one forward pass of a worker; null is the whole share."""
     checkpoint_every_steps: int = Field(default=1000, ge=1)

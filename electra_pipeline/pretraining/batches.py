@@ -4,19 +4,19 @@ Nothing here depends on how many workers train: a worker takes its rows of the g
 noise that belongs to those rows. The only state of the data is the step.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 import numpy as np
 import torch
 
-from electra_pipeline.pretraining.objective import num_to_predict
+from electra_pipeline.pretraining.objective import Masking
 from electra_pipeline.pretraining.sequences import SequenceReader
 
 # Philox streams: one counter-based generator for each purpose, keyed by (seed, purpose, index).
-ORDER, NOISE, HELD_OUT_NOISE = 0, 1, 2
+ORDER, NOISE, HELD_OUT_NOISE, DROPOUT = 0, 1, 2, 3
 
 
 def philox(seed: int, stream: int, index: int) -> np.random.Generator:
@@ -34,38 +34,46 @@ class Batch:
     """(rows,) int64, tokens that are not padding."""
     segment_b: torch.Tensor
     """(rows,) int64, where segment B starts; equal to the length if there is none."""
-    noise: torch.Tensor
-    """(rows, slots, 3) float32 uniform in [0, 1): position, [MASK] coin, sampled replacement."""
+    counts: torch.Tensor
+    """(rows,) int64, masked slots that each row uses."""
+    position_noise: torch.Tensor
+    """(rows, slots) or, for distinct positions, (rows, length) float32 uniform in [0, 1)."""
+    slot_noise: torch.Tensor
+    """(rows, slots, 2) float32 uniform in [0, 1): [MASK] coin, sampled replacement."""
+    dropout_keys: torch.Tensor
+    """(rows, 2) int64, of generator and discriminator."""
     num_tokens: int
     """Non-padding tokens of the *global* batch: denominator of the discriminator's loss."""
     num_predictions: int
     """Masked slots of the *global* batch: denominator of the generator's loss."""
+    is_packed: bool
+    """Whether rows hold several documents, each beginning with [CLS]."""
 
     def __len__(self) -> int:
         return len(self.input_ids)
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch with its tensors on `device`."""
-        return replace(
-            self,
-            input_ids=self.input_ids.to(device, non_blocking=True),
-            lengths=self.lengths.to(device, non_blocking=True),
-            segment_b=self.segment_b.to(device, non_blocking=True),
-            noise=self.noise.to(device, non_blocking=True),
-        )
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin(self) -> "Batch":
+        """The same batch in page-locked memory, from which a GPU copies without the host."""
+        return self._each(lambda tensor: tensor.pin_memory())
 
     def split(self, num_rows: int | None) -> Iterator["Batch"]:
         """Micro-batches of at most `num_rows` rows that keep the global denominators."""
         step = num_rows or max(1, len(self))
         for start in range(0, len(self), step):
             part = slice(start, start + step)
-            yield replace(
-                self,
-                input_ids=self.input_ids[part],
-                lengths=self.lengths[part],
-                segment_b=self.segment_b[part],
-                noise=self.noise[part],
-            )
+            yield self._each(lambda tensor, part=part: tensor[part])  # type: ignore[misc]
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
+        tensors = {
+            field.name: change(value)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), torch.Tensor)
+        }
+        return replace(self, **tensors)  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=2)
@@ -95,47 +103,65 @@ class BatchSource:
     reader: SequenceReader
     seed: int
     batch_sequences: int
-    mask_fraction: float
-    num_slots: int
+    masking: Masking
     rank: int = 0
     world_size: int = 1
 
     def batch(self, step: int) -> Batch:
         """This worker's rows (rank, rank + world_size, ...) of global training batch `step`."""
         rows = global_rows(self.seed, step, len(self.reader), self.batch_sequences)
-        return self._batch(rows, philox(self.seed, NOISE, step))
+        return self._batch(rows, philox(self.seed, NOISE, step), philox(self.seed, DROPOUT, step))
 
     def held_out_batch(self, index: int, num_rows: int) -> Batch:
         """This worker's rows of held-out batch `index`: the same rows and noise at every call."""
         start = index * self.batch_sequences
         rows = np.arange(start, min(start + self.batch_sequences, num_rows))
-        return self._batch(rows, philox(self.seed, HELD_OUT_NOISE, index))
+        noise = philox(self.seed, HELD_OUT_NOISE, index)
+        return self._batch(rows, noise, noise)  # nothing is dropped in an evaluation
 
-    def _batch(self, rows: np.ndarray, generator: np.random.Generator) -> Batch:
+    def _batch(
+        self, rows: np.ndarray, noise: np.random.Generator, dropout: np.random.Generator
+    ) -> Batch:
         # Every worker draws the noise of the whole batch and keeps that of its rows: it costs
         # microseconds, and the numbers belong to the row's place in the batch, not to a rank.
-        noise = generator.random((len(rows), self.num_slots, 3), dtype=np.float32)
-        mine = slice(self.rank, None, self.world_size)
-        ids, lengths, segment_b = self.reader.rows(rows)
-        all_lengths = torch.from_numpy(lengths)
-        predictions = num_to_predict(all_lengths, self.mask_fraction, self.num_slots)
+        num_rows, slots = len(rows), self.masking.num_slots
+        num_positions = self.reader.length if self.masking.distinct else slots
+        position_noise = noise.random((num_rows, num_positions), dtype=np.float32)
+        slot_noise = noise.random((num_rows, slots, 2), dtype=np.float32)
+        bounds = np.iinfo(np.int64)
+        keys = dropout.integers(bounds.min, bounds.max, (num_rows, 2), endpoint=True)
+        ids, lengths, segment_b = (torch.from_numpy(column) for column in self.reader.rows(rows))
+        counts = self.masking.count(ids, lengths)
+
+        def mine(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor[self.rank :: self.world_size].contiguous()
+
         return Batch(
-            input_ids=torch.from_numpy(np.ascontiguousarray(ids[mine])),
-            lengths=torch.from_numpy(np.ascontiguousarray(lengths[mine])),
-            segment_b=torch.from_numpy(np.ascontiguousarray(segment_b[mine])),
-            noise=torch.from_numpy(np.ascontiguousarray(noise[mine])),
+            input_ids=mine(ids),
+            lengths=mine(lengths),
+            segment_b=mine(segment_b),
+            counts=mine(counts),
+            position_noise=mine(torch.from_numpy(position_noise)),
+            slot_noise=mine(torch.from_numpy(slot_noise)),
+            dropout_keys=mine(torch.from_numpy(keys)),
             num_tokens=int(lengths.sum()),
-            num_predictions=int(predictions.sum()),
+            num_predictions=int(counts.sum()),
+            is_packed=self.reader.is_packed,
         )
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """Training batches of the steps [start, stop), the next one prepared while one is used."""
         if start >= stop:
             return
+
+        def prepare(step: int) -> Batch:
+            batch = self.batch(step)
+            return batch.pin() if torch.cuda.is_available() else batch
+
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="next-batch") as executor:
-            following = executor.submit(self.batch, start)
+            following = executor.submit(prepare, start)
             for step in range(start, stop):
                 current = following.result()
                 if step + 1 < stop:
-                    following = executor.submit(self.batch, step + 1)
+                    following = executor.submit(prepare, step + 1)
                 yield current

@@ -1,6 +1,5 @@
 """The pre-training stage: one loop, run by every worker alike."""
 
-import hashlib
 import logging
 import math
 import tempfile
@@ -31,9 +30,9 @@ from electra_pipeline.pretraining.model import (
     count_parameters,
     model_config,
 )
-from electra_pipeline.pretraining.objective import SpecialIds, num_slots
-from electra_pipeline.pretraining.sequences import SequenceReader, load_vocabulary
-from electra_pipeline.pretraining.step import NUM_SUMS, Step, arithmetic
+from electra_pipeline.pretraining.objective import Masking, SpecialIds, num_slots
+from electra_pipeline.pretraining.sequences import SequenceReader, Vocabulary, load_vocabulary
+from electra_pipeline.pretraining.step import NUM_SUMS, Step, arithmetic, is_compiled
 from electra_pipeline.progress import Progress, Update
 from electra_pipeline.quiet import quiet_transformers
 from electra_pipeline.shards import HELD_OUT_PREFIX
@@ -41,7 +40,7 @@ from electra_pipeline.shards import HELD_OUT_PREFIX
 logger = logging.getLogger(__name__)
 
 STAGE = "pretrain"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: dropout by row
 REPORT_SECONDS = 1.0  # how often rank 0 shows a sign of life
 
 
@@ -52,8 +51,9 @@ class PretrainConfig(Config):
     """Published sizes small, base and large; tiny is for laptops and tests."""
     model: ModelOverrides = ModelOverrides()
     """Fields of the size to replace."""
-    recipe: Literal["google"] = "google"
-    """google: the published code's rules, quirks included."""
+    recipe: Literal["google", "clean"] = "google"
+    """google: the published code's rules, quirks included. clean: masked positions are distinct, so
+    that mask_fraction is what is masked; goes with sequences.layout packed."""
     steps: int = Field(default=1_000_000, ge=1)
     """Optimizer steps."""
     batch_sequences: int = Field(default=128, ge=1)
@@ -156,20 +156,24 @@ def train(run: Run, worker: Worker) -> None:
     config, scale = run.config, run.scale
     torch.set_num_threads(worker.num_threads)
     vocabulary = load_vocabulary(run.tokenizer)
-    special = SpecialIds(*(vocabulary.id_of(p) for p in ("[PAD]", "[CLS]", "[SEP]", "[MASK]")))
-    shape = model_config(config.size, config.model)
-    replaced = config.initial_replaced_fraction
-    model = Electra(shape, vocabulary.size, special, config.seed, replaced).to(worker.device)
+    masking = _masking(config, vocabulary, int(run.sequences.config["length"]))
+    model = Electra(
+        model_config(config.size, config.model),
+        vocabulary.size,
+        masking,
+        config.seed,
+        config.initial_replaced_fraction,
+        is_compiled(worker.device, scale.compile),
+    ).to(worker.device)
     optimizer = Adam(parameter_groups(model, config.weight_decay))
     position = checkpoint.load_latest(run.draft, model, optimizer, worker.device)
     wrapped = DistributedDataParallel(model) if worker.world_size > 1 else model
-    source = _source(run, SequenceReader(run.sequences), worker)
-    held_out = _source(run, SequenceReader(run.sequences, HELD_OUT_PREFIX), worker)
+    source = _source(run, SequenceReader(run.sequences), masking, worker)
+    held_out = _source(run, SequenceReader(run.sequences, HELD_OUT_PREFIX), masking, worker)
     num_held_out = min(len(held_out.reader), config.held_out_sequences)
     step_of = Step(
         worker,
         arithmetic(worker.device, scale.precision),
-        config.mask_fraction,
         config.generator_weight,
         config.discriminator_weight,
         scale.micro_batch_sequences,
@@ -183,8 +187,6 @@ def train(run: Run, worker: Worker) -> None:
     previous = torch.zeros(NUM_SUMS)
     batches = source.batches(position.step, config.steps)
     for index, batch in zip(range(position.step, config.steps), batches, strict=True):
-        # Dropout is the one thing keyed by rank: another number of workers draws other masks.
-        torch.manual_seed(_dropout_seed(config.seed, index, worker.rank))
         rate = learning_rate(index, config.learning_rate, config.steps, config.warmup_steps)
         sums = step_of.backward(wrapped, batch.to(worker.device))
         norm = clip_gradients(model.parameters(), config.gradient_clip)
@@ -221,21 +223,17 @@ def _add(history: History, step: int, split: str, metrics: Mapping[str, float]) 
         history.append({"step": step, "split": split, **metrics})
 
 
-def _source(run: Run, reader: SequenceReader, worker: Worker) -> BatchSource:
+def _masking(config: PretrainConfig, vocabulary: Vocabulary, length: int) -> Masking:
+    special = SpecialIds(*(vocabulary.id_of(p) for p in ("[PAD]", "[CLS]", "[SEP]", "[MASK]")))
+    slots = num_slots(length, config.mask_fraction)
+    return Masking(config.mask_fraction, slots, config.recipe == "clean", special)
+
+
+def _source(run: Run, reader: SequenceReader, masking: Masking, worker: Worker) -> BatchSource:
+    config = run.config
     return BatchSource(
-        reader,
-        run.config.seed,
-        run.config.batch_sequences,
-        run.config.mask_fraction,
-        num_slots(reader.length, run.config.mask_fraction),
-        worker.rank,
-        worker.world_size,
+        reader, config.seed, config.batch_sequences, masking, worker.rank, worker.world_size
     )
-
-
-def _dropout_seed(seed: int, step: int, rank: int) -> int:
-    digits = hashlib.sha256(f"dropout:{seed}:{step}:{rank}".encode()).digest()
-    return int.from_bytes(digits[:7], "little")
 
 
 def _raise_if_not_finite(sums: Tensor, step: int, run: Run) -> None:
@@ -264,8 +262,7 @@ def _write_results(
 ) -> None:
     """Weights in transformers' layout, the history, and what the manifest will say."""
     with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch, quiet_transformers():
-        for part in (model.generator, model.discriminator):
-            kind = "generator" if part is model.generator else "discriminator"
+        for kind, part in zip(("generator", "discriminator"), model.published(), strict=True):
             part.save_pretrained(Path(scratch) / kind)
         run.draft.folder.upload(Path(scratch))
     lines = b"".join(orjson.dumps(line) + b"\n" for line in history)

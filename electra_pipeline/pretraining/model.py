@@ -1,9 +1,10 @@
 """Generator and discriminator: transformers' ELECTRA modules, tied and initialised as published."""
 
+import copy
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import transformers
@@ -11,11 +12,13 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from electra_pipeline.identity import Config
-from electra_pipeline.pretraining import objective
+from electra_pipeline.pretraining import encoder, objective
 from electra_pipeline.pretraining.batches import Batch
-from electra_pipeline.pretraining.objective import SpecialIds
+from electra_pipeline.pretraining.encoder import Rows
+from electra_pipeline.pretraining.objective import Masking
 
 Size = Literal["tiny", "small", "base", "large"]
+EmbeddingSharing = Literal["tied", "gdes"]
 
 INITIALIZER_STANDARD_DEVIATION = 0.02  # truncated at two deviations; model/modeling.py of the code
 
@@ -43,6 +46,9 @@ class ModelConfig(Config):
     """Hidden dropout of both models."""
     attention_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout of the attention probabilities of both models."""
+    embedding_sharing: EmbeddingSharing = "tied"
+    """tied: one embedding block for both models, as published. gdes: the discriminator adds its own
+    to the generator's and sends no gradient there (DeBERTaV3, arXiv:2111.09543, section 3)."""
 
     @model_validator(mode="after")
     def _check_heads(self) -> "ModelConfig":
@@ -81,6 +87,7 @@ class ModelOverrides(Config):
     max_positions: int | None = None
     dropout: float | None = None
     attention_dropout: float | None = None
+    embedding_sharing: EmbeddingSharing | None = None
 
 
 # Paper table 6 and configure_pretraining.py. `tiny` has the shape of BERT-Tiny (Turc et al. 2019,
@@ -167,28 +174,32 @@ def _initialise(module: nn.Module, generator: torch.Generator) -> None:
 
 
 class Electra(nn.Module):
-    """Generator and discriminator with one embedding block, trained by one backward pass.
+    """Generator and discriminator, trained by one backward pass.
 
-    The block (word, position and type tables and their LayerNorm) and the generator's output
-    matrix are the discriminator's own modules, as in the published code (modeling.py:187-218; the
-    paper's text shares token and position embeddings only).
+    With tied embeddings the block (word, position and type tables and their LayerNorm) and the
+    generator's output matrix are the discriminator's own modules, as in the published code
+    (modeling.py:187-218; the paper's text shares token and position embeddings only). With gdes the
+    generator has its own block, and the discriminator's tables are what it adds to them, 0 at the
+    start.
     """
 
     def __init__(
         self,
         config: ModelConfig,
         vocab_size: int,
-        special: SpecialIds,
+        masking: Masking,
         seed: int,
         initial_replaced_fraction: float = 0.5,
+        compiled: bool = False,
     ) -> None:
         super().__init__()
-        self.special = special
+        self.masking = masking
+        self.kernels = encoder.kernels(compiled)
         self.discriminator = transformers.ElectraForPreTraining(
             _electra_config(
                 config,
                 vocab_size,
-                special.pad,
+                masking.special.pad,
                 hidden_size=config.hidden_size,
                 num_hidden_layers=config.num_layers,
                 num_attention_heads=config.num_heads,
@@ -199,17 +210,22 @@ class Electra(nn.Module):
             _electra_config(
                 config,
                 vocab_size,
-                special.pad,
+                masking.special.pad,
                 hidden_size=config.generator_hidden_size,
                 num_hidden_layers=config.generator_num_layers,
                 num_attention_heads=config.generator_num_heads,
                 intermediate_size=4 * config.generator_hidden_size,
             )
         )
-        self.generator.electra.embeddings = self.discriminator.electra.embeddings
-        # transformers ties the output to the table that it built itself: tie it to the shared one
+        self.is_tied = config.embedding_sharing == "tied"
+        if self.is_tied:
+            self.generator.electra.embeddings = self.discriminator.electra.embeddings
+        # transformers ties the output to the table that it built itself: tie it to the one in use
         self.generator.generator_lm_head.weight = self.word_embeddings
         _initialise(self, torch.Generator().manual_seed(seed))
+        if not self.is_tied:
+            for table in _tables(self.discriminator):
+                nn.init.zeros_(table)
         log_odds = math.log(initial_replaced_fraction / (1 - initial_replaced_fraction))
         nn.init.constant_(
             self.discriminator.discriminator_predictions.dense_prediction.bias, log_odds
@@ -217,47 +233,65 @@ class Electra(nn.Module):
 
     @property
     def word_embeddings(self) -> nn.Parameter:
-        """The token table, (v, embedding_size), that three places share."""
-        table: nn.Parameter = self.discriminator.electra.embeddings.word_embeddings.weight
+        """The generator's token table, (v, embedding_size), input and output."""
+        table: nn.Parameter = self.generator.electra.embeddings.word_embeddings.weight
         return table
 
-    def generator_logits(self, masked: objective.Masked, present: Tensor, types: Tensor) -> Tensor:
+    @property
+    def _using(self) -> encoder.Kernels:
+        """Compiled kernels in training alone: evaluation has other shapes, and little to do."""
+        return self.kernels if self.training else encoder.PLAIN
+
+    def generator_logits(
+        self, masked: objective.Masked, rows: Rows, dropout_keys: Tensor | None
+    ) -> Tensor:
         """Vocabulary logits at the masked slots only, (b, n, v).
 
         All other positions have no loss; leaving them out is most of the speed of a small model.
         """
-        hidden = self.generator.electra(
-            input_ids=masked.input_ids, attention_mask=present, token_type_ids=types
-        ).last_hidden_state
+        model = self.generator.electra
+        embedded = encoder.embed(model.embeddings, masked.input_ids, rows)
+        hidden = encoder.encode(model, embedded, rows.visible, dropout_keys, self._using)
         slots = masked.positions[..., None].expand(-1, -1, hidden.shape[-1])
         head = self.generator.generator_predictions(hidden.gather(1, slots))
         logits: Tensor = self.generator.generator_lm_head(head)
         return logits
 
-    def discriminator_logits(self, input_ids: Tensor, present: Tensor, types: Tensor) -> Tensor:
+    def discriminator_logits(
+        self, input_ids: Tensor, rows: Rows, dropout_keys: Tensor | None
+    ) -> Tensor:
         """One logit a token, positive for "replaced", (b, l)."""
-        logits: Tensor = self.discriminator(
-            input_ids=input_ids, attention_mask=present, token_type_ids=types
-        ).logits
+        model = self.discriminator.electra
+        beneath = None if self.is_tied else self.generator.electra.embeddings
+        embedded = encoder.embed(model.embeddings, input_ids, rows, beneath)
+        hidden = encoder.encode(model, embedded, rows.visible, dropout_keys, self._using)
+        logits: Tensor = self.discriminator.discriminator_predictions(hidden)
         return logits
 
-    def forward(self, batch: Batch, mask_fraction: float) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Loss sums over this worker's rows, and what the metrics need, all without averaging.
 
         Keys: generator_loss_sum, discriminator_loss_sum (with gradient); sampled_ids,
         predicted_ids (b, n), discriminator_logits (b, l), labels (b, l), present (b, l), weights,
         original_ids (b, n).
         """
-        length = batch.input_ids.shape[1]
-        present = objective.attention_mask(batch.lengths, length)
-        types = objective.token_type_ids(batch.segment_b, batch.lengths, length)
-        masked = objective.mask_tokens(
-            batch.input_ids, batch.lengths, batch.noise, self.special, mask_fraction
+        rows = layout(batch, self.masking.special.cls)
+        generator_keys, discriminator_keys = (
+            batch.dropout_keys.unbind(1) if self.training else (None, None)
         )
-        generator_logits = self.generator_logits(masked, present, types)
-        sampled_ids = objective.sample(generator_logits.detach(), batch.noise[..., 2])
+        masked = objective.mask_tokens(
+            batch.input_ids,
+            batch.lengths,
+            batch.counts,
+            batch.position_noise,
+            batch.slot_noise[..., 0],
+            self.masking,
+        )
+        generator_logits = self.generator_logits(masked, rows, generator_keys)
+        sampled_ids = objective.sample(generator_logits.detach(), batch.slot_noise[..., 1])
         corrupted, labels = objective.corrupt(batch.input_ids, masked, sampled_ids)
-        discriminator_logits = self.discriminator_logits(corrupted, present, types)
+        discriminator_logits = self.discriminator_logits(corrupted, rows, discriminator_keys)
+        present = objective.attention_mask(batch.lengths, batch.input_ids.shape[1])
         return {
             "generator_loss_sum": objective.generator_loss_sum(generator_logits, masked),
             "discriminator_loss_sum": objective.discriminator_loss_sum(
@@ -271,6 +305,40 @@ class Electra(nn.Module):
             "labels": labels,
             "present": present,
         }
+
+    @torch.no_grad()
+    def published(self) -> tuple[Any, Any]:
+        """Generator and discriminator as transformers has them, with gdes' tables summed up."""
+        if self.is_tied:
+            return self.generator, self.discriminator
+        discriminator = copy.deepcopy(self.discriminator)
+        for table, beneath in zip(_tables(discriminator), _tables(self.generator), strict=True):
+            table.add_(beneath)
+        return self.generator, discriminator
+
+
+def _tables(part: Any) -> tuple[nn.Parameter, ...]:
+    """Word, position and type tables of one of the two models."""
+    embeddings = part.electra.embeddings
+    return (
+        embeddings.word_embeddings.weight,
+        embeddings.position_embeddings.weight,
+        embeddings.token_type_embeddings.weight,
+    )
+
+
+def layout(batch: Batch, cls: int) -> Rows:
+    """Types, positions and sight of a batch's tokens, the same for both models."""
+    length = batch.input_ids.shape[1]
+    present = objective.attention_mask(batch.lengths, length)
+    types = objective.token_type_ids(batch.segment_b, batch.lengths, length)
+    places = torch.arange(length, device=batch.input_ids.device).expand_as(batch.input_ids)
+    visible = present[:, None, None, :]
+    if not batch.is_packed:
+        return Rows(types, places, visible)
+    starts = objective.document_starts(batch.input_ids, cls)
+    same_document = starts[:, None, :, None] == starts[:, None, None, :]
+    return Rows(types, places - starts, visible & same_document)
 
 
 def count_parameters(module: nn.Module) -> int:

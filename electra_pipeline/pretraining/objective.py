@@ -38,19 +38,41 @@ class Masked:
     """(b, n) float32, 1 in used slots and 0 in the others."""
 
 
+@dataclass(frozen=True)
+class Masking:
+    """How positions are chosen. Host and device count alike, so that nobody waits to know."""
+
+    fraction: float
+    """Of the tokens of a sequence, [CLS] and [SEP] counted."""
+    num_slots: int
+    """Most positions that a sequence can have: the fixed shape n."""
+    distinct: bool
+    """Whether positions differ (recipe clean), or are drawn with replacement (google)."""
+    special: SpecialIds
+
+    def candidates(self, input_ids: Tensor, lengths: Tensor) -> Tensor:
+        """Positions that may be masked, (b, l) bool."""
+        found = attention_mask(lengths, input_ids.shape[1])
+        for identifier in (self.special.cls, self.special.sep, self.special.mask):
+            found &= input_ids != identifier
+        return found
+
+    def count(self, input_ids: Tensor, lengths: Tensor) -> Tensor:
+        """Slots that each sequence uses, (b,) int64: max(1, min(slots, round(fraction * length))).
+
+        The length counts [CLS] and [SEP], which are never masked themselves
+        (pretrain_helpers.py:174); halves are rounded to even, as TensorFlow does. Where there is
+        nothing to mask it is 0, and distinct positions are no more than there are candidates.
+        """
+        num_candidates = self.candidates(input_ids, lengths).sum(dim=1)
+        wanted = torch.round(lengths.to(torch.float32) * self.fraction).to(torch.int64)
+        wanted = wanted.clamp(max=self.num_slots).clamp(min=1)
+        return wanted.minimum(num_candidates if self.distinct else wanted * (num_candidates > 0))
+
+
 def num_slots(length: int, mask_fraction: float) -> int:
     """Masked slots of a sequence of `length` tokens (configure_pretraining.py:106)."""
     return int((mask_fraction + 0.005) * length)
-
-
-def num_to_predict(lengths: Tensor, mask_fraction: float, slots: int) -> Tensor:
-    """How many slots each sequence uses, (b,) int64: max(1, min(slots, round(fraction * length))).
-
-    The length counts [CLS] and [SEP], which are never masked themselves (pretrain_helpers.py:174);
-    halves are rounded to even, as TensorFlow does.
-    """
-    rounded = torch.round(lengths.to(torch.float32) * mask_fraction).to(torch.int64)
-    return rounded.clamp(max=slots).clamp(min=1)
 
 
 def attention_mask(lengths: Tensor, length: int) -> Tensor:
@@ -64,6 +86,15 @@ def token_type_ids(segment_b: Tensor, lengths: Tensor, length: int) -> Tensor:
     return ((place >= segment_b[:, None]) & (place < lengths[:, None])).to(torch.int64)
 
 
+def document_starts(input_ids: Tensor, cls: int) -> Tensor:
+    """Where the document of each token begins, (b, l) int64; padding goes with the last one.
+
+    Packed rows hold several documents, and each begins with [CLS], which no text contains.
+    """
+    place = torch.arange(input_ids.shape[1], device=input_ids.device)
+    return torch.where(input_ids == cls, place, 0).cummax(dim=1).values
+
+
 def draw_positions(candidates: Tensor, uniforms: Tensor) -> Tensor:
     """Positions drawn with replacement among `candidates`, (b, n) int64.
 
@@ -75,6 +106,15 @@ def draw_positions(candidates: Tensor, uniforms: Tensor) -> Tensor:
     ranks = (uniforms * counts).long().minimum(counts - 1)
     # candidate number r (from 0) sits where the running count first reaches r + 1
     return torch.searchsorted(candidates.cumsum(dim=1), ranks + 1)
+
+
+def draw_distinct_positions(candidates: Tensor, uniforms: Tensor, slots: int) -> Tensor:
+    """Positions drawn without replacement among `candidates`, (b, slots) int64, best first.
+
+    candidates: (b, l) bool; uniforms: (b, l) in [0, 1). Slots beyond the number of candidates hold
+    other positions: `Masking.count` leaves them unused.
+    """
+    return torch.where(candidates, uniforms, -1.0).topk(slots, dim=1).indices
 
 
 def scatter_update(sequence: Tensor, updates: Tensor, positions: Tensor) -> Tensor:
@@ -92,22 +132,28 @@ def scatter_update(sequence: Tensor, updates: Tensor, positions: Tensor) -> Tens
 
 
 def mask_tokens(
-    input_ids: Tensor, lengths: Tensor, noise: Tensor, special: SpecialIds, mask_fraction: float
+    input_ids: Tensor,
+    lengths: Tensor,
+    counts: Tensor,
+    position_noise: Tensor,
+    coins: Tensor,
+    masking: Masking,
 ) -> Masked:
     """Choose positions and hide them (pretrain_helpers.py:160-210).
 
-    input_ids: (b, l) int64; lengths: (b,); noise: (b, n, >=2) uniform in [0, 1).
+    input_ids: (b, l) int64; lengths: (b,); counts: (b,), from `masking.count`; position_noise:
+    uniform in [0, 1), (b, l) where positions are distinct and (b, n) where not; coins: (b, n).
     """
-    batch, slots = noise.shape[:2]
-    candidates = attention_mask(lengths, input_ids.shape[1])
-    for identifier in (special.cls, special.sep, special.mask):
-        candidates = candidates & (input_ids != identifier)
-    count = num_to_predict(lengths, mask_fraction, slots)
-    used = torch.arange(slots, device=input_ids.device).expand(batch, slots) < count[:, None]
-    used = used & candidates.any(dim=1, keepdim=True)
-    positions = torch.where(used, draw_positions(candidates, noise[..., 0]), 0)
-    hidden = used & (noise[..., 1] < REPLACE_WITH_MASK_FRACTION)
-    mask_ids = torch.full_like(positions, special.mask)
+    slots = masking.num_slots
+    candidates = masking.candidates(input_ids, lengths)
+    if masking.distinct:
+        drawn = draw_distinct_positions(candidates, position_noise, slots)
+    else:
+        drawn = draw_positions(candidates, position_noise)
+    used = torch.arange(slots, device=input_ids.device) < counts[:, None]
+    positions = torch.where(used, drawn, 0)
+    hidden = used & (coins < REPLACE_WITH_MASK_FRACTION)
+    mask_ids = torch.full_like(positions, masking.special.mask)
     return Masked(
         input_ids=scatter_update(input_ids, mask_ids, torch.where(hidden, positions, 0)),
         positions=positions,

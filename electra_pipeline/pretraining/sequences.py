@@ -245,6 +245,7 @@ class SequenceReader:
 
     def __init__(self, sequences: Artifact, prefix: str = TRAIN_PREFIX) -> None:
         self.length = int(sequences.config["length"])
+        self.is_packed = sequences.config["layout"] == "packed"
         self._ids: list[np.ndarray] = []
         self._lengths: list[np.ndarray] = []
         self._segment_b: list[np.ndarray] = []

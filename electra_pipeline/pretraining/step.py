@@ -26,13 +26,20 @@ def arithmetic(device: torch.device, precision: str) -> torch.dtype:
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
+def is_compiled(device: torch.device, choice: bool | None) -> bool:
+    """Whether to compile the model's layers: as chosen, else on GPUs alone.
+
+    On a CPU it needs a C++ compiler and a minute, and gains a tenth: worth it in long runs only.
+    """
+    return device.type == "cuda" if choice is None else choice
+
+
 @dataclass(frozen=True)
 class Step:
     """The objective's numbers and the worker that computes its part of them."""
 
     worker: Worker
     dtype: torch.dtype
-    mask_fraction: float
     generator_weight: float
     discriminator_weight: float
     micro_batch_sequences: int | None
@@ -40,7 +47,7 @@ class Step:
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         enabled = self.dtype != torch.float32
         with torch.autocast(self.worker.device.type, dtype=self.dtype, enabled=enabled):
-            outputs: dict[str, Tensor] = model(batch, self.mask_fraction)
+            outputs: dict[str, Tensor] = model(batch)
         return outputs
 
     def backward(self, model: nn.Module, batch: Batch) -> Tensor:

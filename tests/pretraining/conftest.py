@@ -1,15 +1,20 @@
 """A tiny corpus, vocabulary and sequences, made once for all pre-training tests."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from electra_pipeline.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.execution import LocalExecutor
+from electra_pipeline.pretraining import objective
 from electra_pipeline.pretraining import sequences as stage
+from electra_pipeline.pretraining.batches import Batch
+from electra_pipeline.pretraining.objective import Masking, SpecialIds
 from electra_pipeline.pretraining.sequences import SequencesConfig
 from electra_pipeline.progress import silent
 from electra_pipeline.shards import DOCUMENT_SCHEMA, shard_name, write_shard
@@ -95,3 +100,56 @@ def sequences(root: str, corpus: Artifact, tokenizer: Artifact) -> Artifact:
         executor=LocalExecutor(),
         progress=silent,
     )
+
+
+SPECIAL = SpecialIds(pad=0, cls=101, sep=102, mask=103)
+
+
+@pytest.fixture(scope="session")
+def masking() -> Callable[..., Masking]:
+    """The masking of sequences of a length, with BERT's special ids."""
+
+    def make(length: int, distinct: bool = False, fraction: float = 0.15) -> Masking:
+        return Masking(fraction, objective.num_slots(length, fraction), distinct, SPECIAL)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_batch() -> Callable[..., Batch]:
+    """Random rows of several lengths, each one document of two segments or, packed, a few."""
+
+    def make(
+        masking: Masking,
+        num_rows: int = 4,
+        length: int = 32,
+        vocab_size: int = 2000,
+        packed: bool = False,
+        seed: int = 5,
+    ) -> Batch:
+        generator = torch.Generator().manual_seed(seed)
+        lengths = torch.randint(8, length + 1, (num_rows,), generator=generator)
+        ids = torch.randint(200, vocab_size, (num_rows, length), generator=generator)
+        ids[:, 0] = SPECIAL.cls
+        ids[torch.arange(num_rows), lengths - 1] = SPECIAL.sep
+        if packed:
+            ids[:, 2], ids[:, 3] = SPECIAL.sep, SPECIAL.cls  # a document of one token, and a rest
+        ids[~objective.attention_mask(lengths, length)] = SPECIAL.pad
+        slots = masking.num_slots
+        counts = masking.count(ids, lengths)
+        return Batch(
+            input_ids=ids,
+            lengths=lengths,
+            segment_b=lengths if packed else lengths // 2,
+            counts=counts,
+            position_noise=torch.rand(
+                num_rows, length if masking.distinct else slots, generator=generator
+            ),
+            slot_noise=torch.rand(num_rows, slots, 2, generator=generator),
+            dropout_keys=torch.randint(-(2**63), 2**63 - 1, (num_rows, 2), generator=generator),
+            num_tokens=int(lengths.sum()),
+            num_predictions=int(counts.sum()),
+            is_packed=packed,
+        )
+
+    return make

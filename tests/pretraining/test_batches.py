@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from electra_pipeline.artifact import Artifact
 from electra_pipeline.pretraining.batches import BatchSource, global_rows
+from electra_pipeline.pretraining.objective import Masking, SpecialIds
 from electra_pipeline.pretraining.sequences import SequenceReader
 
 
@@ -23,8 +24,12 @@ def test_epochs_and_seeds_differ() -> None:
     assert (first != global_rows(1, 0, 100, 100)).any()
 
 
+MASKING = Masking(0.15, 4, False, SpecialIds(pad=0, cls=2, sep=3, mask=4))
+NOISE = ("position_noise", "slot_noise", "dropout_keys")
+
+
 def source(sequences: Artifact, rank: int = 0, world_size: int = 1) -> BatchSource:
-    return BatchSource(SequenceReader(sequences), 3, 12, 0.15, 4, rank, world_size)
+    return BatchSource(SequenceReader(sequences), 3, 12, MASKING, rank, world_size)
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 5])
@@ -33,7 +38,8 @@ def test_workers_share_one_global_batch(sequences: Artifact, world_size: int) ->
     for rank in range(world_size):
         part = source(sequences, rank, world_size).batch(7)
         assert torch.equal(part.input_ids, whole.input_ids[rank::world_size])
-        assert torch.equal(part.noise, whole.noise[rank::world_size])
+        for name in NOISE:
+            assert torch.equal(getattr(part, name), getattr(whole, name)[rank::world_size])
         assert (part.num_tokens, part.num_predictions) == (whole.num_tokens, whole.num_predictions)
 
 
@@ -42,13 +48,16 @@ def test_a_run_that_starts_in_the_middle_sees_the_same_batches(sequences: Artifa
     tail = list(source(sequences).batches(4, 9))
     for one, other in zip(full[4:], tail, strict=True):
         assert torch.equal(one.input_ids, other.input_ids)
-        assert torch.equal(one.noise, other.noise)
+        for name in NOISE:
+            assert torch.equal(getattr(one, name), getattr(other, name))
 
 
 def test_noise_is_new_in_every_step(sequences: Artifact) -> None:
     batches = source(sequences)
-    assert not torch.equal(batches.batch(0).noise, batches.batch(1).noise)
-    assert not torch.equal(batches.batch(0).noise, batches.held_out_batch(0, 12).noise)
+    first, second, held_out = batches.batch(0), batches.batch(1), batches.held_out_batch(0, 12)
+    for name in NOISE:
+        assert not torch.equal(getattr(first, name), getattr(second, name))
+        assert not torch.equal(getattr(first, name), getattr(held_out, name))
 
 
 def test_micro_batches_are_the_batch(sequences: Artifact) -> None:

@@ -1,12 +1,16 @@
-"""Published sizes, tying, and the masked-only head against transformers' own full forward."""
+"""Published sizes, tying, and the forward pass against transformers' own."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForMaskedLM, AutoModelForPreTraining
 
-from electra_pipeline.pretraining import objective
+from electra_pipeline.pretraining import encoder, objective
 from electra_pipeline.pretraining.batches import Batch
 from electra_pipeline.pretraining.model import (
     SIZES,
@@ -14,31 +18,27 @@ from electra_pipeline.pretraining.model import (
     ModelOverrides,
     Size,
     count_parameters,
+    layout,
     model_config,
 )
-from electra_pipeline.pretraining.objective import SpecialIds
+from electra_pipeline.pretraining.objective import Masking
 
-SPECIAL = SpecialIds(pad=0, cls=101, sep=102, mask=103)
 VOCAB_SIZE = 30_522
+OVERRIDES = ModelOverrides(hidden_size=32, num_layers=2, feed_forward_size=64)
+GDES = OVERRIDES.model_copy(update={"embedding_sharing": "gdes"})
+DROPPING = OVERRIDES.model_copy(update={"dropout": 0.1, "attention_dropout": 0.1})
+
+MakeMasking = Callable[..., Masking]
+MakeBatch = Callable[..., Batch]
 
 
-def batch(num_rows: int = 4, length: int = 32, vocab_size: int = 2000) -> Batch:
-    generator = torch.Generator().manual_seed(5)
-    lengths = torch.randint(8, length + 1, (num_rows,), generator=generator)
-    ids = torch.randint(200, vocab_size, (num_rows, length), generator=generator)
-    ids[:, 0] = SPECIAL.cls
-    ids[torch.arange(num_rows), lengths - 1] = SPECIAL.sep
-    ids[~objective.attention_mask(lengths, length)] = SPECIAL.pad
-    slots = objective.num_slots(length, 0.15)
-    predictions = objective.num_to_predict(lengths, 0.15, slots)
-    return Batch(
-        ids,
-        lengths,
-        lengths // 2,
-        torch.rand(num_rows, slots, 3, generator=generator),
-        int(lengths.sum()),
-        int(predictions.sum()),
-    )
+def build(masking: Masking, overrides: ModelOverrides = OVERRIDES, **options: Any) -> Electra:
+    return Electra(model_config("tiny", overrides), 2000, masking, seed=0, **options)
+
+
+@pytest.fixture(scope="module")
+def tiny(masking: MakeMasking) -> Electra:
+    return build(masking(32))
 
 
 # The published counts: google/electra-* with 30,522 pieces; joint counts shared tables once.
@@ -51,32 +51,27 @@ def batch(num_rows: int = 4, length: int = 32, vocab_size: int = 2000) -> Batch:
     ],
 )
 def test_parameter_counts(
-    size: Size, joint: int, discriminator: int, generator: int, monkeypatch: pytest.MonkeyPatch
+    size: Size,
+    joint: int,
+    discriminator: int,
+    generator: int,
+    masking: MakeMasking,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # on the meta device only shapes exist, and there is nothing to initialise
     monkeypatch.setattr("electra_pipeline.pretraining.model._initialise", lambda *_: None)
     with torch.device("meta"):
-        model = Electra(SIZES[size], VOCAB_SIZE, SPECIAL, seed=0)
+        model = Electra(SIZES[size], VOCAB_SIZE, masking(128), seed=0)
     assert count_parameters(model) == joint
     assert count_parameters(model.discriminator) == discriminator
     assert count_parameters(model.generator) == generator
 
 
-@pytest.fixture(scope="module")
-def small() -> Electra:
-    return Electra(SIZES["small"], VOCAB_SIZE, SPECIAL, seed=0)
-
-
-@pytest.fixture(scope="module")
-def tiny() -> Electra:
-    overrides = ModelOverrides(hidden_size=32, num_layers=2, feed_forward_size=64)
-    return Electra(model_config("tiny", overrides), 2000, SPECIAL, seed=0)
-
-
-def test_losses_at_initialisation(small: Electra) -> None:
-    some = batch(8, 64, VOCAB_SIZE)
+def test_losses_at_initialisation(masking: MakeMasking, make_batch: MakeBatch) -> None:
+    small = Electra(SIZES["small"], VOCAB_SIZE, masking(64), seed=0)
+    some = make_batch(small.masking, 8, 64, VOCAB_SIZE)
     with torch.no_grad():
-        outputs = small.eval()(some, 0.15)
+        outputs = small.eval()(some)
     generator = outputs["generator_loss_sum"].item() / some.num_predictions
     discriminator = outputs["discriminator_loss_sum"].item() / some.num_tokens
     assert generator == pytest.approx(10.3262, rel=0.02)  # ln 30,522
@@ -90,91 +85,207 @@ def test_one_embedding_block_serves_three_places(tiny: Electra) -> None:
     for table in ("word_embeddings", "position_embeddings", "token_type_embeddings", "LayerNorm"):
         assert getattr(ours, table).weight is getattr(theirs, table).weight
     assert tiny.generator.generator_lm_head.weight is ours.word_embeddings.weight
-    copy = Electra(
-        model_config("tiny", ModelOverrides(hidden_size=32, num_layers=2, feed_forward_size=64)),
-        2000,
-        SPECIAL,
-        seed=1,
-    )
+    copy = Electra(model_config("tiny", OVERRIDES), 2000, tiny.masking, seed=1)
     copy.load_state_dict(tiny.state_dict())
     assert copy.generator.generator_lm_head.weight is copy.word_embeddings
+    assert copy.discriminator.electra.embeddings.word_embeddings.weight is copy.word_embeddings
     assert torch.equal(copy.word_embeddings, tiny.word_embeddings)
 
 
-def test_weights_depend_on_the_seed_alone() -> None:
+def test_weights_depend_on_the_seed_alone(masking: MakeMasking) -> None:
     config = model_config("tiny", ModelOverrides(num_layers=1))
     torch.manual_seed(1)
-    first = Electra(config, 500, SPECIAL, seed=4)
+    first = Electra(config, 500, masking(32), seed=4)
     torch.manual_seed(2)
-    second = Electra(config, 500, SPECIAL, seed=4)
-    third = Electra(config, 500, SPECIAL, seed=5)
+    second = Electra(config, 500, masking(32), seed=4)
+    third = Electra(config, 500, masking(32), seed=5)
     for one, other in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(one, other)
     assert not torch.equal(first.word_embeddings, third.word_embeddings)
     assert first.word_embeddings.abs().max() <= 0.04  # truncated at two deviations
 
 
-def test_masked_only_head_equals_the_full_head_in_value_and_gradient(tiny: Electra) -> None:
+def gradients(model: Electra, loss: torch.Tensor) -> dict[str, torch.Tensor]:
+    model.zero_grad()
+    loss.backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def assert_close(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        assert torch.allclose(tensor, other[name], atol=1e-4, rtol=1e-4), name
+
+
+def test_the_forward_pass_is_that_of_transformers_in_value_and_gradient(
+    tiny: Electra, make_batch: MakeBatch
+) -> None:
+    """Both models, and the head at masked slots against the head at all positions."""
     tiny.eval()
-    some = batch()
-    length = some.input_ids.shape[1]
-    present = objective.attention_mask(some.lengths, length)
-    types = objective.token_type_ids(some.segment_b, some.lengths, length)
-    masked = objective.mask_tokens(some.input_ids, some.lengths, some.noise, SPECIAL, 0.15)
-
-    def gradients(logits: torch.Tensor) -> dict[str, torch.Tensor]:
-        tiny.zero_grad()
-        objective.generator_loss_sum(logits, masked).backward()
-        named = tiny.named_parameters()
-        return {name: p.grad.clone() for name, p in named if p.grad is not None}
-
-    few = tiny.generator_logits(masked, present, types)
-    everywhere = tiny.generator(
-        input_ids=masked.input_ids, attention_mask=present, token_type_ids=types
-    ).logits
+    some = make_batch(tiny.masking)
+    rows = layout(some, tiny.masking.special.cls)
+    inputs = {
+        "attention_mask": objective.attention_mask(some.lengths, some.input_ids.shape[1]),
+        "token_type_ids": rows.types,
+    }
+    masked = objective.mask_tokens(
+        some.input_ids,
+        some.lengths,
+        some.counts,
+        some.position_noise,
+        some.slot_noise[..., 0],
+        tiny.masking,
+    )
+    few = tiny.generator_logits(masked, rows, None)
+    everywhere = tiny.generator(input_ids=masked.input_ids, **inputs).logits
     gathered = everywhere.gather(1, masked.positions[..., None].expand(-1, -1, 2000))
     assert torch.allclose(few, gathered, atol=1e-5)
-    ours, theirs = gradients(few), gradients(gathered)
-    assert ours.keys() == theirs.keys()
-    for name, gradient in ours.items():
-        assert torch.allclose(gradient, theirs[name], atol=1e-4), name
+    assert_close(
+        gradients(tiny, objective.generator_loss_sum(few, masked)),
+        gradients(tiny, objective.generator_loss_sum(gathered, masked)),
+    )
+    ours = tiny.discriminator_logits(some.input_ids, rows, None)
+    theirs = tiny.discriminator(input_ids=some.input_ids, **inputs).logits
+    present = inputs["attention_mask"]
+    assert torch.allclose(ours[present], theirs[present], atol=1e-6)
+    assert_close(
+        gradients(tiny, ours[present].square().sum()),
+        gradients(tiny, theirs[present].square().sum()),
+    )
 
 
-def test_the_discriminator_loss_does_not_reach_the_generators_layers(tiny: Electra) -> None:
+def test_attention_with_dropout_is_attention_where_all_is_kept(
+    tiny: Electra, make_batch: MakeBatch
+) -> None:
+    """The explicit form that training takes, against torch's fused one."""
+    rows = layout(make_batch(tiny.masking, packed=True), tiny.masking.special.cls)
+    heads = torch.randn(3, 4, 2, 32, 16)
+    everything = torch.ones(4, 2, 32, 32, dtype=torch.bool)
+    explicit = encoder.attend(heads, rows.visible, everything, 0.0)
+    assert torch.allclose(explicit, encoder.attend(heads, rows.visible, None, 0.0), atol=1e-6)
+
+
+@pytest.mark.parametrize("distinct", [False, True], ids=["google", "clean"])
+def test_a_rows_result_does_not_depend_on_its_neighbours(
+    masking: MakeMasking, make_batch: MakeBatch, distinct: bool
+) -> None:
+    """With dropout on: whole, in micro-batches and in another order of ranks."""
+    model = build(masking(32, distinct), DROPPING).train()
+    some = make_batch(model.masking, num_rows=6)
+    whole = gradients(model, loss(model(some)))
+    model.zero_grad()
+    for part in some.split(4):
+        loss(model(part)).backward()
+    parts = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    assert_close(whole, parts)
+    again = gradients(model, loss(model(replace(some, dropout_keys=some.dropout_keys + 1))))
+    assert any(not torch.allclose(again[name], whole[name], atol=1e-4) for name in whole)
+
+
+def loss(outputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    return outputs["generator_loss_sum"] + outputs["discriminator_loss_sum"]
+
+
+def test_documents_of_a_packed_row_do_not_see_each_other(
+    tiny: Electra, make_batch: MakeBatch
+) -> None:
+    """A packed row gives each document what it gets alone in a padded row."""
+    tiny.eval()
+    packed = make_batch(tiny.masking, num_rows=3, packed=True)
+    rows = layout(packed, tiny.masking.special.cls)
+    together = tiny.discriminator_logits(packed.input_ids, rows, None)
+    for row, length in enumerate(packed.lengths.tolist()):
+        starts = sorted({*rows_starts(packed.input_ids[row, :length]), length})
+        assert len(starts) > 2
+        for start, stop in pairwise(starts):
+            alone = packed.input_ids[row : row + 1, start:stop]
+            with torch.no_grad():
+                expected = tiny.discriminator(input_ids=alone).logits[0]
+            assert torch.allclose(together[row, start:stop], expected, atol=1e-5)
+
+
+def rows_starts(ids: torch.Tensor) -> list[int]:
+    return [place for place, piece in enumerate(ids.tolist()) if piece == 101]
+
+
+def test_compiled_layers_compute_the_same(masking: MakeMasking, make_batch: MakeBatch) -> None:
+    """In value and gradient, with dropout on."""
+    model = build(masking(32), DROPPING.model_copy(update={"num_layers": 1}))
+    some = make_batch(model.masking)
+    rows = layout(some, model.masking.special.cls)
+    electra = model.discriminator.electra
+    embedded = torch.randn(*some.input_ids.shape, electra.config.embedding_size)
+    direction = torch.randn(*some.input_ids.shape, electra.config.hidden_size)
+
+    def run(compiled: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        hidden = encoder.encode(
+            electra, embedded, rows.visible, some.dropout_keys[:, 0], encoder.kernels(compiled)
+        )
+        weight = electra.encoder.layer[0].attention.self.value.weight
+        (gradient,) = torch.autograd.grad((hidden * direction).sum(), weight)
+        return hidden, gradient
+
+    for plain, fused in zip(run(False), run(True), strict=True):
+        assert (plain - fused).norm() < 1e-5 * plain.norm()  # other masks would be far off
+
+
+def test_the_discriminator_loss_does_not_reach_the_generators_layers(
+    tiny: Electra, make_batch: MakeBatch
+) -> None:
+    some = make_batch(tiny.masking)
     tiny.zero_grad()
-    tiny(batch(), 0.15)["discriminator_loss_sum"].backward()
+    tiny(some)["discriminator_loss_sum"].backward()
     for name, parameter in tiny.generator.named_parameters():
         shared = name.startswith("electra.embeddings.") or name == "generator_lm_head.weight"
         assert (parameter.grad is not None) == shared, name
     tiny.zero_grad()
-    tiny(batch(), 0.15)["generator_loss_sum"].backward()
+    tiny(some)["generator_loss_sum"].backward()
     assert tiny.word_embeddings.grad is not None
     assert tiny.discriminator.electra.encoder.layer[0].output.dense.weight.grad is None
 
 
-def test_saved_parts_load_in_plain_transformers(tiny: Electra, tmp_path: Path) -> None:
-    tiny.eval()
-    some = batch()
-    length = some.input_ids.shape[1]
-    present = objective.attention_mask(some.lengths, length)
-    types = objective.token_type_ids(some.segment_b, some.lengths, length)
-    tiny.generator.save_pretrained(tmp_path / "generator")
-    tiny.discriminator.save_pretrained(tmp_path / "discriminator")
+def test_disentangled_embeddings_keep_the_discriminators_gradient_out_of_the_generator(
+    masking: MakeMasking, make_batch: MakeBatch
+) -> None:
+    model = build(masking(32), GDES).eval()
+    some = make_batch(model.masking)
+    found = gradients(model, model(some)["discriminator_loss_sum"])
+    assert not any(name.startswith("generator.") for name in found)
+    assert "discriminator.electra.embeddings.word_embeddings.weight" in found
+    # at the start the discriminator's own tables are 0: both models see the generator's
+    rows = layout(some, model.masking.special.cls)
+    embeddings = model.generator.electra.embeddings
+    ours = encoder.embed(
+        model.discriminator.electra.embeddings, some.input_ids, rows, beneath=embeddings
+    )
+    assert torch.equal(ours, encoder.embed(embeddings, some.input_ids, rows))
+
+
+@pytest.mark.parametrize("overrides", [OVERRIDES, GDES], ids=["tied", "gdes"])
+def test_published_parts_load_in_plain_transformers(
+    overrides: ModelOverrides, masking: MakeMasking, make_batch: MakeBatch, tmp_path: Path
+) -> None:
+    model = build(masking(32), overrides).eval()
+    with torch.no_grad():  # as if trained: tables that add something
+        for parameter in model.parameters():
+            parameter += 0.01 * torch.randn_like(parameter)
+    some = make_batch(model.masking)
+    rows = layout(some, model.masking.special.cls)
+    for kind, part in zip(("generator", "discriminator"), model.published(), strict=True):
+        part.save_pretrained(tmp_path / kind)
     discriminator = AutoModelForPreTraining.from_pretrained(tmp_path / "discriminator").eval()
     generator = AutoModelForMaskedLM.from_pretrained(tmp_path / "generator").eval()
+    present = objective.attention_mask(some.lengths, some.input_ids.shape[1])
     inputs = {
         "input_ids": some.input_ids,
         "attention_mask": present,
-        "token_type_ids": types,
+        "token_type_ids": rows.types,
     }
     with torch.no_grad():
-        assert torch.equal(
-            discriminator(**inputs).logits,
-            tiny.discriminator_logits(some.input_ids, present, types),
-        )
-        assert torch.equal(generator(**inputs).logits, tiny.generator(**inputs).logits)
-    tied = generator.get_input_embeddings().weight
-    assert generator.get_output_embeddings().weight is tied
+        ours = model.discriminator_logits(some.input_ids, rows, None)
+        assert torch.allclose(discriminator(**inputs).logits[present], ours[present], atol=1e-5)
+        assert torch.equal(generator(**inputs).logits, model.generator(**inputs).logits)
+    assert generator.get_output_embeddings().weight is generator.get_input_embeddings().weight
 
 
 def test_overrides_that_do_not_fit_are_refused() -> None:

@@ -7,14 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from electra_pipeline.pretraining import objective
-from electra_pipeline.pretraining.objective import Masked, SpecialIds
+from electra_pipeline.pretraining.objective import Masked, Masking, SpecialIds
 
 SPECIAL = SpecialIds(pad=0, cls=101, sep=102, mask=103)
 LENGTH = 32
 
 
-def batch(num_rows: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Ids, lengths and noise of random sequences; [UNK] is 100."""
+def masking(distinct: bool = False) -> Masking:
+    return Masking(0.15, objective.num_slots(LENGTH, 0.15), distinct, SPECIAL)
+
+
+def batch(num_rows: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and lengths of random sequences; [UNK] is 100."""
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.randint(5, LENGTH + 1, (num_rows,), generator=generator)
     ids = torch.randint(100, 400, (num_rows, LENGTH), generator=generator)
@@ -22,13 +26,23 @@ def batch(num_rows: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, tor
     ids[:, 0] = SPECIAL.cls
     ids[torch.arange(num_rows), lengths - 1] = SPECIAL.sep
     ids[~objective.attention_mask(lengths, LENGTH)] = SPECIAL.pad
-    slots = objective.num_slots(LENGTH, 0.15)
-    return ids, lengths, torch.rand(num_rows, slots, 3, generator=generator)
+    return ids, lengths
 
 
-def mask(num_rows: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, Masked]:
-    ids, lengths, noise = batch(num_rows, seed)
-    return ids, lengths, objective.mask_tokens(ids, lengths, noise, SPECIAL, 0.15)
+def mask(
+    num_rows: int, seed: int = 0, distinct: bool = False
+) -> tuple[torch.Tensor, torch.Tensor, Masked]:
+    ids, lengths = batch(num_rows, seed)
+    law = masking(distinct)
+    generator = torch.Generator().manual_seed(seed + 1)
+    num_numbers = LENGTH if distinct else law.num_slots
+    position_noise = torch.rand(num_rows, num_numbers, generator=generator)
+    coins = torch.rand(num_rows, law.num_slots, generator=generator)
+    counts = law.count(ids, lengths)
+    return ids, lengths, objective.mask_tokens(ids, lengths, counts, position_noise, coins, law)
+
+
+both_recipes = pytest.mark.parametrize("distinct", [False, True], ids=["google", "clean"])
 
 
 def test_published_slot_counts() -> None:
@@ -38,23 +52,42 @@ def test_published_slot_counts() -> None:
     assert objective.num_slots(512, 0.25) == 130
 
 
-def test_number_to_predict_is_the_published_law() -> None:
-    lengths = torch.arange(2, 129)
-    expected = [max(1, min(19, round(0.15 * length))) for length in range(2, 129)]
-    got = objective.num_to_predict(lengths, 0.15, 19).tolist()
+@both_recipes
+def test_number_of_masked_tokens_is_the_published_law(distinct: bool) -> None:
+    law = Masking(0.15, 19, distinct, SPECIAL)
+    lengths = torch.arange(3, 129)
+    ids = torch.full((len(lengths), 128), 300)
+    ids[:, 0] = SPECIAL.cls
+    ids[torch.arange(len(lengths)), lengths - 1] = SPECIAL.sep
+    expected = [max(1, min(19, round(0.15 * length))) for length in range(3, 129)]
+    got = law.count(ids, lengths).tolist()
     # float32, as in the published code, decides exact halves: allow nothing else to differ
     different = [n for n, a, b in zip(lengths.tolist(), got, expected, strict=True) if a != b]
     assert all((0.15 * n) % 1 == pytest.approx(0.5) for n in different)
 
 
-def test_special_tokens_and_padding_are_never_chosen() -> None:
-    ids, lengths, masked = mask(2000)
+@both_recipes
+def test_nothing_is_masked_where_nothing_can_be(distinct: bool) -> None:
+    ids = torch.tensor([[SPECIAL.cls, SPECIAL.sep, SPECIAL.pad, SPECIAL.pad]])
+    assert Masking(0.5, 2, distinct, SPECIAL).count(ids, torch.tensor([2])).tolist() == [0]
+
+
+def test_distinct_positions_are_no_more_than_the_candidates() -> None:
+    row = [SPECIAL.cls, 300, SPECIAL.sep] * 4
+    ids, lengths = torch.tensor([row]), torch.tensor([12])
+    assert Masking(0.75, 9, True, SPECIAL).count(ids, lengths).tolist() == [4]
+    assert Masking(0.75, 9, False, SPECIAL).count(ids, lengths).tolist() == [9]
+
+
+@both_recipes
+def test_special_tokens_and_padding_are_never_chosen(distinct: bool) -> None:
+    ids, lengths, masked = mask(2000, distinct=distinct)
     used = masked.weights > 0
     assert not torch.isin(
         masked.original_ids[used], torch.tensor([SPECIAL.pad, SPECIAL.cls, SPECIAL.sep])
     ).any()
     assert (masked.positions < lengths[:, None]).all()
-    assert (masked.weights.sum(1) == objective.num_to_predict(lengths, 0.15, 4)).all()
+    assert (masked.weights.sum(1) == masking(distinct).count(ids, lengths)).all()
     assert (masked.original_ids == ids.gather(1, masked.positions)).all()
 
 
@@ -63,8 +96,9 @@ def test_unknown_pieces_may_be_chosen_as_in_the_published_code() -> None:
     assert (masked.original_ids[masked.weights > 0] == 100).any()
 
 
-def test_85_percent_become_mask_and_the_rest_stays() -> None:
-    ids, _, masked = mask(20_000)
+@both_recipes
+def test_85_percent_become_mask_and_the_rest_stays(distinct: bool) -> None:
+    ids, _, masked = mask(20_000, distinct=distinct)
     changed = masked.input_ids != ids
     assert (masked.input_ids[changed] == SPECIAL.mask).all()
     chosen = torch.zeros_like(ids).scatter_add(1, masked.positions, masked.weights.long())
@@ -87,6 +121,18 @@ def test_positions_are_uniform_over_the_candidates() -> None:
     assert scipy.stats.chisquare(counts[allowed].numpy()).pvalue > 1e-4
 
 
+def test_distinct_positions_are_uniform_over_the_candidates() -> None:
+    candidates = torch.zeros(40_000, LENGTH, dtype=torch.bool)
+    allowed = [1, 2, 3, 7, 8, 20, 31]
+    candidates[:, allowed] = True
+    uniforms = torch.rand(40_000, LENGTH, generator=torch.Generator().manual_seed(1))
+    positions = objective.draw_distinct_positions(candidates, uniforms, 3)
+    counts = torch.bincount(positions.flatten(), minlength=LENGTH)
+    assert counts.nonzero().flatten().tolist() == allowed
+    assert scipy.stats.chisquare(counts[allowed].numpy()).pvalue > 1e-4
+    assert all(len(set(row)) == 3 for row in positions.tolist())
+
+
 def test_the_largest_uniform_number_stays_inside() -> None:
     candidates = torch.ones(1, 7, dtype=torch.bool)
     almost_one = torch.tensor([[1 - 2**-24]])
@@ -95,11 +141,12 @@ def test_the_largest_uniform_number_stays_inside() -> None:
     assert objective.sample(logits, almost_one).item() == 1
 
 
-def test_draws_are_with_replacement() -> None:
-    _, _, masked = mask(500)
+@both_recipes
+def test_only_the_published_draws_are_with_replacement(distinct: bool) -> None:
+    _, _, masked = mask(500, distinct=distinct)
     rows = zip(masked.positions.tolist(), masked.weights.tolist(), strict=True)
     used = [[p for p, w in zip(*row, strict=True) if w] for row in rows]
-    assert any(len(set(row)) < len(row) for row in used)
+    assert any(len(set(row)) < len(row) for row in used) != distinct
 
 
 @settings(deadline=None)
@@ -178,3 +225,10 @@ def test_loss_sums_equal_plain_loops() -> None:
 def test_type_ids_mark_segment_b_alone() -> None:
     types = objective.token_type_ids(torch.tensor([3, 5]), torch.tensor([5, 5]), 6)
     assert types.tolist() == [[0, 0, 0, 1, 1, 0], [0, 0, 0, 0, 0, 0]]
+
+
+def test_documents_of_a_packed_row_start_at_their_cls() -> None:
+    cls, sep, pad = SPECIAL.cls, SPECIAL.sep, SPECIAL.pad
+    ids = torch.tensor([[cls, 5, sep, cls, 6, 7, sep, pad], [cls, 5, 6, 7, 8, 9, 10, sep]])
+    starts = objective.document_starts(ids, cls)
+    assert starts.tolist() == [[0, 0, 0, 3, 3, 3, 3, 3], [0] * 8]

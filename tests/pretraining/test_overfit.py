@@ -8,7 +8,7 @@ from electra_pipeline.pretraining import objective
 from electra_pipeline.pretraining.batches import Batch
 from electra_pipeline.pretraining.metrics import held_out_metrics, tally
 from electra_pipeline.pretraining.model import Electra, ModelOverrides, model_config
-from electra_pipeline.pretraining.objective import SpecialIds
+from electra_pipeline.pretraining.objective import Masking, SpecialIds
 from electra_pipeline.pretraining.step import Step
 
 SPECIAL = SpecialIds(pad=0, cls=2, sep=3, mask=4)
@@ -21,16 +21,26 @@ def test_one_batch_is_learnt_by_heart() -> None:
     ids = torch.randint(10, VOCAB_SIZE, (NUM_SEQUENCES, LENGTH), generator=generator)
     ids[:, 0], ids[:, -1] = SPECIAL.cls, SPECIAL.sep
     lengths = torch.full((NUM_SEQUENCES,), LENGTH)
-    slots = objective.num_slots(LENGTH, 0.15)
+    masking = Masking(0.15, objective.num_slots(LENGTH, 0.15), False, SPECIAL)
+    counts = masking.count(ids, lengths)
 
     def batch() -> Batch:
-        noise = torch.rand(NUM_SEQUENCES, slots, 3, generator=generator)
-        predictions = objective.num_to_predict(lengths, 0.15, slots)
-        return Batch(ids, lengths, lengths, noise, int(lengths.sum()), int(predictions.sum()))
+        return Batch(
+            ids,
+            lengths,
+            lengths,
+            counts,
+            torch.rand(NUM_SEQUENCES, masking.num_slots, generator=generator),
+            torch.rand(NUM_SEQUENCES, masking.num_slots, 2, generator=generator),
+            torch.randint(2**62, (NUM_SEQUENCES, 2), generator=generator),
+            int(lengths.sum()),
+            int(counts.sum()),
+            is_packed=False,
+        )
 
     overrides = ModelOverrides(hidden_size=64, feed_forward_size=128, embedding_size=32)
-    model = Electra(model_config("tiny", overrides), VOCAB_SIZE, SPECIAL, 0, 0.13).train()
-    step = Step(LocalWorker(), torch.float32, 0.15, 1.0, 50.0, None)
+    model = Electra(model_config("tiny", overrides), VOCAB_SIZE, masking, 0, 0.13).train()
+    step = Step(LocalWorker(), torch.float32, 1.0, 50.0, None)
     optimizer = Adam(parameter_groups(model, 0.01))
     for index in range(STEPS):
         step.backward(model, batch())

@@ -1,0 +1,55 @@
+"""Dropout that belongs to a row of the global batch, not to a worker's generator state.
+
+Each mask is a hash of (seed, step, row, place in the model, element). So another number of workers,
+another micro-batch or a resumed run drops the same elements. On a CPU the hash is also faster than
+torch's own generator, which draws one number after another.
+"""
+
+import torch
+from torch import Tensor
+
+# splitmix64: golden-ratio increment, then a mix whose every output bit depends on every input bit
+# (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators"; multipliers of
+# Stafford's variant 13), written as signed 64-bit numbers.
+INCREMENT = 0x9E3779B97F4A7C15 - 2**64
+MULTIPLIERS = (0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64)
+
+LANES = 4  # 16-bit numbers in one 64-bit hash
+RESOLUTION = 2**16  # so a fraction is met to 1 / 131,072
+
+
+def mix(bits: Tensor) -> Tensor:
+    """splitmix64's finalizer, elementwise on int64; works in place and returns its argument."""
+    for shift, multiplier in ((30, MULTIPLIERS[0]), (27, MULTIPLIERS[1]), (31, 1)):
+        # the shift of int64 keeps the sign; the mask makes it logical
+        bits ^= (bits >> shift).bitwise_and_((1 << (64 - shift)) - 1)
+        if multiplier != 1:
+            bits *= multiplier
+    return bits
+
+
+def keys_at(row_keys: Tensor, num_places: int) -> Tensor:
+    """A key for each row at each place of a model where something is dropped.
+
+    row_keys: (b,) int64; returns (num_places, b) int64.
+    """
+    places = torch.arange(1, num_places + 1, device=row_keys.device)
+    return mix(row_keys + places[:, None] * INCREMENT)
+
+
+def keep(keys: Tensor, shape: tuple[int, ...], fraction: float) -> Tensor:
+    """Which elements of each row stay, (b, *shape) bool; `fraction` of them is false.
+
+    keys: (b,) int64.
+    """
+    num_elements = 1
+    for size in shape:
+        num_elements *= size
+    counters = torch.arange(-(-num_elements // LANES), device=keys.device) * INCREMENT
+    lanes = mix(keys[:, None] + counters).view(torch.int16)[:, :num_elements]
+    return (lanes >= round(fraction * RESOLUTION) - RESOLUTION // 2).view(-1, *shape)
+
+
+def drop(values: Tensor, kept: Tensor | None, fraction: float) -> Tensor:
+    """`values` with what is not kept at 0 and the rest scaled up; unchanged without a mask."""
+    return values if kept is None else values * kept * (1.0 / (1.0 - fraction))
