@@ -2,22 +2,23 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from random import Random
-from typing import Any, Literal
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
-from sentencex import segment
 from tokenizers import Tokenizer
 
 from electra_pipeline.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.execution import Executor
 from electra_pipeline.identity import Config
-from electra_pipeline.pretraining.segments import Pair, build_pairs
+from electra_pipeline.pretraining.encoding import Split, split_text, token_ids
+from electra_pipeline.pretraining.rows import COUNTED, ROWS, Document, Layout, Row
 from electra_pipeline.progress import Progress, Update
 from electra_pipeline.shards import (
     HELD_OUT_PREFIX,
@@ -38,12 +39,14 @@ class SequencesConfig(Config):
 
     length: int = Field(default=128, ge=8, le=65535)
     """Tokens in a sequence, with [CLS], [SEP] and padding (paper table 6: small 128, base 512)."""
-    layout: Literal["google"] = "google"
-    """google: the published A/B segment pairs, padded."""
-    split: Literal["sentences", "lines"] = "sentences"
-    """What a segment is made of: sentences, or the document's lines as the published code reads."""
+    layout: Layout = "google"
+    """google: the published A/B segment pairs, padded, what is too long discarded. packed: all of
+    the text, in pieces of one document each that fill a row together and do not see each other."""
+    split: Split = "sentences"
+    """What a document is cut between if possible: sentences, or its lines as the published code
+    reads."""
     seed: int = Field(default=0, ge=0)
-    """Seed of the builder's coins; each document draws its own from it."""
+    """Seed of the google builder's coins; each document draws its own from it."""
 
 
 @dataclass(frozen=True)
@@ -107,78 +110,50 @@ def sequence_schema(length: int, id_type: pa.DataType) -> pa.Schema:
     )
 
 
-def _sentences(text: str, language: str | None, split: str) -> list[str]:
-    lines = [line for line in text.split("\n") if line.strip()]
-    if split == "lines":
-        return lines
-    # sentencex falls back along its own table for a language it has no rules for
-    return [
-        sentence
-        for line in lines
-        for sentence in segment(language or "en", line)
-        if sentence.strip()
-    ]
+def _documents(shard: Path, config: SequencesConfig, tokenizer: Tokenizer) -> Iterator[Document]:
+    reader = open_shard(shard)
+    for index in range(reader.num_record_batches):
+        batch = reader.get_batch(index)
+        columns = (batch.column(name).to_pylist() for name in ("id", "language", "text"))
+        for identifier, language, text in zip(*columns, strict=True):
+            sentences = token_ids(split_text(text, language, config.split), tokenizer)
+            yield Document(sentences, f"{config.seed}:{identifier}")
 
 
-def _document_pairs(
-    batch: pa.RecordBatch, config: SequencesConfig, vocabulary: Vocabulary
-) -> Iterator[Pair]:
-    identifiers = batch.column("id").to_pylist()
-    languages = batch.column("language").to_pylist()
-    texts = batch.column("text").to_pylist()
-    for identifier, language, text in zip(identifiers, languages, texts, strict=True):
-        sentences = _sentences(text, language, config.split)
-        encodings = vocabulary.tokenizer.encode_batch_fast(sentences, add_special_tokens=False)
-        random = Random(f"{config.seed}:{identifier}")
-        yield from build_pairs((e.ids for e in encodings), config.length, random)
-
-
-def _to_batch(pairs: Sequence[Pair], vocabulary: Vocabulary, length: int) -> pa.RecordBatch:
-    pad, cls, sep = (vocabulary.id_of(piece) for piece in ("[PAD]", "[CLS]", "[SEP]"))
-    dtype = vocabulary.id_type.to_pandas_dtype()
-    ids = np.full((len(pairs), length), pad, dtype=dtype)
-    lengths = np.empty(len(pairs), dtype=np.uint16)
-    segment_b = np.empty(len(pairs), dtype=np.uint16)
-    for row, pair in enumerate(pairs):
-        tokens = [cls, *pair.first, sep]
-        segment_b[row] = len(tokens)
-        if pair.second:
-            tokens += [*pair.second, sep]
-        ids[row, : len(tokens)] = tokens
-        lengths[row] = len(tokens)
+def _batches(
+    rows: Iterator[Row], vocabulary: Vocabulary, length: int, counts: Counter[str]
+) -> Iterator[pa.RecordBatch]:
     schema = sequence_schema(length, vocabulary.id_type)
-    column = pa.FixedSizeListArray.from_arrays(
-        pa.array(ids.reshape(-1)), type=schema.field("input_ids").type
-    )
-    return pa.record_batch([column, pa.array(lengths), pa.array(segment_b)], schema=schema)
+    pad, dtype = vocabulary.id_of("[PAD]"), vocabulary.id_type.to_pandas_dtype()
+    for first in rows:
+        ids = np.full((ROWS_PER_BATCH, length), pad, dtype=dtype)
+        places = np.empty((ROWS_PER_BATCH, 2), dtype=np.uint16)  # length, segment_b
+        num_rows = 0
+        for row in chain((first,), islice(rows, ROWS_PER_BATCH - 1)):
+            ids[num_rows, : len(row.ids)] = row.ids
+            places[num_rows] = len(row.ids), row.segment_b
+            num_rows += 1
+        column = pa.FixedSizeListArray.from_arrays(
+            pa.array(ids[:num_rows].reshape(-1)), type=schema.field("input_ids").type
+        )
+        lengths, segment_b = (pa.array(np.ascontiguousarray(p)) for p in places[:num_rows].T)
+        counts["sequences"] += num_rows
+        counts["tokens"] += int(places[:num_rows, 0].sum(dtype=np.int64))
+        yield pa.record_batch([column, lengths, segment_b], schema=schema)
 
 
 def build_shard(job: ShardJob) -> None:
     """Write one sequence shard and its completion record; do nothing if both are there."""
     if job.draft.work.exists(job.record):
         return
-    vocabulary = load_vocabulary(job.tokenizer)
-    reader = open_shard(job.corpus.local_file(job.shard))
+    config, vocabulary = job.config, load_vocabulary(job.tokenizer)
+    schema = sequence_schema(config.length, vocabulary.id_type)
+    documents = _documents(job.corpus.local_file(job.shard), config, vocabulary.tokenizer)
+    cls, sep = vocabulary.id_of("[CLS]"), vocabulary.id_of("[SEP]")
     counts: Counter[str] = Counter()
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        pending: list[Pair] = []
-        for index in range(reader.num_record_batches):
-            for pair in _document_pairs(reader.get_batch(index), job.config, vocabulary):
-                pending.append(pair)
-                counts["sequences"] += 1
-                counts["tokens"] += pair.length
-                counts["tokens_discarded"] += pair.num_discarded
-                counts["single_segment"] += not pair.second
-                counts["reordered"] += pair.reordered
-                if len(pending) == ROWS_PER_BATCH:
-                    yield _to_batch(pending, vocabulary, job.config.length)
-                    pending.clear()
-        if pending:
-            yield _to_batch(pending, vocabulary, job.config.length)
-
+    rows = ROWS[config.layout](documents, config.length, cls, sep, counts)
     with job.draft.create(job.shard) as file:
-        write_shard(file, sequence_schema(job.config.length, vocabulary.id_type), batches())
+        write_shard(file, schema, _batches(rows, vocabulary, config.length, counts))
     job.draft.work.write_json(job.record, dict(counts))
 
 
@@ -205,7 +180,7 @@ def build(
                 raise outcome.error
             progress(Update(STAGE, num_done, len(jobs), "shards"))
         records = {job.shard: job.draft.work.read_json(job.record) for job in jobs}
-        return Written(_counters(records, config.length), {})
+        return Written(_counters(records, config), {})
 
     return produce(
         root=root,
@@ -218,20 +193,19 @@ def build(
     )
 
 
-def _counters(records: Mapping[str, Mapping[str, int]], length: int) -> dict[str, Any]:
-    counters: dict[str, Any] = {}
+def _counters(
+    records: Mapping[str, Mapping[str, int]], config: SequencesConfig
+) -> dict[str, dict[str, Any]]:
+    names = ("sequences", "tokens", "tokens_discarded", "reordered", *COUNTED[config.layout])
+    counters: dict[str, dict[str, Any]] = {}
     for split, prefix in (("train", TRAIN_PREFIX), ("held_out", HELD_OUT_PREFIX)):
         total: Counter[str] = Counter()
         for shard, counts in records.items():
             if shard.startswith(prefix):
                 total.update(counts)
-        num_slots = total["sequences"] * length
-        counters[split] = {
-            **{key: total[key] for key in ("sequences", "tokens", "tokens_discarded")},
-            "single_segment": total["single_segment"],
-            "reordered": total["reordered"],
-            "padding_fraction": round(1 - total["tokens"] / num_slots, 4) if num_slots else 0.0,
-        }
+        num_slots = total["sequences"] * config.length
+        padding = round(1 - total["tokens"] / num_slots, 4) if num_slots else 0.0
+        counters[split] = {**{name: total[name] for name in names}, "padding_fraction": padding}
     if not counters["train"]["sequences"]:
         raise ValueError(
             "the corpus gives no training sequence; add text under corpus.sources or relax the "

@@ -211,7 +211,7 @@ class Processes(LocalExecutor):
 
 
 def test_two_ranks_with_unequal_shares_equal_one(train: Callable[..., Artifact]) -> None:
-    """Five sequences on two ranks, with dropout: three and two, unequal masked and padded counts."""
+    """With dropout, five sequences on two ranks: unequal shares of masks and padding."""
     config = DROPOUT.model_copy(update={"batch_sequences": 5, "steps": 8})
     alone = train(config, "alone")
     together = train(config, "together", Processes(), workers=2)

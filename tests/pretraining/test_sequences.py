@@ -1,3 +1,5 @@
+import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -8,6 +10,9 @@ import pytest
 from electra_pipeline.artifact import Artifact
 from electra_pipeline.execution import LocalExecutor, Outcome
 from electra_pipeline.pretraining import sequences as stage
+from electra_pipeline.pretraining.encoding import split_text, token_ids
+from electra_pipeline.pretraining.packing import cut
+from electra_pipeline.pretraining.rows import Layout
 from electra_pipeline.pretraining.sequences import (
     SequenceReader,
     SequencesConfig,
@@ -15,7 +20,7 @@ from electra_pipeline.pretraining.sequences import (
     sequence_schema,
 )
 from electra_pipeline.progress import silent
-from electra_pipeline.shards import HELD_OUT_PREFIX
+from electra_pipeline.shards import HELD_OUT_PREFIX, TRAIN_PREFIX, read_documents
 
 
 class BackwardsExecutor(LocalExecutor):
@@ -38,9 +43,15 @@ class DyingExecutor(LocalExecutor):
         raise KeyboardInterrupt
 
 
-def build(root: str, corpus: Artifact, tokenizer: Artifact, executor: LocalExecutor) -> Artifact:
+def build(
+    root: str,
+    corpus: Artifact,
+    tokenizer: Artifact,
+    executor: LocalExecutor,
+    layout: Layout = "google",
+) -> Artifact:
     return stage.build(
-        SequencesConfig(length=32),
+        SequencesConfig(length=32, layout=layout),
         corpus,
         tokenizer,
         root=root,
@@ -80,21 +91,72 @@ def test_held_out_sequences_are_apart(sequences: Artifact) -> None:
     )
 
 
+@pytest.fixture(scope="module")
+def packed(root: str, corpus: Artifact, tokenizer: Artifact) -> Artifact:
+    return build(root, corpus, tokenizer, LocalExecutor(), "packed")
+
+
+@pytest.mark.parametrize("layout", ["google", "packed"])
 def test_bytes_do_not_depend_on_who_finishes_first(
-    tmp_path: Any, sequences: Artifact, corpus: Artifact, tokenizer: Artifact
+    tmp_path: Any, corpus: Artifact, tokenizer: Artifact, layout: Layout, request: Any
 ) -> None:
-    other = build(str(tmp_path), corpus, tokenizer, BackwardsExecutor())
-    assert other.manifest["files"] == sequences.manifest["files"]
+    forwards = request.getfixturevalue("sequences" if layout == "google" else "packed")
+    backwards = build(str(tmp_path), corpus, tokenizer, BackwardsExecutor(), layout)
+    assert backwards.manifest["files"] == forwards.manifest["files"]
+    assert backwards.counters == forwards.counters
 
 
+@pytest.mark.parametrize("layout", ["google", "packed"])
 def test_an_interrupted_stage_resumes_to_the_same_bytes(
-    tmp_path: Any, sequences: Artifact, corpus: Artifact, tokenizer: Artifact
+    tmp_path: Any, corpus: Artifact, tokenizer: Artifact, layout: Layout, request: Any
 ) -> None:
+    undisturbed = request.getfixturevalue("sequences" if layout == "google" else "packed")
     with pytest.raises(KeyboardInterrupt):
-        build(str(tmp_path), corpus, tokenizer, DyingExecutor())
-    resumed = build(str(tmp_path), corpus, tokenizer, LocalExecutor())
+        build(str(tmp_path), corpus, tokenizer, DyingExecutor(), layout)
+    resumed = build(str(tmp_path), corpus, tokenizer, LocalExecutor(), layout)
     assert resumed.observed["resumed"]
-    assert resumed.manifest["files"] == sequences.manifest["files"]
+    assert resumed.manifest["files"] == undisturbed.manifest["files"]
+    assert resumed.counters == undisturbed.counters
+
+
+@pytest.mark.parametrize("prefix", [TRAIN_PREFIX, HELD_OUT_PREFIX])
+def test_packed_rows_hold_all_pieces_of_all_documents(
+    packed: Artifact, corpus: Artifact, tokenizer: Artifact, prefix: str
+) -> None:
+    vocabulary = load_vocabulary(tokenizer)
+    pad, cls, sep = (vocabulary.id_of(p) for p in ("[PAD]", "[CLS]", "[SEP]"))
+    expected: Counter[tuple[int, ...]] = Counter()
+    for batch in read_documents(corpus, prefix):
+        for text in batch.column("text").to_pylist():
+            sentences = list(token_ids(split_text(text, "en", "sentences"), vocabulary.tokenizer))
+            pieces = [tuple(piece.ids) for piece in cut(sentences, 30)]
+            whole = vocabulary.tokenizer.encode(text, add_special_tokens=False).ids
+            assert list(itertools.chain(*pieces)) == whole
+            expected.update(pieces)
+
+    found: Counter[tuple[int, ...]] = Counter()
+    reader = SequenceReader(packed, prefix)
+    for row, length, segment_b in zip(*reader.rows(np.arange(len(reader))), strict=True):
+        assert segment_b == length
+        assert (row[length:] == pad).all()
+        starts = np.flatnonzero(row == cls).tolist()
+        assert starts[0] == 0
+        for start, stop in itertools.pairwise([*starts, length]):
+            assert row[stop - 1] == sep
+            found[tuple(row[start + 1 : stop - 1].tolist())] += 1
+    assert found == expected
+
+
+def test_packed_counters_balance(packed: Artifact, sequences: Artifact) -> None:
+    for split in ("train", "held_out"):
+        counters = packed.counters[split]
+        assert counters["tokens_discarded"] == counters["reordered"] == 0
+        assert counters["documents"] == {"train": 100, "held_out": 20}[split]
+        assert counters["documents"] < counters["pieces"]
+        assert 0 < counters["documents_split"] < counters["documents"]
+        assert 0 < counters["sentences_split"] < counters["pieces"] - counters["documents"] + 1
+        assert counters["sequences"] < sequences.counters[split]["sequences"]
+        assert counters["padding_fraction"] < sequences.counters[split]["padding_fraction"]
 
 
 def test_sixteen_bits_hold_exactly_65536_pieces() -> None:
@@ -111,13 +173,3 @@ def test_a_special_token_spelt_out_in_a_text_is_text(tokenizer: Artifact) -> Non
     special = {vocabulary.id_of(piece) for piece in ("[MASK]", "[SEP]", "[CLS]", "[PAD]")}
     assert not special & set(ids)
     assert vocabulary.id_of("bat") in ids
-
-
-def test_lines_are_taken_as_they_are() -> None:
-    text = "One. Two.\n\nThree."
-    assert stage._sentences(text, "en", "lines") == ["One. Two.", "Three."]
-    assert [s.strip() for s in stage._sentences(text, "en", "sentences")] == [
-        "One.",
-        "Two.",
-        "Three.",
-    ]

@@ -1,0 +1,85 @@
+"""Documents -> rows of ids by either layout, and what is counted on the way."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Literal, Protocol
+
+from electra_pipeline.pretraining.packing import cut, pack
+from electra_pipeline.pretraining.segments import build_pairs
+
+Layout = Literal["google", "packed"]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document of the corpus, read once."""
+
+    sentences: Iterable[Sequence[int]]
+    """Token ids of each sentence, without special tokens."""
+    seed: str
+    """Seed of the coins that are this document's own."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sequence without its padding."""
+
+    ids: Sequence[int]
+    segment_b: int
+    """Where segment B starts; the number of ids if there is none."""
+
+
+class RowBuilder(Protocol):
+    """Rows of at most `length` ids from documents; `counts` is complete after the last row."""
+
+    def __call__(
+        self, documents: Iterable[Document], length: int, cls: int, sep: int, counts: Counter[str]
+    ) -> Iterator[Row]: ...
+
+
+def google_rows(
+    documents: Iterable[Document], length: int, cls: int, sep: int, counts: Counter[str]
+) -> Iterator[Row]:
+    """`[CLS] A [SEP] B [SEP]` or `[CLS] A [SEP]`."""
+    for document in documents:
+        for pair in build_pairs(document.sentences, length, Random(document.seed)):
+            counts["tokens_discarded"] += pair.num_discarded
+            counts["single_segment"] += not pair.second
+            counts["reordered"] += pair.reordered
+            first = [cls, *pair.first, sep]
+            yield Row([*first, *pair.second, sep] if pair.second else first, len(first))
+
+
+def packed_rows(
+    documents: Iterable[Document], length: int, cls: int, sep: int, counts: Counter[str]
+) -> Iterator[Row]:
+    """Runs of `[CLS] piece [SEP]`, each piece from one document."""
+
+    def counted(sentences: Iterable[Sequence[int]]) -> Iterator[Sequence[int]]:
+        for sentence in sentences:
+            counts["tokens_discarded"] += len(sentence)  # until they leave in a row
+            yield sentence
+
+    def pieces() -> Iterator[Sequence[int]]:
+        for document in documents:
+            counts["documents"] += 1
+            for index, piece in enumerate(cut(counted(document.sentences), length - 2)):
+                counts["pieces"] += 1
+                counts["documents_split"] += index == 1
+                counts["sentences_split"] += not piece.ends_sentence
+                yield piece.ids
+
+    for ids in pack(pieces(), length, cls, sep):
+        counts["tokens_discarded"] -= len(ids) - ids.count(cls) - ids.count(sep)
+        yield Row(ids, len(ids))
+
+
+ROWS: Mapping[Layout, RowBuilder] = {"google": google_rows, "packed": packed_rows}
+# What a layout counts beside sequences, tokens, tokens_discarded and reordered. `documents_split`
+# are in more than one piece, `sentences_split` are cuts of a document inside a sentence.
+COUNTED: Mapping[Layout, tuple[str, ...]] = {
+    "google": ("single_segment",),
+    "packed": ("documents", "documents_split", "pieces", "sentences_split"),
+}

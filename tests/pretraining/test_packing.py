@@ -1,0 +1,158 @@
+"""Cutting and packing: nothing lost, nothing moved, rows full; against plain loops."""
+
+from collections.abc import Iterator, Sequence
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from electra_pipeline.pretraining.packing import SENTENCE_END_WITHIN, Piece, cut, pack
+
+CLS, SEP = 2, 3
+sentences = st.lists(st.lists(st.integers(5, 999), max_size=60), max_size=25)
+sizes = st.integers(1, 64)
+pieces = st.integers(8, 64).flatmap(
+    lambda length: st.tuples(
+        st.just(length),
+        st.lists(st.lists(st.integers(5, 999), min_size=1, max_size=length - 2), max_size=80),
+    )
+)
+
+
+def unpack(row: Sequence[int]) -> list[list[int]]:
+    """The pieces of a row, read from its brackets alone."""
+    found: list[list[int]] = []
+    assert row[0] == CLS
+    for place, identifier in enumerate(row):
+        if identifier == CLS:
+            assert place == 0 or row[place - 1] == SEP
+            found.append([])
+        elif identifier != SEP:
+            found[-1].append(identifier)
+    assert row[-1] == SEP
+    assert row.count(CLS) == row.count(SEP) == len(found)
+    return found
+
+
+def best_fit_by_plain_loop(
+    given_pieces: list[list[int]], length: int, open_rows: int
+) -> list[list[list[int]]]:
+    """Rows as lists of pieces: look at every open row, take the fullest that has room."""
+
+    def used(row: list[list[int]]) -> int:
+        return sum(len(piece) + 2 for piece in row)
+
+    closed: list[list[list[int]]] = []
+    rows: list[list[list[int]]] = []  # in the order in which each was last written to
+    for piece in given_pieces:
+        fitting = [row for row in rows if used(row) + len(piece) + 2 <= length]
+        if fitting:
+            row = max(fitting, key=used)  # the first of equals
+        else:
+            if len(rows) == open_rows:
+                fullest = max(rows, key=used)
+                rows = [other for other in rows if other is not fullest]
+                closed.append(fullest)
+            row = []
+        rows = [other for other in rows if other is not row]
+        row.append(piece)
+        (rows if used(row) + 3 <= length else closed).append(row)
+    return closed + sorted(rows, key=used, reverse=True)
+
+
+@given(sentences, sizes)
+def test_the_pieces_of_a_document_are_its_text_in_order(
+    document: list[list[int]], size: int
+) -> None:
+    found = list(cut(document, size))
+    text = [token for sentence in document for token in sentence]
+    assert [token for piece in found for token in piece.ids] == text
+    assert all(1 <= len(piece.ids) <= size for piece in found)
+
+
+@given(sentences, sizes)
+def test_a_piece_ends_with_a_sentence_wherever_that_costs_little(
+    document: list[list[int]], size: int
+) -> None:
+    ends = {0}
+    for sentence in document:
+        ends.add(max(ends) + len(sentence))
+    place = 0
+    for piece in cut(document, size):
+        start, place = place, place + len(piece.ids)
+        assert piece.ends_sentence == (place in ends)
+        if place < max(ends):  # not the document's last piece
+            near = [e for e in ends if 0 <= start + size - e <= int(size * SENTENCE_END_WITHIN)]
+            assert place == max(near, default=start + size)
+
+
+def test_a_document_without_a_token_has_no_piece() -> None:
+    assert list(cut([], 6)) == list(cut([[], []], 6)) == []
+
+
+def test_a_single_token_is_a_piece() -> None:
+    assert list(cut([[7]], 6)) == [Piece([7], True)]
+
+
+def test_one_endless_sentence_is_cut_where_the_row_is_full() -> None:
+    endless = list(range(5, 1_000_005))
+    found = list(cut([endless], 126))
+    assert {len(piece.ids) for piece in found[:-1]} == {126}
+    assert not any(piece.ends_sentence for piece in found[:-1])
+    assert [token for piece in found for token in piece.ids] == endless
+
+
+@given(pieces, st.integers(1, 6))
+def test_rows_are_those_of_a_plain_loop(
+    lengths_and_pieces: tuple[int, list[list[int]]], open_rows: int
+) -> None:
+    length, given_pieces = lengths_and_pieces
+    rows = list(pack(given_pieces, length, CLS, SEP, open_rows))
+    assert [unpack(row) for row in rows] == best_fit_by_plain_loop(given_pieces, length, open_rows)
+
+
+@given(pieces)
+def test_every_piece_is_in_one_row_and_no_row_is_too_long(
+    lengths_and_pieces: tuple[int, list[list[int]]],
+) -> None:
+    length, given_pieces = lengths_and_pieces
+    rows = list(pack(given_pieces, length, CLS, SEP))
+    assert all(len(row) <= length for row in rows)
+    assert sorted(piece for row in rows for piece in unpack(row)) == sorted(given_pieces)
+
+
+def test_rows_come_while_pieces_go_in() -> None:
+    """No more than the open rows is held back, however much text there is."""
+    num_read = 0
+
+    def text() -> Iterator[list[int]]:
+        nonlocal num_read
+        while num_read < 5_000:
+            num_read += 1
+            yield [7] * 4
+
+    num_written = 0
+    for row in pack(text(), 16, CLS, SEP, open_rows=10):
+        assert num_read - num_written <= 2 * 10 + 1  # two pieces fill a row, one waits
+        num_written += len(unpack(row))
+    assert num_written == num_read == 5_000
+
+
+def padding(length: int, text: list[list[list[int]]]) -> float:
+    found = (piece.ids for document in text for piece in cut(document, length - 2))
+    rows = list(pack(found, length, CLS, SEP))
+    return 1 - sum(map(len, rows)) / (length * len(rows))
+
+
+def test_padding_stays_below_the_width_of_a_cut() -> None:
+    """News: log-normal articles of log-normal sentences, with many of a line or two."""
+    random = Random(0)
+    articles = [
+        [[7] * (1 + int(random.lognormvariate(3.0, 0.6))) for _ in range(num_sentences)]
+        for num_sentences in (int(random.lognormvariate(2.3, 1.0)) for _ in range(3_000))
+    ]
+    for length in (128, 512):
+        assert padding(length, articles) < 0.04
+    novels = [[[7] * (1 + int(random.lognormvariate(3.0, 0.8))) for _ in range(15_000)]]
+    for length in (128, 512):
+        assert padding(length, novels) < SENTENCE_END_WITHIN / 2
