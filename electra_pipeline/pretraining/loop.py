@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 import torch
@@ -21,8 +21,10 @@ from electra_pipeline.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.execution import Executor, Scale, Worker
 from electra_pipeline.identity import Config
 from electra_pipeline.optim import Adam, clip_gradients, learning_rate, parameter_groups
+from electra_pipeline.pretraining import initialization
 from electra_pipeline.pretraining.batches import BatchSource
 from electra_pipeline.pretraining.checkpoint import Checkpoints, Position
+from electra_pipeline.pretraining.initialization import InitialModels
 from electra_pipeline.pretraining.journal import Journal, Meter
 from electra_pipeline.pretraining.model import (
     Electra,
@@ -57,6 +59,11 @@ class PretrainConfig(Config):
     """Fields of the size to replace."""
     recipe: Literal["google"] = "google"
     """google: the published code's rules, quirks included."""
+    initialize_from: str | InitialModels | None = None
+    """A trained pair to continue from: a published artifact, or any folder or URI with
+    `discriminator/` and `generator/`; a name on the hub without its ending -discriminator; or
+    {discriminator: ..., generator: ...}. Its shape must be the configured one; its vocabulary may
+    be another. What its files hold is identity, where they lie is not."""
     steps: int = Field(default=1_000_000, ge=1)
     """Optimizer steps."""
     batch_sequences: int = Field(default=128, ge=1)
@@ -117,25 +124,44 @@ def pretrain(
     Raises ValueError if the configuration does not fit the data or the workers.
     """
     check(config, int(sequences.config["length"]), scale)
+    source = config.initialize_from
 
     def write(draft: Draft) -> Written:
+        counters, observed = _continued(source, tokenizer) if source is not None else ({}, {})
         run = Run(config, scale, tokenizer, sequences, draft, root)
         executor.train(partial(train, run), scale, progress)
         summary = draft.work.read_json("summary.json")
-        return Written(summary["counters"], summary["observed"])
+        return Written(summary["counters"] | counters, summary["observed"] | observed)
 
     artifact = produce(
         root=root,
         stage=STAGE,
         name=name,
         format_version=FORMAT_VERSION,
-        config=config,
-        inputs={"tokenizer": tokenizer.fingerprint, "sequences": sequences.fingerprint},
+        config=config.model_dump(mode="json", exclude={"initialize_from"}),
+        inputs={
+            "tokenizer": tokenizer.fingerprint,
+            "sequences": sequences.fingerprint,
+            **(initialization.digests(source) if source is not None else {}),
+        },
         write=write,
     )
     if verdict := only_the_prior(artifact.counters["held_out"]):
         logger.warning("pretrain: %s", verdict)
     return artifact
+
+
+def _continued(
+    source: str | InitialModels, tokenizer: Artifact
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the manifest counts of a pair to continue from, and where it lay."""
+    shared = initialization.count(source, load_vocabulary(tokenizer).pieces)
+    place = source if isinstance(source, str) else source.model_dump()
+    logger.info(
+        "pretrain: starts from %s: %d of %d pieces of the vocabulary carry over",
+        *(place, shared["shared_pieces"], shared["pieces"]),
+    )
+    return {"initialized_from": shared}, {"initialized_from": place}
 
 
 def check(config: PretrainConfig, length: int, scale: Scale) -> None:
@@ -146,6 +172,8 @@ def check(config: PretrainConfig, length: int, scale: Scale) -> None:
             f"sequences.length is {length}, but the model has {shape.max_positions} positions; "
             "shorten the sequences or set pretrain.model.max_positions"
         )
+    if config.initialize_from is not None:
+        initialization.check(config.initialize_from, shape)
     if num_slots(length, config.mask_fraction) < 1:
         raise ValueError(
             f"pretrain.mask_fraction {config.mask_fraction} masks nothing in sequences of {length} "
@@ -175,6 +203,8 @@ def _train(run: Run, worker: Worker, stack: ExitStack) -> None:
     optimizer = Adam(parameter_groups(model, config.weight_decay))
     checkpoints = Checkpoints.of(run.draft, run.root)
     position = checkpoints.restore(model, optimizer, worker.device)
+    if position.step == 0 and config.initialize_from is not None:
+        initialization.apply(model, config.initialize_from, vocabulary.pieces)
     wrapped = DistributedDataParallel(model) if worker.world_size > 1 else model
     source = _source(run, SequenceReader(run.sequences), worker)
     held_out = _source(run, SequenceReader(run.sequences, HELD_OUT_PREFIX), worker)
