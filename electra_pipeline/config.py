@@ -152,7 +152,8 @@ def _index(target: list[Any], key: str, override: str) -> int:
 
 
 # pydantic puts the chosen member of a union into a path; the user's file has no such key
-_UNION_MEMBERS = {"files", "hub", "package", "str", "UrlFile", "PackageFile", "UserTask"}
+_UNION_MEMBERS = {"files", "hub", "package", "str"}
+_UNION_MEMBERS |= {"UrlFile", "PackageFile", "UserTask", "InitialModels"}
 
 
 def _explain(problem: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 from pydantic import Field
 
 from electra_pipeline.identity import Config
-from electra_pipeline.progress import Progress, Update, silent
+from electra_pipeline.progress import Progress, Update, deliver, silent
 
 if TYPE_CHECKING:  # torch takes seconds to import, and most commands do not need it
     import torch
@@ -35,7 +35,16 @@ class Scale(Config):
     checkpoint_every_steps: int = Field(default=1000, ge=1)
     """Optimizer steps between two checkpoints."""
     keep_checkpoints: int = Field(default=2, ge=1)
-    """How many of the newest checkpoints stay on disk while training."""
+    """How many of the newest checkpoints stay on disk while training; one more is there while it
+    is written."""
+    keep_every_steps: int | None = Field(default=None, ge=1)
+    """Checkpoints of the multiples of this step stay for ever, in `<root>/checkpoints/`; null keeps
+    none."""
+    keep_best: bool = False
+    """Whether the checkpoint with the lowest held-out loss stays, as
+    `<root>/checkpoints/<name>-<fingerprint>/best.pt`."""
+    tensorboard: bool = True
+    """Whether training writes TensorBoard's files to `<root>/tensorboard/`; local disks only."""
     cpus_per_leg: int = Field(default=1, ge=1)
     """CPU cores of one fine-tuning leg."""
     gpus_per_leg: float = Field(default=0.0, ge=0.0)
@@ -89,7 +98,7 @@ class LocalWorker:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def report(self, update: Update) -> None:
-        self.progress(update)
+        deliver(update, self.progress)
 
 
 @dataclass(frozen=True)

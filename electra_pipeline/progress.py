@@ -1,18 +1,25 @@
 """How a stage tells that it moves: it calls a `Progress`; who listens decides what to draw."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Update:
-    """One sign of life: `done` of `total` `unit`s of a stage, with facts such as losses."""
+    """One sign of life: `done` of `total` `unit`s of a stage, with facts such as losses.
+
+    `message` is for the log: a worker on another machine has no log that anyone reads.
+    """
 
     stage: str
     done: float
     total: float
     unit: str
     facts: Mapping[str, float | str] = field(default_factory=dict)
+    message: str = ""
 
     def facts_text(self) -> str:
         """The facts on one line, numbers to four significant digits."""
@@ -23,6 +30,13 @@ class Update:
 
 
 Progress = Callable[[Update], None]
+
+
+def deliver(update: Update, progress: Progress) -> None:
+    """Log an update's message and hand it on; for executors, in the driver."""
+    if update.message:
+        logger.warning("%s", update.message)
+    progress(update)
 
 
 def silent(update: Update) -> None:

@@ -116,6 +116,12 @@ class Folder:
         if self.filesystem.exists(path):
             self.filesystem.rm(path, recursive=True)
 
+    def remove_temporary(self) -> None:
+        """Remove what killed writers left half-written here; only while nobody writes."""
+        if self.is_local:
+            for path in Path(self.path).glob(".*.tmp"):
+                path.unlink(missing_ok=True)
+
     @contextmanager
     def create(self, name: str) -> Iterator[IO[bytes]]:
         """Write a file that appears whole, under its final name, or not at all.

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.logging import RichHandler
 from rich.progress import (
     BarColumn,
@@ -17,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
+from rich.text import Text
 
 from electra_pipeline.progress import Progress, Update
 
@@ -44,7 +45,7 @@ def shown_progress(console: Console) -> Iterator[Progress]:
     if not console.is_terminal:
         yield LoggedProgress()
         return
-    with Bars(
+    with _Stages(
         SpinnerColumn(),
         TextColumn("[bold]{task.description}"),
         BarColumn(bar_width=24),
@@ -52,7 +53,6 @@ def shown_progress(console: Console) -> Iterator[Progress]:
         TextColumn("{task.fields[unit]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[facts]}", style="dim"),
         console=console,
     ) as bars:
         tasks: dict[str, TaskID] = {}
@@ -68,6 +68,16 @@ def shown_progress(console: Console) -> Iterator[Progress]:
             )
 
         yield show
+
+
+class _Stages(Bars):
+    """A bar for each stage, and below them the facts of the one that works, on one line."""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        if working := [task for task in self.tasks if not task.finished and task.fields["facts"]]:
+            facts = working[-1].fields["facts"]
+            yield Text(f"  {facts}", style="dim", no_wrap=True, overflow="ellipsis")
 
 
 class LoggedProgress:
@@ -90,11 +100,18 @@ class LoggedProgress:
 def progress_line(update: Update, num_recent: float, seconds: float) -> str:
     """`corpus 12/40 pieces (30%), 3.2 pieces/s, 9 s left`, with the facts behind it."""
     share = update.done / update.total if update.total else 1.0
-    line = f"{update.stage} {update.done:g}/{update.total:g} {update.unit} ({share:.0%})"
+    line = f"{update.stage} {update.done:.0f}/{update.total:.0f} {update.unit} ({share:.0%})"
     if num_recent > 0 and seconds > 0:
         rate = num_recent / seconds
         line += f", {rate:.3g} {update.unit}/s"
         if update.done < update.total:
-            line += f", {(update.total - update.done) / rate:.0f} s left"
+            line += f", {duration((update.total - update.done) / rate)} left"
     facts = update.facts_text()
     return f"{line}  {facts}" if facts else line
+
+
+def duration(seconds: float) -> str:
+    """`95 s`, `47 min`, `31.1 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

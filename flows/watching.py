@@ -17,6 +17,7 @@ from prefect.logging import get_run_logger
 
 from electra_pipeline.artifact import Artifact
 from electra_pipeline.config import PipelineConfig
+from electra_pipeline.prior import only_the_prior
 from electra_pipeline.progress import Update
 from electra_pipeline.terminal import progress_line
 
@@ -100,6 +101,7 @@ def model_markdown(
 ) -> str:
     """Two tables: the corpus and the pre-training, each number from a manifest."""
     held_out = pretrained.counters["held_out"]
+    verdict = only_the_prior(held_out)
     facts = [
         ("model", f"`{model.folder}`"),
         ("pre-training", f"`{pretrained.folder}`"),
@@ -122,6 +124,7 @@ def model_markdown(
     return "\n\n".join(
         (
             f"# {config.name}",
+            *([f"**Not trained enough to be of use:** {verdict}."] if verdict else []),
             markdown_table(("", "value"), facts),
             "## Corpus",
             markdown_table(("", *(part.replace("_", "-") for part in parts)), sizes),

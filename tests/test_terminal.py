@@ -1,5 +1,11 @@
+import io
+import re
+
+import pytest
+from rich.console import Console
+
 from electra_pipeline.progress import Update
-from electra_pipeline.terminal import LoggedProgress, progress_line
+from electra_pipeline.terminal import LoggedProgress, duration, progress_line, shown_progress
 
 
 def test_a_line_says_share_rate_and_time_left() -> None:
@@ -8,6 +14,28 @@ def test_a_line_says_share_rate_and_time_left() -> None:
         "corpus 12/40 pieces (30%), 3 pieces/s, 9 s left  MB/s 3.22  step reading"
     )
     assert progress_line(Update("x", 0, 10, "steps"), 0, 0) == "x 0/10 steps (0%)"
+    assert progress_line(Update("x", 0, 1_000_000, "steps"), 0, 0) == "x 0/1000000 steps (0%)"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(9.4, "9 s"), (119, "119 s"), (150, "2 min"), (7100, "118 min"), (111_900, "31.1 h")],
+)
+def test_a_duration_is_read_at_a_glance(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_bars_and_facts_each_take_one_line(width: int) -> None:
+    screen = io.StringIO()
+    console = Console(width=width, force_terminal=True, file=screen)
+    with shown_progress(console) as progress:
+        progress(Update("corpus", 12, 12, "pieces", {"documents": "1,000"}))
+        progress(Update("pretrain", 1, 1_000_000, "steps", {f"fact {n}": 1.0 for n in range(20)}))
+    *_, bar, facts, _ = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue()).split("\r\n"[1])
+    assert "pretrain" in bar and "1/1000000 steps" in bar
+    assert facts.strip().startswith("fact 0 1  fact 1 1")
+    assert len(facts) <= width
 
 
 def test_the_end_is_always_logged(caplog) -> None:  # type: ignore[no-untyped-def]

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from electra_pipeline.artifact import Artifact
 from electra_pipeline.evaluation.charts import CHARTS, draw
 from electra_pipeline.evaluation.results import Row, aggregate, compare, difference_text, score_text
+from electra_pipeline.prior import only_the_prior
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -38,6 +39,7 @@ def write_report(
         run_name=run_name,
         charts=_charts(pretrain),
         pretraining=_pretraining_facts(pretrain),
+        verdict=only_the_prior(pretrain.counters.get("held_out", {})) if pretrain else None,
         lines=compare(aggregate(rows)),
         legs=sorted({(row["task"], row["model"], row["seed"], row["leg"]) for row in rows}),
         corpus=corpus.counters if corpus is not None else None,

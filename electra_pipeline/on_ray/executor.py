@@ -18,7 +18,7 @@ from electra_pipeline.on_ray.placement import (
     gpus_per_worker,
     total,
 )
-from electra_pipeline.progress import Progress, Update
+from electra_pipeline.progress import Progress, Update, deliver
 from electra_pipeline.storage import Folder
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ class RayExecutor:
         with self.connection:
             updates = ray.get(mailbox.take.remote())
         for update in updates:
-            progress(update)
+            deliver(update, progress)
 
     def check_workers(self, scale: Scale) -> None:
         """Raise ValueError if `scale.workers` training workers can never run at the same time."""

@@ -1,6 +1,13 @@
-"""Checkpoints of a run: everything that the next step depends on, in the draft's work folder."""
+"""Checkpoints of a run: everything that the next step depends on, and where it lies.
+
+The newest lie in the draft's work folder, which goes when the artifact is finished. Those that are
+kept for ever lie beside the artifacts, in `<root>/checkpoints/<name>-<fingerprint>/`: how many
+there are is scale, which must not change what an artifact holds.
+"""
 
 import logging
+import pickle
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +21,11 @@ from electra_pipeline.storage import Folder
 logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
+BEST = "best.pt"
 
 History = list[dict[str, Any]]
+State = dict[str, Any]
+Place = tuple[Folder, str]
 
 
 @dataclass(frozen=True)
@@ -27,52 +37,119 @@ class Position:
     seconds: float
 
 
-def _folder(draft: Draft) -> Folder:
-    return draft.work / "checkpoints"
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of one run: where they lie, and how to go on from them."""
+
+    fingerprint: str
+    newest: Folder
+    """Those that go when the artifact is finished."""
+    kept: Folder
+    """Those that stay, and the best one."""
+
+    @classmethod
+    def of(cls, draft: Draft, root: str) -> "Checkpoints":
+        kept = Folder(root) / "checkpoints" / draft.folder.name
+        return cls(draft.fingerprint, draft.work / "checkpoints", kept)
+
+    def state(self, position: Position, model: Electra, optimizer: Adam) -> State:
+        """What a checkpoint holds, copied to the CPU's memory.
+
+        Weights and optimizer moments are all there is to save besides the step: the data, the masks
+        and the samples are functions of (seed, step).
+        """
+        return {
+            "format": FORMAT_VERSION,
+            "fingerprint": self.fingerprint,
+            "step": position.step,
+            "history": list(position.history),
+            "seconds": position.seconds,
+            **_copied({"model": model.state_dict(), "optimizer": optimizer.state_dict()}),
+        }
+
+    def restore(self, model: Electra, optimizer: Adam, device: torch.device) -> Position:
+        """Load the newest readable checkpoint into model and optimizer; step 0 if there is none.
+
+        Raises ValueError if a checkpoint belongs to another configuration or other data.
+        """
+        for _, (folder, name) in self._found():
+            try:
+                with folder.open(name) as file:
+                    state = torch.load(file, map_location=device, weights_only=True)
+            except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+                problem = str(error).partition("\n")[0]
+                logger.warning(
+                    "%s/%s cannot be read (%s); trying an older one", folder, name, problem
+                )
+                continue
+            if state["format"] != FORMAT_VERSION or state["fingerprint"] != self.fingerprint:
+                raise ValueError(
+                    f"{folder}/{name} is a checkpoint of run {state['fingerprint']} (format "
+                    f"{state['format']}), and this is run {self.fingerprint} (format "
+                    f"{FORMAT_VERSION}), of other data or configuration; move the file away"
+                )
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            logger.info("pretrain: resuming at step %d", state["step"])
+            return Position(state["step"], state["history"], state["seconds"])
+        return Position(0, [], 0.0)
+
+    def sweep(self) -> None:
+        """Remove what a killed writer left half-written; only while nobody writes."""
+        self.newest.remove_temporary()
+        self.kept.remove_temporary()
+
+    def discard_from(self, step: int) -> str | None:
+        """Remove those that a diverged `step` makes suspect; the last good one's place, if any.
+
+        The step's loss was computed with the weights of the checkpoint of the same number, so that
+        one is among them: a run that went on from it would stop again at once.
+        """
+        for reached, (folder, name) in self._found():
+            if reached < step:
+                return f"{folder}/{name}"
+            folder.remove(name)
+        return None
+
+    def _found(self) -> Iterator[tuple[int, Place]]:
+        """Step and place of each checkpoint of a step, newest first."""
+        found = [
+            (int(name.removeprefix("step-").removesuffix(".pt")), (folder, name))
+            for folder in (self.newest, self.kept)
+            for name in folder.files()
+            if name != BEST
+        ]
+        yield from sorted(found, key=lambda each: each[0], reverse=True)
 
 
-def save(draft: Draft, position: Position, model: Electra, optimizer: Adam, keep_last: int) -> None:
-    """Write a checkpoint that appears whole or not at all, then drop the oldest ones.
+def file_name(step: int) -> str:
+    """Names sort as their steps do."""
+    return f"step-{step:09d}.pt"
 
-    Weights and optimizer moments are all there is to save besides the step: the data, the masks and
-    the samples are functions of (seed, step).
+
+def _copied(state: Any) -> Any:
+    """A copy of nested dicts and lists whose tensors lie in the CPU's memory.
+
+    A tensor that has several names (tied embeddings) is copied once and shared again. Copies from a
+    GPU go through pinned memory, which torch's allocator keeps for the next time.
     """
-    folder = _folder(draft)
-    state = {
-        "format": FORMAT_VERSION,
-        "fingerprint": draft.fingerprint,
-        "step": position.step,
-        "history": position.history,
-        "seconds": position.seconds,
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-    }
-    with folder.create(f"step-{position.step:09d}.pt") as file:
-        torch.save(state, file)
-    for name in folder.files()[:-keep_last]:
-        folder.remove(name)
+    copies: dict[tuple[Any, ...], torch.Tensor] = {}
 
+    def copy(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: copy(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [copy(each) for each in value]
+        if not isinstance(value, torch.Tensor):
+            return value
+        key = (value.data_ptr(), value.shape, value.stride(), value.dtype)
+        if key not in copies:
+            target = torch.empty_like(value, device="cpu", pin_memory=value.is_cuda)
+            copies[key] = target.copy_(value, non_blocking=True)
+        return copies[key]
 
-def load_latest(draft: Draft, model: Electra, optimizer: Adam, device: torch.device) -> Position:
-    """Restore the newest readable checkpoint into model and optimizer; step 0 if there is none.
-
-    Raises ValueError if a checkpoint belongs to another configuration or data.
-    """
-    folder = _folder(draft)
-    for name in reversed(folder.files()):
-        try:
-            with folder.open(name) as file:
-                state = torch.load(file, map_location=device, weights_only=True)
-        except (RuntimeError, EOFError, OSError) as error:
-            logger.warning("%s/%s cannot be read (%s); trying an older one", folder, name, error)
-            continue
-        if state["format"] != FORMAT_VERSION or state["fingerprint"] != draft.fingerprint:
-            raise ValueError(
-                f"{folder}/{name}: run {state['fingerprint']} (format {state['format']}), "
-                f"but this is {draft.fingerprint} (format {FORMAT_VERSION}); remove the folder"
-            )
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        logger.info("pretrain: resuming at step %d", state["step"])
-        return Position(state["step"], state["history"], state["seconds"])
-    return Position(0, [], 0.0)
+    with torch.no_grad():
+        result = copy(state)
+    if any(tensor.is_pinned() for tensor in copies.values()):
+        torch.cuda.synchronize()
+    return result

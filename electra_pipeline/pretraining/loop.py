@@ -1,28 +1,30 @@
 """The pre-training stage: one loop, run by every worker alike."""
 
 import logging
-import math
 import tempfile
-import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from electra_pipeline.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.execution import Executor, Scale, Worker
 from electra_pipeline.identity import Config
 from electra_pipeline.optim import Adam, clip_gradients, learning_rate, parameter_groups
-from electra_pipeline.pretraining import checkpoint
+from electra_pipeline.pretraining import initialization
 from electra_pipeline.pretraining.batches import BatchSource
-from electra_pipeline.pretraining.checkpoint import History, Position
+from electra_pipeline.pretraining.checkpoint import Checkpoints, Position
+from electra_pipeline.pretraining.initialization import InitialModels
+from electra_pipeline.pretraining.journal import Journal, Meter
 from electra_pipeline.pretraining.model import (
     Electra,
     ModelOverrides,
@@ -31,17 +33,20 @@ from electra_pipeline.pretraining.model import (
     model_config,
 )
 from electra_pipeline.pretraining.objective import Masking, SpecialIds, num_slots
+from electra_pipeline.pretraining.saving import Saver
+from electra_pipeline.pretraining.scalars import Scalars
 from electra_pipeline.pretraining.sequences import SequenceReader, Vocabulary, load_vocabulary
-from electra_pipeline.pretraining.step import NUM_SUMS, Step, arithmetic, is_compiled
-from electra_pipeline.progress import Progress, Update
+from electra_pipeline.pretraining.step import Step, arithmetic, is_compiled
+from electra_pipeline.prior import only_the_prior
+from electra_pipeline.progress import Progress
 from electra_pipeline.quiet import quiet_transformers
 from electra_pipeline.shards import HELD_OUT_PREFIX
+from electra_pipeline.storage import Folder
 
 logger = logging.getLogger(__name__)
 
 STAGE = "pretrain"
-FORMAT_VERSION = 2  # 2: dropout by row
-REPORT_SECONDS = 1.0  # how often rank 0 shows a sign of life
+FORMAT_VERSION = 2  # 2: dropout by row; training lines of metrics.jsonl have prior_entropy
 
 
 class PretrainConfig(Config):
@@ -54,6 +59,11 @@ class PretrainConfig(Config):
     recipe: Literal["google", "clean"] = "google"
     """google: the published code's rules, quirks included. clean: masked positions are distinct, so
     that mask_fraction is what is masked; goes with sequences.layout packed."""
+    initialize_from: str | InitialModels | None = None
+    """A trained pair to continue from: a published artifact, or any folder or URI with
+    `discriminator/` and `generator/`; a name on the hub without its ending -discriminator; or
+    {discriminator: ..., generator: ...}. Its shape must be the configured one; its vocabulary may
+    be another. What its files hold is identity, where they lie is not."""
     steps: int = Field(default=1_000_000, ge=1)
     """Optimizer steps."""
     batch_sequences: int = Field(default=128, ge=1)
@@ -95,6 +105,7 @@ class Run:
     tokenizer: Artifact
     sequences: Artifact
     draft: Draft
+    root: str
 
 
 def pretrain(
@@ -113,22 +124,44 @@ def pretrain(
     Raises ValueError if the configuration does not fit the data or the workers.
     """
     check(config, int(sequences.config["length"]), scale)
+    source = config.initialize_from
 
     def write(draft: Draft) -> Written:
-        run = Run(config, scale, tokenizer, sequences, draft)
+        counters, observed = _continued(source, tokenizer) if source is not None else ({}, {})
+        run = Run(config, scale, tokenizer, sequences, draft, root)
         executor.train(partial(train, run), scale, progress)
         summary = draft.work.read_json("summary.json")
-        return Written(summary["counters"], summary["observed"])
+        return Written(summary["counters"] | counters, summary["observed"] | observed)
 
-    return produce(
+    artifact = produce(
         root=root,
         stage=STAGE,
         name=name,
         format_version=FORMAT_VERSION,
-        config=config,
-        inputs={"tokenizer": tokenizer.fingerprint, "sequences": sequences.fingerprint},
+        config=config.model_dump(mode="json", exclude={"initialize_from"}),
+        inputs={
+            "tokenizer": tokenizer.fingerprint,
+            "sequences": sequences.fingerprint,
+            **(initialization.digests(source) if source is not None else {}),
+        },
         write=write,
     )
+    if verdict := only_the_prior(artifact.counters["held_out"]):
+        logger.warning("pretrain: %s", verdict)
+    return artifact
+
+
+def _continued(
+    source: str | InitialModels, tokenizer: Artifact
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the manifest counts of a pair to continue from, and where it lay."""
+    shared = initialization.count(source, load_vocabulary(tokenizer).pieces)
+    place = source if isinstance(source, str) else source.model_dump()
+    logger.info(
+        "pretrain: starts from %s: %d of %d pieces of the vocabulary carry over",
+        *(place, shared["shared_pieces"], shared["pieces"]),
+    )
+    return {"initialized_from": shared}, {"initialized_from": place}
 
 
 def check(config: PretrainConfig, length: int, scale: Scale) -> None:
@@ -139,6 +172,8 @@ def check(config: PretrainConfig, length: int, scale: Scale) -> None:
             f"sequences.length is {length}, but the model has {shape.max_positions} positions; "
             "shorten the sequences or set pretrain.model.max_positions"
         )
+    if config.initialize_from is not None:
+        initialization.check(config.initialize_from, shape)
     if num_slots(length, config.mask_fraction) < 1:
         raise ValueError(
             f"pretrain.mask_fraction {config.mask_fraction} masks nothing in sequences of {length} "
@@ -153,6 +188,11 @@ def check(config: PretrainConfig, length: int, scale: Scale) -> None:
 
 def train(run: Run, worker: Worker) -> None:
     """Take the steps that are left, evaluate, save; rank 0 writes."""
+    with ExitStack() as stack:
+        _train(run, worker, stack)
+
+
+def _train(run: Run, worker: Worker, stack: ExitStack) -> None:
     config, scale = run.config, run.scale
     torch.set_num_threads(worker.num_threads)
     vocabulary = load_vocabulary(run.tokenizer)
@@ -166,7 +206,10 @@ def train(run: Run, worker: Worker) -> None:
         is_compiled(worker.device, scale.compile),
     ).to(worker.device)
     optimizer = Adam(parameter_groups(model, config.weight_decay))
-    position = checkpoint.load_latest(run.draft, model, optimizer, worker.device)
+    checkpoints = Checkpoints.of(run.draft, run.root)
+    position = checkpoints.restore(model, optimizer, worker.device)
+    if position.step == 0 and config.initialize_from is not None:
+        initialization.apply(model, config.initialize_from, vocabulary.pieces)
     wrapped = DistributedDataParallel(model) if worker.world_size > 1 else model
     source = _source(run, SequenceReader(run.sequences), masking, worker)
     held_out = _source(run, SequenceReader(run.sequences, HELD_OUT_PREFIX), masking, worker)
@@ -179,48 +222,59 @@ def train(run: Run, worker: Worker) -> None:
         scale.micro_batch_sequences,
     )
 
-    history = list(position.history)
-    started = time.monotonic() - position.seconds
-    last_report = -math.inf
+    journal = Journal(STAGE, config.steps, worker, position, _scalars(run, worker, position, stack))
+    if worker.rank == 0:
+        checkpoints.sweep()
+    saver = stack.enter_context(Saver(checkpoints, scale, config.steps, journal.say))
+    meter = Meter()
     if position.step == 0:
-        _add(history, 0, "held_out", step_of.evaluate(model, held_out, num_held_out))
-    previous = torch.zeros(NUM_SUMS)
-    batches = source.batches(position.step, config.steps)
+        journal.add(0, "held_out", step_of.evaluate(model, held_out, num_held_out))
+    previous = torch.zeros(())
+    batches = meter.timed(source.batches(position.step, config.steps))
     for index, batch in zip(range(position.step, config.steps), batches, strict=True):
         rate = learning_rate(index, config.learning_rate, config.steps, config.warmup_steps)
         sums = step_of.backward(wrapped, batch.to(worker.device))
         norm = clip_gradients(model.parameters(), config.gradient_clip)
         # Looked at one step late, so that a GPU never waits for the host.
-        _raise_if_not_finite(previous, index - 1, run)
+        _stop_if_not_finite(previous, index - 1, config, worker, saver)
         optimizer.set_learning_rate(rate)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        previous = sums
+        previous = norm
+        meter.count(batch.num_tokens)
+        saver.collect()
 
         done = index + 1
         if done % config.log_every_steps == 0 or done == config.steps:
-            _raise_if_not_finite(sums, index, run)
+            _stop_if_not_finite(norm, index, config, worker, saver)
             facts = {"learning_rate": rate, "gradient_norm": norm.item()}
-            _add(history, done, "train", {**step_of.train_metrics(sums, batch), **facts})
+            metrics = {**step_of.train_metrics(sums, batch), **facts}
+            journal.add(done, "train", metrics, meter.read())
         if done % config.evaluate_every_steps == 0 or done == config.steps:
-            _add(history, done, "held_out", step_of.evaluate(model, held_out, num_held_out))
-        if worker.rank == 0:
-            now = time.monotonic()
-            if now - last_report >= REPORT_SECONDS or done == config.steps:
-                last_report = now
-                worker.report(_update(done, config, history, now - started))
-            if done % scale.checkpoint_every_steps == 0 and done < config.steps:
-                _raise_if_not_finite(sums, index, run)
-                reached = Position(done, history, now - started)
-                checkpoint.save(run.draft, reached, model, optimizer, scale.keep_checkpoints)
+            metrics = step_of.evaluate(model, held_out, num_held_out)
+            journal.add(done, "held_out", metrics)
+            meter.restart()
+            if config.warmup_steps < done < config.steps and (verdict := only_the_prior(metrics)):
+                journal.say(f"at step {done}, {verdict}")
+        journal.show(done)
+        # if the norm is not finite the next step says so, on all workers at once
+        places = saver.places(done, journal.history) if worker.rank == 0 else []
+        if places and torch.isfinite(norm):
+            reached = Position(done, journal.history, journal.seconds)
+            saver.save(places, reached, model, optimizer)
     if worker.rank == 0:
-        _write_results(run, model, history, time.monotonic() - started, worker)
+        _write_results(run, model, journal, saver.costs(), worker)
 
 
-def _add(history: History, step: int, split: str, metrics: Mapping[str, float]) -> None:
-    """Append a line of metrics, if there are any."""
-    if metrics:
-        history.append({"step": step, "split": split, **metrics})
+def _scalars(run: Run, worker: Worker, position: Position, stack: ExitStack) -> Scalars | None:
+    """TensorBoard's files, which rank 0 writes where the root is a local disk."""
+    folder = Folder(run.root) / "tensorboard" / run.draft.folder.name
+    if worker.rank != 0 or not run.scale.tensorboard or not folder.is_local:
+        return None
+    # the metrics of the step where a run resumes are there already
+    scalars = Scalars(Path(folder.path), position.step + 1 if position.step else 0)
+    stack.callback(scalars.close)
+    return scalars
 
 
 def _masking(config: PretrainConfig, vocabulary: Vocabulary, length: int) -> Masking:
@@ -236,31 +290,35 @@ def _source(run: Run, reader: SequenceReader, masking: Masking, worker: Worker) 
     )
 
 
-def _raise_if_not_finite(sums: Tensor, step: int, run: Run) -> None:
-    if not torch.isfinite(sums).all():
-        raise ValueError(
-            f"pretrain: the loss is not finite at step {step}; the last good checkpoint is in "
-            f"{run.draft.work}/checkpoints; lower pretrain.learning_rate, lengthen "
-            "pretrain.warmup_steps or set scale.precision=float32"
-        )
+def _stop_if_not_finite(
+    norm: Tensor, step: int, config: PretrainConfig, worker: Worker, saver: Saver
+) -> None:
+    """Raise ValueError on all workers if the gradient of `step` shows that the run diverged.
 
-
-def _update(step: int, config: PretrainConfig, history: History, seconds: float) -> Update:
-    facts: dict[str, float | str] = {}
-    for line in history:  # the newest value of each wins
-        if line["split"] == "train":
-            facts["generator loss"] = line["generator_loss"]
-            facts["discriminator loss"] = line["discriminator_loss"]
-        elif "discriminator_auc" in line:
-            facts["held-out AUC"] = line["discriminator_auc"]
-    facts["sequences/s"] = step * config.batch_sequences / max(seconds, 1e-9)
-    return Update(STAGE, step, config.steps, "steps", facts)
+    The norm is that of the gradient which all workers share, so all of them stop at the same step.
+    """
+    if torch.isfinite(norm):
+        return
+    message = [""]
+    if worker.rank == 0:
+        good = saver.last_good(step)
+        message = [
+            f"pretrain: the loss or its gradient is not finite at step {step}; "
+            f"the last good checkpoint is {good or 'none'}; likely causes: "
+            f"pretrain.learning_rate {config.learning_rate:g} is too high, "
+            f"pretrain.warmup_steps {config.warmup_steps} too few, or bfloat16 too coarse "
+            "(with scale.precision=float32 the run goes on from the last good checkpoint)"
+        ]
+    if worker.world_size > 1:
+        dist.broadcast_object_list(message)
+    raise ValueError(message[0])
 
 
 def _write_results(
-    run: Run, model: Electra, history: History, seconds: float, worker: Worker
+    run: Run, model: Electra, journal: Journal, costs: Mapping[str, float], worker: Worker
 ) -> None:
     """Weights in transformers' layout, the history, and what the manifest will say."""
+    history, seconds = journal.history, journal.seconds
     with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch, quiet_transformers():
         for kind, part in zip(("generator", "discriminator"), model.published(), strict=True):
             part.save_pretrained(Path(scratch) / kind)
@@ -291,5 +349,6 @@ def _write_results(
         "tokens_per_second": round(counters["tokens_seen"] / seconds, 1),
         "workers": worker.world_size,
         "device": str(worker.device),
+        **costs,
     }
     run.draft.work.write_json("summary.json", {"counters": counters, "observed": observed})

@@ -75,6 +75,11 @@ class Vocabulary:
     def size(self) -> int:
         return int(self.tokenizer.get_vocab_size())
 
+    @cached_property
+    def pieces(self) -> dict[str, int]:
+        """The id of each piece."""
+        return dict(self.tokenizer.get_vocab())
+
     def id_of(self, piece: str) -> int:
         identifier = self.tokenizer.token_to_id(piece)
         if identifier is None:

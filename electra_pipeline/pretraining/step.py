@@ -12,10 +12,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from electra_pipeline.execution import Worker
 from electra_pipeline.pretraining.batches import Batch, BatchSource
-from electra_pipeline.pretraining.metrics import Tally, held_out_metrics, tally
+from electra_pipeline.pretraining.metrics import Tally, held_out_metrics, prior_entropy, tally
 from electra_pipeline.pretraining.model import Electra
 
-NUM_SUMS = 4  # generator loss, discriminator loss, right predictions, right verdicts
+NUM_SUMS = 5  # generator and discriminator loss, right predictions and verdicts, replaced tokens
 
 
 def arithmetic(device: torch.device, precision: str) -> torch.dtype:
@@ -76,7 +76,7 @@ class Step:
         """Metrics of one training batch over all workers; every worker must call it."""
         if self.worker.world_size > 1:
             dist.all_reduce(sums)
-        generator, discriminator, predicted, right = sums.tolist()
+        generator, discriminator, predicted, right, replaced = sums.tolist()
         generator /= batch.num_predictions
         discriminator /= batch.num_tokens
         return {
@@ -85,6 +85,7 @@ class Step:
             "generator_accuracy": predicted / batch.num_predictions,
             "discriminator_loss": discriminator,
             "discriminator_accuracy": right / batch.num_tokens,
+            "prior_entropy": prior_entropy(replaced / batch.num_tokens),
         }
 
     @torch.no_grad()
@@ -120,5 +121,6 @@ def _sums(outputs: dict[str, Tensor]) -> Tensor:
             outputs["discriminator_loss_sum"].detach().double(),
             predicted.sum().double(),
             (right & outputs["present"]).sum().double(),
+            (outputs["labels"] * outputs["present"]).sum().double(),
         ]
     )

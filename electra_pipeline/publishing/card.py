@@ -11,10 +11,10 @@ import jinja2
 import yaml
 
 from electra_pipeline.artifact import Artifact
+from electra_pipeline.prior import only_the_prior
 
 Kind = Literal["discriminator", "generator"]
 KINDS: tuple[Kind, ...] = ("discriminator", "generator")
-LEARNT_AUC = 0.55  # held-out AUC below this is no better than chance (0.5) for any use
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,7 @@ def render(card: Card) -> str:
         card=card,
         front_matter=front_matter(card),
         measures=measures(card.kind, held_out, card.shape["vocab_size"]),
-        auc=held_out.get("discriminator_auc"),
-        learnt_auc=LEARNT_AUC,
+        verdict=only_the_prior(held_out),
         settings={
             key: value
             for key, value in sorted(card.pretrained.config.items())

@@ -5,6 +5,7 @@ import multiprocessing
 import socket
 from collections.abc import Callable
 from functools import partial
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import distributed as dist
 
 from electra_pipeline.artifact import Artifact
 from electra_pipeline.execution import LocalExecutor, LocalWorker, Scale, TrainFunction
-from electra_pipeline.pretraining import loop
+from electra_pipeline.pretraining import journal, loop
 from electra_pipeline.pretraining.loop import PretrainConfig
 from electra_pipeline.pretraining.model import ModelOverrides
 from electra_pipeline.progress import Progress, Update, silent
@@ -66,7 +67,7 @@ class DiesAt(LocalExecutor):
 def train(
     tokenizer: Artifact, sequences: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Artifact]:
-    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)  # report every step
+    monkeypatch.setattr(journal, "REPORT_SECONDS", 0.0)  # report every step
 
     def run(
         config: PretrainConfig = CONFIG,
@@ -131,15 +132,6 @@ def test_killed_and_resumed_equals_undisturbed_to_the_byte(
     assert resumed.manifest == undisturbed.manifest
 
 
-def test_only_the_newest_checkpoints_are_kept(
-    train: Callable[..., Artifact], tmp_path: Path
-) -> None:
-    with pytest.raises(Killed):
-        train(CONFIG, "killed", DiesAt(23), keep_checkpoints=2)
-    names = sorted(path.name for path in tmp_path.rglob("*.pt"))
-    assert names == ["step-000000015.pt", "step-000000020.pt"]
-
-
 def test_an_unreadable_checkpoint_falls_back_to_an_older_one(
     train: Callable[..., Artifact], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -159,10 +151,32 @@ def test_micro_batches_give_the_same_gradients(train: Callable[..., Artifact]) -
         assert torch.allclose(weight, weights(parts)[name], atol=2e-5), name
 
 
+# The first update has rate 0, the second throws the weights out of range.
+DIVERGING = CONFIG.model_copy(update={"learning_rate": 1e30, "warmup_steps": 20})
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(train: Callable[..., Artifact]) -> None:
-    config = CONFIG.model_copy(update={"learning_rate": 1e30, "warmup_steps": 0})
-    with pytest.raises(ValueError, match=r"loss is not finite at step \d+.*learning_rate"):
-        train(config)
+    message = r"not finite at step 2; .*step-000000001\.pt; .*pretrain\.learning_rate 1e\+30"
+    with pytest.raises(ValueError, match=message):
+        train(DIVERGING, checkpoint_every_steps=1, keep_checkpoints=9)
+
+
+def test_it_names_the_last_good_checkpoint_and_removes_the_bad_ones(
+    train: Callable[..., Artifact], tmp_path: Path
+) -> None:
+    for _ in range(2):  # the second goes on from there, and diverges at the same step
+        with pytest.raises(ValueError) as caught:
+            train(DIVERGING, checkpoint_every_steps=1, keep_checkpoints=9)
+        (left,) = tmp_path.rglob("*.pt")
+        assert f"not finite at step 2; the last good checkpoint is {left};" in str(caught.value)
+        state = torch.load(left)
+        assert state["step"] == 1
+        assert all(weight.isfinite().all() for weight in state["model"].values())
+
+
+def test_no_checkpoint_no_promise(train: Callable[..., Artifact]) -> None:
+    with pytest.raises(ValueError, match="the last good checkpoint is none;"):
+        train(DIVERGING)
 
 
 def test_other_seed_other_weights(train: Callable[..., Artifact]) -> None:
@@ -185,9 +199,14 @@ def test_what_cannot_train_is_refused_before_work(change: dict[str, Any], messag
         loop.check(CONFIG.model_copy(update=change), 32, Scale(workers=2))
 
 
-def run_rank(rank: int, world_size: int, port: int, function: TrainFunction) -> None:
+def run_rank(
+    rank: int, world_size: int, port: int, function: TrainFunction, errors: "SimpleQueue[str]"
+) -> None:
     dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=world_size)
-    function(LocalWorker(rank=rank, world_size=world_size, num_threads=1))
+    try:
+        function(LocalWorker(rank=rank, world_size=world_size, num_threads=1))
+    except ValueError as error:
+        errors.put(str(error))
     dist.destroy_process_group()
 
 
@@ -201,13 +220,21 @@ class Processes(LocalExecutor):
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         context = multiprocessing.get_context("spawn")
-        run = partial(run_rank, world_size=scale.workers, port=port, function=function)
+        errors = context.SimpleQueue()
+        run = partial(
+            run_rank, world_size=scale.workers, port=port, function=function, errors=errors
+        )
         processes = [context.Process(target=run, args=(rank,)) for rank in range(scale.workers)]
         for process in processes:
             process.start()
         for process in processes:
             process.join()
             assert process.exitcode == 0
+        raised = [errors.get() for _ in range(scale.workers) if not errors.empty()]
+        if raised:
+            assert len(raised) == scale.workers
+            (message,) = set(raised)  # all stop at once, and say the same
+            raise ValueError(message)
 
 
 def test_two_ranks_with_unequal_shares_equal_one(train: Callable[..., Artifact]) -> None:
@@ -224,3 +251,10 @@ def test_two_ranks_with_unequal_shares_equal_one(train: Callable[..., Artifact])
         for key, value in one.items():
             if isinstance(value, float):
                 assert math.isclose(value, other[key], rel_tol=2e-3, abs_tol=2e-3), key
+
+
+def test_two_ranks_stop_at_the_same_step_and_name_the_same_checkpoint(
+    train: Callable[..., Artifact],
+) -> None:
+    with pytest.raises(ValueError, match=r"not finite at step 2; .*step-000000001\.pt;"):
+        train(DIVERGING, executor=Processes(), workers=2, checkpoint_every_steps=1)
