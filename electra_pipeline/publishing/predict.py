@@ -17,10 +17,10 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer
 
 from electra_pipeline.identity import Config
+from electra_pipeline.location import model_directory
 from electra_pipeline.publishing import heads
 from electra_pipeline.publishing.answers import answers
 from electra_pipeline.publishing.heads import Loaded, Question, Text, TextOrPair, TextOrWords
-from electra_pipeline.publishing.location import model_directory
 from electra_pipeline.quiet import quiet_transformers
 
 BATCH_SIZE = 32  # inputs in one forward pass
