@@ -1,11 +1,12 @@
 """The command line. Every command is a few lines over the library; `run` hands over to the flow."""
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -46,45 +47,47 @@ DatabaseOption = Annotated[
 ]
 
 
-@app.command()
-def run(
-    preset: PresetOption = None,
-    config: ConfigOption = None,
-    set_: SetOption = None,
-    root: RootOption = None,
-) -> None:
-    """Run the whole chain as a Prefect flow, here and now."""
-    from electra_pipeline import config as configuration
-    from electra_pipeline.evaluation import results
+def configured(command: "Callable[[PipelineConfig], None]") -> Callable[..., None]:
+    """A command of one configuration, with the options that say which one it is."""
 
-    chosen = configuration.load(preset=preset, file=config, overrides=set_ or [], root=root)
-
-    from flows.local import run_here
-
-    outcome = run_here(chosen, debug="--debug" in sys.argv)
-    if outcome.rows:
-        print(results.render(results.aggregate(outcome.rows), "table"))
-        print(f"report   {outcome.report}")
-        print(f"results  {chosen.database_url}")
-    print(f"model    {outcome.model}")
-
-
-def _stage(last: str, help_text: str) -> Callable[..., None]:
-    def command(
+    def with_options(
         preset: PresetOption = None,
         config: ConfigOption = None,
         set_: SetOption = None,
         root: RootOption = None,
     ) -> None:
-        from electra_pipeline import config as configuration
+        from electra_pipeline.config import load
 
-        chosen = configuration.load(preset=preset, file=config, overrides=set_ or [], root=root)
-        with _surroundings(chosen) as (executor, progress):
-            artifact = _run_until(last, chosen, executor, progress)
+        command(load(preset=preset, file=config, overrides=set_ or [], root=root))
+
+    with_options.__doc__ = command.__doc__
+    return with_options
+
+
+@app.command("run")
+@configured
+def run(config: "PipelineConfig") -> None:
+    """Run the whole chain as a Prefect flow, here and now."""
+    from electra_pipeline.evaluation import results
+    from flows.local import run_here
+
+    outcome = run_here(config, debug="--debug" in sys.argv)
+    if outcome.rows:
+        print(results.render(results.aggregate(outcome.rows), "table"))
+    if outcome.report:
+        print(f"report   {outcome.report}")
+    print(f"results  {config.database_url}")
+    print(f"model    {outcome.model}")
+
+
+def _stage(last: str) -> "Callable[[PipelineConfig], None]":
+    def command(config: "PipelineConfig") -> None:
+        use_ray = config.scale.workers > 1 or bool(os.environ.get("RAY_ADDRESS"))
+        with _surroundings(use_ray) as (executor, progress):
+            artifact = _run_until(last, config, executor, progress)
         if artifact is not None:
             print(artifact.folder)
 
-    command.__doc__ = help_text
     return command
 
 
@@ -96,27 +99,73 @@ for _name, _help in (
     ("publish", "Write the model directories that plain transformers loads."),
     ("finetune", "Fine-tune and evaluate every leg; record the results."),
 ):
-    app.command(_name, help=f"{_help} Without Prefect.")(_stage(_name, _help))
+    app.command(_name, help=f"{_help} Without Prefect.")(configured(_stage(_name)))
+
+
+@app.command()
+def sweep(
+    vary: Annotated[
+        list[str],
+        typer.Option(
+            "--vary",
+            metavar="PATH=V1,V2",
+            help="Values of one key: pretrain.learning_rate=2e-4,5e-4. Given more than once, every "
+            "combination is run.",
+        ),
+    ],
+    preset: PresetOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    root: RootOption = None,
+) -> None:
+    """Run a configuration in variants, fanned out over Ray; each is a run in the results table.
+
+    Corpus, tokenizer, sequences and pre-trainings that variants have in common are made once. Each
+    variant trains on one worker (scale.workers counts as 1), and as many at once as the machine
+    has room for. Without Prefect.
+    """
+    from electra_pipeline import config as configuration
+    from electra_pipeline import sweep as sweeping
+    from electra_pipeline.evaluation import results
+    from electra_pipeline.variants import expand
+
+    given = configuration.read(preset=preset, file=config, overrides=set_ or [], root=root)
+    variants = expand(*given, vary)
+    with _surroundings(use_ray=True) as (executor, progress):
+        found = sweeping.run(variants, executor, progress)
+    print(results.grid(*sweeping.table(found), "table"))
+    print(f"results  {variants[0].config.database_url}")
+    lost = [result for result in found if result.errors]
+    for result in lost:
+        for error in result.errors:
+            _complain(f"variant {result.variant.label}: {error}")
+    if lost:
+        names = "; ".join(result.variant.label for result in lost)
+        raise RuntimeError(
+            f"{len(lost)} of {len(found)} variants failed ({names}); the others are recorded"
+        )
 
 
 @contextmanager
-def _surroundings(config: "PipelineConfig") -> "Iterator[tuple[Executor, Progress]]":
-    """An executor and a progress display for a stage that runs without Prefect."""
-    import os
-
+def _surroundings(use_ray: bool) -> "Iterator[tuple[Executor, Progress]]":
+    """An executor and a progress display for what runs without Prefect."""
     from electra_pipeline.execution import LocalExecutor
     from electra_pipeline.terminal import set_up_logging, shown_progress
 
     console = Console(stderr=True)
     set_up_logging(console)
     with shown_progress(console) as progress:
-        if config.scale.workers == 1 and not os.environ.get("RAY_ADDRESS"):
-            yield LocalExecutor(), progress
-        else:
+        if use_ray:
             from electra_pipeline.on_ray import cluster
 
             with cluster() as ray_executor:
                 yield ray_executor, progress
+        else:
+            yield LocalExecutor(), progress
+
+
+def _complain(line: str) -> None:
+    Console(stderr=True).print(line, style="red", markup=False, soft_wrap=True)
 
 
 def _run_until(
@@ -139,14 +188,19 @@ def _run_until(
     if last == "pretrain":
         return pretrained
     model = pipeline.publish(config, pretrained, tokenizer, corpus)
+    pretraining = pipeline.record_pretraining(config, sequences, pretrained, model)
     if last == "publish":
         return model
-    _finetune(config, model, executor, progress)
+    _finetune(config, model, pretraining, executor, progress)
     return None
 
 
 def _finetune(
-    config: "PipelineConfig", model: "Artifact", executor: "Executor", progress: "Progress"
+    config: "PipelineConfig",
+    model: "Artifact",
+    pretraining: "list[dict[str, Any]]",
+    executor: "Executor",
+    progress: "Progress",
 ) -> None:
     from electra_pipeline import pipeline
     from electra_pipeline.evaluation import results
@@ -157,11 +211,11 @@ def _finetune(
     outcomes = list(pipeline.run_legs(config, legs, executor, progress))
     finished = [outcome.value for outcome in outcomes if outcome.value is not None]
     rows = pipeline.record_results(config, finished)
-    print(results.render(results.aggregate(rows), "table"))
+    print(results.render(results.aggregate([*pretraining, *rows]), "table"))
     print(pipeline.write_report(config, model, rows))
     lost = [(legs[outcome.index], outcome.error) for outcome in outcomes if outcome.error]
     for leg, error in lost:
-        Console(stderr=True).print(f"leg {leg.label} failed: {error}", style="red", markup=False)
+        _complain(f"leg {leg.label} failed: {error}")
     if lost:
         raise RuntimeError(f"{len(lost)} of {len(legs)} legs failed; the others are recorded")
 
@@ -216,18 +270,13 @@ def report(
     print(output)
 
 
-@app.command()
-def config(
-    preset: PresetOption = None,
-    config: ConfigOption = None,
-    set_: SetOption = None,
-    root: RootOption = None,
-) -> None:
+@app.command("config")
+@configured
+def config(config: "PipelineConfig") -> None:
     """Print the full configuration that would run, as YAML."""
-    from electra_pipeline import config as configuration
+    from electra_pipeline.config import to_yaml
 
-    chosen = configuration.load(preset=preset, file=config, overrides=set_ or [], root=root)
-    print(configuration.to_yaml(chosen), end="")
+    print(to_yaml(config), end="")
 
 
 @app.command()

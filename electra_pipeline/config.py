@@ -61,6 +61,18 @@ def load(
 
     Raises ValueError, in one line, for a missing file, broken YAML, an unknown key or a bad value.
     """
+    values, place = read(preset=preset, file=file, overrides=overrides, root=root)
+    return validate(values, place)
+
+
+def read(
+    *,
+    preset: str | None = None,
+    file: str | None = None,
+    overrides: Sequence[str] = (),
+    root: str | None = None,
+) -> tuple[dict[str, Any], str]:
+    """What `load` validates, as the user wrote it, and the place to name in messages about it."""
     if (preset is None) == (file is None):
         raise ValueError("give either --preset NAME or --config FILE (`presets` lists the presets)")
     if preset is not None:
@@ -74,10 +86,10 @@ def load(
     if not isinstance(values, dict):
         raise ValueError(f"{place}: expected keys such as name: and corpus:, got {values!r}")
     for override in overrides:
-        _set(values, override)
+        _override(values, override)
     if root is not None:
         values["root"] = root
-    return validate(values, place)
+    return values, place
 
 
 def validate(values: Mapping[str, Any], place: str) -> PipelineConfig:
@@ -109,8 +121,8 @@ def _read(file: str) -> str:
         raise ValueError(f"{file}: cannot be read: {error}") from error
 
 
-def _set(values: dict[str, Any], override: str) -> None:
-    """Apply one `a.b.0.c=VALUE` in place; the value is YAML, a number in the path a list index."""
+def _override(values: dict[str, Any], override: str) -> None:
+    """Apply one `a.b.0.c=VALUE` in place; the value is YAML."""
     path, separator, text = override.partition("=")
     if not separator or not path:
         raise ValueError(f"--set {override}: expected PATH=VALUE, such as pretrain.steps=1000")
@@ -118,36 +130,42 @@ def _set(values: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(f"--set {override}: the value is not valid YAML") from error
-    if isinstance(value, str):
-        value = _number(value)
+    set_value(values, path, as_meant(value), f"--set {override}")
+
+
+def set_value(values: dict[str, Any], path: str, value: Any, place: str) -> None:
+    """Put `value` at `a.b.0.c` in place; a number in the path is a list index.
+
+    Raises ValueError, which begins with `place`, for an index that the list does not have.
+    """
     target: Any = values
     keys = path.split(".")
     for key in keys[:-1]:
         if isinstance(target, list):
-            target = target[_index(target, key, override)]
+            target = target[_index(target, key, place)]
         elif isinstance(target, dict):
             if not isinstance(target.get(key), dict | list):
                 target[key] = {}
             target = target[key]
     if isinstance(target, list):
-        target[_index(target, keys[-1], override)] = value
+        target[_index(target, keys[-1], place)] = value
     else:
         target[keys[-1]] = value
 
 
-def _number(text: str) -> float | str:
-    """YAML 1.1 reads `5e-4` as a string; everybody who types it means a number."""
+def as_meant(value: Any) -> Any:
+    """A YAML value; YAML 1.1 reads `5e-4` as a string, and who types it means a number."""
     try:
-        return float(text) if text[:1] in "+-.0123456789" else text
+        if isinstance(value, str) and value[:1] in "+-.0123456789":
+            return float(value)
     except ValueError:
-        return text
+        pass
+    return value
 
 
-def _index(target: list[Any], key: str, override: str) -> int:
+def _index(target: list[Any], key: str, place: str) -> int:
     if not key.isdigit() or int(key) >= len(target):
-        raise ValueError(
-            f"--set {override}: {key!r} is not an index into a list of {len(target)} (from 0)"
-        )
+        raise ValueError(f"{place}: {key!r} is not an index into a list of {len(target)} (from 0)")
     return int(key)
 
 

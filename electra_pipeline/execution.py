@@ -128,6 +128,10 @@ class Executor(Protocol):
         """Apply `function` to each item; outcomes come as they finish, a failure loses one item."""
         ...
 
+    def share(self, num_tasks: int) -> tuple[int, int]:
+        """CPUs and GPUs for each of so many equal trainings, the machine divided among them."""
+        ...
+
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
         """Run `function(worker)` on `scale.workers` workers that can reach each other."""
         ...
@@ -143,8 +147,12 @@ def values_in_order(outcomes: Iterable[Outcome[Value]]) -> list[Value]:
     return [values[index] for index in sorted(values)]
 
 
+@dataclass(frozen=True)
 class LocalExecutor:
     """Runs items one after another in this process, and one training worker."""
+
+    num_threads: int | None = None
+    """CPU threads of a training worker; None takes all that the machine has."""
 
     def check(self, scale: Scale, root: str) -> None:
         if scale.workers != 1:
@@ -168,4 +176,7 @@ class LocalExecutor:
                 yield Outcome(index, error=error)
 
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
-        function(LocalWorker(progress=progress, num_threads=os.cpu_count() or 1))
+        function(LocalWorker(progress, self.share(1)[0]))
+
+    def share(self, num_tasks: int) -> tuple[int, int]:
+        return self.num_threads or os.cpu_count() or 1, 0

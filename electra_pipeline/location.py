@@ -1,12 +1,15 @@
-"""Where a model lies: a directory, an artifact of ours, a remote URI, or a name on the hub."""
+"""Where a model or a tokenizer lies: a directory, an artifact of ours, a remote URI, a hub name."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from electra_pipeline.artifact import Artifact, open_artifact
 from electra_pipeline.storage import Folder
+
+MODEL_FILES = ("config.json",)
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
 
 
 @contextmanager
@@ -17,14 +20,40 @@ def model_directory(model: str, *, generator: bool) -> Iterator[str]:
     fine-tuned one its `model/`. A remote directory is copied, and the copy removed in the end.
     Raises ValueError if there is no model.
     """
-    folder = Folder(model)
+    with _directory(
+        model, "model", MODEL_FILES, lambda artifact: _model_within(artifact, generator)
+    ) as directory:
+        yield directory
+
+
+@contextmanager
+def tokenizer_directory(place: str) -> Iterator[str]:
+    """What `from_pretrained` takes for a tokenizer; see `model_directory`.
+
+    An artifact may also be one of the tokenizer stage. Raises ValueError if there is no tokenizer.
+    """
+
+    def within(artifact: Artifact) -> str:
+        is_tokenizer = artifact.stage == "tokenizer"
+        return "tokenizer" if is_tokenizer else _model_within(artifact, generator=False)
+
+    with _directory(place, "tokenizer", TOKENIZER_FILES, within) as directory:
+        yield directory
+
+
+@contextmanager
+def _directory(
+    place: str, what: str, files: tuple[str, ...], within: Callable[[Artifact], str]
+) -> Iterator[str]:
+    """The directory at `place` that has one of `files`, or that an artifact has `within` it."""
+    folder = Folder(place)
     if not folder.exists():
         if not folder.is_local:
-            raise ValueError(f"{model}: there is nothing; give the folder of a model")
-        if model.startswith((".", "/", "~")) or model.count("/") > 1:
-            raise ValueError(f"{model}: no such directory; give the folder of a model")
-        yield model
-    elif folder.exists("config.json"):
+            raise ValueError(f"{place}: there is nothing; give the folder of a {what}")
+        if place.startswith((".", "/", "~")) or place.count("/") > 1:
+            raise ValueError(f"{place}: no such directory; give the folder of a {what}")
+        yield place
+    elif any(map(folder.exists, files)):
         if folder.is_local:
             yield folder.path
         else:
@@ -35,10 +64,10 @@ def model_directory(model: str, *, generator: bool) -> Iterator[str]:
                     folder.filesystem.get_file(folder.join(name), str(target))
                 yield scratch
     elif (artifact := open_artifact(folder)) is not None:
-        yield str(artifact.local_folder(_model_within(artifact, generator)))
+        yield str(artifact.local_folder(within(artifact)))
     else:
         raise ValueError(
-            f"{model}: neither a model (no config.json) nor a finished artifact (no "
+            f"{place}: neither a {what} (no {' or '.join(files)}) nor a finished artifact (no "
             "manifest.json); give the folder of a published or fine-tuned model"
         )
 

@@ -14,7 +14,7 @@ from electra_pipeline import tokenizer as tokenizer_stage
 from electra_pipeline.artifact import Artifact, find_artifacts
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.corpus import build as corpus_stage
-from electra_pipeline.evaluation import finetune, report, results
+from electra_pipeline.evaluation import finetune, pretraining, report, results
 from electra_pipeline.evaluation.finetune import Leg
 from electra_pipeline.execution import Executor, Outcome
 from electra_pipeline.pretraining import loop, sequences
@@ -28,9 +28,10 @@ logger = logging.getLogger(__name__)
 def check(config: PipelineConfig, executor: Executor) -> None:
     """Refuse, before any work, whatever can be known to fail; raises ValueError in one line."""
     executor.check(config.scale, config.root)
+    results.check(config.database_url)
+    tokenizer_stage.check(config.tokenizer)
     loop.check(config.pretrain, config.sequences.length, config.scale)
     if config.finetune is not None:
-        results.check(config.database_url)
         finetune.check(config.finetune)
 
 
@@ -130,6 +131,15 @@ def run_legs(
     for num_done, outcome in enumerate(outcomes, start=len(legs) - len(missing) + 1):
         progress(Update("finetune", num_done, len(legs), "legs"))
         yield replace(outcome, index=missing[outcome.index])
+
+
+def record_pretraining(
+    config: PipelineConfig, sequences: Artifact, pretrained: Artifact, model: Artifact
+) -> list[dict[str, Any]]:
+    """Write what held-out text says of a model into the results table and return the rows."""
+    rows = pretraining.rows(config.name, pretrained, model, sequences)
+    results.record(config.database_url, rows)
+    return rows
 
 
 def record_results(config: PipelineConfig, legs: Iterable[Artifact]) -> list[dict[str, Any]]:

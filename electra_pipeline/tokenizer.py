@@ -6,13 +6,12 @@ every run gives the same bytes: `train_vocabulary` says how.
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
@@ -23,6 +22,15 @@ from electra_pipeline import shards
 from electra_pipeline.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.identity import Config
 from electra_pipeline.progress import Progress, Update, silent
+from electra_pipeline.vocabulary import (
+    SPECIAL_TOKENS,
+    batches,
+    digest,
+    measure,
+    normalization,
+    save,
+    take_over,
+)
 
 if TYPE_CHECKING:  # takes seconds to import, and most commands do not need it
     from transformers import PreTrainedTokenizerFast
@@ -30,11 +38,9 @@ if TYPE_CHECKING:  # takes seconds to import, and most commands do not need it
 STAGE = "tokenizer"
 FORMAT_VERSION = 1
 DIRECTORY = "tokenizer"
-SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # the order of BERT's vocabulary
 PREFIXES = {"train": shards.TRAIN_PREFIX, "held_out": shards.HELD_OUT_PREFIX}
 CONTINUING_PREFIX = "##"
 MAX_MEASURED_CHARACTERS = 10_000_000  # two million words give each rate to three digits
-BATCH_CHARACTERS = 1_000_000  # some 100 MB of token objects
 
 CharacterPairs = Counter[tuple[str, str]]
 
@@ -42,6 +48,9 @@ CharacterPairs = Counter[tuple[str, str]]
 class TokenizerConfig(Config):
     """A WordPiece vocabulary; the defaults are Google's ELECTRA's, except that accents are kept."""
 
+    initialize_from: str | None = None
+    """A tokenizer to take over instead of training one: a model or tokenizer of ours, a directory
+    or a name on the Hugging Face hub. Of the other keys only max_length then has a meaning."""
     vocab_size: int = Field(default=30522, gt=len(SPECIAL_TOKENS))
     """Number of pieces, the five special tokens included; exactly so many are made."""
     lowercase: bool = True
@@ -61,6 +70,30 @@ class TokenizerConfig(Config):
     max_length: int = Field(default=512, gt=2)
     """Tokens that the saved tokenizer truncates to (ELECTRA has 512 positions)."""
 
+    @model_validator(mode="after")
+    def _train_or_take_over(self) -> "TokenizerConfig":
+        if self.initialize_from is not None:
+            allowed = {"initialize_from", "max_length"}
+            for key, field in type(self).model_fields.items():
+                if key not in allowed and (value := getattr(self, key)) != field.default:
+                    raise ValueError(
+                        f"{key} is {value}, but initialize_from takes over a finished vocabulary; "
+                        "give that alone: --set 'tokenizer={initialize_from: PLACE}'"
+                    )
+        return self
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of this configuration determines the bytes; where a vocabulary lies does not."""
+        if self.initialize_from is None:
+            return self.model_dump(mode="json", exclude={"initialize_from"})
+        return {"max_length": self.max_length}
+
+
+def check(config: TokenizerConfig) -> None:
+    """Raise ValueError, before any work, if there is no tokenizer to take over."""
+    _existing(config)
+
 
 def train(
     config: TokenizerConfig,
@@ -73,24 +106,29 @@ def train(
     """The tokenizer artifact of a corpus: `tokenizer/` and, as counters, how well it fits the text.
 
     The measures (see `measure`) are taken on held-out documents, or on training documents where
-    none are held out; `measured_on` says which. Raises ValueError if the corpus is empty or cannot
-    fill, or does not fit into, `vocab_size`.
+    none are held out; `measured_on` says which. A tokenizer that is taken over is known by its
+    content, a digest among the inputs. Raises ValueError if the corpus is empty or cannot fill, or
+    does not fit into, `vocab_size`, or if there is no tokenizer to take over.
     """
+    existing = _existing(config)
 
     def write(draft: Draft) -> Written:
-        tokenizer = assemble(train_vocabulary(config, corpus, progress), config)
+        tokenizer = existing or assemble(train_vocabulary(config, corpus, progress), config)
         with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch:
             save(tokenizer, Path(scratch))
             (draft.folder / DIRECTORY).upload(Path(scratch))
-        return Written(counters=_counters(config, tokenizer, corpus), observed={})
+        observed = {"initialized_from": config.initialize_from} if existing is not None else {}
+        return Written(counters=_counters(tokenizer, corpus), observed=observed)
 
     inputs = {"corpus": corpus.fingerprint}
+    if existing is not None:
+        inputs["initialize_from"] = digest(existing)
     return produce(
         root=root,
         stage=STAGE,
         name=name,
         format_version=FORMAT_VERSION,
-        config=config,
+        config=config.identity,
         inputs=inputs,
         write=write,
     )
@@ -119,7 +157,7 @@ def train_vocabulary(
     normalizer, pre_tokenizer = _normalizer(config), BertPreTokenizer()
 
     def texts(phase: str, done: int) -> Iterator[list[str]]:
-        for batch in _batches(_sample(corpus, "train", config.max_training_characters)):
+        for batch in batches(_sample(corpus, "train", config.max_training_characters)):
             yield batch
             done += sum(map(len, batch))
             progress(Update(STAGE, done, 2 * num_characters, "characters", {"phase": phase}))
@@ -204,55 +242,18 @@ def assemble(pieces: Sequence[str], config: TokenizerConfig) -> "PreTrainedToken
     )
 
 
-def save(tokenizer: "PreTrainedTokenizerFast", directory: Path) -> None:
-    """Write tokenizer.json, tokenizer_config.json and, for tools that want it, vocab.txt."""
-    tokenizer.save_pretrained(directory)  # writes no vocab.txt since transformers 5
-    pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
-    lines = "".join(f"{piece}\n" for piece in pieces)
-    (directory / "vocab.txt").write_text(lines, encoding="utf-8", newline="\n")
+def _existing(config: TokenizerConfig) -> "PreTrainedTokenizerFast | None":
+    """The tokenizer to take over, if there is to be one; ValueError if it cannot be."""
+    if config.initialize_from is None:
+        return None
+    try:
+        return take_over(config.initialize_from, config.max_length)
+    except ValueError as error:
+        raise ValueError(f"tokenizer.initialize_from: {error}") from error
 
 
-def measure(tokenizer: "PreTrainedTokenizerFast", texts: Iterable[str]) -> dict[str, Any]:
-    """How well a vocabulary fits texts.
-
-    num_words: words between white space; num_pieces.
-    fertility: pieces for each of these words (Rust et al. 2021, section 4.1; 1.0 is the least).
-    unknown_fraction: share of the pieces that are [UNK].
-    vocabulary_coverage: share of the vocabulary, special tokens aside, that occurs; it grows with
-    the text, so compare it for equal num_words.
-    whole_word_fraction: share of the pre-tokenizer's words (punctuation is split off) that are one
-    piece and not [UNK].
-    """
-    backend = tokenizer.backend_tokenizer
-    unknown = tokenizer.unk_token_id
-    occurrences = np.zeros(len(tokenizer), dtype=np.int64)
-    num_words = num_split_words = num_whole_words = 0
-    for batch in _batches(texts):
-        num_words += sum(len(text.split()) for text in batch)
-        for encoding in backend.encode_batch(batch, add_special_tokens=False):
-            ids = np.asarray(encoding.ids, dtype=np.int64)
-            words = [word for word in encoding.word_ids if word is not None]
-            pieces_per_word = np.bincount(np.asarray(words, dtype=np.int64))
-            occurrences += np.bincount(ids, minlength=len(occurrences))
-            num_split_words += int((pieces_per_word > 0).sum())
-            num_whole_words += int((pieces_per_word == 1).sum()) - int((ids == unknown).sum())
-    num_pieces = int(occurrences.sum())
-    num_regular = len(occurrences) - len(SPECIAL_TOKENS)
-    return {
-        "num_words": num_words,
-        "num_pieces": num_pieces,
-        "fertility": _ratio(num_pieces, num_words),
-        "unknown_fraction": _ratio(int(occurrences[unknown]), num_pieces),
-        "vocabulary_coverage": _ratio(
-            int((occurrences[len(SPECIAL_TOKENS) :] > 0).sum()), num_regular
-        ),
-        "whole_word_fraction": _ratio(num_whole_words, num_split_words),
-    }
-
-
-def _counters(
-    config: TokenizerConfig, tokenizer: "PreTrainedTokenizerFast", corpus: Artifact
-) -> dict[str, Any]:
+def _counters(tokenizer: "PreTrainedTokenizerFast", corpus: Artifact) -> dict[str, Any]:
+    _check_not_empty(corpus)
     measures = {
         split: measure(tokenizer, _sample(corpus, split, MAX_MEASURED_CHARACTERS))
         for split in PREFIXES
@@ -261,8 +262,7 @@ def _counters(
     measured_on = "held_out" if "held_out" in measures else "train"
     return {
         "vocab_size": len(tokenizer),
-        "lowercase": config.lowercase,
-        "strip_accents": config.strip_accents,
+        **normalization(tokenizer),
         "measured_on": measured_on,
         **measures[measured_on],
         "train": measures["train"],
@@ -271,11 +271,7 @@ def _counters(
 
 def _check_size(config: TokenizerConfig, corpus: Artifact) -> int:
     """The number of characters that training will read; ValueError if it cannot be enough."""
-    if not corpus.counters["documents"].get("train", 0):
-        raise ValueError(
-            f"{corpus.folder}: the corpus has no training documents; see why in its counters "
-            "(manifest.json) and mend corpus.sources or the rules that dropped them"
-        )
+    _check_not_empty(corpus)
     total: int = corpus.counters["characters"]["train"]
     # A character gives at most itself, itself after ##, and one merge.
     if len(SPECIAL_TOKENS) + 3 * total < config.vocab_size:
@@ -284,6 +280,14 @@ def _check_size(config: TokenizerConfig, corpus: Artifact) -> int:
             "characters of training text; give more text or a smaller vocabulary"
         )
     return min(total, config.max_training_characters)
+
+
+def _check_not_empty(corpus: Artifact) -> None:
+    if not corpus.counters["documents"].get("train", 0):
+        raise ValueError(
+            f"{corpus.folder}: the corpus has no training documents; see why in its counters "
+            "(manifest.json) and mend corpus.sources or the rules that dropped them"
+        )
 
 
 def _sample(corpus: Artifact, split: str, max_characters: int) -> Iterator[str]:
@@ -298,20 +302,6 @@ def _sample(corpus: Artifact, split: str, max_characters: int) -> Iterator[str]:
                 yield text
 
 
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Lists of texts, small enough for their tokens to fit in memory."""
-    batch: list[str] = []
-    num_characters = 0
-    for text in texts:
-        batch.append(text)
-        num_characters += len(text)
-        if num_characters >= BATCH_CHARACTERS:
-            yield batch
-            batch, num_characters = [], 0
-    if batch:
-        yield batch
-
-
 def _normalizer(config: TokenizerConfig) -> BertNormalizer:
     return BertNormalizer(
         clean_text=True,
@@ -319,7 +309,3 @@ def _normalizer(config: TokenizerConfig) -> BertNormalizer:
         strip_accents=config.strip_accents,
         lowercase=config.lowercase,
     )
-
-
-def _ratio(part: int, whole: int) -> float:
-    return round(part / whole, 6) if whole else 0.0

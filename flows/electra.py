@@ -1,5 +1,7 @@
 """The whole chain as one flow; the one that most people run."""
 
+from dataclasses import replace
+
 from prefect import flow
 
 from electra_pipeline.config import PipelineConfig
@@ -12,4 +14,6 @@ from flows.session import connected
 def electra(config: PipelineConfig) -> Summary:
     """Text in, evaluated model out."""
     with connected(config) as executor:
-        return evaluate(config, make_model(config, executor), executor)
+        model, pretraining = make_model(config, executor)
+        summary = evaluate(config, model, executor)
+        return replace(summary, rows=[*pretraining, *summary.rows])

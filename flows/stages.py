@@ -28,33 +28,34 @@ async def may_pass(task: Any, run: TaskRun, state: State[Any]) -> bool:
     return isinstance(error, OSError) and error.errno not in PERMANENT_ERRNOS
 
 
-@task(name="check", task_run_name="check", cache_policy=NO_CACHE, persist_result=False)
+PLAIN: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+RETRIED: dict[str, Any] = {
+    **PLAIN,
+    "retries": len(RETRY_DELAYS_SECONDS),
+    "retry_delay_seconds": RETRY_DELAYS_SECONDS,
+    "retry_condition_fn": may_pass,
+}
+
+
+@task(name="check", task_run_name="check", **PLAIN)
 def check(config: PipelineConfig, executor: Executor) -> None:
     """Refuse before any work whatever can be known to fail."""
     pipeline.check(config, executor)
 
 
-@task(
-    name="corpus",
-    task_run_name="corpus",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=len(RETRY_DELAYS_SECONDS),
-    retry_delay_seconds=RETRY_DELAYS_SECONDS,
-    retry_condition_fn=may_pass,
-)
+@task(name="corpus", task_run_name="corpus", **RETRIED)
 def corpus(config: PipelineConfig, executor: Executor) -> Artifact:
     """Sources to clean, deduplicated documents."""
     return pipeline.build_corpus(config, executor, RunProgress())
 
 
-@task(name="tokenizer", task_run_name="tokenizer", cache_policy=NO_CACHE, persist_result=False)
+@task(name="tokenizer", task_run_name="tokenizer", **PLAIN)
 def tokenizer(config: PipelineConfig, corpus: Artifact) -> Artifact:
     """Documents to a WordPiece vocabulary."""
     return pipeline.train_tokenizer(config, corpus, RunProgress())
 
 
-@task(name="sequences", task_run_name="sequences", cache_policy=NO_CACHE, persist_result=False)
+@task(name="sequences", task_run_name="sequences", **PLAIN)
 def sequences(
     config: PipelineConfig, corpus: Artifact, tokenizer: Artifact, executor: Executor
 ) -> Artifact:
@@ -62,7 +63,7 @@ def sequences(
     return pipeline.build_sequences(config, corpus, tokenizer, executor, RunProgress())
 
 
-@task(name="pretrain", task_run_name="pretrain", cache_policy=NO_CACHE, persist_result=False)
+@task(name="pretrain", task_run_name="pretrain", **PLAIN)
 def pretrain(
     config: PipelineConfig, tokenizer: Artifact, sequences: Artifact, executor: Executor
 ) -> Artifact:
@@ -70,7 +71,7 @@ def pretrain(
     return pipeline.pretrain(config, tokenizer, sequences, executor, RunProgress())
 
 
-@task(name="publish", task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)
+@task(name="publish", task_run_name="publish", **PLAIN)
 def publish(
     config: PipelineConfig, pretrained: Artifact, tokenizer: Artifact, corpus: Artifact
 ) -> Artifact:
@@ -78,29 +79,13 @@ def publish(
     return pipeline.publish(config, pretrained, tokenizer, corpus)
 
 
-@task(
-    name="plan",
-    task_run_name="plan",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=len(RETRY_DELAYS_SECONDS),
-    retry_delay_seconds=RETRY_DELAYS_SECONDS,
-    retry_condition_fn=may_pass,
-)
+@task(name="plan", task_run_name="plan", **RETRIED)
 def plan(config: PipelineConfig, model: Artifact) -> list[Leg]:
     """One leg for each task, seed and starting model."""
     return pipeline.plan_legs(config, model)
 
 
-@task(
-    name="finetune",
-    task_run_name="{leg.label}",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=len(RETRY_DELAYS_SECONDS),
-    retry_delay_seconds=RETRY_DELAYS_SECONDS,
-    retry_condition_fn=may_pass,
-)
+@task(name="finetune", task_run_name="{leg.label}", **RETRIED)
 def finetune(config: PipelineConfig, leg: Leg, executor: Executor) -> Artifact:
     """Fine-tune and evaluate one leg, in one Ray task."""
     (outcome,) = pipeline.run_legs(config, [leg], executor, silent)
@@ -110,13 +95,21 @@ def finetune(config: PipelineConfig, leg: Leg, executor: Executor) -> Artifact:
     return outcome.value
 
 
-@task(name="results", task_run_name="results", cache_policy=NO_CACHE, persist_result=False)
+@task(name="held-out", task_run_name="held-out", **PLAIN)
+def record_pretraining(
+    config: PipelineConfig, sequences: Artifact, pretrained: Artifact, model: Artifact
+) -> list[dict[str, Any]]:
+    """Write what held-out text says of a model into the results table."""
+    return pipeline.record_pretraining(config, sequences, pretrained, model)
+
+
+@task(name="results", task_run_name="results", **PLAIN)
 def record(config: PipelineConfig, legs: list[Artifact]) -> list[dict[str, Any]]:
     """Write the rows of finished legs into the results table."""
     return pipeline.record_results(config, legs)
 
 
-@task(name="report", task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
+@task(name="report", task_run_name="report", **PLAIN)
 def report(config: PipelineConfig, model: Artifact, rows: list[dict[str, Any]]) -> str:
     """Draw the run as one HTML page; return its place."""
     return pipeline.write_report(config, model, rows)

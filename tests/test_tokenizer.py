@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,12 +17,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from transformers import AutoTokenizer, ElectraTokenizerFast, PreTrainedTokenizerFast
 
-from electra_pipeline import shards, tokenizer
+from electra_pipeline import shards, tokenizer, vocabulary
 from electra_pipeline.artifact import Artifact, Draft, Written, produce, verify
 from electra_pipeline.progress import Update
 from electra_pipeline.tokenizer import SPECIAL_TOKENS, TokenizerConfig
@@ -306,9 +307,9 @@ def test_rare_characters_are_left_out_and_their_words_unknown(tmp_path: Path) ->
 
 
 def test_measures_against_a_plain_count() -> None:
-    vocabulary = [*SPECIAL_TOKENS, "ab", "##c", "c", ".", "unseen"]
-    loaded = tokenizer.assemble(vocabulary, TokenizerConfig())
-    assert tokenizer.measure(loaded, ["ab abc.", "zzz c", "\u200b"]) == {
+    pieces = [*SPECIAL_TOKENS, "ab", "##c", "c", ".", "unseen"]
+    loaded = tokenizer.assemble(pieces, TokenizerConfig())
+    assert vocabulary.measure(loaded, ["ab abc.", "zzz c", "\u200b"]) == {
         "num_words": 5,  # a zero-width space is no white space
         "num_pieces": 6,  # ab | ab ##c . | [UNK] | c
         "fertility": 1.2,
@@ -316,16 +317,16 @@ def test_measures_against_a_plain_count() -> None:
         "vocabulary_coverage": 0.8,
         "whole_word_fraction": 0.6,  # of ab, abc, ".", zzz, c: ab, "." and c
     }
-    nothing = tokenizer.measure(loaded, [])
+    nothing = vocabulary.measure(loaded, [])
     assert (nothing["num_words"], nothing["fertility"]) == (0, 0.0)
 
 
 def test_counters_are_measured_on_held_out_text(trained: Artifact, spanish: Artifact) -> None:
     loaded = tokenizer.load(trained)
-    held_out = tokenizer.measure(loaded, SPANISH[:1])
+    held_out = vocabulary.measure(loaded, SPANISH[:1])
     assert trained.counters["measured_on"] == "held_out"
     assert {key: trained.counters[key] for key in held_out} == held_out
-    assert trained.counters["train"] == tokenizer.measure(loaded, SPANISH * 3)
+    assert trained.counters["train"] == vocabulary.measure(loaded, SPANISH * 3)
     assert trained.counters["vocab_size"] == 150
     assert trained.manifest["inputs"] == {"corpus": spanish.fingerprint}
 
@@ -445,3 +446,127 @@ def test_bert_vocabulary() -> None:
     )
     assert loaded.convert_tokens_to_ids(list(SPECIAL_TOKENS)) == [0, 100, 101, 102, 103]
     assert_as_bert(loaded)
+
+
+# --- a tokenizer that is there already ------------------------------------------------------------
+
+
+def taken_over(place: object, corpus: Artifact, root: Path, **settings: object) -> Artifact:
+    config = TokenizerConfig.model_validate({"initialize_from": str(place), **settings})
+    tokenizer.check(config)
+    return tokenizer.train(config, corpus, root=str(root), name="test")
+
+
+def test_a_tokenizer_of_ours_is_taken_over_byte_for_byte(trained: Artifact, tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path, ["El año que viene, más."] * 3)
+    artifact = taken_over(trained.folder, corpus, tmp_path)
+    assert artifact.file_names() == trained.file_names()
+    for name in trained.file_names():
+        assert artifact.folder.read_bytes(name) == trained.folder.read_bytes(name), name
+    expected = vocabulary.measure(tokenizer.load(trained), ["El año que viene, más."] * 3)
+    assert artifact.counters["train"] == expected
+    assert artifact.counters["lowercase"] is True
+    assert artifact.observed["initialized_from"] == str(trained.folder)
+
+
+def test_identity_is_what_a_tokenizer_does_not_where_it_lies(
+    trained: Artifact, spanish: Artifact, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(trained.local_folder("tokenizer"), elsewhere)
+    first = taken_over(trained.folder, spanish, tmp_path)
+    assert taken_over(elsewhere, spanish, tmp_path).folder == first.folder
+    assert first.fingerprint != trained.fingerprint
+    shorter = taken_over(elsewhere, spanish, tmp_path, max_length=64)
+    assert shorter.fingerprint != first.fingerprint
+    assert tokenizer.load(shorter).model_max_length == 64
+
+    file = elsewhere / "tokenizer.json"
+    file.write_text(file.read_text().replace('"lowercase":true', '"lowercase": false'))
+    settings = elsewhere / "tokenizer_config.json"
+    settings.write_text(settings.read_text().replace('case": true', 'case": false'))
+    cased = taken_over(elsewhere, spanish, tmp_path)
+    assert cased.fingerprint != first.fingerprint
+    assert cased.counters["lowercase"] is False
+
+
+def test_a_trained_tokenizer_is_the_same_artifact_as_before_it_could_be_taken_over() -> None:
+    assert "initialize_from" not in config_of().identity
+
+
+def test_a_tokenizer_that_truncates_and_pads_by_itself_cuts_no_text(
+    trained: Artifact, spanish: Artifact, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs"
+    shutil.copytree(trained.local_folder("tokenizer"), theirs)
+    backend = Tokenizer.from_file(str(theirs / "tokenizer.json"))
+    backend.enable_truncation(4)
+    backend.enable_padding(length=8)
+    backend.save(str(theirs / "tokenizer.json"))
+    artifact = taken_over(theirs, spanish, tmp_path)
+    saved = Tokenizer.from_file(str(artifact.local_file("tokenizer/tokenizer.json")))
+    original = Tokenizer.from_file(str(trained.local_file("tokenizer/tokenizer.json")))
+    assert saved.encode(SPANISH[0]).ids == original.encode(SPANISH[0]).ids
+    assert artifact.counters["num_pieces"] == trained.counters["num_pieces"]
+
+
+def test_one_of_another_model_with_its_own_ids(spanish: Artifact, tmp_path: Path) -> None:
+    theirs = tmp_path / "bert"
+    pieces = ["[PAD]", "[unused0]", "a", *SPECIAL_TOKENS[1:], "##b", "el"]
+    theirs.mkdir()
+    (theirs / "vocab.txt").write_text("\n".join(pieces))
+    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": False}
+    (theirs / "tokenizer_config.json").write_text(json.dumps(settings))
+    artifact = taken_over(theirs, spanish, tmp_path)
+    loaded = tokenizer.load(artifact)
+    assert loaded.convert_ids_to_tokens(range(len(pieces))) == pieces
+    assert loaded("el ab El").input_ids == [4, 8, 2, 7, 3, 5]
+    assert artifact.counters["lowercase"] is artifact.counters["strip_accents"] is False
+    assert artifact.counters["vocab_size"] == len(pieces)
+    # [UNK] occurs, at an id beyond the first five, and is no regular piece
+    assert vocabulary.measure(loaded, ["zzz a"])["vocabulary_coverage"] == round(1 / 4, 6)
+
+
+def write_tokenizer(directory: Path, model: object, **roles: str) -> Path:
+    PreTrainedTokenizerFast(tokenizer_object=Tokenizer(model), **roles).save_pretrained(directory)
+    return directory
+
+
+def test_what_cannot_be_taken_over_is_told_in_one_line(
+    trained: Artifact, spanish: Artifact, tmp_path: Path
+) -> None:
+    ids = {token: index for index, token in enumerate(SPECIAL_TOKENS)}
+    named = ("pad_token", "unk_token", "cls_token", "sep_token")
+    roles = dict(zip(named, SPECIAL_TOKENS[:4], strict=True))
+    word_piece = models.WordPiece(ids, unk_token="[UNK]")
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "tokenizer.json").write_text("{")
+    (tmp_path / "empty").mkdir()
+    gap = models.WordPiece(ids | {"a": 9}, unk_token="[UNK]")
+    for place, reason in (
+        (tmp_path / "nowhere", "no such directory"),
+        ("memory://nowhere/tokenizer", "there is nothing"),
+        ("nobody/nothing", "cannot be loaded as a tokenizer"),
+        (tmp_path / "empty", "neither a tokenizer"),
+        (broken, "cannot be loaded as a tokenizer"),
+        (spanish.folder, "a corpus artifact is no model"),
+        (write_tokenizer(tmp_path / "bpe", models.BPE(ids, [])), "no WordPiece tokenizer"),
+        (write_tokenizer(tmp_path / "maskless", word_piece, **roles), "its mask token is None"),
+        (
+            write_tokenizer(tmp_path / "gap", gap, **roles, mask_token="[MASK]"),
+            "6 pieces with ids up to 9",
+        ),
+    ):
+        with pytest.raises(ValueError, match=reason) as error:
+            tokenizer.check(TokenizerConfig(initialize_from=str(place)))
+        assert str(error.value).startswith("tokenizer.initialize_from: ")
+        assert str(place) in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+def test_training_keys_beside_a_finished_vocabulary_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"vocab_size is 150, but initialize_from"):
+        TokenizerConfig(initialize_from="x", vocab_size=150)
+    printed = TokenizerConfig(initialize_from="x", max_length=64).model_dump()
+    assert TokenizerConfig.model_validate(printed).max_length == 64

@@ -42,7 +42,7 @@ RESULTS = Table(
     Column("value", Float(53), nullable=False),
     Column("examples", Integer, nullable=False),
     Column("seconds", Float(53), nullable=False),
-    Column("leg", String, nullable=False),  # fingerprint of the fine-tuning artifact
+    Column("leg", String, nullable=False),  # fingerprint of the artifact that holds the value
     Column("created_at", DateTime(timezone=True), nullable=False),
 )
 KEY = tuple(str(column.name) for column in RESULTS.primary_key.columns)

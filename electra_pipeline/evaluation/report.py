@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from electra_pipeline.artifact import Artifact
 from electra_pipeline.evaluation.charts import CHARTS, draw
+from electra_pipeline.evaluation.pretraining import split
 from electra_pipeline.evaluation.results import Row, aggregate, compare, difference_text, score_text
 from electra_pipeline.prior import only_the_prior
 
@@ -34,14 +35,15 @@ def write_report(
         lstrip_blocks=True,
     )
     environment.filters |= {"score": score_text, "difference": difference_text, "number": number}
+    of_tasks, _ = split(rows)  # what is known of pre-training comes from its manifest
     artifacts = [artifact for artifact in (corpus, tokenizer, pretrain) if artifact is not None]
     return environment.get_template("report.html.jinja").render(
         run_name=run_name,
         charts=_charts(pretrain),
         pretraining=_pretraining_facts(pretrain),
         verdict=only_the_prior(pretrain.counters.get("held_out", {})) if pretrain else None,
-        lines=compare(aggregate(rows)),
-        legs=sorted({(row["task"], row["model"], row["seed"], row["leg"]) for row in rows}),
+        lines=compare(aggregate(of_tasks)),
+        legs=sorted({(row["task"], row["model"], row["seed"], row["leg"]) for row in of_tasks}),
         corpus=corpus.counters if corpus is not None else None,
         drops=_drops(corpus),
         tokenizer=tokenizer.counters if tokenizer is not None else None,

@@ -3,7 +3,7 @@
 import csv
 import io
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,15 +13,32 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from electra_pipeline.evaluation import pretraining
 from electra_pipeline.evaluation.database import KEY, Row, check, read, record
 
-__all__ = ["Format", "Line", "Row", "aggregate", "check", "compare", "read", "record", "render"]
+__all__ = [
+    "Format",
+    "Line",
+    "Row",
+    "aggregate",
+    "check",
+    "compare",
+    "grid",
+    "read",
+    "record",
+    "render",
+]
 
 Format = Literal["table", "json", "csv", "markdown"]
 TABLE_WIDTH = 1000  # characters; a table is never cut, not even in a pipe
 
 MODELS = ("pretrained", "random", "majority")
-NUMBERS = ("seed", "seeds", "value", "examples", *MODELS, "difference")  # aligned to the right
+NUMBERS = frozenset(  # columns that are aligned to the right
+    (
+        *("seed", "seeds", "value", "examples", *MODELS, "difference"),
+        *("held-out sequences", *pretraining.HEADER),
+    )
+)
 
 
 def aggregate(rows: Iterable[Row]) -> list[dict[str, Any]]:
@@ -115,16 +132,22 @@ def render(rows: Sequence[Row], format: Format) -> str:
 
     json and csv hold what is given. table and markdown show rows as they are, and aggregates as
     percentages with the models side by side: the median over seeds, and the range of the seeds.
+    What is known of pre-training itself follows as a table of its own.
     """
     match format:
         case "json":
             return orjson.dumps(list(rows), option=orjson.OPT_INDENT_2).decode() + "\n"
         case "csv":
             return _csv(rows)
-        case "markdown":
-            return _markdown(*_cells(rows))
-        case "table":
-            return _table(*_cells(rows))
+        case "markdown" | "table":
+            return "\n".join(grid(*table, format) for table in _tables(rows))
+
+
+def grid(
+    header: Sequence[str], lines: Sequence[Sequence[str]], format: Literal["table", "markdown"]
+) -> str:
+    """Lines of cells under a header; the columns in `NUMBERS` are aligned to the right."""
+    return _markdown(header, lines) if format == "markdown" else _table(header, lines)
 
 
 def _csv(rows: Sequence[Row]) -> str:
@@ -136,24 +159,35 @@ def _csv(rows: Sequence[Row]) -> str:
     return buffer.getvalue()
 
 
-def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """Column names and texts."""
-    if all("median" in row for row in rows):
-        header = ["run", "task", "metric", "split", "examples", "seeds", *MODELS, "difference"]
-        return header, [
+def _tables(rows: Sequence[Row]) -> Iterator[tuple[list[str], list[list[str]]]]:
+    """Column names and texts of each table to show."""
+    if not all("median" in row for row in rows):
+        header = ["run", "task", "model", "split", "metric", "seed", "value", "examples", "leg"]
+        yield (
+            header,
             [
-                *(line.run, line.task, line.metric, line.split),
-                *(str(line.examples), str(line.num_seeds)),
-                *(score_text(line.scores.get(model)) for model in MODELS),
-                difference_text(line.difference),
-            ]
-            for line in compare(rows)
-        ]
-    header = ["run", "task", "model", "split", "metric", "seed", "value", "examples", "leg"]
-    return header, [
-        [f"{row[name]:.4f}" if name == "value" else str(row[name]) for name in header]
-        for row in rows
-    ]
+                [f"{row[name]:.4f}" if name == "value" else str(row[name]) for name in header]
+                for row in rows
+            ],
+        )
+        return
+    of_tasks, of_pretraining = pretraining.split(rows)
+    if of_tasks or not of_pretraining:
+        header = ["run", "task", "metric", "split", "examples", "seeds", *MODELS, "difference"]
+        yield (
+            header,
+            [
+                [
+                    *(line.run, line.task, line.metric, line.split),
+                    *(str(line.examples), str(line.num_seeds)),
+                    *(score_text(line.scores.get(model)) for model in MODELS),
+                    difference_text(line.difference),
+                ]
+                for line in compare(of_tasks)
+            ],
+        )
+    if of_pretraining:
+        yield pretraining.table(of_pretraining)
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from electra_pipeline.evaluation import pretraining
 from electra_pipeline.evaluation.published import TASKS
 from electra_pipeline.evaluation.task import (
     DEFAULT_METRICS,
@@ -59,6 +60,8 @@ class UserTask(Config):
 
     @model_validator(mode="after")
     def _check(self) -> "UserTask":
+        if self.name == pretraining.TASK:
+            raise ValueError(f"{self.name!r} names the rows about pre-training; choose another")
         if self.name in TASKS:
             raise ValueError(f"{self.name!r} is the name of a published task; choose another")
         unknown = sorted(set(self.metrics or ()) - set(METRICS[self.type]))

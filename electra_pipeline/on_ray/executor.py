@@ -138,6 +138,16 @@ class RayExecutor:
                 for reference in running:
                     ray.cancel(reference, force=True)
 
+    def share(self, num_tasks: int) -> tuple[int, int]:
+        """CPUs and GPUs (one, where there are any) for each of so many trainings; see `Executor`.
+
+        Where not all of them fit at the same time, it is what each gets of those that do.
+        """
+        nodes = self.nodes()
+        num_gpus = gpus_per_worker(nodes)
+        at_once = max(1, min(num_tasks, fitting(nodes, 1, num_gpus)))
+        return max(1, cpus_per_worker(nodes, at_once)), num_gpus
+
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
         """Run `function(worker)` on `scale.workers` Ray Train workers; see `execution.Executor`.
 

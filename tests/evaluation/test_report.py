@@ -164,6 +164,13 @@ def test_every_number_is_there_and_can_be_traced(artifacts):
         assert expected in texts
 
 
+def test_rows_about_pretraining_stay_out_of_the_table_of_tasks(artifacts):
+    about = {"task": "pretraining", "metric": "discriminator_auc", "split": "held_out"}
+    extended = [*rows(), {**rows()[0], **about}]
+    html = write_report(run_name="run", rows=extended, **artifacts)
+    assert html == write_report(run_name="run", rows=rows(), **artifacts)
+
+
 def test_what_is_not_there_is_said(tmp_path):
     html = write_report(run_name="run", rows=[], pretrain=None, corpus=None, tokenizer=None)
     texts = " ".join(Page(html).texts)

@@ -187,6 +187,39 @@ def test_a_lost_baseline_leaves_its_cells_empty():
     assert "| 60.0 [50.0, 70.0] | - | - | - |" in results.render(summaries, "markdown")
 
 
+def pretrained(**held_out):
+    return [
+        row(task="pretraining", split="held_out", metric=metric, value=value, examples=512)
+        for metric, value in held_out.items()
+    ]
+
+
+def test_pretraining_has_a_table_of_its_own_below_that_of_the_tasks():
+    losses = {"generator_loss": 6.0875, "discriminator_loss": 0.3615, "prior_entropy": 0.3736}
+    summaries = results.aggregate([*pretrained(**losses, discriminator_auc=0.5861), *compared()])
+    tasks, pretraining = results.render(summaries, "markdown").split("\n\n")
+    assert len(tasks.splitlines()) == len(pretraining.splitlines()) == 3
+    assert "cola" in tasks and "pretraining" not in tasks
+    assert "| abcdef012345 | 512 | 6.0875 | 0.3615 | -0.0121 | 0.5861 |" in pretraining
+    shown = results.render(summaries, "table")
+    assert shown.index("+40.0") < shown.index("6.0875")
+
+
+def test_pretraining_alone_is_one_table_and_what_was_not_measured_a_dash():
+    shown = results.render(results.aggregate(pretrained(discriminator_loss=0.5)), "markdown")
+    assert "task" not in shown
+    assert shown.endswith("| 512 | - | 0.5000 | - | - |\n")
+
+
+def test_rows_of_pretraining_are_rows_like_others(database):
+    rows = pretrained(discriminator_auc=0.5, generator_loss=6.0)
+    results.record(database, rows)
+    results.record(database, rows)
+    assert results.read(database) == rows
+    assert json.loads(results.render(rows, "json")) == rows
+    assert "held_out" in results.render(rows, "table")
+
+
 def test_rows_that_are_not_summed_up_are_shown_one_by_one():
     for format in ("table", "markdown"):
         shown = results.render(compared(), format)

@@ -1,0 +1,144 @@
+"""A vocabulary as transformers knows it: taken over, saved, measured."""
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tokenizers.models import WordPiece
+
+from electra_pipeline.location import tokenizer_directory
+
+if TYPE_CHECKING:  # takes seconds to import, and most commands do not need it
+    from transformers import PreTrainedTokenizerFast
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # the order of BERT's vocabulary
+BATCH_CHARACTERS = 1_000_000  # some 100 MB of token objects
+# What transformers adds to a loaded tokenizer's settings about the place it was loaded from.
+PLACE_SETTINGS = ("is_local", "local_files_only")
+
+
+def take_over(place: str, max_length: int) -> "PreTrainedTokenizerFast":
+    """The WordPiece tokenizer at `place` (see `location.tokenizer_directory`), to save as ours.
+
+    It truncates to `max_length` tokens where that is asked for, and never by itself. Raises
+    ValueError if there is none, or none that ELECTRA can be trained with.
+    """
+    from transformers import AutoTokenizer
+
+    with tokenizer_directory(place) as directory:
+        try:
+            tokenizer: PreTrainedTokenizerFast = AutoTokenizer.from_pretrained(directory)
+        except Exception as error:  # OSError, ValueError, and Exception itself from tokenizers
+            reason = str(error).strip().partition("\n")[0]
+            raise ValueError(
+                f"{place}: cannot be loaded as a tokenizer ({reason}); give a model or tokenizer "
+                "of ours, or a directory or hub name with tokenizer.json"
+            ) from error
+    if not tokenizer.is_fast or not isinstance(tokenizer.backend_tokenizer.model, WordPiece):
+        raise ValueError(
+            f"{place}: no WordPiece tokenizer ({type(tokenizer).__name__}); "
+            "give a tokenizer of a BERT or ELECTRA model"
+        )
+    pieces = tokenizer.get_vocab()
+    roles = tokenizer.special_tokens_map
+    for role, token in zip(("pad", "unk", "cls", "sep", "mask"), SPECIAL_TOKENS, strict=True):
+        if roles.get(f"{role}_token") != token or token not in pieces:
+            raise ValueError(
+                f"{place}: its {role} token is {roles.get(f'{role}_token')}, not {token}; "
+                "give a tokenizer of a BERT or ELECTRA model"
+            )
+    if sorted(pieces.values()) != list(range(len(pieces))):
+        raise ValueError(
+            f"{place}: {len(pieces)} pieces with ids up to {max(pieces.values())}; "
+            "every id from 0 must be used once"
+        )
+    tokenizer.backend_tokenizer.no_truncation()  # it would cut documents without a word
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.model_max_length = max_length
+    for name in PLACE_SETTINGS:
+        tokenizer.init_kwargs.pop(name, None)
+    return tokenizer
+
+
+def digest(tokenizer: "PreTrainedTokenizerFast") -> str:
+    """sha256 of all that decides which ids a text gets; the same wherever the tokenizer lies."""
+    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+
+
+def normalization(tokenizer: "PreTrainedTokenizerFast") -> dict[str, bool]:
+    """Whether case is folded and accents are removed, by what becomes of a letter with both."""
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    letter = "\u00c1" if normalizer is None else normalizer.normalize_str("\u00c1")  # A with acute
+    decomposed = unicodedata.normalize("NFD", letter)
+    return {
+        "lowercase": decomposed.startswith("a"),
+        "strip_accents": "\u0301" not in decomposed,
+    }
+
+
+def save(tokenizer: "PreTrainedTokenizerFast", directory: Path) -> None:
+    """Write tokenizer.json, tokenizer_config.json and, for tools that want it, vocab.txt."""
+    tokenizer.save_pretrained(directory)  # writes no vocab.txt since transformers 5
+    pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    lines = "".join(f"{piece}\n" for piece in pieces)
+    (directory / "vocab.txt").write_text(lines, encoding="utf-8", newline="\n")
+
+
+def measure(tokenizer: "PreTrainedTokenizerFast", texts: Iterable[str]) -> dict[str, Any]:
+    """How well a vocabulary fits texts.
+
+    num_words: words between white space; num_pieces.
+    fertility: pieces for each of these words (Rust et al. 2021, section 4.1; 1.0 is the least).
+    unknown_fraction: share of the pieces that are [UNK].
+    vocabulary_coverage: share of the vocabulary, special tokens aside, that occurs; it grows with
+    the text, so compare it for equal num_words.
+    whole_word_fraction: share of the pre-tokenizer's words (punctuation is split off) that are one
+    piece and not [UNK].
+    """
+    backend = tokenizer.backend_tokenizer
+    unknown = tokenizer.unk_token_id
+    occurrences = np.zeros(len(tokenizer), dtype=np.int64)
+    num_words = num_split_words = num_whole_words = 0
+    for batch in batches(texts):
+        num_words += sum(len(text.split()) for text in batch)
+        for encoding in backend.encode_batch(batch, add_special_tokens=False):
+            ids = np.asarray(encoding.ids, dtype=np.int64)
+            words = [word for word in encoding.word_ids if word is not None]
+            pieces_per_word = np.bincount(np.asarray(words, dtype=np.int64))
+            occurrences += np.bincount(ids, minlength=len(occurrences))
+            num_split_words += int((pieces_per_word > 0).sum())
+            num_whole_words += int((pieces_per_word == 1).sum()) - int((ids == unknown).sum())
+    num_pieces = int(occurrences.sum())
+    is_regular = np.ones(len(occurrences), dtype=bool)
+    is_regular[tokenizer.all_special_ids] = False
+    return {
+        "num_words": num_words,
+        "num_pieces": num_pieces,
+        "fertility": _ratio(num_pieces, num_words),
+        "unknown_fraction": _ratio(int(occurrences[unknown]), num_pieces),
+        "vocabulary_coverage": _ratio(
+            int((occurrences[is_regular] > 0).sum()), int(is_regular.sum())
+        ),
+        "whole_word_fraction": _ratio(num_whole_words, num_split_words),
+    }
+
+
+def batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Lists of texts, small enough for their tokens to fit in memory."""
+    batch: list[str] = []
+    num_characters = 0
+    for text in texts:
+        batch.append(text)
+        num_characters += len(text)
+        if num_characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, num_characters = [], 0
+    if batch:
+        yield batch
+
+
+def _ratio(part: int, whole: int) -> float:
+    return round(part / whole, 6) if whole else 0.0
