@@ -71,6 +71,13 @@ class Worker(Protocol):
 TrainFunction = Callable[[Worker], None]
 
 
+def cpus_of_this_process() -> int:
+    """CPU cores that this process may use: not all of them under taskset, Slurm or a cpuset."""
+    if hasattr(os, "sched_getaffinity"):  # on Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @dataclass(frozen=True)
 class LocalWorker:
     """This process alone."""
@@ -157,4 +164,4 @@ class LocalExecutor:
                 yield Outcome(index, error=error)
 
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
-        function(LocalWorker(progress=progress, num_threads=os.cpu_count() or 1))
+        function(LocalWorker(progress=progress, num_threads=cpus_of_this_process()))

@@ -29,6 +29,7 @@ def check(config: PipelineConfig, executor: Executor) -> None:
     """Refuse, before any work, whatever can be known to fail; raises ValueError in one line."""
     executor.check(config.scale, config.root)
     loop.check(config.pretrain, config.sequences.length, config.scale)
+    Folder(config.root).check_writable()
     if config.finetune is not None:
         results.check(config.database_url)
         finetune.check(config.finetune)

@@ -13,9 +13,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from electra_pipeline.evaluation.database import KEY, Row, check, read, record
+from electra_pipeline.evaluation.database import KEY, Row, check, read, record, shown
 
-__all__ = ["Format", "Line", "Row", "aggregate", "check", "compare", "read", "record", "render"]
+__all__ = [
+    "Format",
+    "Line",
+    "Row",
+    "aggregate",
+    "check",
+    "compare",
+    "read",
+    "record",
+    "render",
+    "shown",
+]
 
 Format = Literal["table", "json", "csv", "markdown"]
 TABLE_WIDTH = 1000  # characters; a table is never cut, not even in a pipe
