@@ -240,7 +240,11 @@ def results(
     from electra_pipeline.config import default_database
     from electra_pipeline.evaluation import results as table
 
-    rows = table.read(database or default_database(root or "./runs"), run=run)
+    place = database or default_database(root or "./runs")
+    rows = table.read(place, run=run)
+    if not rows:
+        wanted = f" of the run {run}" if run else ""
+        print(f"no results{wanted} in {table.shown(place)} yet", file=sys.stderr)
     if aggregate if aggregate is not None else format in ("table", "markdown"):
         rows = table.aggregate(rows)
     print(table.render(rows, format))
@@ -356,6 +360,15 @@ def doctor(root: RootOption = None) -> None:
     Console().print(table)
 
 
+def _one_line(error: Exception) -> str:
+    from pydantic import ValidationError
+
+    from electra_pipeline.config import explain
+
+    told = explain(error) if isinstance(error, ValidationError) else str(error)
+    return " ".join(told.split()) or type(error).__name__
+
+
 def main() -> None:
     """Run the command line: exit 2 for what the user gave wrong, 1 for a run that fails."""
     debug = "--debug" in sys.argv[1:]
@@ -373,7 +386,7 @@ def main() -> None:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        print(f"error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+        print(f"error: {_one_line(error)}", file=sys.stderr)
         sys.exit(2 if isinstance(error, ValueError) else 1)
 
 

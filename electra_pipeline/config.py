@@ -97,8 +97,7 @@ def validate(values: Mapping[str, Any], place: str) -> PipelineConfig:
     try:
         return PipelineConfig.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(_explain(dict(problem)) for problem in error.errors())
-        raise ValueError(f"{place}: {problems}") from error
+        raise ValueError(f"{place}: {explain(error)}") from error
 
 
 def to_yaml(config: PipelineConfig) -> str:
@@ -169,25 +168,56 @@ def _index(target: list[Any], key: str, place: str) -> int:
     return int(key)
 
 
+# What pydantic calls by the names of Python's types
+_EXPECTED = {
+    "too_short": "at least one",
+    "tuple_type": "a list, such as [a, b]",
+    "model_type": "keys and values",
+    "string_type": "text",
+    "union_tag_not_found": "the key type: files, hub or package",
+}
+
 # pydantic puts the chosen member of a union into a path; the user's file has no such key
 _UNION_MEMBERS = {"files", "hub", "package", "str"}
 _UNION_MEMBERS |= {"UrlFile", "PackageFile", "UserTask", "InitialModels"}
 
 
+def explain(error: ValidationError) -> str:
+    """Every problem with its path, in one line."""
+    problems: list[dict[str, Any]] = [dict(problem) for problem in error.errors()]
+    # A list whose items are wrong is also found too short: what is wrong with them says it all.
+    told = [
+        problem
+        for problem in problems
+        if problem["type"] != "too_short"
+        or not any(_is_inside(other["loc"], problem["loc"]) for other in problems)
+    ]
+    return "; ".join(_explain(problem) for problem in told)
+
+
+def _is_inside(inner: Sequence[Any], outer: Sequence[Any]) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
+
+
 def _explain(problem: Mapping[str, Any]) -> str:
     parts = [str(part) for part in problem["loc"] if part not in _UNION_MEMBERS]
-    path = ".".join(parts) or "configuration"
+    path = ".".join(parts)
+    prefix = f"{path}: " if path else ""
     if problem["type"] == "extra_forbidden":
         key = str(problem["loc"][-1])
         close = difflib.get_close_matches(key, _known_keys(), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        return f"{path}: unknown key{hint}"
+        return f"{prefix}unknown key{hint}"
     if problem["type"] == "missing":
-        return f"{path}: missing, and it has no default"
-    message = str(problem["msg"]).removeprefix("Value error, ")
+        return f"{prefix}missing, and it has no default"
+    if problem["type"] in _EXPECTED:
+        message = f"expected {_EXPECTED[problem['type']]}"
+    else:
+        message = str(problem["msg"]).removeprefix("Value error, ").removeprefix(prefix)
     value = problem.get("input")
-    got = f", got {value!r}" if isinstance(value, str | int | float | bool | None) else ""
-    return f"{path}: {message[:1].lower()}{message[1:]}{got}"
+    is_plain = isinstance(value, str | int | float | bool | None)
+    got = f", got {value!r}" if is_plain and repr(value) not in message else ""
+    return f"{prefix}{message[:1].lower()}{message[1:]}{got}"
 
 
 def _known_keys() -> Iterable[str]:

@@ -82,6 +82,13 @@ class Worker(Protocol):
 TrainFunction = Callable[[Worker], None]
 
 
+def cpus_of_this_process() -> int:
+    """CPU cores that this process may use: not all of them under taskset, Slurm or a cpuset."""
+    if hasattr(os, "sched_getaffinity"):  # on Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @dataclass(frozen=True)
 class LocalWorker:
     """This process alone."""
@@ -179,4 +186,4 @@ class LocalExecutor:
         function(LocalWorker(progress, self.share(1)[0]))
 
     def share(self, num_tasks: int) -> tuple[int, int]:
-        return self.num_threads or os.cpu_count() or 1, 0
+        return self.num_threads or cpus_of_this_process(), 0

@@ -31,6 +31,7 @@ def check(config: PipelineConfig, executor: Executor) -> None:
     results.check(config.database_url)
     tokenizer_stage.check(config.tokenizer)
     loop.check(config.pretrain, config.sequences.length, config.scale)
+    Folder(config.root).check_writable()
     if config.finetune is not None:
         finetune.check(config.finetune)
 

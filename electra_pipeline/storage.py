@@ -193,6 +193,19 @@ class Folder:
                 temporary.unlink(missing_ok=True)
         return target
 
+    def check_writable(self) -> None:
+        """Raise ValueError, in one line, if nothing can be written here; leaves nothing behind."""
+        probe = f".{uuid.uuid4().hex[:8]}.probe"
+        try:
+            self.write_bytes(probe, b"")
+            self.remove(probe)
+        except Exception as error:  # each filesystem has its own
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(
+                f"root {self}: cannot be written ({reason}); give another --root, or check its "
+                "address, credentials and permissions"
+            ) from error
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold this folder for writing; a second driver waits, and says for what.

@@ -125,6 +125,47 @@ def test_mistakes_are_told_in_one_line(overrides: list[str], message: str) -> No
     assert "\n" not in str(caught.value)
 
 
+SOURCE = "corpus.sources.0"
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("pretrain=5", "pretrain: expected keys and values, got 5"),
+        ("root=null", "root: expected text, got None"),
+        ("corpus.sources=[]", "corpus.sources: expected at least one"),
+        (f"{SOURCE}.encoding=utf-9", f"{SOURCE}.encoding: unknown encoding 'utf-9'; try utf-8 or "),
+        ("corpus.sources=[{urls: [a]}]", f"{SOURCE}: expected the key type: files, hub or package"),
+        (
+            "corpus.sources=[{type: files, urls: a.txt}]",
+            f"{SOURCE}.urls: expected a list, such as [a, b], got 'a.txt'",
+        ),
+        (
+            "corpus.sources=[{type: files, urls: [5]}]",
+            f"{SOURCE}.urls.0: expected text, got 5",
+        ),
+        (
+            "corpus.sources=[{type: files, urls: [{uri: a, url: b}]}]",
+            f"{SOURCE}.urls.0.uri: unknown key; did you mean url?",
+        ),
+        (
+            "finetune.tasks=[{name: x, type: classification}]",
+            "finetune.tasks.0.train: missing, and it has no default",
+        ),
+        (
+            "finetune.tasks=[{name: x, type: tagging, train: {requirement: a==1, member: b}}]",
+            "finetune.tasks.0.train.sha256: missing, and it has no default",
+        ),
+        ("finetune.tasks=[coal, coal]", "finetune.tasks: unknown task 'coal'; choose from "),
+    ],
+)
+def test_a_mistake_is_told_once_and_in_the_words_of_the_file(override: str, told: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        load(preset="quickstart", overrides=[override])
+    message = str(caught.value).removeprefix("preset quickstart: ")
+    assert message.startswith(told) if told.endswith(" ") else message == told
+
+
 def test_files_that_cannot_be_used_are_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"nothing\.yaml: no such file"):
         load(file=str(tmp_path / "nothing.yaml"))

@@ -1,9 +1,13 @@
-"""The chain's own functions: what a report is drawn from."""
+"""The chain's own functions: what is refused before any work, what a report is drawn from."""
 
 from pathlib import Path
 
+import pytest
+
 from electra_pipeline import pipeline
 from electra_pipeline.artifact import Artifact, Draft, Written, produce
+from electra_pipeline.config import PipelineConfig
+from electra_pipeline.execution import LocalExecutor
 
 
 def make(root: Path, stage: str, **inputs: str) -> Artifact:
@@ -40,3 +44,29 @@ def test_a_model_is_traced_to_what_it_was_made_from(tmp_path: Path) -> None:
         "pretrain": pretrained,
         "publish": model,
     }
+
+
+def check(root: str) -> None:
+    corpus = {"sources": [{"type": "files", "urls": ["a.txt"]}]}
+    config = PipelineConfig.model_validate({"name": "x", "root": root, "corpus": corpus})
+    pipeline.check(config, LocalExecutor())
+
+
+def test_a_root_that_cannot_be_written_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("here")
+    for root in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(
+            ValueError, match=r"cannot be written .*; give another --root"
+        ) as caught:
+            check(str(root))
+        assert str(caught.value).startswith(f"root {root}: ")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("root", ["new/root", "memory://checked/root"])
+def test_a_root_that_can_be_written_is_left_as_it_was(
+    root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    check(root)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

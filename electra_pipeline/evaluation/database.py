@@ -105,6 +105,11 @@ def read(database: str, run: str | None = None) -> list[dict[str, Any]]:
     return found
 
 
+def shown(database: str) -> str:
+    """The URL without its password."""
+    return _parse(database).render_as_string(hide_password=True)
+
+
 @contextmanager
 def _connected(database: str) -> Iterator[Engine]:
     """An engine whose errors are one line: the URL without its password, the cause, the remedy."""

@@ -23,7 +23,7 @@ from electra_pipeline.evaluation.leg import (
     run_leg,
 )
 from electra_pipeline.evaluation.task import Task
-from electra_pipeline.evaluation.tasks import UserTask, find_task
+from electra_pipeline.evaluation.tasks import GivenTask, find_task
 from electra_pipeline.evaluation.training import Hyperparameters
 from electra_pipeline.identity import Config
 from electra_pipeline.inputs.files import PackageFile, UrlFile
@@ -64,7 +64,7 @@ RECIPES: Mapping[Recipe, Mapping[Size, Mapping[str, Any]]] = {
 class FinetuneConfig(Config):
     """Which tasks to fine-tune on, how often, and how."""
 
-    tasks: tuple[str | UserTask, ...] = Field(min_length=1)
+    tasks: tuple[GivenTask, ...] = Field(min_length=1)
     """Names of published tasks, or tasks of your own with their files."""
     data: str | None = None
     """Folder or URI with the published GLUE tsv, SQuAD JSON, CoNLL columns; null takes the Hub."""
@@ -97,7 +97,7 @@ class FinetuneConfig(Config):
 
     @field_validator("tasks")
     @classmethod
-    def _known(cls, tasks: tuple[str | UserTask, ...]) -> tuple[str | UserTask, ...]:
+    def _known(cls, tasks: tuple[GivenTask, ...]) -> tuple[GivenTask, ...]:
         _distinct("tasks", [find_task(task).name for task in tasks])
         return tasks
 

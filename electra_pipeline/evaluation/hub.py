@@ -11,6 +11,7 @@ from electra_pipeline.evaluation.reading import (
     text_examples,
 )
 from electra_pipeline.evaluation.task import HubDataset, Task
+from electra_pipeline.quiet import quiet_transformers
 
 
 def read_hub(
@@ -21,9 +22,10 @@ def read_hub(
 
     place = f"{dataset.path} ({split})"
     try:
-        rows = datasets.load_dataset(
-            dataset.path, dataset.config, split=split, revision=dataset.revision
-        )
+        with quiet_transformers():
+            rows = datasets.load_dataset(
+                dataset.path, dataset.config, split=split, revision=dataset.revision
+            )
     except Exception as error:  # offline, gone, renamed, a script: each has its own exception
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Protocol
 
 from electra_pipeline.evaluation.hub import read_hub
@@ -67,7 +68,7 @@ def locate(task: Task, data: str | None) -> dict[str, Source]:
         found = _published_files(task.published, Folder(data))
         if TRAIN in found:
             return {split: Files((fetch(UrlFile(url=url)),)) for split, url in found.items()}
-        names = task.published.files[TRAIN]
+        names = [name for name in task.published.files[TRAIN] if "*" not in name]
         wanted = [f"{folder}/{name}" for folder in task.published.folders for name in names]
         raise ValueError(
             f"finetune.data: {task.name} needs {' or '.join(wanted)}, which {data} does not have; "
@@ -97,8 +98,10 @@ def _published_files(published: Published, folder: Folder) -> dict[str, str]:
 
 
 def _child(folder: Folder, parent: str | None, name: str) -> str | None:
-    """Path of `name` in the directory `parent`, whatever the case of its letters."""
+    """Path of `name`, which may be a pattern, in `parent`, whatever the case of its letters."""
     if parent is None or not folder.filesystem.isdir(parent):
         return None
     paths = sorted(str(path).rstrip("/") for path in folder.filesystem.ls(parent, detail=False))
-    return next((path for path in paths if path.rsplit("/", 1)[-1].lower() == name.lower()), None)
+    return next(
+        (path for path in paths if fnmatchcase(path.rsplit("/", 1)[-1].lower(), name.lower())), None
+    )

@@ -235,7 +235,10 @@ _TASKS = (
         max_length=512,
         published=Published(
             folders=("squad", "squad1.1"),
-            files={TRAIN: ("train-v1.1.json",), VALIDATION: ("dev-v1.1.json",)},
+            files={
+                TRAIN: ("train-v1.1.json", "*v1.1*train*.json"),  # or a part under another name
+                VALIDATION: ("dev-v1.1.json", "*v1.1*dev*.json"),
+            },
         ),
         hub=HubDataset(path="rajpurkar/squad"),
     ),
@@ -247,7 +250,10 @@ _TASKS = (
         max_length=512,
         published=Published(
             folders=("squad", "squad_v2", "squad2.0"),
-            files={TRAIN: ("train-v2.0.json",), VALIDATION: ("dev-v2.0.json",)},
+            files={
+                TRAIN: ("train-v2.0.json", "*v2.0*train*.json"),  # or a part under another name
+                VALIDATION: ("dev-v2.0.json", "*v2.0*dev*.json"),
+            },
         ),
         hub=HubDataset(path="rajpurkar/squad_v2"),
     ),

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from electra_pipeline.evaluation import pretraining
-from electra_pipeline.evaluation.database import KEY, Row, check, read, record
+from electra_pipeline.evaluation.database import KEY, Row, check, read, record, shown
 
 __all__ = [
     "Format",
@@ -27,6 +27,7 @@ __all__ = [
     "read",
     "record",
     "render",
+    "shown",
 ]
 
 Format = Literal["table", "json", "csv", "markdown"]

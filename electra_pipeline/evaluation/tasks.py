@@ -1,8 +1,8 @@
 """Which task a user means: a published one by its name, or one of their own by its files."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from electra_pipeline.evaluation import pretraining
 from electra_pipeline.evaluation.published import TASKS
@@ -97,6 +97,12 @@ class UserTask(Config):
             validation_fraction=self.validation_fraction,
             max_examples=self.max_examples,
         )
+
+
+GivenTask = Annotated[
+    Annotated[str, Tag("str")] | Annotated[UserTask, Tag("UserTask")],
+    Discriminator(lambda given: "UserTask" if isinstance(given, dict | UserTask) else "str"),
+]
 
 
 def find_task(given: str | UserTask) -> Task:

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
-from pydantic import Field, StringConstraints
+from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from electra_pipeline.identity import Config
 from electra_pipeline.inputs.decompression import CODECS, decompress
@@ -50,7 +50,19 @@ class PackageFile(Config):
         return f"{self.requirement}:{self.member}"
 
 
-FileReference = str | UrlFile | PackageFile
+def _kind_of_reference(given: Any) -> str:
+    """Which form a user means, so that a mistake in it is told once and not for every form."""
+    if isinstance(given, PackageFile) or (isinstance(given, dict) and "requirement" in given):
+        return "PackageFile"
+    return "UrlFile" if isinstance(given, dict | UrlFile) else "str"
+
+
+FileReference = Annotated[
+    Annotated[str, Tag("str")]
+    | Annotated[UrlFile, Tag("UrlFile")]
+    | Annotated[PackageFile, Tag("PackageFile")],
+    Discriminator(_kind_of_reference),
+]
 
 
 @dataclass(frozen=True)

@@ -204,6 +204,22 @@ def test_squad_reads_answers_and_questions_without_one(tmp_path):
     assert data.problem.has_unanswerable
 
 
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        (("v1.1-split-train.json", "v2.0-split-train.json"), "v1.1-split-train.json"),
+        (("train-v1.1.json", "mine-v1.1-train.json"), "train-v1.1.json"),
+    ],
+)
+def test_squad_may_lie_there_as_a_part_under_another_name(tmp_path, names, chosen):
+    for name in names:
+        answers = [{"text": "cat", "answer_start": 4}]
+        squad(tmp_path / "squad" / name, [{"id": name, "question": "?", "answers": answers}] * 2)
+    squad(tmp_path / "squad/dev-v1.1.json", [{"id": "d", "question": "?", "answers": answers}])
+    data = load(TASKS["squad"], str(tmp_path))
+    assert {example.id for example in data.train} == {chosen}
+
+
 def test_misplaced_answers_are_not_trained_on_and_are_counted(tmp_path, caplog):
     questions = [
         {"id": "ok", "question": "?", "answers": [{"text": "cat", "answer_start": 4}]},

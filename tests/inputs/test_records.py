@@ -79,6 +79,20 @@ def test_tsv_takes_quotes_as_they_are(write: Write) -> None:
     ]
 
 
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_a_csv_without_commas_in_its_header_is_separated_by_what_is_there(
+    write: Write, separator: str
+) -> None:
+    data = f'text{separator}price\n"a, b{separator} c"{separator}0,5\n'.encode()
+    assert list(read_records(write("a.csv", data))) == [
+        {"text": f"a, b{separator} c", "price": "0,5"}
+    ]
+
+
+def test_a_comma_in_the_header_separates_whatever_else_is_there(write: Write) -> None:
+    assert list(read_records(write("a.csv", b"a;b,c\n1;2,3\n"))) == [{"a;b": "1;2", "c": "3"}]
+
+
 def test_text_gives_lines(write: Write) -> None:
     data = "\ufeffone\r\n\ntwo\x0b\u2028still two\nend".encode()
     lines = [record["text"] for record in read_records(write("a.txt", data))]
