@@ -4,7 +4,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import ElectraConfig, ElectraForSequenceClassification
+from transformers import (
+    ElectraConfig,
+    ElectraForSequenceClassification,
+    get_constant_schedule_with_warmup,
+    get_cosine_schedule_with_warmup,
+)
 
 from electra_pipeline import optim
 
@@ -21,6 +26,17 @@ def test_learning_rate_of_small(step: int, expected: float) -> None:
 def test_peaks_of_base_and_large() -> None:
     assert optim.learning_rate(10_000, 2e-4, 766_000, 10_000) == pytest.approx(1.97389e-4)
     assert optim.learning_rate(10_000, 2e-4, 400_000, 10_000) == pytest.approx(1.95e-4)
+
+
+@pytest.mark.parametrize("step", [0, 3, 10, 25, 50, 100, 120])
+def test_other_schedules_are_those_of_transformers(step: int) -> None:
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    constant = get_constant_schedule_with_warmup(optimizer, 10).lr_lambdas[0](step)
+    assert optim.learning_rate(step, 1.0, 100, 10, "constant") == pytest.approx(constant)
+    # theirs counts the cosine from the end of the warm-up, so compare it without one
+    cosine = get_cosine_schedule_with_warmup(optimizer, 0, 100).lr_lambdas[0](min(step, 100))
+    assert optim.learning_rate(step, 1.0, 100, 0, "cosine") == pytest.approx(cosine)
 
 
 def test_constant_gradient_ratios() -> None:

@@ -1,6 +1,8 @@
 """The pre-training stage: one loop, run by every worker alike."""
 
 import logging
+import resource
+import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -19,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from electra_pipeline.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.execution import Executor, Scale, Worker
 from electra_pipeline.identity import Config
-from electra_pipeline.optim import Adam, clip_gradients, learning_rate, parameter_groups
+from electra_pipeline.optim import Adam, Schedule, clip_gradients, learning_rate, parameter_groups
 from electra_pipeline.pretraining import initialization
 from electra_pipeline.pretraining.batches import BatchSource
 from electra_pipeline.pretraining.checkpoint import Checkpoints, Position
@@ -72,6 +74,14 @@ class PretrainConfig(Config):
     """Peak of the schedule before the decay's share (paper table 6)."""
     warmup_steps: int = Field(default=10_000, ge=0)
     """Steps of linear warm-up (paper table 6)."""
+    schedule: Schedule = "linear"
+    """How the rate falls: linear to zero at the last step (published), cosine, or constant."""
+    adam_beta1: float = Field(default=0.9, ge=0, lt=1)
+    """Decay of Adam's mean of gradients (paper table 6)."""
+    adam_beta2: float = Field(default=0.999, ge=0, lt=1)
+    """Decay of Adam's mean of squared gradients (paper table 6)."""
+    adam_epsilon: float = Field(default=1e-6, gt=0)
+    """Added to the root of the squared mean (paper table 6)."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Decoupled decay of all but LayerNorms and biases (paper table 6)."""
     gradient_clip: float = Field(default=1.0, gt=0)
@@ -205,7 +215,12 @@ def _train(run: Run, worker: Worker, stack: ExitStack) -> None:
         config.initial_replaced_fraction,
         is_compiled(worker.device, scale.compile),
     ).to(worker.device)
-    optimizer = Adam(parameter_groups(model, config.weight_decay))
+    optimizer = Adam(
+        parameter_groups(model, config.weight_decay),
+        beta1=config.adam_beta1,
+        beta2=config.adam_beta2,
+        epsilon=config.adam_epsilon,
+    )
     checkpoints = Checkpoints.of(run.draft, run.root)
     position = checkpoints.restore(model, optimizer, worker.device)
     if position.step == 0 and config.initialize_from is not None:
@@ -232,7 +247,9 @@ def _train(run: Run, worker: Worker, stack: ExitStack) -> None:
     previous = torch.zeros(())
     batches = meter.timed(source.batches(position.step, config.steps))
     for index, batch in zip(range(position.step, config.steps), batches, strict=True):
-        rate = learning_rate(index, config.learning_rate, config.steps, config.warmup_steps)
+        rate = learning_rate(
+            index, config.learning_rate, config.steps, config.warmup_steps, config.schedule
+        )
         sums = step_of.backward(wrapped, batch.to(worker.device))
         norm = clip_gradients(model.parameters(), config.gradient_clip)
         # Looked at one step late, so that a GPU never waits for the host.
@@ -349,6 +366,15 @@ def _write_results(
         "tokens_per_second": round(counters["tokens_seen"] / seconds, 1),
         "workers": worker.world_size,
         "device": str(worker.device),
+        "peak_memory_bytes": _peak_memory_bytes(worker.device),
         **costs,
     }
     run.draft.work.write_json("summary.json", {"counters": counters, "observed": observed})
+
+
+def _peak_memory_bytes(device: torch.device) -> int:
+    """Most memory that this worker had: of its GPU, or resident in the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kibibytes if sys.platform == "darwin" else 1024 * kibibytes  # macOS counts bytes
