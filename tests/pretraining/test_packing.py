@@ -1,11 +1,21 @@
 """Cutting and packing: nothing lost, nothing moved, rows full; against plain loops."""
 
+import itertools
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from random import Random
 
+import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
 
+from electra_pipeline.inputs.decompression import decompress
+from electra_pipeline.pretraining.encoding import split_text, token_ids
 from electra_pipeline.pretraining.packing import SENTENCE_END_WITHIN, Piece, cut, pack
 
 CLS, SEP = 2, 3
@@ -156,3 +166,19 @@ def test_padding_stays_below_the_width_of_a_cut() -> None:
     novels = [[[7] * (1 + int(random.lognormvariate(3.0, 0.8))) for _ in range(15_000)]]
     for length in (128, 512):
         assert padding(length, novels) < SENTENCE_END_WITHIN / 2
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("length", [128, 512])
+def test_padding_of_real_news(data_directory: Path, length: int) -> None:
+    vocabulary = WordPiece.from_file(
+        str(data_directory / "vocab/bert-base-uncased.vocab.txt"), unk_token="[UNK]"
+    )
+    tokenizer = Tokenizer(vocabulary)
+    tokenizer.normalizer = BertNormalizer()
+    tokenizer.pre_tokenizer = BertPreTokenizer()
+    name = "corpora/wikinews-en/part-000.jsonl.zst"
+    with (data_directory / name).open("rb") as file, decompress(file, ".zst", name) as lines:
+        texts = [orjson.loads(line)["text"] for line in itertools.islice(lines, 2_000)]
+    articles = [list(token_ids(split_text(text, "en", "sentences"), tokenizer)) for text in texts]
+    assert padding(length, articles) < 0.04

@@ -1,0 +1,291 @@
+"""Is `clean` at least as good as `google`? Both recipes at equal text, several seeds of each.
+
+`google` is the published code: A/B pairs, masks with replacement. `clean` packs all of the text and
+masks without replacement. The rest of the configuration is shared.
+
+Equal text: a row of `clean` holds more text than one of `google`, so `clean` takes fewer steps, so
+many that both have seen the same number of tokens, [CLS], [SEP] and padding not counted. Warm-up
+is shortened alike.
+
+Equal measure: the recipes' own held-out figures cannot be compared, because rows, masks and share
+of replaced tokens differ. Here every model reads the same held-out text, masked at the same
+positions by one law of its own (15 % of the tokens without [CLS] and [SEP], each once, all hidden),
+with the same random numbers, in plain transformers. It does so twice: as the A/B pairs that
+`google` trains on, and as the pieces, one a sequence, that `clean` packs. A discriminator judges
+its own generator, and one with the better generator has the harder task; so it also judges what
+the first `google` generator wrote, which is the same for all.
+
+    python benchmarks/recipes.py --seeds 3 --set pretrain.steps=2400
+"""
+
+import argparse
+import itertools
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import transformers
+from sklearn.metrics import roc_auc_score
+from torch.nn import functional as F
+
+from electra_pipeline import config as configuration
+from electra_pipeline import pipeline
+from electra_pipeline.artifact import Artifact
+from electra_pipeline.config import PipelineConfig
+from electra_pipeline.evaluation import finetune, results
+from electra_pipeline.execution import LocalExecutor, LocalWorker, values_in_order
+from electra_pipeline.pretraining.sequences import SequenceReader, load_vocabulary
+from electra_pipeline.progress import silent
+from electra_pipeline.quiet import quiet_transformers
+from electra_pipeline.shards import HELD_OUT_PREFIX
+
+RECIPES = {
+    "google": ["pretrain.recipe=google", "sequences.layout=google"],
+    "clean": ["pretrain.recipe=clean", "sequences.layout=packed"],
+}
+MASK_FRACTION = 0.15
+ROWS_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Some held-out sequences with what is masked in them; all (rows, length)."""
+
+    ids: torch.Tensor
+    present: torch.Tensor
+    segments: torch.Tensor
+    masked: torch.Tensor
+    uniforms: torch.Tensor
+    """In [0, 1): with which a replacement is drawn at each position."""
+
+
+def pairs(sequences: Artifact) -> Iterator[tuple[list[int], int]]:
+    """Held-out rows of layout google: ids and the start of segment B."""
+    reader = SequenceReader(sequences, HELD_OUT_PREFIX)
+    ids, lengths, segment_b = reader.rows(np.arange(len(reader)))
+    for row, length, start in zip(ids, lengths, segment_b, strict=True):
+        yield row[:length].tolist(), int(start)
+
+
+def pieces(sequences: Artifact, cls: int) -> Iterator[tuple[list[int], int]]:
+    """Held-out pieces of layout packed, each with its [CLS] and [SEP]."""
+    for row, length in pairs(sequences):
+        starts = [place for place, identifier in enumerate(row) if identifier == cls]
+        for start, stop in itertools.pairwise([*starts, length]):
+            yield row[start:stop], stop - start
+
+
+def prepare(
+    rows: Sequence[tuple[list[int], int]], special: Sequence[int], length: int, seed: int = 0
+) -> list[HeldOut]:
+    """Batches with their masks and noise, the same in every call."""
+    random = np.random.default_rng(seed)
+    prepared = []
+    for first in range(0, len(rows), ROWS_AT_ONCE):
+        chunk = rows[first : first + ROWS_AT_ONCE]
+        ids = np.zeros((len(chunk), length), dtype=np.int64)  # [PAD] is 0 in ELECTRA's order
+        segments, masked = np.zeros_like(ids), np.zeros(ids.shape, dtype=bool)
+        for index, (row, start) in enumerate(chunk):
+            ids[index, : len(row)] = row
+            segments[index, start : len(row)] = 1
+            places = np.flatnonzero(~np.isin(row, special))
+            chosen = random.choice(
+                places, max(1, round(MASK_FRACTION * len(places))), replace=False
+            )
+            masked[index, chosen] = True
+        lengths = np.array([len(row) for row, _ in chunk])
+        present = np.arange(length) < lengths[:, None]
+        uniforms = random.random(ids.shape, dtype=np.float32)
+        prepared.append(
+            HeldOut(*(torch.from_numpy(a) for a in (ids, present, segments, masked, uniforms)))
+        )
+    return prepared
+
+
+@torch.no_grad()
+def write(
+    model: Artifact, batches: Sequence[HeldOut], mask: int, device: torch.device
+) -> tuple[list[torch.Tensor], float]:
+    """The text with the generator's samples at all masked positions, and the generator's loss."""
+    generator = transformers.ElectraForMaskedLM.from_pretrained(model.local_folder("generator"))
+    generator.to(device).eval()
+    written, losses = [], []
+    for batch in batches:
+        ids, masked = batch.ids.to(device), batch.masked.to(device)
+        logits = generator(
+            input_ids=ids.masked_fill(masked, mask),
+            attention_mask=batch.present.to(device),
+            token_type_ids=batch.segments.to(device),
+        ).logits[masked]
+        losses.append(F.cross_entropy(logits, ids[masked], reduction="none").cpu())
+        cumulative = torch.softmax(logits, dim=-1).cumsum(dim=-1)
+        thresholds = batch.uniforms.to(device)[masked][:, None] * cumulative[:, -1:]
+        sampled = torch.searchsorted(cumulative, thresholds, right=True).squeeze(-1)
+        ids = ids.masked_scatter(masked, sampled.clamp(max=logits.shape[-1] - 1))
+        written.append(ids.cpu())
+    return written, float(torch.cat(losses).mean())
+
+
+@torch.no_grad()
+def judge(
+    model: Artifact,
+    batches: Sequence[HeldOut],
+    written: Sequence[torch.Tensor],
+    device: torch.device,
+) -> tuple[float, float]:
+    """By how much the discriminator's loss is below that of knowing the rate, and its AUC."""
+    folder = model.local_folder("discriminator")
+    discriminator = transformers.ElectraForPreTraining.from_pretrained(folder)
+    discriminator.to(device).eval()
+    logits, truth = [], []
+    for batch, ids in zip(batches, written, strict=True):
+        verdicts = discriminator(
+            input_ids=ids.to(device),
+            attention_mask=batch.present.to(device),
+            token_type_ids=batch.segments.to(device),
+        ).logits.cpu()
+        logits.append(verdicts[batch.present])
+        truth.append((ids != batch.ids)[batch.present])
+    scores, labels = torch.cat(logits), torch.cat(truth).float()
+    rate = labels.mean()
+    prior = F.binary_cross_entropy(rate, rate)
+    loss = F.binary_cross_entropy_with_logits(scores, labels)
+    return float(prior - loss), float(roc_auc_score(labels.numpy(), scores.numpy()))
+
+
+def text_per_sequence(sequences: Artifact) -> float:
+    """Tokens of text in a training sequence, on average: no padding, no [CLS], no [SEP]."""
+    counters = sequences.counters["train"]
+    if "pieces" in counters:
+        num_special = 2 * counters["pieces"]
+    else:
+        num_special = 3 * counters["sequences"] - counters["single_segment"]
+    return float((counters["tokens"] - num_special) / counters["sequences"])
+
+
+def configured(arguments: argparse.Namespace, recipe: str, seed: int) -> PipelineConfig:
+    overrides = [
+        f"name={recipe}",
+        f"pretrain.seed={seed}",
+        "scale.workers=1",
+        "finetune.baselines=[]",
+        f"finetune.seeds={list(range(arguments.finetune_seeds))}",
+    ]
+    return configuration.load(
+        preset=None if arguments.config else arguments.preset,
+        file=arguments.config,
+        root=arguments.root,
+        overrides=[*overrides, *arguments.set, *RECIPES[recipe]],
+    )
+
+
+def with_steps(config: PipelineConfig, factor: float) -> PipelineConfig:
+    """The configuration with `factor` times the steps, evaluated at the end alone."""
+    steps = round(config.pretrain.steps * factor)
+    changed = {
+        "steps": steps,
+        "warmup_steps": round(config.pretrain.warmup_steps * factor),
+        "evaluate_every_steps": steps,
+    }
+    return config.model_copy(update={"pretrain": config.pretrain.model_copy(update=changed)})
+
+
+def finetuned(
+    config: PipelineConfig, model: Artifact, tokenizer: Artifact, corpus: Artifact
+) -> dict[str, float]:
+    """The median over the fine-tuning seeds of each task's metrics."""
+    executor = LocalExecutor()
+    published = pipeline.publish(config, model, tokenizer, corpus)
+    legs = pipeline.plan_legs(config, published)
+    done = values_in_order(pipeline.run_legs(config, legs, executor, silent))
+    rows = [row for leg in done for row in finetune.rows(leg) if row["model"] == "pretrained"]
+    return {
+        f"{line['task']}, {line['metric'].replace('_', ' ')}": line["median"]
+        for line in results.aggregate(rows)
+    }
+
+
+def summary(values: Sequence[float]) -> str:
+    digits = 0 if min(values) >= 100 else 4
+    low, middle, high = (
+        f"{v:.{digits}f}" for v in (min(values), statistics.median(values), max(values))
+    )
+    return f"{middle} [{low}, {high}]"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--preset", default="quickstart")
+    parser.add_argument("--config", help="a YAML file instead of a preset")
+    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE")
+    parser.add_argument("--root", default="./runs/recipes", help="what is there is not made again")
+    parser.add_argument("--seeds", type=int, default=3, help="pre-trainings of each recipe")
+    parser.add_argument("--finetune-seeds", type=int, default=3, help="of each; the median counts")
+    arguments = parser.parse_args()
+    executor, device = LocalExecutor(), LocalWorker().device
+
+    configs = {recipe: configured(arguments, recipe, 0) for recipe in RECIPES}
+    google = configs["google"]
+    corpus = pipeline.build_corpus(google, executor, silent)
+    tokenizer = pipeline.train_tokenizer(google, corpus, silent)
+    sequences = {
+        recipe: pipeline.build_sequences(config, corpus, tokenizer, executor, silent)
+        for recipe, config in configs.items()
+    }
+    text = {recipe: text_per_sequence(artifact) for recipe, artifact in sequences.items()}
+    steps = {r: with_steps(configs[r], text["google"] / text[r]).pretrain.steps for r in RECIPES}
+
+    vocabulary = load_vocabulary(tokenizer)
+    special = [vocabulary.id_of(piece) for piece in ("[CLS]", "[SEP]")]
+    rows = {
+        "A/B pairs": pairs(sequences["google"]),
+        "pieces": pieces(sequences["clean"], special[0]),
+    }
+    held_out = {
+        kind: prepare(
+            list(itertools.islice(found, google.pretrain.held_out_sequences)),
+            special,
+            google.sequences.length,
+        )
+        for kind, found in rows.items()
+    }
+
+    table: dict[str, dict[str, list[float]]] = {}
+    common: dict[str, list[torch.Tensor]] = {}  # what the first google generator wrote
+    mask = vocabulary.id_of("[MASK]")
+    for seed, recipe in itertools.product(range(arguments.seeds), RECIPES):
+        config = with_steps(configured(arguments, recipe, seed), text["google"] / text[recipe])
+        model = pipeline.pretrain(config, tokenizer, sequences[recipe], executor, silent)
+        measured = {"pre-training, seconds": float(model.observed["training_seconds"])}
+        with quiet_transformers():
+            for kind, batches in held_out.items():
+                written, measured[f"generator loss, {kind}"] = write(model, batches, mask, device)
+                common.setdefault(kind, written)
+                for whose, ids in (("own", written), ("common", common[kind])):
+                    gain, auc = judge(model, batches, ids, device)
+                    measured[f"discriminator loss below the prior, {whose}, {kind}"] = gain
+                    measured[f"discriminator AUC, {whose}, {kind}"] = auc
+        measured |= finetuned(config, model, tokenizer, corpus)
+        print(f"{recipe}, seed {seed}: {measured}", file=sys.stderr, flush=True)
+        for name, value in measured.items():
+            table.setdefault(name, {r: [] for r in RECIPES})[recipe].append(value)
+
+    seen = google.pretrain.steps * google.pretrain.batch_sequences * text["google"]
+    print(
+        f"electra-{google.pretrain.size}, length {google.sequences.length}, batch "
+        f"{google.pretrain.batch_sequences}, {seen:,.0f} tokens of text seen in "
+        + " and ".join(f"{steps[recipe]:,} steps ({recipe})" for recipe in RECIPES)
+        + f", {arguments.seeds} seeds, {device.type}, torch {torch.__version__}\n"
+    )
+    print("| measure | google | clean | clean - google, seed by seed |\n|---|---|---|---|")
+    for name, values in table.items():
+        differences = [b - a for a, b in zip(values["google"], values["clean"], strict=True)]
+        cells = [summary(values["google"]), summary(values["clean"]), summary(differences)]
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()
