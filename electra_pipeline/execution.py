@@ -135,8 +135,13 @@ class Executor(Protocol):
         """Apply `function` to each item; outcomes come as they finish, a failure loses one item."""
         ...
 
-    def share(self, num_tasks: int) -> tuple[int, int]:
-        """CPUs and GPUs for each of so many equal trainings, the machine divided among them."""
+    def train_each(
+        self, function: Callable[[Item, Worker], Value], items: Sequence[Item], progress: Progress
+    ) -> Iterator[Outcome[Value]]:
+        """Run `function(item, worker)` for each item, alone on a worker with a share of the place.
+
+        Outcomes come as in `map`; `progress` hears what the workers report.
+        """
         ...
 
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
@@ -183,7 +188,12 @@ class LocalExecutor:
                 yield Outcome(index, error=error)
 
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
-        function(LocalWorker(progress, self.share(1)[0]))
+        function(self._worker(progress))
 
-    def share(self, num_tasks: int) -> tuple[int, int]:
-        return self.num_threads or cpus_of_this_process(), 0
+    def train_each(
+        self, function: Callable[[Item, Worker], Value], items: Sequence[Item], progress: Progress
+    ) -> Iterator[Outcome[Value]]:
+        return self.map(lambda item: function(item, self._worker(progress)), items)
+
+    def _worker(self, progress: Progress) -> LocalWorker:
+        return LocalWorker(progress, self.num_threads or cpus_of_this_process())

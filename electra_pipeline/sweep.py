@@ -7,7 +7,7 @@ the same artifact.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -16,10 +16,10 @@ from electra_pipeline.artifact import Artifact
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.evaluation import pretraining, results
 from electra_pipeline.evaluation.finetune import Leg
-from electra_pipeline.execution import Executor, LocalExecutor
+from electra_pipeline.execution import Executor, LocalExecutor, Worker
 from electra_pipeline.identity import canonical_json
-from electra_pipeline.progress import Progress, Update, silent
-from electra_pipeline.variants import Variant, text_of
+from electra_pipeline.progress import Progress, Update
+from electra_pipeline.variants import Variant, label_of, text_of
 
 
 @dataclass
@@ -39,6 +39,17 @@ class Job:
     corpus: Artifact
     tokenizer: Artifact
     sequences: Artifact
+
+    @property
+    def label(self) -> str:
+        """The values that its members have in common."""
+        first, *others = (each.variant.values for each in self.members)
+        common = {
+            path: value
+            for path, value in first.items()
+            if all(other[path] == value for other in others)
+        }
+        return label_of(common) or "pretrain"
 
 
 def check(variants: Sequence[Variant], executor: Executor) -> None:
@@ -64,11 +75,8 @@ def run(variants: Sequence[Variant], executor: Executor, progress: Progress) -> 
     check(variants, executor)
     found = [Result(variant) for variant in variants]
     jobs = list(plan(found, executor, progress))
-    num_cpus, num_gpus = executor.share(len(jobs))
-    pretrain = partial(_pretrain, num_cpus)
     legs: list[Leg] = []
-    outcomes = executor.map(pretrain, jobs, num_cpus=num_cpus, num_gpus=num_gpus)
-    for num_done, outcome in enumerate(outcomes, start=1):
+    for num_done, outcome in enumerate(executor.train_each(_pretrain, jobs, progress), start=1):
         job = jobs[outcome.index]
         for result in job.members:
             with _losing(result):
@@ -115,10 +123,13 @@ def _agreeing(found: Sequence[Result], stage: str) -> list[list[Result]]:
     return list(groups.values())
 
 
-def _pretrain(num_threads: int, job: Job) -> Artifact:
-    here = LocalExecutor(num_threads)
+def _pretrain(job: Job, worker: Worker) -> Artifact:
+    def report(update: Update) -> None:
+        worker.report(replace(update, stage=job.label))
+
+    here = LocalExecutor(worker.num_threads)
     config = job.members[0].variant.shared
-    return pipeline.pretrain(config, job.tokenizer, job.sequences, here, silent)
+    return pipeline.pretrain(config, job.tokenizer, job.sequences, here, report)
 
 
 def _publish(result: Result, job: Job, pretrained: Artifact) -> list[Leg]:

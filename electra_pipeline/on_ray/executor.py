@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from electra_pipeline.execution import Outcome, Scale, TrainFunction
+from electra_pipeline.execution import LocalWorker, Outcome, Scale, TrainFunction, Worker
 from electra_pipeline.on_ray.connection import Connection, first_line
 from electra_pipeline.on_ray.placement import (
     Node,
@@ -46,6 +46,16 @@ class _Mailbox:
         taken = list(self.updates)
         self.updates.clear()
         return taken
+
+
+@dataclass(frozen=True)
+class _Post:
+    """A `Progress` that any process of the cluster can call."""
+
+    mailbox: Any
+
+    def __call__(self, update: Update) -> None:
+        self.mailbox.put.remote(update)
 
 
 @dataclass(frozen=True)
@@ -112,6 +122,16 @@ class RayExecutor:
         An outcome's error is the exception that `function` raised, or a RuntimeError where the
         worker process died each time. Closing the iterator cancels what is still running.
         """
+        return self._map(function, items, num_cpus, num_gpus, lambda: None)
+
+    def _map(
+        self,
+        function: Callable[[Item], Value],
+        items: Sequence[Item],
+        num_cpus: int,
+        num_gpus: float,
+        while_waiting: Callable[[], None],
+    ) -> Iterator[Outcome[Value]]:
         import ray
 
         self._check_fits(num_cpus, num_gpus)
@@ -132,21 +152,39 @@ class RayExecutor:
                         running[apply.remote(shared, item)] = index
                     ready, _ = ray.wait(list(running), timeout=POLL_SECONDS)
                     outcomes = [self._outcome(running.pop(each), each) for each in ready]
+                while_waiting()
                 yield from outcomes
         finally:
             with suppress(RuntimeError), self.connection:
                 for reference in running:
                     ray.cancel(reference, force=True)
 
-    def share(self, num_tasks: int) -> tuple[int, int]:
-        """CPUs and GPUs (one, where there are any) for each of so many trainings; see `Executor`.
+    def train_each(
+        self, function: Callable[[Item, Worker], Value], items: Sequence[Item], progress: Progress
+    ) -> Iterator[Outcome[Value]]:
+        """Run `function(item, worker)` for each item in a Ray task; see `Executor.train_each`.
 
-        Where not all of them fit at the same time, it is what each gets of those that do.
+        A task has one GPU where there are any, and the most CPUs with which as many tasks run at
+        the same time as there is room for.
         """
+        import ray
+
         nodes = self.nodes()
         num_gpus = gpus_per_worker(nodes)
-        at_once = max(1, min(num_tasks, fitting(nodes, 1, num_gpus)))
-        return max(1, cpus_per_worker(nodes, at_once)), num_gpus
+        at_once = max(1, min(len(items), fitting(nodes, 1, num_gpus)))
+        num_cpus = max(1, cpus_per_worker(nodes, at_once))
+        with self.connection:
+            mailbox = ray.remote(_Mailbox).options(num_cpus=0).remote()
+        worker = LocalWorker(_Post(mailbox), num_cpus)
+
+        def run_one(item: Item) -> Value:
+            value = function(item, worker)
+            ray.get(mailbox.__ray_ready__.remote())  # as in `_fit`: its updates have arrived
+            return value
+
+        yield from self._map(
+            run_one, items, num_cpus, num_gpus, lambda: self._deliver(mailbox, progress)
+        )
 
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
         """Run `function(worker)` on `scale.workers` Ray Train workers; see `execution.Executor`.

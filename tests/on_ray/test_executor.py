@@ -19,7 +19,7 @@ import pytest
 from electra_pipeline.execution import Scale, values_in_order
 from electra_pipeline.on_ray import RayExecutor, cluster
 from electra_pipeline.on_ray.connection import Connection
-from electra_pipeline.progress import silent
+from electra_pipeline.progress import Update, silent
 
 
 @pytest.fixture
@@ -101,6 +101,30 @@ def test_more_than_a_node_has_is_refused(executor):
     with pytest.raises(ValueError, match=r"0\.5 GPUs"):
         executor.check(Scale(gpus_per_leg=0.5), "runs")
     executor.check(Scale(workers=2, cpus_per_leg=2), "runs")
+
+
+@pytest.mark.parametrize(("num_items", "num_cpus"), [(1, 2), (3, 1)])
+def test_trainings_side_by_side_divide_the_machine_and_report_in_the_callers_thread(
+    executor, num_items, num_cpus
+):
+    def train(name, worker):
+        worker.report(Update(name, worker.num_threads, 2, "threads"))
+        if name == "1":
+            raise ValueError("the loss is not finite")
+        return name, worker.rank, worker.world_size, str(worker.device)
+
+    seen, threads = [], set()
+
+    def progress(update):
+        seen.append((update.stage, update.done))
+        threads.add(threading.get_ident())
+
+    names = [str(index) for index in range(num_items)]
+    outcomes = {outcome.index: outcome for outcome in executor.train_each(train, names, progress)}
+    assert outcomes[0].value == ("0", 0, 1, "cpu")
+    assert num_items == 1 or str(outcomes[1].error) == "the loss is not finite"
+    assert sorted(seen) == [(name, num_cpus) for name in names]
+    assert threads == {threading.get_ident()}
 
 
 def test_a_root_in_memory_is_refused(executor):
@@ -189,7 +213,7 @@ DRIVER = """
     import os
     from electra_pipeline.execution import Scale
     from electra_pipeline.on_ray import cluster
-    from electra_pipeline.progress import silent
+    from electra_pipeline.progress import Update, silent
 
     with cluster() as executor:
         (outcome,) = executor.map(lambda _: os.getppid(), [None])
