@@ -209,11 +209,8 @@ def finetuned(
 
 
 def summary(values: Sequence[float]) -> str:
-    digits = 0 if min(values) >= 100 else 4
-    low, middle, high = (
-        f"{v:.{digits}f}" for v in (min(values), statistics.median(values), max(values))
-    )
-    return f"{middle} [{low}, {high}]"
+    """The median with the lowest and the highest value."""
+    return f"{statistics.median(values):.4g} [{min(values):.4g}, {max(values):.4g}]"
 
 
 def main() -> None:
