@@ -28,6 +28,8 @@ app = typer.Typer(
     add_completion=False,
 )
 
+INTERRUPTED = 130  # exit code of what Ctrl-C ended: 128 + SIGINT, as in a shell
+
 PresetOption = Annotated[
     str | None, typer.Option("--preset", help="A configuration that ships with us (`presets`).")
 ]
@@ -374,15 +376,18 @@ def main() -> None:
     debug = "--debug" in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        # standalone mode would swallow Ctrl-C and print its own word for it
-        sys.exit(app(args=arguments, standalone_mode=False))
+        # in standalone mode typer would print errors itself, in a box
+        code = app(args=arguments, standalone_mode=False)
+        if code == INTERRUPTED:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
+        sys.exit(code)
     except TyperException as error:
         if message := error.format_message():  # empty where the help was printed
             print(f"error: {message} See electra-pipeline --help.", file=sys.stderr)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except Exception as error:
         if debug:
             traceback.print_exc()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -144,6 +145,19 @@ def test_debug_shows_the_traceback(
     code, stderr = here(monkeypatch, capsys, "--debug", "verify", "/nowhere")
     assert "Traceback" in stderr
     assert code == 2
+
+
+def test_ctrl_c_is_told_and_has_the_exit_code_of_a_shell(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> list[str]:
+        signal.raise_signal(signal.SIGINT)
+        return []
+
+    monkeypatch.setattr("electra_pipeline.presets.preset_names", interrupted)
+    code, stderr = here(monkeypatch, capsys, "presets")
+    assert code == 130
+    assert stderr == "interrupted; the same command goes on from here\n"
 
 
 def test_missing_text_is_refused_before_anything_is_written(
