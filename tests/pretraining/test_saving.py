@@ -61,10 +61,13 @@ def train(
     monkeypatch.setattr(journal, "REPORT_SECONDS", 0.0)  # report every step
 
     def run(
-        at_step: Callable[[float], None] = lambda step: None, root: str = "runs", **scale: Any
+        at_step: Callable[[float], None] = lambda step: None,
+        root: str = "runs",
+        config: PretrainConfig = CONFIG,
+        **scale: Any,
     ) -> Artifact:
         return loop.pretrain(
-            CONFIG,
+            config,
             tokenizer,
             sequences,
             root=str(tmp_path / root),
@@ -200,16 +203,22 @@ def test_storage_that_refuses_is_one_line_at_the_next_step(
     assert max(reached) <= 10  # the next checkpoint waits for it at the latest
 
 
+@pytest.mark.parametrize("change", [{"seed": 1}, {"batch_sequences": 5}, {"mask_fraction": 0.2}])
 def test_a_checkpoint_of_another_run_is_refused(
-    train: Callable[..., Artifact], tmp_path: Path
+    train: Callable[..., Artifact], tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    with pytest.raises(Killed):
-        train(die_at(8))
-    (own,) = tmp_path.rglob("*.pt")
-    state = torch.load(own)
-    torch.save({**state, "fingerprint": "0123456789ab"}, own)
-    with pytest.raises(ValueError, match=r"step-000000005\.pt is a checkpoint of run 0123456789ab"):
-        train()
+    other = CONFIG.model_copy(update=change)
+    for config in (CONFIG, other):
+        with pytest.raises(Killed):
+            train(die_at(8), config=config, root="other" if config is other else "runs")
+    (own,) = (tmp_path / "runs").rglob("*.pt")
+    (foreign,) = (tmp_path / "other").rglob("*.pt")
+    own.replace(foreign)
+    with pytest.raises(
+        ValueError, match=r"step-000000005\.pt is a checkpoint of run \w{12}"
+    ) as caught:
+        train(config=other, root="other")
+    assert "\n" not in str(caught.value)
 
 
 def test_what_a_killed_writer_left_is_removed(

@@ -1,0 +1,196 @@
+"""Killed by SIGKILL on a real Ray and started again: the same bytes as if nothing had happened.
+
+The whole tree with one worker is killed in tests/flows/test_interruption.py, from the command line.
+"""
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from electra_pipeline.artifact import Artifact
+from electra_pipeline.execution import Scale, Worker
+from electra_pipeline.on_ray import RayExecutor, cluster
+from electra_pipeline.pretraining import loop
+from electra_pipeline.pretraining.loop import PretrainConfig
+from electra_pipeline.pretraining.model import ModelOverrides
+from electra_pipeline.progress import Progress, Update, silent
+
+pytestmark = pytest.mark.timeout(600)  # each starts Ray's workers two or three times
+
+CHECKPOINT_STEPS = 10
+CONFIG = PretrainConfig(
+    size="tiny",
+    model=ModelOverrides(embedding_size=16, hidden_size=32, num_layers=1, num_heads=2, dropout=0.1),
+    steps=150,
+    batch_sequences=6,
+    learning_rate=2e-3,
+    warmup_steps=4,
+    log_every_steps=50,
+    evaluate_every_steps=75,
+    held_out_sequences=20,
+)
+
+
+def pretrain(
+    inputs: tuple[Artifact, Artifact],
+    root: Path,
+    executor: Any,
+    workers: int,
+    progress: Progress = silent,
+) -> Artifact:
+    scale = Scale(
+        workers=workers, checkpoint_every_steps=CHECKPOINT_STEPS, retries=1, tensorboard=False
+    )
+    return loop.pretrain(
+        CONFIG,
+        *inputs,
+        root=str(root),
+        name="test",
+        executor=executor,
+        scale=scale,
+        progress=progress,
+    )
+
+
+@pytest.fixture(scope="module")
+def inputs(tokenizer: Artifact, sequences: Artifact) -> tuple[Artifact, Artifact]:
+    return tokenizer, sequences
+
+
+@pytest.fixture(scope="module")
+def executor(ray_cluster: None) -> Iterator[RayExecutor]:
+    with cluster() as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    inputs: tuple[Artifact, Artifact],
+    executor: RayExecutor,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[int], Artifact]:
+    """The artifact of a run that nothing happened to, made once for each number of workers."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    return lambda workers: pretrain(inputs, root / str(workers), executor, workers)
+
+
+class Deadly:
+    """An executor whose last worker is killed, once, when the first checkpoint is there."""
+
+    def __init__(self, executor: RayExecutor, root: Path) -> None:
+        self.executor, self.root = executor, root
+
+    def train(self, function: Callable[[Worker], None], scale: Scale, progress: Progress) -> None:
+        root = str(self.root)
+
+        def train(worker: Worker) -> None:
+            import os
+            import signal
+            import threading
+            import time
+            from pathlib import Path
+
+            def kill_once() -> None:
+                while not list(Path(root).glob("pretrain/*/work/checkpoints/*.pt")):
+                    time.sleep(0.01)
+                if not (Path(root) / "killed").exists():
+                    (Path(root) / "killed").touch()
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            if worker.rank == worker.world_size - 1:
+                threading.Thread(target=kill_once, daemon=True).start()
+            function(worker)
+
+        self.executor.train(train, scale, progress)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_worker_changes_nothing(
+    undisturbed: Callable[[int], Artifact],
+    inputs: tuple[Artifact, Artifact],
+    executor: RayExecutor,
+    tmp_path: Path,
+    workers: int,
+) -> None:
+    steps: list[float] = []
+    import time
+
+    t0 = time.time()
+
+    def progress(update: Update) -> None:
+        steps.append(update.done)
+        print(round(time.time() - t0, 1), update.done, flush=True)
+
+    artifact = pretrain(inputs, tmp_path, Deadly(executor, tmp_path), workers, progress)
+    assert (tmp_path / "killed").exists()
+    assert steps.count(1) <= 1  # the second attempt did not begin anew
+    assert artifact.manifest == undisturbed(workers).manifest
+
+
+DRIVER = """
+    import sys
+    from pathlib import Path
+    sys.path.insert(0, {tests!r})
+    from test_exactness import pretrain
+    from electra_pipeline.artifact import open_artifact
+    from electra_pipeline.on_ray import cluster
+    from electra_pipeline.storage import Folder
+
+    inputs = tuple(open_artifact(Folder(place)) for place in {places!r})
+    with cluster() as executor:
+        pretrain(inputs, Path({root!r}), executor, {workers})
+"""
+
+
+@pytest.mark.parametrize(
+    ("victim", "workers"), [("driver", 2), ("tree", 2)], ids=lambda value: str(value)
+)
+def test_a_killed_driver_changes_nothing(
+    undisturbed: Callable[[int], Artifact],
+    inputs: tuple[Artifact, Artifact],
+    executor: RayExecutor,
+    tmp_path: Path,
+    victim: str,
+    workers: int,
+) -> None:
+    """The driver dies alone, its workers in a cluster that lives on; or with a Ray of its own."""
+    import ray
+
+    places = [str(artifact.folder) for artifact in inputs]
+    code = DRIVER.format(
+        tests=str(Path(__file__).parent), places=places, root=str(tmp_path), workers=workers
+    )
+    address = ray.get_runtime_context().gcs_address if victim == "driver" else "local"
+    process = psutil.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env=os.environ | {"RAY_ADDRESS": address},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 200
+        while not list(tmp_path.glob("pretrain/*/work/checkpoints/*.pt")):
+            assert process.poll() is None, process.stdout.read()[-4000:]
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        victims = [process]
+        if victim == "tree" and process.is_running():
+            victims += process.children(recursive=True)
+        for each in victims:
+            each.kill()
+        psutil.wait_procs(victims, timeout=20)
+    assert not list(tmp_path.glob("pretrain/*/manifest.json"))
+    artifact = pretrain(inputs, tmp_path, executor, workers)
+    assert artifact.observed["resumed"]
+    assert artifact.manifest == undisturbed(workers).manifest
