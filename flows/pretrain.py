@@ -20,7 +20,7 @@ def pretrain(config: PipelineConfig) -> str:
 def make_model(config: PipelineConfig, executor: RayExecutor) -> Artifact:
     """Corpus, tokenizer, sequences, pre-training, publishing: what is finished costs nothing."""
     corpus = step(stages.corpus, config, executor)
-    tokenizer = step(stages.tokenizer, config, corpus)
+    tokenizer = step(stages.tokenizer, config, corpus, executor)
     sequences = step(stages.sequences, config, corpus, tokenizer, executor)
     pretrained = step(stages.pretrain, config, tokenizer, sequences, executor)
     model = step(stages.publish, config, pretrained, tokenizer, corpus)
