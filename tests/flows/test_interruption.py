@@ -123,7 +123,7 @@ def test_ctrl_c_ends_the_run_and_all_its_processes(start, tiny):
 
 def test_ctrl_c_ends_a_stage_that_runs_in_the_process_of_the_flow(start, tiny, prefect_server):
     # Its thread cannot be stopped from outside; left alone, it would read on for minutes.
-    repeated = [{"text": " ".join(f"{n}x{m}" for m in range(1500))} for n in range(3000)]
+    repeated = [{"text": " ".join(f"{n}x{m}" for m in range(1500))} for n in range(1000)]
     documents = Path(tiny["root"]).with_name("long.jsonl")
     documents.write_text("".join(json.dumps(document) + "\n" for document in repeated))
     tiny["corpus"]["sources"][0]["urls"] = [str(documents)]
