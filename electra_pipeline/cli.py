@@ -1,5 +1,6 @@
 """The command line. Every command is a few lines over the library; `run` hands over to the flow."""
 
+import io
 import os
 import sys
 import traceback
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from typer.exceptions import TyperException
 
 if TYPE_CHECKING:
@@ -272,7 +274,13 @@ def report(
         raise ValueError(f"{place}: no published model{wanted}; `run` or `publish` makes one")
     model = max(models, key=lambda artifact: str(artifact.observed["created_at"]))
     rows = table.read(database or default_database(place), run=model.name)
-    output.write_text(pipeline.render_report(place, model.name, model, rows), "utf-8")
+    page = pipeline.render_report(place, model.name, model, rows)
+    try:
+        output.write_text(page, "utf-8")
+    except OSError as error:
+        raise ValueError(
+            f"{output}: cannot be written ({error.strerror}); give another --output"
+        ) from error
     print(output)
 
 
@@ -332,9 +340,16 @@ def predict(
     from electra_pipeline.publishing import predict as prediction
 
     predictor = prediction.load_predictor(model, task)
-    for answer in prediction.predict(predictor, sys.stdin):
-        sys.stdout.write(orjson.dumps(answer).decode() + "\n")
-        sys.stdout.flush()
+    # Strict and in UTF-8, whatever the locale says
+    lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig")
+    try:
+        for answer in prediction.predict(predictor, lines):
+            sys.stdout.write(orjson.dumps(answer).decode() + "\n")
+            sys.stdout.flush()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"stdin: not valid utf-8 ({error.reason}); convert it first, as iconv does"
+        ) from error
 
 
 @app.command()
@@ -358,7 +373,8 @@ def doctor(root: RootOption = None) -> None:
 
     table = Table("", "found", "remedy")
     for finding in examine(root or "./runs"):
-        table.add_row(finding.subject, finding.found, finding.remedy)
+        # as text: markup would swallow the brackets of package[extra]
+        table.add_row(*map(Text, (finding.subject, finding.found, finding.remedy)))
     Console().print(table)
 
 

@@ -25,6 +25,8 @@ ENVIRONMENT = {
     # What the library logs belongs into the run.
     "PREFECT_LOGGING_EXTRA_LOGGERS": "electra_pipeline",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    # infra/automations.yaml takes a run without heartbeats for dead; the default is 180 seconds.
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
 }
 CONNECT_TIMEOUT_SECONDS = 5.0
 

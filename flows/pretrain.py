@@ -28,7 +28,7 @@ def make_model(
     Returns the published model and what the results table says of its pre-training.
     """
     corpus = step(stages.corpus, config, executor)
-    tokenizer = step(stages.tokenizer, config, corpus)
+    tokenizer = step(stages.tokenizer, config, corpus, executor)
     sequences = step(stages.sequences, config, corpus, tokenizer, executor)
     pretrained = step(stages.pretrain, config, tokenizer, sequences, executor)
     model = step(stages.publish, config, pretrained, tokenizer, corpus)

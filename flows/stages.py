@@ -15,6 +15,7 @@ from electra_pipeline.artifact import Artifact
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.evaluation.finetune import Leg
 from electra_pipeline.execution import Executor
+from electra_pipeline.on_ray import RayExecutor
 from electra_pipeline.progress import silent
 from flows.watching import RunProgress
 
@@ -50,9 +51,9 @@ def corpus(config: PipelineConfig, executor: Executor) -> Artifact:
 
 
 @task(name="tokenizer", task_run_name="tokenizer", **PLAIN)
-def tokenizer(config: PipelineConfig, corpus: Artifact) -> Artifact:
-    """Documents to a WordPiece vocabulary."""
-    return pipeline.train_tokenizer(config, corpus, RunProgress())
+def tokenizer(config: PipelineConfig, corpus: Artifact, executor: RayExecutor) -> Artifact:
+    """Documents to a WordPiece vocabulary, in this process."""
+    return pipeline.train_tokenizer(config, corpus, RunProgress(executor.check_open))
 
 
 @task(name="sequences", task_run_name="sequences", **PLAIN)

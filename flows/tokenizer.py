@@ -12,4 +12,4 @@ def tokenizer(config: PipelineConfig) -> str:
     """The corpus, if it is not there yet, and its vocabulary; returns the tokenizer's place."""
     with connected(config) as executor:
         corpus = step(stages.corpus, config, executor)
-        return str(step(stages.tokenizer, config, corpus).folder)
+        return str(step(stages.tokenizer, config, corpus, executor).folder)

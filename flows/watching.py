@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 from uuid import UUID
 
@@ -27,16 +27,19 @@ LINE_SECONDS = 5.0  # between two log lines of a stage: each is also a call to t
 class RunProgress:
     """A `Progress` for one task run: log lines with rate and time left, and a progress bar.
 
-    A server that does not answer costs the bar, never the stage.
+    A server that does not answer costs the bar, never the stage. `proceed` is called at each sign
+    of life, and raises when the run was interrupted: a thread cannot be stopped from outside.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, proceed: Callable[[], None] = lambda: None) -> None:
+        self._proceed = proceed
         self._logger = get_run_logger()
         self._started: tuple[float, float] | None = None
         self._shown_at = 0.0
         self._bar: UUID | None = None
 
     def __call__(self, update: Update) -> None:
+        self._proceed()
         now = time.monotonic()
         if self._started is None:
             self._started = (now, update.done)

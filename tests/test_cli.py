@@ -31,6 +31,17 @@ def command(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comple
     )
 
 
+def predict(model: Path, text: bytes, cwd: Path) -> subprocess.CompletedProcess[bytes]:
+    arguments = [sys.executable, "-m", "electra_pipeline.cli", "predict", str(model)]
+    return subprocess.run(
+        arguments,
+        cwd=cwd,
+        input=text,
+        capture_output=True,
+        timeout=240,
+    )
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a corpus of made-up documents and a configuration for it."""
@@ -68,17 +79,18 @@ def test_a_stage_runs_what_it_needs_and_a_second_run_does_nothing(place: Path) -
     assert again.stderr.count("already there, nothing to do") == 5
     assert command("verify", "runs", cwd=place).stdout.count("ok ") == 5
 
-    spoken = subprocess.run(
-        [sys.executable, "-m", "electra_pipeline.cli", "predict", str(model)],
-        cwd=place,
-        input="The river rose.\n",
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    spoken = predict(model, b"The river rose.\n", place)
     assert spoken.returncode == 0, spoken.stderr
     assert len(spoken.stdout.splitlines()) == 1
     json.loads(spoken.stdout)
+
+    refused = predict(model, b"caf\xe9\n", place)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(b"error: stdin: not valid utf-8")
+
+    drawn = command("report", "--root", "runs", "--output", "absent/r.html", cwd=place)
+    assert drawn.returncode == 2
+    assert drawn.stderr.startswith("error: absent/r.html: cannot be written (No such file")
 
 
 def test_verify_names_the_damaged_file_and_exits_with_1(tmp_path: Path) -> None:
@@ -181,3 +193,35 @@ def test_doctor_names_the_remedy(tmp_path: Path) -> None:
     assert examined.returncode == 0
     assert "torch" in examined.stdout
     assert "correct RAY_ADDRESS" in examined.stdout
+
+
+def test_doctor_shows_the_extra_that_is_to_be_installed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from electra_pipeline import doctor
+
+    remedy = "pip install 'electra-pipeline[gcs]'"
+    monkeypatch.setattr(doctor, "examine", lambda root: [doctor.Finding("gcsfs", "absent", remedy)])
+    monkeypatch.setenv("COLUMNS", "200")
+    cli.app(["doctor"], standalone_mode=False)
+    assert remedy in capsys.readouterr().out
+
+
+def test_an_empty_results_table_says_so_and_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cli.app(["results", "--format", "json"], standalone_mode=False)
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == []
+    assert captured.err == f"no results in sqlite:///{tmp_path}/runs/results.db yet\n"
+
+
+def test_sizes_that_do_not_fit_are_one_line(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    change = "pretrain.model.num_heads=3"
+    code, stderr = here(monkeypatch, capsys, "pretrain", "--config", "mine.yaml", "--set", change)
+    assert code == 2
+    assert stderr == "error: hidden_size 32 is not a multiple of num_heads 3\n"

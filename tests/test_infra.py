@@ -59,6 +59,27 @@ def test_the_parameters_of_a_deployment_are_valid_and_those_of_the_preset(name):
     assert config == yaml.safe_load(preset_text(config["name"]))
 
 
+def test_a_live_run_sends_several_heartbeats_before_it_is_taken_for_dead():
+    from prefect.events.schemas.automations import Automation
+
+    from flows.local import ENVIRONMENT
+
+    (given,) = load("infra/automations.yaml")["automations"]
+    trigger = Automation.model_validate(given).trigger
+    frequency = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
+    for deployment in DEPLOYMENTS.values():
+        seconds = int(deployment["work_pool"]["job_variables"]["env"][frequency])
+        assert trigger.within.total_seconds() >= 3 * seconds
+    assert trigger.within.total_seconds() >= 3 * int(ENVIRONMENT[frequency])
+
+
+def test_every_flow_is_watched_for_its_heartbeats():
+    (given,) = load("infra/automations.yaml")["automations"]
+    sources = [file.read_text() for file in (ROOT / "flows").glob("*.py")]
+    flows = [name for source in sources for name in re.findall(r'@flow\(name="(\w+)"', source)]
+    assert sorted(given["trigger"]["match_related"]["prefect.resource.name"]) == sorted(flows)
+
+
 def test_an_unknown_key_in_a_parameter_is_named():
     from prefect.exceptions import ParameterTypeError
 

@@ -176,7 +176,12 @@ def _tokenize(
     """Token ids and character offsets of each text, without special tokens."""
     if not texts:
         return []
-    encoded = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
+    encoded = tokenizer(
+        list(texts),
+        add_special_tokens=False,
+        return_offsets_mapping=True,
+        verbose=False,  # it would warn of contexts that are too long: they are windowed
+    )
     return list(zip(encoded["input_ids"], encoded["offset_mapping"], strict=True))
 
 

@@ -57,6 +57,7 @@ class Tagging:
             [list(example.words) for example in examples],
             is_split_into_words=True,
             add_special_tokens=False,
+            verbose=False,  # it would warn of sentences that are too long: they are windowed
         )
         index = {label: number for number, label in enumerate(self.labels)}
         capacity = max_length - 2  # [CLS] and [SEP]

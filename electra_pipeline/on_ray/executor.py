@@ -88,6 +88,11 @@ class RayExecutor:
     max_retries: int = 2
     """How often an item is started again whose worker process died."""
 
+    def check_open(self) -> None:
+        """Raise RuntimeError once Ray was shut down: so work that needs no Ray ends as well."""
+        with self.connection:
+            pass
+
     def nodes(self) -> list[Node]:
         import ray
 

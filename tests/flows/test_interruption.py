@@ -1,6 +1,7 @@
 """Runs that are killed, interrupted or refused: the command line, in process trees of their own."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -118,6 +119,21 @@ def test_ctrl_c_ends_the_run_and_all_its_processes(start, tiny):
     assert process.returncode == 130, output[-4000:]
     _, alive = psutil.wait_procs(processes, timeout=15)
     assert alive == []
+
+
+def test_ctrl_c_ends_a_stage_that_runs_in_the_process_of_the_flow(start, tiny, prefect_server):
+    # Its thread cannot be stopped from outside; left alone, it would read on for minutes.
+    repeated = [{"text": " ".join(f"{n}x{m}" for m in range(1500))} for n in range(1000)]
+    documents = Path(tiny["root"]).with_name("long.jsonl")
+    documents.write_text("".join(json.dumps(document) + "\n" for document in repeated))
+    tiny["corpus"]["sources"][0]["urls"] = [str(documents)]
+    process = start(tiny, PREFECT_API_URL=prefect_server)
+    wait_until(lambda: list(Path(tiny["root"]).glob("tokenizer/.*.lock")), process)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=45)
+    assert process.returncode == 130, output[-4000:]
+    assert "Ray was shut down: the run was interrupted" in output
+    assert not list(Path(tiny["root"]).glob("tokenizer/*/manifest.json"))
 
 
 @pytest.mark.parametrize(
