@@ -1,17 +1,12 @@
 """The pre-training stage: one loop, run by every worker alike."""
 
 import logging
-import resource
-import sys
-import tempfile
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import orjson
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -27,21 +22,15 @@ from electra_pipeline.pretraining.batches import BatchSource
 from electra_pipeline.pretraining.checkpoint import Checkpoints, Position
 from electra_pipeline.pretraining.initialization import InitialModels
 from electra_pipeline.pretraining.journal import Journal, Meter
-from electra_pipeline.pretraining.model import (
-    Electra,
-    ModelOverrides,
-    Size,
-    count_parameters,
-    model_config,
-)
+from electra_pipeline.pretraining.model import Electra, ModelOverrides, Size, model_config
 from electra_pipeline.pretraining.objective import Masking, SpecialIds, num_slots
+from electra_pipeline.pretraining.outcome import count, observe, write_history, write_weights
 from electra_pipeline.pretraining.saving import Saver
 from electra_pipeline.pretraining.scalars import Scalars
 from electra_pipeline.pretraining.sequences import SequenceReader, Vocabulary, load_vocabulary
 from electra_pipeline.pretraining.step import Step, arithmetic, is_compiled
 from electra_pipeline.prior import only_the_prior
 from electra_pipeline.progress import Progress
-from electra_pipeline.quiet import quiet_transformers
 from electra_pipeline.shards import HELD_OUT_PREFIX
 from electra_pipeline.storage import Folder
 
@@ -280,7 +269,14 @@ def _train(run: Run, worker: Worker, stack: ExitStack) -> None:
             reached = Position(done, journal.history, journal.seconds)
             saver.save(places, reached, model, optimizer)
     if worker.rank == 0:
-        _write_results(run, model, journal, saver.costs(), worker)
+        write_weights(run.draft, model)
+        write_history(run.draft, journal.history)
+        counters = count(
+            config.steps, config.batch_sequences, run.sequences, model, journal.history
+        )
+        observed = {**observe(counters, journal.seconds, worker), **saver.costs()}
+        summary = {"counters": counters, "observed": observed}
+        run.draft.work.write_json("summary.json", summary)
 
 
 def _scalars(run: Run, worker: Worker, position: Position, stack: ExitStack) -> Scalars | None:
@@ -329,52 +325,3 @@ def _stop_if_not_finite(
     if worker.world_size > 1:
         dist.broadcast_object_list(message)
     raise ValueError(message[0])
-
-
-def _write_results(
-    run: Run, model: Electra, journal: Journal, costs: Mapping[str, float], worker: Worker
-) -> None:
-    """Weights in transformers' layout, the history, and what the manifest will say."""
-    history, seconds = journal.history, journal.seconds
-    with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch, quiet_transformers():
-        for kind, part in zip(("generator", "discriminator"), model.published(), strict=True):
-            part.save_pretrained(Path(scratch) / kind)
-        run.draft.folder.upload(Path(scratch))
-    lines = b"".join(orjson.dumps(line) + b"\n" for line in history)
-    run.draft.folder.write_bytes("metrics.jsonl", lines)
-    config = run.config
-    text = run.sequences.counters["train"]
-    num_sequences = config.steps * config.batch_sequences
-    held_out = [line for line in history if line["split"] == "held_out"]
-    final = (
-        {k: v for k, v in held_out[-1].items() if k not in ("step", "split")} if held_out else {}
-    )
-    counters = {
-        "steps": config.steps,
-        "sequences_seen": num_sequences,
-        "epochs": round(num_sequences / text["sequences"], 2),
-        "tokens_seen": round(num_sequences * text["tokens"] / text["sequences"]),
-        "parameters": {
-            "generator": count_parameters(model.generator),
-            "discriminator": count_parameters(model.discriminator),
-            "joint": count_parameters(model),
-        },
-        "held_out": final,
-    }
-    observed = {
-        "training_seconds": round(seconds, 1),
-        "tokens_per_second": round(counters["tokens_seen"] / seconds, 1),
-        "workers": worker.world_size,
-        "device": str(worker.device),
-        "peak_memory_bytes": _peak_memory_bytes(worker.device),
-        **costs,
-    }
-    run.draft.work.write_json("summary.json", {"counters": counters, "observed": observed})
-
-
-def _peak_memory_bytes(device: torch.device) -> int:
-    """Most memory that this worker had: of its GPU, or resident in the machine's."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kibibytes if sys.platform == "darwin" else 1024 * kibibytes  # macOS counts bytes
