@@ -60,17 +60,15 @@ def test_the_parameters_of_a_deployment_are_valid_and_those_of_the_preset(name):
 
 
 def test_a_live_run_sends_several_heartbeats_before_it_is_taken_for_dead():
-    from prefect.events.schemas.automations import Automation
-
     from flows.local import ENVIRONMENT
 
     (given,) = load("infra/automations.yaml")["automations"]
-    trigger = Automation.model_validate(given).trigger
+    seconds_of_silence = given["trigger"]["within"]
     frequency = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
     for deployment in DEPLOYMENTS.values():
         seconds = int(deployment["work_pool"]["job_variables"]["env"][frequency])
-        assert trigger.within.total_seconds() >= 3 * seconds
-    assert trigger.within.total_seconds() >= 3 * int(ENVIRONMENT[frequency])
+        assert seconds_of_silence >= 3 * seconds
+    assert seconds_of_silence >= 3 * int(ENVIRONMENT[frequency])
 
 
 def test_every_flow_is_watched_for_its_heartbeats():
