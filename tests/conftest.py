@@ -36,6 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
         RAY_USAGE_STATS_ENABLED="0",
         RAY_ENABLE_AUTO_CONNECT="0",
         RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.2",
+        RAY_TRAIN_ENABLE_PREEMPTION_WATCHER="0",
         RAY_CHDIR_TO_TRIAL_DIR="0",
         RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",  # binds Ray to loopback
         OMP_NUM_THREADS="1",

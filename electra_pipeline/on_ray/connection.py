@@ -26,6 +26,8 @@ ENVIRONMENT = {
     "RAY_task_oom_retries": "2",
     # How soon a dead worker or the end of the training is noticed; the default is 2 seconds.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    # It only reports, and costs each training another process: checkpoints are what saves the work.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     # Workers stay where the driver is, so that relative paths mean the same to both.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
