@@ -28,10 +28,10 @@ logger = logging.getLogger(__name__)
 def check(config: PipelineConfig, executor: Executor) -> None:
     """Refuse, before any work, whatever can be known to fail; raises ValueError in one line."""
     executor.check(config.scale, config.root)
+    Folder(config.root).check_writable()
     results.check(config.database_url)
     tokenizer_stage.check(config.tokenizer)
     loop.check(config.pretrain, config.sequences.length, config.scale)
-    Folder(config.root).check_writable()
     if config.finetune is not None:
         finetune.check(config.finetune)
 

@@ -48,7 +48,8 @@ def test_a_model_is_traced_to_what_it_was_made_from(tmp_path: Path) -> None:
 
 def check(root: str) -> None:
     corpus = {"sources": [{"type": "files", "urls": ["a.txt"]}]}
-    config = PipelineConfig.model_validate({"name": "x", "root": root, "corpus": corpus})
+    values = {"name": "x", "root": root, "database": "sqlite://", "corpus": corpus}
+    config = PipelineConfig.model_validate(values)
     pipeline.check(config, LocalExecutor())
 
 
