@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 60.0  # an object-store lease older than this belongs to a dead driver
 
+# Of the folders of `memory://`, which is one store for the whole process, as its locks must be.
+_THREAD_LOCKS: dict[str, threading.Lock] = {}
+
 
 def cache_directory() -> Path:
     """Where downloads and local copies of remote files are kept (`ELECTRA_PIPELINE_CACHE`)."""
@@ -213,8 +216,24 @@ class Folder:
         On the local disk the operating system frees the lock when its holder dies. Elsewhere it is
         a lease that its holder renews and that goes stale after `LEASE_SECONDS`.
         """
-        with self._local_lock() if self.is_local else self._lease():
+        if self.is_local:
+            holding = self._local_lock()
+        else:
+            holding = self._thread_lock() if self.is_memory else self._lease()
+        with holding:
             yield
+
+    @contextmanager
+    def _thread_lock(self) -> Iterator[None]:
+        """What lies in this process's memory has no writers but its threads."""
+        lock = _THREAD_LOCKS.setdefault(self.path, threading.Lock())
+        if not lock.acquire(blocking=False):
+            logger.warning("%s is being written by another thread; waiting for it", self)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     @contextmanager
     def _local_lock(self) -> Iterator[None]:
@@ -242,13 +261,13 @@ class Folder:
             holder = self._lease_holder(name)
             if holder is None:
                 self.write_json(name, {"owner": owner, "renewed_at": time.time()})
-                time.sleep(0.0 if self.is_memory else 0.5)  # let a rival's write land, then look
+                time.sleep(0.5)  # let a rival's write land, then look
                 if self._lease_holder(name) == owner:
                     break
             elif not warned:
                 logger.warning("%s is being written by another driver; waiting for it", self)
                 warned = True
-            time.sleep(0.05 if self.is_memory else 1.0)
+            time.sleep(1.0)
         stop = threading.Event()
 
         def renew() -> None:

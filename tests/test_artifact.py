@@ -215,8 +215,8 @@ def test_a_killed_driver_frees_its_lock(tmp_path: Path) -> None:
         pass
 
 
-def test_a_dead_drivers_lease_goes_stale(monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = Folder(f"memory://{uuid.uuid4().hex}")
+def test_a_dead_drivers_lease_goes_stale(s3_root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Folder(f"{s3_root}/{uuid.uuid4().hex}")
     folder.write_json(".lease.json", {"owner": "dead", "renewed_at": time.time() - 5})
     monkeypatch.setattr(storage, "LEASE_SECONDS", 4.0)
     with folder.lock():
