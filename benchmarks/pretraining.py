@@ -4,9 +4,11 @@ The peer runs the same model on the same text: dynamic padding to the batch, a B
 80/10/10 corruption (DataCollatorForLanguageModeling), the LM head over all positions, multinomial
 sampling, both losses as means, torch.optim.AdamW. It runs twice: on the very sequences that ours
 reads in the published layout, and on lines of text, one a row, as the tutorials of run_mlm
-(--line_by_line) and LineByLineTextDataset prepare them. Ours is what `electra-pipeline pretrain`
-runs, on packed rows and on the published layout. All train from the same start, by turns, in this
-process; padding is not counted as tokens.
+(--line_by_line) and LineByLineTextDataset prepare them. electra-pytorch, where it is installed
+(`pip install --no-deps electra-pytorch==0.1.2`; its own pins are of 2020), runs its objective on
+the same two modules and the same sequences. Ours is what `electra-pipeline pretrain` runs, on
+packed rows and on the published layout. All train from the same start, by turns, in this process;
+padding is not counted as tokens.
 
 Beside the rates stands the share of the machine's own rate: floating-point operations of our matrix
 products (three times those of the forward pass: 2 x weights x tokens, and attention's 4 x length x
@@ -17,6 +19,7 @@ feed-forward shape, measured in the same rounds.
 """
 
 import argparse
+import importlib.util
 import statistics
 import tempfile
 import time
@@ -109,6 +112,50 @@ def plain(
         schedule.step()
         optimizer.zero_grad()
         return sum(len(ids) for ids in rows)
+
+    return run
+
+
+class _Logits(nn.Module):
+    """A model of transformers as electra-pytorch calls it: ids in, logits out."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: Tensor, attention_mask: Tensor) -> Tensor:
+        logits: Tensor = self.model(input_ids=ids, attention_mask=attention_mask).logits
+        return logits
+
+
+def electra_pytorch(
+    model: Electra, examples: Examples, special: SpecialIds, device: torch.device
+) -> Run:
+    """PyPI's electra-pytorch, as its README trains."""
+    from electra_pytorch import Electra as Peer
+
+    trainer = Peer(
+        _Logits(model.generator),
+        _Logits(model.discriminator),
+        mask_token_id=special.mask,
+        pad_token_id=special.padding,
+        mask_ignore_token_ids=[special.cls, special.sep],
+    ).to(device)
+    optimizer = torch.optim.AdamW(trainer.parameters(), lr=5e-4, eps=1e-6, weight_decay=0.01)
+    trainer.train()
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+
+    def run(index: int) -> int:
+        rows = [torch.tensor(ids) for ids in examples(index)]
+        ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=special.pad)
+        ids = ids.to(device)
+        with autocast:
+            results = trainer(ids, attention_mask=ids != special.pad)
+        results.loss.backward()
+        torch.nn.utils.clip_grad_norm_(trainer.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        return sum(len(row) for row in rows)
 
     return run
 
@@ -262,6 +309,12 @@ def main() -> None:
             ),
             "plain, line by line": plain(model(), by_line, loaded, device),
         }
+        if importlib.util.find_spec("electra_pytorch"):
+            runs["electra-pytorch"] = electra_pytorch(
+                model(), same_sequences(sources["google"]), special, device
+            )
+        else:
+            print("electra-pytorch is not installed, so it is not measured")
         products = products_of(model(), batch, length)
         rates: dict[str, list[float]] = {name: [] for name in runs}
         shares = []

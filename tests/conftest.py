@@ -35,6 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
         RAY_AUTH_MODE="disabled",
         RAY_USAGE_STATS_ENABLED="0",
         RAY_ENABLE_AUTO_CONNECT="0",
+        RAY_API_SERVER_ADDRESS="http://127.0.0.1:9",  # as on_ray does for a Ray without dashboard
         RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.2",
         RAY_TRAIN_ENABLE_PREEMPTION_WATCHER="0",
         RAY_CHDIR_TO_TRIAL_DIR="0",

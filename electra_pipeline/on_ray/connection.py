@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
@@ -15,6 +16,7 @@ CONNECT_TIMEOUT_SECONDS = 5.0  # Ray itself tries an unreachable address for min
 CLOSE_TIMEOUT_SECONDS = 10.0  # a call inside takes half a second, more only if Ray is ill
 # Results travel as artifacts, not through Ray: its default of 30 % of the memory would lie idle.
 OBJECT_STORE_BYTES = 200_000_000
+NOBODY = "http://127.0.0.1:9"  # the discard port: refused at once
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -74,6 +76,7 @@ def connect(address: str) -> Iterator[Connection]:
         os.environ.setdefault(name, value)
     options: dict[str, Any] = {"address": address, "log_to_driver": False}
     if address == "local":
+        _check_not_imported()
         _keep_local()
         options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     else:
@@ -120,10 +123,23 @@ def _hold(options: Mapping[str, Any], started: "Future[None]", stop: threading.E
     stop.wait()
 
 
+def _check_not_imported() -> None:
+    """Refuse to start a Ray that other machines could reach: it reads its environment on import."""
+    ray = sys.modules.get("ray")
+    if ray is not None and not ray.is_initialized() and "RAY_AUTH_MODE" not in os.environ:
+        raise ValueError(
+            "ray was imported before a local Ray could be told to keep to this machine; import it "
+            "inside functions, call ray.init() yourself, or set RAY_ADDRESS to a cluster"
+        )
+
+
 def _keep_local() -> None:
     """Keep a local Ray to this machine and, unless told otherwise, to those who know its token."""
     # Despite its name, this is how Ray decides between loopback and the interface's address.
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    # Ray Train's cleaner of placement groups asks the dashboard whether its controller lives, and
+    # without one it searches until a timeout, 12 seconds at the end of each training.
+    os.environ.setdefault("RAY_API_SERVER_ADDRESS", NOBODY)
     if "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
         # Given here, the token is not written to ~/.ray, where it would lock other clusters.

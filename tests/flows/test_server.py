@@ -203,7 +203,7 @@ def test_a_cancelled_run_stops_its_work_and_ends_as_cancelled(server, tiny):
         "deployment", "run", "electra/quickstart", "--params", json.dumps({"config": tiny})
     )
     assert started.returncode == 0, started.stdout + started.stderr
-    wait_until(lambda: list(Path(tiny["root"]).glob("pretrain/*/work/checkpoints/*")))
+    wait_until(lambda: list(Path(tiny["root"]).glob("pretrain/*/work/checkpoints/step-*.pt")))
     processes = server.worker.children(recursive=True)
     assert any("raylet" in process.name() for process in processes)
     cancelled = server.prefect("flow-run", "cancel", server.run("cancelled")["id"])

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -209,6 +210,15 @@ def test_an_address_that_cannot_work_is_refused_in_one_line(address, message, mo
     assert "\n" not in str(caught.value)
 
 
+def test_a_ray_imported_too_early_is_not_opened_to_other_machines(ray_cluster, monkeypatch):
+    import ray
+
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(ValueError, match="ray was imported before a local Ray"), cluster():
+        pass
+
+
 DRIVER = """
     import os
     from electra_pipeline.execution import Scale
@@ -222,10 +232,17 @@ DRIVER = """
 """
 
 
-def test_a_cluster_that_is_already_there_is_used_and_left_running(free_port):
+@pytest.fixture
+def ray_folder():
+    """Ray keeps the address of a started cluster here; short, since sockets lie in it too."""
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        yield folder
+
+
+def test_a_cluster_that_is_already_there_is_used_and_left_running(free_port, ray_folder):
     port = free_port()
     command = f"ray start --head --block --port={port} --num-cpus=2 --include-dashboard=false"
-    command += " --object-store-memory=100000000 --disable-usage-stats"
+    command += f" --object-store-memory=100000000 --disable-usage-stats --temp-dir={ray_folder}"
     head = psutil.Popen(
         [
             sys.executable,
