@@ -69,15 +69,29 @@ pretrain:
     return folder
 
 
-def test_a_stage_runs_what_it_needs_and_a_second_run_does_nothing(place: Path) -> None:
+def here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[int, str, str]:
+    """Exit code and output of the command line in this process, where imports cost nothing."""
+    monkeypatch.setattr(sys, "argv", ["electra-pipeline", *arguments])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    return int(left.value.code or 0), *capsys.readouterr()
+
+
+def test_a_stage_runs_what_it_needs_and_a_second_run_does_nothing(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
     first = command("publish", "--config", "mine.yaml", cwd=place)
     assert first.returncode == 0, first.stderr
     model = Path(first.stdout.strip())
     assert (place / model / "discriminator" / "model.safetensors").exists()
-    again = command("publish", "--config", "mine.yaml", cwd=place)
-    assert again.stdout == first.stdout
-    assert again.stderr.count("already there, nothing to do") == 5
-    assert command("verify", "runs", cwd=place).stdout.count("ok ") == 5
+    code, stdout, stderr = here(monkeypatch, capsys, "publish", "--config", "mine.yaml")
+    assert (code, stdout) == (0, first.stdout)
+    assert stderr.count("already there, nothing to do") == 5
+    _, stdout, _ = here(monkeypatch, capsys, "verify", "runs")
+    assert stdout.count("ok ") == 5
 
     spoken = predict(model, b"The river rose.\n", place)
     assert spoken.returncode == 0, spoken.stderr
@@ -88,9 +102,11 @@ def test_a_stage_runs_what_it_needs_and_a_second_run_does_nothing(place: Path) -
     assert refused.returncode == 2
     assert refused.stderr.startswith(b"error: stdin: not valid utf-8")
 
-    drawn = command("report", "--root", "runs", "--output", "absent/r.html", cwd=place)
-    assert drawn.returncode == 2
-    assert drawn.stderr.startswith("error: absent/r.html: cannot be written (No such file")
+    code, _, stderr = here(
+        monkeypatch, capsys, "report", "--root", "runs", "--output", "absent/r.html"
+    )
+    assert code == 2
+    assert stderr.startswith("error: absent/r.html: cannot be written (No such file")
 
 
 def test_verify_names_the_damaged_file_and_exits_with_1(tmp_path: Path) -> None:
@@ -113,16 +129,6 @@ def test_verify_names_the_damaged_file_and_exits_with_1(tmp_path: Path) -> None:
     assert "data.bin: sha256" in result.stderr
 
 
-def here(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
-) -> tuple[int, str]:
-    """Exit code and stderr of the command line in this process, where imports cost nothing."""
-    monkeypatch.setattr(sys, "argv", ["electra-pipeline", *arguments])
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    return int(left.value.code or 0), capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -143,7 +149,7 @@ def test_what_the_user_gave_wrong_is_one_line_and_exit_code_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    code, stderr = here(monkeypatch, capsys, *arguments)
+    code, _, stderr = here(monkeypatch, capsys, *arguments)
     assert code == 2
     last = stderr.strip().splitlines()[-1]
     assert last.startswith("error: ")
@@ -154,7 +160,7 @@ def test_what_the_user_gave_wrong_is_one_line_and_exit_code_2(
 def test_debug_shows_the_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, stderr = here(monkeypatch, capsys, "--debug", "verify", "/nowhere")
+    code, _, stderr = here(monkeypatch, capsys, "--debug", "verify", "/nowhere")
     assert "Traceback" in stderr
     assert code == 2
 
@@ -167,7 +173,7 @@ def test_ctrl_c_is_told_and_has_the_exit_code_of_a_shell(
         return []
 
     monkeypatch.setattr("electra_pipeline.presets.preset_names", interrupted)
-    code, stderr = here(monkeypatch, capsys, "presets")
+    code, _, stderr = here(monkeypatch, capsys, "presets")
     assert code == 130
     assert stderr == "interrupted; the same command goes on from here\n"
 
@@ -180,7 +186,7 @@ def test_missing_text_is_refused_before_anything_is_written(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     change = "corpus.sources.0.urls=[absent.txt]"
-    code, stderr = here(
+    code, _, stderr = here(
         monkeypatch, capsys, "corpus", "--config", str(place / "mine.yaml"), "--set", change
     )
     assert code == 2
@@ -222,6 +228,8 @@ def test_sizes_that_do_not_fit_are_one_line(
 ) -> None:
     monkeypatch.chdir(place)
     change = "pretrain.model.num_heads=3"
-    code, stderr = here(monkeypatch, capsys, "pretrain", "--config", "mine.yaml", "--set", change)
+    code, _, stderr = here(
+        monkeypatch, capsys, "pretrain", "--config", "mine.yaml", "--set", change
+    )
     assert code == 2
     assert stderr == "error: hidden_size 32 is not a multiple of num_heads 3\n"

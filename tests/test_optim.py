@@ -83,6 +83,29 @@ def test_adam_equals_a_plain_transcription(
     assert torch.allclose(parameter, expected, rtol=1e-9, atol=1e-12)
 
 
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10_000), st.floats(0, 0.5), st.floats(1e-6, 1e-1), st.integers(1, 8))
+def test_corrected_adam_equals_torchs_adamw(
+    seed: int, decay: float, rate: float, num_steps: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    start = torch.randn(7, generator=generator, dtype=torch.float64)
+    ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
+    groups = [{"params": [ours], "weight_decay": decay}]
+    optimizer = optim.Adam(groups, bias_correction=True)
+    peer = torch.optim.AdamW([theirs], lr=rate, eps=1e-6, weight_decay=decay)
+    for gradient in torch.randn(num_steps, 7, generator=generator, dtype=torch.float64):
+        ours.grad, theirs.grad = gradient.clone(), gradient.clone()
+        optimizer.set_learning_rate(rate)
+        # what a checkpoint carries over is all that the next step depends on
+        saved = optimizer.state_dict()
+        optimizer = optim.Adam(groups, bias_correction=True)
+        optimizer.load_state_dict(saved)
+        optimizer.step()
+        peer.step()
+    assert torch.allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
 def test_a_rate_of_zero_changes_moments_but_no_weight() -> None:
     parameter = torch.nn.Parameter(torch.ones(3))
     optimizer = optim.Adam([{"params": [parameter], "weight_decay": 0.01}])

@@ -36,6 +36,7 @@ class Hyperparameters(Config):
     epochs: float = Field(gt=0)
     max_length: int = Field(ge=16)
     loss_reduction: Literal["sum", "mean"]
+    adam_bias_correction: bool
     max_gradient_norm: float = Field(gt=0)
 
     def num_steps(self, num_features: int) -> int:
@@ -84,7 +85,8 @@ def train(
             layer_decay=hyperparameters.layer_decay,
             num_layers=num_layers,
             extra_exponent=hyperparameters.layer_extra_exponent,
-        )
+        ),
+        bias_correction=hyperparameters.adam_bias_correction,
     )
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     num_steps = hyperparameters.num_steps(len(features))

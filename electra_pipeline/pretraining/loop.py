@@ -37,7 +37,9 @@ from electra_pipeline.storage import Folder
 logger = logging.getLogger(__name__)
 
 STAGE = "pretrain"
-FORMAT_VERSION = 2  # 2: dropout by row; training lines of metrics.jsonl have prior_entropy
+# 2: dropout by row; training lines of metrics.jsonl have prior_entropy.
+# 3: recipe clean corrects Adam's bias.
+FORMAT_VERSION = 3
 
 
 class PretrainConfig(Config):
@@ -49,7 +51,8 @@ class PretrainConfig(Config):
     """Fields of the size to replace."""
     recipe: Literal["google", "clean"] = "google"
     """google: the published code's rules, quirks included. clean: masked positions are distinct, so
-    that mask_fraction is what is masked; goes with sequences.layout packed."""
+    that mask_fraction is what is masked, and Adam corrects its moments; goes with sequences.layout
+    packed."""
     initialize_from: str | InitialModels | None = None
     """A trained pair to continue from: a published artifact, or any folder or URI with
     `discriminator/` and `generator/`; a name on the hub without its ending -discriminator; or
@@ -71,6 +74,9 @@ class PretrainConfig(Config):
     """Decay of Adam's mean of squared gradients (paper table 6)."""
     adam_epsilon: float = Field(default=1e-6, gt=0)
     """Added to the root of the squared mean (paper table 6)."""
+    adam_bias_correction: bool | None = None
+    """Whether Adam's first steps are corrected for moments that start at 0; null is the recipe's:
+    google does not (optimization.py:114-133), clean does (Kingma and Ba 2015, arXiv:1412.6980)."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Decoupled decay of all but LayerNorms and biases (paper table 6)."""
     gradient_clip: float = Field(default=1.0, gt=0)
@@ -93,6 +99,11 @@ class PretrainConfig(Config):
     """Steps between two evaluations on held-out sequences."""
     held_out_sequences: int = Field(default=1024, ge=1)
     """Held-out sequences that each evaluation reads, at most."""
+
+    @property
+    def has_bias_correction(self) -> bool:
+        chosen = self.adam_bias_correction
+        return self.recipe == "clean" if chosen is None else chosen
 
 
 @dataclass(frozen=True)
@@ -209,6 +220,7 @@ def _train(run: Run, worker: Worker, stack: ExitStack) -> None:
         beta1=config.adam_beta1,
         beta2=config.adam_beta2,
         epsilon=config.adam_epsilon,
+        bias_correction=config.has_bias_correction,
     )
     checkpoints = Checkpoints.of(run.draft, run.root)
     position = checkpoints.restore(model, optimizer, worker.device)

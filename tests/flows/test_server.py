@@ -38,18 +38,25 @@ class Server:
             timeout=seconds,
         )
 
-    def post(self, path: str, body: dict[str, Any]) -> Any:
+    def call(self, method: str, path: str, body: Any = None) -> Any:
         request = urllib.request.Request(
             f"{self.environment['PREFECT_API_URL']}/{path}",
-            data=json.dumps(body).encode(),
+            data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
+            method=method,
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+            return json.loads(answer.read() or b"null")
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        return self.call("POST", path, body)
 
     def run(self, name: str) -> dict[str, Any]:
         (run,) = self.post("flow_runs/filter", {"flow_runs": {"name": {"any_": [name]}}})
         return dict(run)
+
+    def deployment(self, name: str) -> str:
+        return str(self.call("GET", f"deployments/name/{name}")["id"])
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 150) -> None:
@@ -184,14 +191,12 @@ def test_a_parameter_that_cannot_be_is_refused_before_a_run_exists(server, tiny)
 @BOTH
 def test_a_schedule_makes_runs(server):
     # With SQLAlchemy 2.1 the server answers, and no scheduled run ever appears.
-    created = server.prefect(
-        "deployment", "schedule", "create", "electra/small", "--interval", "3600"
-    )
-    assert created.returncode == 0, created.stdout + created.stderr
+    deployment = server.deployment("electra/small")
+    hourly = [{"schedule": {"interval": 3600}, "active": True}]
+    (created,) = server.call("POST", f"deployments/{deployment}/schedules", hourly)
     scheduled = {"state": {"type": {"any_": ["SCHEDULED"]}}}
     wait_until(lambda: server.post("flow_runs/filter", {"flow_runs": scheduled}))
-    cleared = server.prefect("deployment", "schedule", "clear", "electra/small", "-y")
-    assert cleared.returncode == 0, cleared.stdout + cleared.stderr
+    server.call("DELETE", f"deployments/{deployment}/schedules/{created['id']}")
 
 
 @SQLITE

@@ -237,20 +237,35 @@ class Processes(LocalExecutor):
             raise ValueError(message)
 
 
-def test_two_ranks_with_unequal_shares_equal_one(train: Callable[..., Artifact]) -> None:
-    """With dropout, five sequences on two ranks: unequal shares of masks and padding."""
-    config = DROPOUT.model_copy(update={"batch_sequences": 5, "steps": 8})
-    alone = train(config, "alone")
-    together = train(config, "together", Processes(), workers=2)
-    assert alone.fingerprint == together.fingerprint
+def assert_close(one: Artifact, other: Artifact) -> None:
+    """Equal but for the order in which floating-point numbers were added up."""
+    assert one.fingerprint == other.fingerprint
     for kind in ("discriminator", "generator"):
-        for name, weight in weights(alone, kind).items():
-            assert torch.allclose(weight, weights(together, kind)[name], atol=2e-5), name
-    for one, other in zip(history(alone), history(together), strict=True):
-        assert one.keys() == other.keys()
-        for key, value in one.items():
+        for name, weight in weights(one, kind).items():
+            assert torch.allclose(weight, weights(other, kind)[name], atol=2e-5), name
+    for seen, again in zip(history(one), history(other), strict=True):
+        assert seen.keys() == again.keys()
+        for key, value in seen.items():
             if isinstance(value, float):
-                assert math.isclose(value, other[key], rel_tol=2e-3, abs_tol=2e-3), key
+                assert math.isclose(value, again[key], rel_tol=2e-3, abs_tol=2e-3), key
+
+
+# With dropout, five sequences on two ranks: unequal shares of masks and padding.
+UNEQUAL = DROPOUT.model_copy(update={"batch_sequences": 5, "steps": 8})
+
+
+def test_two_ranks_with_unequal_shares_equal_one(train: Callable[..., Artifact]) -> None:
+    assert_close(train(UNEQUAL, "alone"), train(UNEQUAL, "together", Processes(), workers=2))
+
+
+def test_a_run_goes_on_with_another_number_of_workers(
+    train: Callable[..., Artifact], tmp_path: Path
+) -> None:
+    with pytest.raises(Killed):
+        train(UNEQUAL, "killed", DiesAt(7))
+    assert [path.name for path in tmp_path.rglob("*.pt")] == ["step-000000005.pt"]
+    resumed = train(UNEQUAL, "killed", Processes(), workers=2)
+    assert_close(train(UNEQUAL, "alone"), resumed)
 
 
 def test_two_ranks_stop_at_the_same_step_and_name_the_same_checkpoint(
