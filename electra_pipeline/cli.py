@@ -15,6 +15,8 @@ from rich.table import Table
 from rich.text import Text
 from typer.exceptions import TyperException
 
+from electra_pipeline.execution import THREAD_ENVIRONMENT
+
 if TYPE_CHECKING:
     from electra_pipeline.artifact import Artifact
     from electra_pipeline.config import PipelineConfig
@@ -389,6 +391,8 @@ def _one_line(error: Exception) -> str:
 
 def main() -> None:
     """Run the command line: exit 2 for what the user gave wrong, 1 for a run that fails."""
+    for name, value in THREAD_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     debug = "--debug" in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from electra_pipeline.execution import THREAD_ENVIRONMENT
+
 CONNECT_TIMEOUT_SECONDS = 5.0  # Ray itself tries an unreachable address for minutes
 CLOSE_TIMEOUT_SECONDS = 10.0  # a call inside takes half a second, more only if Ray is ill
 # Results travel as artifacts, not through Ray: its default of 30 % of the memory would lie idle.
@@ -32,6 +34,7 @@ ENVIRONMENT = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     # Workers stay where the driver is, so that relative paths mean the same to both.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    **THREAD_ENVIRONMENT,
 }
 
 
