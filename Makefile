@@ -26,6 +26,7 @@ lint: install
 bench: install
 	$(BIN)/python benchmarks/pretraining.py
 	$(BIN)/python benchmarks/data_parallel.py
+	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/corpus.py
 	$(BIN)/python benchmarks/orchestration.py
 

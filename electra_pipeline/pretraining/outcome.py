@@ -63,11 +63,11 @@ def observe(counters: Mapping[str, Any], seconds: float, worker: Worker) -> dict
         "tokens_per_second": round(counters["tokens_seen"] / seconds, 1),
         "workers": worker.world_size,
         "device": str(worker.device),
-        "peak_memory_bytes": _peak_memory_bytes(worker.device),
+        "peak_memory_bytes": peak_memory_bytes(worker.device),
     }
 
 
-def _peak_memory_bytes(device: torch.device) -> int:
+def peak_memory_bytes(device: torch.device) -> int:
     """Most memory that this worker had: of its GPU, or resident in the machine's."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
