@@ -91,6 +91,10 @@ class PretrainConfig(Config):
     """What the untrained discriminator takes for the share of replaced tokens, through its output
     bias. Published: 0.5, a bias of 0. Near the true share (about mask_fraction * 0.9), a short run
     does not bend all its weights to learn the prior first."""
+    initial_token_bias: Literal["zero", "frequency"] = "zero"
+    """Output bias of the untrained generator. zero: as published. frequency: the logarithms of the
+    pieces' frequencies, so that a short run does not bend the embeddings, which the output shares,
+    to learn these first: Adam moves a bias by little more than the learning rate a step."""
     seed: int = Field(default=0, ge=0)
     """Seed of weights, order of the data, masks, samples and dropout."""
     log_every_steps: int = Field(default=100, ge=1)
@@ -224,11 +228,14 @@ def _train(run: Run, worker: Worker, stack: ExitStack) -> None:
     )
     checkpoints = Checkpoints.of(run.draft, run.root)
     position = checkpoints.restore(model, optimizer, worker.device)
-    if position.step == 0 and config.initialize_from is not None:
-        initialization.apply(model, config.initialize_from, vocabulary.pieces)
-    wrapped = DistributedDataParallel(model) if worker.world_size > 1 else model
     source = _source(run, SequenceReader(run.sequences), masking, worker)
     held_out = _source(run, SequenceReader(run.sequences, HELD_OUT_PREFIX), masking, worker)
+    if position.step == 0:
+        if config.initial_token_bias == "frequency":
+            model.set_token_bias(source.log_frequencies(vocabulary.size))
+        if config.initialize_from is not None:
+            initialization.apply(model, config.initialize_from, vocabulary.pieces)
+    wrapped = DistributedDataParallel(model) if worker.world_size > 1 else model
     num_held_out = min(len(held_out.reader), config.held_out_sequences)
     step_of = Step(
         worker,

@@ -231,6 +231,11 @@ class Electra(nn.Module):
             self.discriminator.discriminator_predictions.dense_prediction.bias, log_odds
         )
 
+    @torch.no_grad()
+    def set_token_bias(self, log_frequencies: Tensor) -> None:
+        """Let the untrained generator guess pieces by their frequency; (v,) logarithms."""
+        self.generator.generator_lm_head.bias.copy_(log_frequencies)
+
     @property
     def word_embeddings(self) -> nn.Parameter:
         """The generator's token table, (v, embedding_size), input and output."""

@@ -1,3 +1,6 @@
+import math
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -66,3 +69,17 @@ def test_micro_batches_are_the_batch(sequences: Artifact) -> None:
     assert [len(part) for part in parts] == [5, 5, 2]
     assert torch.equal(torch.cat([part.input_ids for part in parts]), whole.input_ids)
     assert {part.num_tokens for part in parts} == {whole.num_tokens}
+
+
+def test_frequencies_are_counted_over_what_may_be_predicted(sequences: Artifact) -> None:
+    ids, lengths, _ = SequenceReader(sequences).rows(np.arange(len(SequenceReader(sequences))))
+    counts = Counter(
+        int(piece)
+        for row, length in zip(ids, lengths, strict=True)
+        for piece in row[:length]
+        if piece not in (2, 3, 4)
+    )
+    total = sum(counts.values()) + 0.5 * 50
+    expected = [math.log((counts[piece] + 0.5) / total) for piece in range(50)]
+    found = source(sequences, rank=1, world_size=2).log_frequencies(50)
+    assert torch.allclose(found, torch.tensor(expected))

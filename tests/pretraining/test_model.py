@@ -1,5 +1,6 @@
 """Published sizes, tying, and the forward pass against transformers' own."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -77,6 +78,22 @@ def test_losses_at_initialisation(masking: MakeMasking, make_batch: MakeBatch) -
     assert generator == pytest.approx(10.3262, rel=0.02)  # ln 30,522
     assert discriminator == pytest.approx(0.6931, rel=0.02)  # ln 2
     assert generator + 50 * discriminator == pytest.approx(44.98, rel=0.02)
+
+
+def test_a_generator_that_knows_the_frequencies_starts_with_their_loss(
+    masking: MakeMasking, make_batch: MakeBatch
+) -> None:
+    model = build(masking(32)).eval()
+    log_frequencies = torch.linspace(-3.0, 3.0, 2000).log_softmax(dim=0)
+    model.set_token_bias(log_frequencies)
+    some = make_batch(model.masking)
+    with torch.no_grad():
+        outputs = model(some)
+    used = outputs["weights"].bool()
+    expected = -log_frequencies[outputs["original_ids"][used]].mean().item()
+    found = outputs["generator_loss_sum"].item() / some.num_predictions
+    assert found == pytest.approx(expected, rel=0.02)
+    assert abs(found - math.log(2000)) > 0.1
 
 
 def test_one_embedding_block_serves_three_places(tiny: Electra) -> None:
