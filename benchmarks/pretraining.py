@@ -138,7 +138,7 @@ def electra_pytorch(
         _Logits(model.generator),
         _Logits(model.discriminator),
         mask_token_id=special.mask,
-        pad_token_id=special.padding,
+        pad_token_id=special.pad,
         mask_ignore_token_ids=[special.cls, special.sep],
     ).to(device)
     optimizer = torch.optim.AdamW(trainer.parameters(), lr=5e-4, eps=1e-6, weight_decay=0.01)

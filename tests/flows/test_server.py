@@ -117,6 +117,7 @@ def server(request, tmp_path_factory, free_port):
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
         "COLUMNS": "200",
     }
     if request.param == "postgresql":
