@@ -1,7 +1,8 @@
 """Seconds that the workflow adds: the chain under Prefect and Ray beside plain calls of its stages.
 
-Both run the same small configuration from nothing, by turns. The plain calls run in this process;
-the flow starts its own Prefect server and its own Ray, as `electra-pipeline run` does on a laptop.
+Both run the same small configuration from nothing, by turns, on one training worker. The plain
+calls run one after another in one process; the flow starts its own Prefect server and its own Ray,
+as `electra-pipeline run` does on a laptop, and runs the fine-tuning legs side by side.
 
     python benchmarks/orchestration.py --rounds 3
 """
@@ -15,6 +16,7 @@ import tempfile
 import time
 
 OVERRIDES = [
+    "scale.workers=1",  # with more, the stages' own commands use Ray too
     "pretrain.steps=60",
     "pretrain.evaluate_every_steps=60",
     "finetune.seeds=[0]",
