@@ -24,7 +24,7 @@ Value = TypeVar("Value")
 # How long a thread of torch spins before it sleeps, read when torch is loaded. By default one waits
 # for milliseconds, which a machine that has other things to do pays for: two threads on two cores,
 # one of them busy, then train a tiny model ten times slower than one thread; with this, a quarter
-# slower. Undisturbed, both are equally fast.
+# slower. Undisturbed, the difference is a few percent (benchmarks/LOG.md).
 THREAD_ENVIRONMENT: Mapping[str, str] = MappingProxyType({"GOMP_SPINCOUNT": "2000"})
 
 

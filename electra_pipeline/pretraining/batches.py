@@ -15,7 +15,7 @@ import torch
 from electra_pipeline.pretraining.objective import Masking
 from electra_pipeline.pretraining.sequences import SequenceReader
 
-FREQUENCY_ROWS = 16_384  # a million tokens or more: enough for any piece that matters to a bias
+FREQUENCY_ROWS = 16_384  # two million tokens of length 128: enough for what matters to a bias
 
 # Philox streams: one counter-based generator for each purpose, keyed by (seed, purpose, index).
 ORDER, NOISE, HELD_OUT_NOISE, DROPOUT = 0, 1, 2, 3
@@ -154,10 +154,11 @@ class BatchSource:
     def log_frequencies(self, vocab_size: int) -> torch.Tensor:
         """Logarithms of how often each piece may be predicted, (vocab_size,) float32.
 
-        Counted over the first rows of the training data, the same for every worker. Half an
-        occurrence is added to each piece, so that unseen ones are finite.
+        Counted over the first rows that training will see, the same for every worker: in the order
+        of the shards they would be those of one source. Half an occurrence is added to each piece,
+        so that unseen ones are finite.
         """
-        rows = np.arange(min(len(self.reader), FREQUENCY_ROWS))
+        rows = _permutation(self.seed, 0, len(self.reader))[:FREQUENCY_ROWS]
         ids, lengths, _ = (torch.from_numpy(column) for column in self.reader.rows(rows))
         counts = torch.bincount(ids[self.masking.candidates(ids, lengths)], minlength=vocab_size)
         return torch.log((counts + 0.5) / (counts + 0.5).sum())

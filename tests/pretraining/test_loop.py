@@ -265,7 +265,10 @@ def test_a_run_goes_on_with_another_number_of_workers(
         train(UNEQUAL, "killed", DiesAt(7))
     assert [path.name for path in tmp_path.rglob("*.pt")] == ["step-000000005.pt"]
     resumed = train(UNEQUAL, "killed", Processes(), workers=2)
-    assert_close(train(UNEQUAL, "alone"), resumed)
+    alone = train(UNEQUAL, "alone")
+    assert alone.observed["checkpoints"] == 1
+    assert "checkpoints" not in resumed.observed  # it did not pass step 5 again
+    assert_close(alone, resumed)
 
 
 def test_two_ranks_stop_at_the_same_step_and_name_the_same_checkpoint(
