@@ -16,6 +16,7 @@ from rich.text import Text
 from typer.exceptions import TyperException
 
 from electra_pipeline.execution import THREAD_ENVIRONMENT
+from electra_pipeline.interruption import INTERRUPTED, RESUMABLE, bounded_interrupt
 
 if TYPE_CHECKING:
     from electra_pipeline.artifact import Artifact
@@ -31,8 +32,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-
-INTERRUPTED = 130  # exit code of what Ctrl-C ended: 128 + SIGINT, as in a shell
 
 PresetOption = Annotated[
     str | None, typer.Option("--preset", help="A configuration that ships with us (`presets`).")
@@ -396,8 +395,9 @@ def main() -> None:
     debug = "--debug" in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        # in standalone mode typer would print errors itself, in a box
-        code = app(args=arguments, standalone_mode=False)
+        with bounded_interrupt():
+            # in standalone mode typer would print errors itself, in a box
+            code = app(args=arguments, standalone_mode=False)
         if code == INTERRUPTED:  # what typer makes of Ctrl-C
             raise KeyboardInterrupt
         sys.exit(code)
@@ -406,7 +406,7 @@ def main() -> None:
             print(f"error: {message} See electra-pipeline --help.", file=sys.stderr)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+        print(f"interrupted; {RESUMABLE}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except Exception as error:
         if debug:

@@ -47,6 +47,7 @@ class Connection:
     """
 
     def __init__(self) -> None:
+        self._closing = threading.Lock()
         self._changed = threading.Condition()
         self._num_inside = 0
         self._closed = False
@@ -63,13 +64,18 @@ class Connection:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Shut Ray down, which ends all work of this driver."""
+        """Shut Ray down, which ends all work of this driver.
+
+        Any thread may call this, and each returns when Ray is down. Two threads in `ray.shutdown`
+        at the same time end the process or hang; one after the other, the second has nothing to do.
+        """
         import ray
 
-        with self._changed:
-            self._closed = True
-            self._changed.wait_for(lambda: self._num_inside == 0, CLOSE_TIMEOUT_SECONDS)
-        ray.shutdown()
+        with self._closing:
+            with self._changed:
+                self._closed = True
+                self._changed.wait_for(lambda: self._num_inside == 0, CLOSE_TIMEOUT_SECONDS)
+            ray.shutdown()
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def start(tmp_path):
         plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         process = psutil.Popen(
             [*COMMAND, command, "--config", str(file)],
-            env=plain | changes,
+            env=plain | {"PYTHONFAULTHANDLER": "1"} | changes,
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -61,10 +61,17 @@ def start(tmp_path):
         kill(family(process))
 
 
-def output_of(process: psutil.Popen) -> str:
-    """What it wrote, once it has ended well."""
-    output, _ = process.communicate(timeout=200)
-    assert process.returncode == 0, output[-4000:]
+def output_of(process: psutil.Popen, returncode: int = 0, timeout_seconds: float = 200) -> str:
+    """What it wrote, once it has ended as it should."""
+    try:
+        output, _ = process.communicate(timeout=timeout_seconds)
+    except subprocess.TimeoutExpired:
+        _, *children = family(process)
+        process.send_signal(signal.SIGABRT)  # says where each of its threads is
+        kill(children)  # they hold the pipe
+        output, _ = process.communicate()
+        pytest.fail(f"still there after {timeout_seconds} seconds:\n{output[-16_000:]}")
+    assert process.returncode == returncode, output[-4000:]
     return output
 
 
@@ -117,8 +124,7 @@ def test_ctrl_c_ends_the_run_and_all_its_processes(start, tiny):
     wait_until(lambda: checkpoints(tiny["root"]), process)
     processes = family(process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    output, _ = process.communicate(timeout=45)
-    assert process.returncode == 130, output[-4000:]
+    output_of(process, returncode=130, timeout_seconds=45)
     _, alive = psutil.wait_procs(processes, timeout=15)
     assert alive == []
 
@@ -132,8 +138,7 @@ def test_ctrl_c_ends_a_stage_that_runs_in_the_process_of_the_flow(start, tiny, p
     process = start(tiny, PREFECT_API_URL=prefect_server)
     wait_until(lambda: list(Path(tiny["root"]).glob("tokenizer/.*.lock")), process)
     os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=45)
-    assert process.returncode == 130, output[-4000:]
+    output = output_of(process, returncode=130, timeout_seconds=45)
     assert "Ray was shut down: the run was interrupted" in output
     assert not list(Path(tiny["root"]).glob("tokenizer/*/manifest.json"))
 
@@ -149,8 +154,7 @@ def test_an_address_that_does_not_answer_is_one_line(
     start, tiny, prefect_server, variable, value, message
 ):
     process = start(tiny, **({"PREFECT_API_URL": prefect_server} | {variable: value}))
-    output, _ = process.communicate(timeout=100)
-    assert process.returncode == 2, output
+    output = output_of(process, returncode=2, timeout_seconds=100)
     assert f"\nerror: {message}" in f"\n{output}"
     assert "Traceback" not in output
     assert not Path(tiny["root"]).exists()
@@ -159,8 +163,7 @@ def test_an_address_that_does_not_answer_is_one_line(
 def test_more_workers_than_the_machine_has_is_one_line(start, tiny, prefect_server):
     tiny["scale"]["workers"] = 10_000
     process = start(tiny, PREFECT_API_URL=prefect_server)
-    output, _ = process.communicate(timeout=100)
-    assert process.returncode == 2, output
+    output = output_of(process, returncode=2, timeout_seconds=100)
     assert "\nerror: scale.workers is 10000, each takes one " in output
     assert "Traceback" not in output
     assert not Path(tiny["root"]).exists()
