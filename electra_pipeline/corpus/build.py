@@ -5,28 +5,37 @@ pieces, so that the shards are byte-equal for any number of workers and after an
 """
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
 from electra_pipeline.artifact import Artifact, Draft, Written, produce
+from electra_pipeline.corpus.counting import all_dropped, count
 from electra_pipeline.corpus.merge import (
     Mask,
     Overview,
-    count_languages,
+    copied,
     first_occurrences,
     held_out,
+    num_copies,
     read_overview,
     selected,
     write_shards,
 )
-from electra_pipeline.corpus.pieces import PieceTask, Rules, excerpt, process, record_file
+from electra_pipeline.corpus.pieces import (
+    PieceTask,
+    Rules,
+    excerpt,
+    find_record,
+    piece_folder,
+    process,
+)
 from electra_pipeline.corpus.readers import Piece, check_readable, plan
 from electra_pipeline.corpus.sources import Source, identity
 from electra_pipeline.execution import Executor
@@ -35,8 +44,8 @@ from electra_pipeline.shards import HELD_OUT_PREFIX, TRAIN_PREFIX
 from electra_pipeline.storage import Folder
 
 STAGE = "corpus"
-FORMAT_VERSION = 1
-UNKNOWN_LANGUAGE = "und"  # ISO 639-2: undetermined
+FORMAT_VERSION = 2
+DROPPED = "dropped.parquet"
 DROPPED_SCHEMA = pa.schema(
     [
         pa.field("reason", pa.string()),
@@ -81,143 +90,112 @@ def build(
             f"{piece.label}/{index:05d}{piece.kind}": piece.digest
             for index, piece in enumerate(pieces)
         },
-        write=partial(_write, config, pieces, executor, progress),
+        write=partial(_write, config, pieces, root, executor, progress),
     )
 
 
 def _write(
     config: CorpusConfig,
     pieces: Sequence[Piece],
+    root: str,
     executor: Executor,
     progress: Progress,
     draft: Draft,
 ) -> Written:
-    records = _process_pieces(config, pieces, executor, progress, draft.work)
+    rules = Rules(**config.model_dump(include=set(Rules.model_fields)))
+    tasks = [PieceTask(piece, rules, piece_folder(root, piece, rules)) for piece in pieces]
+    records = _process_pieces(tasks, executor, progress)
     progress(Update(STAGE, len(pieces), len(pieces), "pieces", {"step": "merging"}))
-    overview = read_overview(draft.work, len(pieces))
+    folders = [task.folder for task in tasks]
+    overview = read_overview(folders)
     is_first = first_occurrences(overview.keys)
-    duplicates = overview.count_by_piece(~is_first)
-    sources = _count_by_source(records, duplicates)
-    if not is_first.any():
-        raise _nothing_left(sources)
+    dropped = {"duplicate": ~is_first}
     is_held_out = held_out(overview.keys, is_first, config.held_out_fraction)
-    splits = {"train": is_first & ~is_held_out, "held_out": is_held_out}
+    wanted = num_copies(overview, [piece.weight for piece in pieces])
+    train = np.where(is_first & ~is_held_out, wanted, 0)
+    dropped["weight"] = is_first & ~is_held_out & (wanted == 0)
+    copies = {"train": train, "held_out": is_held_out.astype(np.int64)}
+    counters = count(records, overview, dropped, copies)
+    if not any(counters["documents"].values()):
+        raise _nothing_left(counters)
     for split, prefix in (("train", TRAIN_PREFIX), ("held_out", HELD_OUT_PREFIX)):
-        batches = selected(draft.work, overview, splits[split])
+        batches = copied(folders, overview, copies[split])
         write_shards(draft, prefix, batches, config.shard_megabytes * 1_000_000)
     samples = _samples(records, config.samples_per_reason)
-    samples += _duplicate_samples(draft.work, overview, ~is_first, config.samples_per_reason)
-    with draft.create("dropped.parquet") as file:
+    for reason, mask in dropped.items():
+        chosen = _chosen(overview, mask, config.samples_per_reason)
+        samples += _late_samples(folders, overview, chosen, reason)
+    with draft.create(DROPPED) as file:
         pq.write_table(pa.Table.from_pylist(samples, DROPPED_SCHEMA), file)
-    counters = {
-        "documents": {split: int(mask.sum()) for split, mask in splits.items()},
-        **{
-            name.removeprefix("num_"): {split: int(sizes[splits[split]].sum()) for split in splits}
-            for name, sizes in overview.sizes.items()
-        },
-        "sources": sources,
-        "languages": count_languages(overview, is_first, UNKNOWN_LANGUAGE),
+    observed = {
+        "pieces": [piece.name for piece in pieces],
+        "pieces_known": sum(1 for record in records if record["known"]),
     }
-    _check_balance(counters)
-    return Written(counters, {"pieces": [piece.name for piece in pieces]})
+    return Written(counters, observed)
 
 
 def _process_pieces(
-    config: CorpusConfig,
-    pieces: Sequence[Piece],
-    executor: Executor,
-    progress: Progress,
-    work: Folder,
+    tasks: Sequence[PieceTask], executor: Executor, progress: Progress
 ) -> list[dict[str, Any]]:
-    """The completion records of all pieces; those of an interrupted run are kept."""
-    rules = Rules(**config.model_dump(include=set(Rules.model_fields)))
-    present = set(work.files())
-    records = {
-        index: work.read_json(record_file(index))
-        for index in range(len(pieces))
-        if record_file(index) in present
-    }
-    tasks = [
-        PieceTask(index, piece, rules, work)
-        for index, piece in enumerate(pieces)
-        if index not in records
-    ]
-    for task in tasks:
-        check_readable(task.piece)
+    """The completion records of all pieces; those that are known are not read again."""
+    records: dict[int, dict[str, Any]] = {}
+    for index, task in enumerate(tasks):
+        if (record := find_record(task.folder)) is not None:
+            records[index] = record | {"known": True}
+    missing = [index for index in range(len(tasks)) if index not in records]
+    for index in missing:
+        check_readable(tasks[index].piece)
     started, num_bytes = time.monotonic(), 0
-    progress(Update(STAGE, len(records), len(pieces), "pieces"))
-    for outcome in executor.map(process, tasks):
+    progress(Update(STAGE, len(records), len(tasks), "pieces", {"known": len(records)}))
+    for outcome in executor.map(process, [tasks[index] for index in missing]):
         if outcome.error is not None:
             raise outcome.error
         assert outcome.value is not None  # one of the two is set
-        records[tasks[outcome.index].index] = outcome.value
-        num_bytes += outcome.value["bytes"]
+        records[missing[outcome.index]] = outcome.value | {"known": False}
+        num_bytes += outcome.value["bytes_read"]
         facts = {
             "documents": sum(record["kept"] for record in records.values()),
             "MB": num_bytes / 1e6,
             "MB/s": num_bytes / 1e6 / (time.monotonic() - started),
         }
-        progress(Update(STAGE, len(records), len(pieces), "pieces", facts))
-    return [records[index] for index in range(len(pieces))]
+        progress(Update(STAGE, len(records), len(tasks), "pieces", facts))
+    return [records[index] for index in range(len(tasks))]
 
 
-def _count_by_source(
-    records: Sequence[Mapping[str, Any]], duplicates: Sequence[int]
-) -> dict[str, dict[str, Any]]:
-    """By label: documents read, kept, dropped by reason; and repairs by kind."""
-    sources: dict[str, dict[str, Any]] = {}
-    for record, num_duplicates in zip(records, duplicates, strict=True):
-        dropped = record["dropped"] | ({"duplicate": num_duplicates} if num_duplicates else {})
-        before = sources.get(record["label"], {"read": 0, "kept": 0, "dropped": {}, "repaired": {}})
-        sources[record["label"]] = {
-            "read": before["read"] + record["read"],
-            "kept": before["kept"] + record["kept"] - num_duplicates,
-            "dropped": dict(Counter(before["dropped"]) + Counter(dropped)),
-            "repaired": dict(Counter(before["repaired"]) + Counter(record["repaired"])),
-        }
-    return sources
-
-
-def _nothing_left(sources: Mapping[str, Mapping[str, Any]]) -> ValueError:
-    dropped = sum((Counter(source["dropped"]) for source in sources.values()), Counter[str]())
-    reasons = ", ".join(f"{reason} {count}" for reason, count in dropped.most_common())
+def _nothing_left(counters: Mapping[str, Any]) -> ValueError:
+    dropped = all_dropped(counters)
+    reasons = ", ".join(f"{reason} {number}" for reason, number in dropped.most_common())
     found = f"all {dropped.total()} documents were dropped: {reasons}" if reasons else "no document"
     return ValueError(
-        f"the corpus is empty: in {', '.join(sources) or 'its sources'}, {found}; "
+        f"the corpus is empty: in {', '.join(counters['sources']) or 'its sources'}, {found}; "
         "check the sources, corpus.language and corpus.min_characters"
     )
 
 
 def _samples(records: Sequence[Mapping[str, Any]], limit: int) -> list[dict[str, Any]]:
-    """The first `limit` dropped documents of each reason, in the order of the pieces."""
-    num_taken: Counter[str] = Counter()
-    samples = []
-    for sample in chain.from_iterable(record["samples"] for record in records):
-        num_taken[sample["reason"]] += 1
-        if num_taken[sample["reason"]] <= limit:
-            samples.append(sample)
-    return sorted(samples, key=lambda sample: str(sample["reason"]))
+    """Of what the pieces dropped for each reason, the `limit` samples with the smallest keys."""
+    found = chain.from_iterable(record["samples"] for record in records)
+    by_reason: dict[str, list[dict[str, Any]]] = {}
+    for sample in sorted(found, key=lambda sample: (sample["reason"], sample["key"])):
+        by_reason.setdefault(sample["reason"], []).append(sample)
+    return [sample for samples in by_reason.values() for sample in samples[:limit]]
 
 
-def _duplicate_samples(
-    work: Folder, overview: Overview, is_duplicate: Mask, limit: int
+def _chosen(overview: Overview, mask: Mask, limit: int) -> Mask:
+    """Of the documents that the mask selects, the `limit` with the smallest content hashes."""
+    numbers = np.flatnonzero(mask)
+    chosen = np.zeros_like(mask)
+    chosen[numbers[np.argsort(overview.keys[numbers, 1], kind="stable")[:limit]]] = True
+    return chosen
+
+
+def _late_samples(
+    folders: Sequence[Folder], overview: Overview, mask: Mask, reason: str
 ) -> list[dict[str, Any]]:
-    rows = chain.from_iterable(
-        batch.to_pylist() for batch in selected(work, overview, is_duplicate)
-    )
+    """What `dropped.parquet` shows of documents that the whole corpus dropped."""
+    batches = selected(folders, overview, mask)
     return [
-        {"reason": "duplicate", "value": row["id"], "source": row["source"], "url": row["url"]}
+        {"reason": reason, "value": row["id"], "source": row["source"], "url": row["url"]}
         | {"text": excerpt(row["text"])}
-        for row in islice(rows, limit)
+        for row in chain.from_iterable(batch.to_pylist() for batch in batches)
     ]
-
-
-def _check_balance(counters: Mapping[str, Any]) -> None:
-    """Raise RuntimeError if a document was lost or counted twice: a fault of ours."""
-    sources = counters["sources"].values()
-    for source in sources:
-        if source["read"] != source["kept"] + sum(source["dropped"].values()):
-            raise RuntimeError(f"corpus counters do not balance: {source}")
-    num_written = sum(counters["documents"].values())
-    if num_written != sum(source["kept"] for source in sources):
-        raise RuntimeError(f"corpus counters do not balance: {num_written} written of {counters}")

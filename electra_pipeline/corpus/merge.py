@@ -4,26 +4,27 @@ N counts the kept documents of all pieces, in the order of the pieces. About 50 
 held in memory, texts only a batch at a time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from electra_pipeline.artifact import Draft
 from electra_pipeline.corpus.pieces import (
     BATCH_BYTES,
     BATCH_DOCUMENTS,
+    DOCUMENTS,
     PIECE_SCHEMA,
     SIZES,
-    piece_file,
 )
 from electra_pipeline.shards import DOCUMENT_SCHEMA, shard_name, write_shard
 from electra_pipeline.storage import Folder
 
 Mask = NDArray[np.bool_]
+Copies = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,16 @@ class Overview:
     sizes: dict[str, NDArray[np.int64]]  # words, characters, bytes: (N,)
     languages: pa.ChunkedArray  # (N,), null where unknown
 
-    def count_by_piece(self, mask: Mask) -> list[int]:
-        """How many documents of each piece the mask selects."""
-        return [int(part.sum()) for part in np.split(mask, self.ends[:-1])]
+    def sum_by_piece(self, values: NDArray[Any]) -> list[int]:
+        """The sum of `values` (N,) over the documents of each piece."""
+        return [int(part.sum()) for part in np.split(values, self.ends[:-1])]
 
 
-def read_overview(work: Folder, num_pieces: int) -> Overview:
+def read_overview(pieces: Sequence[Folder]) -> Overview:
     """Gather what the pieces say of their documents."""
     batches, ends, num_documents = [], [], 0
-    for index in range(num_pieces):
-        for batch in _read_piece(work, index, ["id", "language", *SIZES]):
+    for piece in pieces:
+        for batch in read_piece(piece, ["id", "language", *SIZES]):
             batches.append(batch)
             num_documents += batch.num_rows
         ends.append(num_documents)
@@ -92,12 +93,36 @@ def held_out(keys: NDArray[np.uint64], is_first: Mask, fraction: float) -> Mask:
     return mask
 
 
-def selected(work: Folder, overview: Overview, mask: Mask) -> Iterator[pa.RecordBatch]:
+def num_copies(overview: Overview, weights: Sequence[float]) -> Copies:
+    """How often each document is written (N,): its piece's weight, rounded by its content.
+
+    A weight of 2.3 gives each document two copies and three in ten, chosen by the lower half of
+    the content hash (the upper chooses what is held out), a third.
+    """
+    sizes = np.diff(overview.ends, prepend=0)
+    weight = np.repeat(np.asarray(weights, dtype=np.float64), sizes)
+    whole = np.floor(weight)
+    chance = overview.keys[:, 1] / 2.0**64
+    return (whole + (chance < weight - whole)).astype(np.int64)
+
+
+def copied(
+    pieces: Sequence[Folder], overview: Overview, copies: Copies
+) -> Iterator[pa.RecordBatch]:
+    """All documents as often as they count: all of the first copies, then the second ones, ...
+
+    So a document and its copy are far apart, and no row of pre-training sees both.
+    """
+    for earlier in range(int(copies.max(initial=0))):
+        yield from selected(pieces, overview, copies > earlier)
+
+
+def selected(pieces: Sequence[Folder], overview: Overview, mask: Mask) -> Iterator[pa.RecordBatch]:
     """The documents that the mask selects, in order, in batches of an even size."""
     waiting: list[pa.RecordBatch] = []
     start = 0
-    for index in range(len(overview.ends)):
-        for batch in _read_piece(work, index, DOCUMENT_SCHEMA.names):
+    for piece in pieces:
+        for batch in read_piece(piece, DOCUMENT_SCHEMA.names):
             part = mask[start : start + batch.num_rows]
             start += batch.num_rows
             if part.any():
@@ -123,12 +148,6 @@ def write_shards(
         index += 1
 
 
-def count_languages(overview: Overview, mask: Mask, unknown: str) -> dict[str, int]:
-    """Number of selected documents by language code."""
-    counts = pc.value_counts(overview.languages.filter(pa.array(mask))).to_pylist()
-    return {entry["values"] or unknown: entry["counts"] for entry in counts}
-
-
 def _until_full(
     batch: pa.RecordBatch, batches: Iterator[pa.RecordBatch], shard_bytes: int
 ) -> Iterator[pa.RecordBatch]:
@@ -140,8 +159,9 @@ def _until_full(
         following = next(batches, None) if num_bytes < shard_bytes else None
 
 
-def _read_piece(work: Folder, index: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    with work.open(piece_file(index)) as file:
+def read_piece(piece: Folder, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """The named columns of a piece's documents, in order."""
+    with piece.open(DOCUMENTS) as file:
         fields = [PIECE_SCHEMA.get_field_index(name) for name in columns]
         options = pa.ipc.IpcReadOptions(included_fields=fields)
         reader = pa.ipc.open_file(file, options=options)

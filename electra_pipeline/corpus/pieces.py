@@ -1,23 +1,26 @@
-"""One piece of a corpus: read, clean, judge, keep or drop; what is kept goes to the work folder.
+"""One piece of a corpus: read, clean, judge, keep or drop.
 
-`process` runs in worker processes. Its outputs are functions of the piece and the rules alone, and
-its completion record is written last, so that an interrupted run goes on with the pieces without
-one.
+`process` runs in worker processes. Its outputs are functions of the piece's content and the rules
+alone, and lie in a folder named after both. The completion record is written last. So an
+interrupted run goes on with the pieces without one, and a later corpus of a source that has grown
+takes what it knows as it is.
 """
 
+import heapq
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import xxhash
 from pydantic import Field, field_validator, model_validator
 
 from electra_pipeline.corpus.cleaning import clean, content_id
 from electra_pipeline.corpus.language import check_language, identify
 from electra_pipeline.corpus.readers import Piece
 from electra_pipeline.corpus.sources import RawDocument
-from electra_pipeline.identity import Config
+from electra_pipeline.identity import Config, fingerprint
 from electra_pipeline.shards import DOCUMENT_SCHEMA, write_shard
 from electra_pipeline.storage import Folder
 
@@ -25,9 +28,14 @@ SIZES = ("num_words", "num_characters", "num_bytes")
 PIECE_SCHEMA = pa.schema(
     [*DOCUMENT_SCHEMA, *(pa.field(name, pa.int64(), nullable=False) for name in SIZES)]
 )
+PIECES = "corpus-pieces"  # the folder below the root
+FORMAT_VERSION = 1
+DOCUMENTS = "documents.arrow"
+RECORD = "record.json"
 BATCH_DOCUMENTS = 1024
 BATCH_BYTES = 16 << 20
-EXCERPT_CHARACTERS = 300
+EXCERPT_CHARACTERS = 2000  # enough to see why
+NOT_SAMPLED = "not_sampled"
 
 
 class Rules(Config):
@@ -43,8 +51,10 @@ class Rules(Config):
     """Longer documents are dropped: not a text but a whole collection in one record."""
     unescape_html: bool = True
     """Decode HTML entities that an extractor left, in documents without a `<`."""
+    sample_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Share of the documents, chosen by content hash, that is looked at: to try rules out."""
     samples_per_reason: int = Field(default=100, ge=0)
-    """How many dropped documents of each reason are kept, to look at."""
+    """How many dropped documents of each reason are kept, to look at: a random choice."""
 
     @field_validator("language")
     @classmethod
@@ -76,10 +86,9 @@ class Document(NamedTuple):
 class PieceTask:
     """All that a worker needs."""
 
-    index: int
     piece: Piece
     rules: Rules
-    work: Folder
+    folder: Folder
 
 
 @dataclass
@@ -87,20 +96,27 @@ class PieceCounts:
     """What happened to the documents of a piece; `read` = `kept` + the sum of `dropped`."""
 
     read: int = 0
+    bytes_read: int = 0  # of UTF-8
     kept: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     repaired: Counter[str] = field(default_factory=Counter)
-    samples: list[dict[str, Any]] = field(default_factory=list)
 
 
-def piece_file(index: int) -> str:
-    """Name of a piece's kept documents in the work folder."""
-    return f"piece-{index:05d}.arrow"
+def piece_folder(root: str, piece: Piece, rules: Rules) -> Folder:
+    """Where a piece lies: named by its content and by all that shapes what is kept of it."""
+    shaping = {"rules": rules.model_dump(mode="json"), "reading": piece.identity}
+    name = fingerprint(PIECES, FORMAT_VERSION, shaping, {piece.label: piece.digest})
+    return Folder(root) / PIECES / f"{piece.label}-{name}"
 
 
-def record_file(index: int) -> str:
-    """Name of a piece's completion record."""
-    return f"piece-{index:05d}.json"
+def find_record(folder: Folder) -> dict[str, Any] | None:
+    """The completion record of a piece, or None where it is missing or its file is damaged."""
+    if not folder.exists(RECORD):
+        return None
+    record: dict[str, Any] = folder.read_json(RECORD)
+    if not folder.exists(DOCUMENTS) or folder.sha256(DOCUMENTS) != record["sha256"]:
+        return None
+    return record
 
 
 def judge(raw: RawDocument, rules: Rules) -> Document:
@@ -126,34 +142,42 @@ def judge(raw: RawDocument, rules: Rules) -> Document:
 
 def process(task: PieceTask) -> dict[str, Any]:
     """Process a piece; its completion record. Raises ValueError if the piece cannot be read."""
-    counts = PieceCounts()
-    with task.work.create(piece_file(task.index)) as file:
-        write_shard(file, PIECE_SCHEMA, _kept_batches(task, counts))
+    counts, samples = PieceCounts(), Samples(task.rules.samples_per_reason)
+    with task.folder.create(DOCUMENTS) as file:
+        write_shard(file, PIECE_SCHEMA, _kept_batches(task, counts, samples), compression="zstd")
     record = {
-        "piece": task.piece.name,
         "label": task.piece.label,
         "read": counts.read,
         "kept": counts.kept,
         "dropped": dict(counts.dropped),
         "repaired": dict(counts.repaired),
-        "samples": counts.samples,
-        "bytes": task.work.size(piece_file(task.index)),
+        "samples": samples.rows(),
+        "bytes_read": counts.bytes_read,
+        "sha256": task.folder.sha256(DOCUMENTS),
     }
-    task.work.write_json(record_file(task.index), record)
+    task.folder.write_json(RECORD, record)
     return record
 
 
-def _kept_batches(task: PieceTask, counts: PieceCounts) -> Iterator[pa.RecordBatch]:
+def _kept_batches(
+    task: PieceTask, counts: PieceCounts, samples: "Samples"
+) -> Iterator[pa.RecordBatch]:
     rows: list[dict[str, Any]] = []
     num_bytes = 0
+    limit = int(task.rules.sample_fraction * 2**64)
     for raw in task.piece.read():
-        document = judge(raw, task.rules)
         counts.read += 1
+        encoded = raw.text.encode(errors="surrogatepass")
+        counts.bytes_read += len(encoded)
+        key = xxhash.xxh3_64_intdigest(encoded)
+        if key >= limit:
+            counts.dropped[NOT_SAMPLED] += 1
+            continue
+        document = judge(raw, task.rules)
         counts.repaired.update(document.repairs)
         if document.reason is not None:
             counts.dropped[document.reason] += 1
-            if counts.dropped[document.reason] <= task.rules.samples_per_reason:
-                counts.samples.append(_sample(document, task.piece.label))
+            samples.add(key, document.reason, _sample(document, task.piece.label))
             continue
         counts.kept += 1
         row = _row(document, task.piece.label)
@@ -164,6 +188,36 @@ def _kept_batches(task: PieceTask, counts: PieceCounts) -> Iterator[pa.RecordBat
             rows, num_bytes = [], 0
     if rows:
         yield pa.RecordBatch.from_pylist(rows, PIECE_SCHEMA)
+
+
+class Samples:
+    """Of the dropped documents of each reason, those with the smallest keys: a random choice.
+
+    A choice that no order of the documents changes. A key is a content hash; equal ones stay in
+    the order in which they came.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._heaps: dict[str, list[tuple[int, int, dict[str, Any]]]] = {}
+        self._num_added = 0
+
+    def add(self, key: int, reason: str, row: dict[str, Any]) -> None:
+        """Consider one more."""
+        self._num_added += 1
+        heap = self._heaps.setdefault(reason, [])
+        # The smallest of a heap is the first to go, so all is negative: the largest key goes.
+        heapq.heappush(heap, (-key, -self._num_added, row | {"key": key}))
+        if len(heap) > self._limit:
+            heapq.heappop(heap)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The chosen ones by reason and key."""
+        return [
+            row
+            for reason in sorted(self._heaps)
+            for _, _, row in sorted(self._heaps[reason], reverse=True)
+        ]
 
 
 def _row(document: Document, label: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ file, or one data file of a hub dataset.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from electra_pipeline.corpus.sources import (
     FileReading,
@@ -15,6 +16,7 @@ from electra_pipeline.corpus.sources import (
     Source,
     default_label,
     raw_document,
+    shaping_fields,
 )
 from electra_pipeline.inputs.files import SourceFile, expand, fetch
 from electra_pipeline.inputs.records import (
@@ -34,6 +36,10 @@ class FilePiece:
     reading: FileReading
 
     @property
+    def weight(self) -> float:
+        return self.reading.weight
+
+    @property
     def name(self) -> str:
         return self.file.name
 
@@ -45,6 +51,11 @@ class FilePiece:
     @property
     def digest(self) -> str:
         return self.file.digest
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """How it is understood: all but the content that shapes the documents."""
+        return {"kind": self.kind, **shaping_fields(self.reading)}
 
     def read(self) -> Iterator[RawDocument]:
         """The file's documents in order. Raises ValueError for what cannot be read."""
@@ -69,12 +80,22 @@ class HubPiece:
     num_pieces: int
 
     @property
+    def weight(self) -> float:
+        return self.source.weight
+
+    @property
     def name(self) -> str:
         return f"{self.source.path} ({self.index + 1} of {self.num_pieces})"
 
     @property
     def kind(self) -> str:
         return ""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """How it is understood, and which part of the dataset it is."""
+        place = {"index": self.index, "num_pieces": self.num_pieces}
+        return shaping_fields(self.source) | place
 
     def read(self) -> Iterator[RawDocument]:
         """The data file's documents in order. Raises ValueError for what cannot be read."""

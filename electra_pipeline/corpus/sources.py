@@ -29,6 +29,10 @@ class Columns(Config):
     """Column with the document's text."""
     url_column: str = "url"
     """Column with the document's address, where there is one."""
+    weight: float = Field(default=1.0, gt=0.0, le=100.0)
+    """How often a training document is seen in a pass over the corpus; 0.5: every second one."""
+    licence: str | None = None
+    """Under which licence the text is, for the corpus card."""
 
 
 class FileReading(Columns):
@@ -83,10 +87,17 @@ Source = Annotated[FilesSource | PackageSource | HubSource, Field(discriminator=
 
 # Where a source lies is not what it says: the digests of its content stand for these fields.
 LOCATION_FIELDS = {"urls", "requirement", "sha256", "member", "path", "revision", "label"}
+# What is done with its documents, once they are read.
+USE_FIELDS = {"weight", "licence"}
+
+
+def shaping_fields(reading: Columns) -> dict[str, Any]:
+    """What of a source's configuration shapes its documents, wherever its bytes lie."""
+    return reading.model_dump(mode="json", exclude=LOCATION_FIELDS | USE_FIELDS)
 
 
 def identity(source: Source) -> dict[str, Any]:
-    """What of a source's configuration shapes the documents, wherever its bytes lie."""
+    """What of a source's configuration shapes the corpus, wherever its bytes lie."""
     return source.model_dump(mode="json", exclude=LOCATION_FIELDS)
 
 

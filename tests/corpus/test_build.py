@@ -121,6 +121,8 @@ def documents(artifact: Artifact, prefix: str = "shard-") -> list[dict[str, Any]
 def test_every_document_is_accounted_for(texts: Path, tmp_path: Path) -> None:
     artifact = run(config(texts), tmp_path / "runs")
     counters = artifact.counters
+    train, held_out = documents(artifact), documents(artifact, "held-out-")
+    kept = [row["text"] for row in train + held_out]
     assert counters["sources"] == {
         "texts": {
             "read": 207,
@@ -133,15 +135,19 @@ def test_every_document_is_accounted_for(texts: Path, tmp_path: Path) -> None:
                 "duplicate": 1,
             },
             "repaired": {"mojibake_documents": 1, "replacement_characters": 1},
+            "words": sum(len(text.split()) for text in kept),
+            "characters": sum(len(text) for text in kept),
+            "bytes": sum(len(text.encode()) for text in kept),
         }
     }
-    train, held_out = documents(artifact), documents(artifact, "held-out-")
     for split, rows in (("train", train), ("held_out", held_out)):
         assert counters["documents"][split] == len(rows)
         assert counters["words"][split] == sum(len(row["text"].split()) for row in rows)
         assert counters["characters"][split] == sum(len(row["text"]) for row in rows)
         assert counters["bytes"][split] == sum(len(row["text"].encode()) for row in rows)
     assert counters["languages"] == dict(Counter(row["language"] for row in train + held_out))
+    assert counters["words_by_language"] == {"en": counters["sources"]["texts"]["words"]}
+    assert counters["documents_by_words"] == {"1": 0, "2": 0, "4": 0, "8": 0, "16": 0, "32": 201}
     assert 5 < len(held_out) < 40
     assert len({row["id"] for row in train + held_out}) == 201
     assert {row["source"] for row in train} == {"texts"}
@@ -167,6 +173,18 @@ def test_dropped_documents_can_be_looked_at(texts: Path, tmp_path: Path) -> None
     assert by_reason["duplicate"]["url"] == "https://x/odd.jsonl/5"
     few = run(config(texts, samples_per_reason=1), tmp_path / "runs")
     assert len(pq.read_table(few.local_file("dropped.parquet"))) == 5
+
+
+def test_samples_of_dropped_documents_are_a_random_choice(tmp_path: Path) -> None:
+    for number in range(2):
+        write_jsonl(tmp_path / f"{number}.jsonl", [f"short {n}" for n in range(number, 200, 2)])
+    write_jsonl(tmp_path / "kept.jsonl", [prose(ENGLISH, 1), prose(ENGLISH, 2)])
+    artifact = run(config(tmp_path, samples_per_reason=20), tmp_path / "runs")
+    rows = pq.read_table(artifact.local_file("dropped.parquet")).to_pylist()
+    numbers = [int(row["text"].split()[1]) for row in rows]
+    assert len(set(numbers)) == 20
+    assert min(numbers) < 50 and max(numbers) > 150
+    assert 4 <= sum(number % 2 for number in numbers) <= 16  # of both files
 
 
 def test_shards_are_byte_equal_for_any_number_of_workers(texts: Path, tmp_path: Path) -> None:
@@ -199,6 +217,69 @@ def test_a_finished_corpus_is_not_built_again(texts: Path, tmp_path: Path) -> No
     first = run(config(texts), tmp_path / "runs")
     again = run(config(texts), tmp_path / "runs", DyingExecutor(0))
     assert again.manifest == first.manifest
+
+
+def test_a_source_that_has_grown_costs_what_is_new(texts: Path, tmp_path: Path) -> None:
+    first = run(config(texts), tmp_path / "runs")
+    assert first.observed["pieces_known"] == 0
+    write_jsonl(texts / "new.jsonl", [prose(ENGLISH, 1000 + n) for n in range(20)])
+    (texts / "odd.jsonl").rename(texts / "renamed.jsonl")
+    grown = run(config(texts), tmp_path / "runs", DyingExecutor(1))  # a second piece would kill it
+    assert grown.observed["pieces_known"] == 5
+    assert grown.counters["documents"]["train"] > first.counters["documents"]["train"]
+    afresh = run(config(texts), tmp_path / "other")
+    assert grown.manifest == afresh.manifest
+
+
+def test_a_damaged_piece_is_made_again(texts: Path, tmp_path: Path) -> None:
+    first = run(config(texts), tmp_path / "runs")
+    piece = sorted(tmp_path.glob("runs/corpus-pieces/*/documents.arrow"))[0]
+    data = bytearray(piece.read_bytes())
+    data[len(data) // 2] ^= 1
+    piece.write_bytes(bytes(data))
+    changed = run(config(texts, held_out_fraction=0.2), tmp_path / "runs")
+    assert changed.observed["pieces_known"] == 4
+    assert changed.manifest["files"] != first.manifest["files"]
+    afresh = run(config(texts, held_out_fraction=0.2), tmp_path / "other")
+    assert changed.manifest == afresh.manifest
+
+
+def test_a_source_counts_by_its_weight(tmp_path: Path) -> None:
+    sources = []
+    for name, weight in (("twice", 2.0), ("half", 0.5), ("once", 1.0)):
+        texts = [prose(ENGLISH, len(sources) * 1000 + n) for n in range(400)]
+        write_jsonl(tmp_path / f"{name}.jsonl", texts)
+        urls = [str(tmp_path / f"{name}.jsonl")]
+        sources.append({"type": "files", "urls": urls, "weight": weight})
+    artifact = run(config(tmp_path, sources=sources), tmp_path / "runs")
+    times = Counter(row["id"] for row in documents(artifact))
+    source_of = {row["id"]: row["source"] for row in documents(artifact)}
+    assert {source_of[one]: number for one, number in times.items()} == {
+        "twice": 2,
+        "half": 1,
+        "once": 1,
+    }
+    held_out = documents(artifact, "held-out-")
+    assert max(Counter(row["id"] for row in held_out).values()) == 1
+    counted = artifact.counters["sources"]
+    assert counted["twice"]["dropped"] == counted["once"]["dropped"] == {}
+    assert 120 < counted["half"]["dropped"]["weight"] < 240
+    assert artifact.counters["documents"]["train"] == times.total()
+    order = [row["id"] for row in documents(artifact)]
+    assert order.index(order[0], 1) > len(times) - 1  # the copies follow all first ones
+    without = [source | {"weight": 1.0} for source in sources]
+    again = run(config(tmp_path, sources=without), tmp_path / "runs", DyingExecutor(0))
+    assert again.observed["pieces_known"] == 3
+
+
+def test_a_sample_is_the_same_documents_everywhere(texts: Path, tmp_path: Path) -> None:
+    whole = run(config(texts), tmp_path / "runs")
+    some = run(config(texts, sample_fraction=0.3), tmp_path / "runs")
+    counted = some.counters["sources"]["texts"]
+    assert counted["read"] == 207
+    assert 100 < counted["dropped"]["not_sampled"] < 180
+    ids = {row["id"] for row in documents(whole) + documents(whole, "held-out-")}
+    assert {row["id"] for row in documents(some)} < ids
 
 
 def test_the_place_of_the_bytes_is_not_identity(texts: Path, tmp_path: Path) -> None:
@@ -339,7 +420,7 @@ def test_bad_input_is_refused_before_work_starts(texts: Path, tmp_path: Path) ->
         with pytest.raises(ValueError, match=message) as caught:
             run(settings, tmp_path / "runs")
         assert "\n" not in str(caught.value)
-        assert not list(tmp_path.glob("runs/corpus/*/work/*"))
+        assert not list(tmp_path.glob("runs/corpus-pieces/*/*"))
 
 
 def test_a_file_cut_in_its_middle_fails_and_the_rest_is_kept(texts: Path, tmp_path: Path) -> None:
@@ -350,8 +431,8 @@ def test_a_file_cut_in_its_middle_fails_and_the_rest_is_kept(texts: Path, tmp_pa
     with pytest.raises(ValueError, match=r"9\.jsonl\.gz: ends in the middle of its gzip stream"):
         run(config(texts), tmp_path / "runs")
     assert not list(tmp_path.rglob("manifest.json"))
-    assert len(list(tmp_path.glob("runs/corpus/*/work/piece-*.json"))) == 4
-    assert not list(tmp_path.glob("runs/corpus/*/work/piece-00004.*"))
+    assert len(list(tmp_path.glob("runs/corpus-pieces/*/record.json"))) == 4
+    assert len(list(tmp_path.glob("runs/corpus-pieces/*/*"))) == 8
 
 
 @pytest.mark.parametrize(
