@@ -331,6 +331,29 @@ def verify(
 
 
 @app.command()
+def inspect(
+    place: Annotated[str, typer.Argument(metavar="ARTIFACT", help="A corpus artifact.")],
+    reason: Annotated[str | None, typer.Option("--reason", help="A rule, or kept.")] = None,
+    source: Annotated[str | None, typer.Option("--source", help="A source of the corpus.")] = None,
+    number: Annotated[int, typer.Option("-n", "--number", min=1, help="Of each reason.")] = 3,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed, other documents.")] = 0,
+) -> None:
+    """Show random documents of a corpus, kept and dropped, with the rule that fired."""
+    from electra_pipeline.artifact import open_artifact
+    from electra_pipeline.corpus import inspection
+    from electra_pipeline.storage import Folder
+    from electra_pipeline.terminal import print_document
+
+    corpus = open_artifact(Folder(place))
+    if corpus is None:
+        raise ValueError(f"{place}: no finished artifact here; give a corpus's folder")
+    found = inspection.inspect(corpus, reason=reason, source=source, number=number, seed=seed)
+    for shown in found:
+        place = f"{shown.source}  {shown.url or ''}"
+        print_document(f"{shown.reason} {shown.value}", place, shown.text)
+
+
+@app.command()
 def predict(
     model: Annotated[str, typer.Argument(help="A model directory, artifact, URI or hub name.")],
     task: Annotated[str | None, typer.Option("--task", help="What to read it as.")] = None,

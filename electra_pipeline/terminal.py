@@ -24,6 +24,7 @@ from electra_pipeline.progress import Progress, Update
 logger = logging.getLogger(__name__)
 
 LINE_SECONDS = 10.0  # between two lines of one stage in a log
+DOCUMENT_CHARACTERS = 2000  # a screen full: enough to judge a document by
 
 
 def set_up_logging(console: Console) -> None:
@@ -115,3 +116,14 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def print_document(title: str, place: str, text: str) -> None:
+    """A document on stdout under a line that says what it is; of a long one the beginning."""
+    console = Console(highlight=False)
+    console.rule(Text(f"{title.strip()}  {place.strip()}"), align="left")
+    rest = len(text) - DOCUMENT_CHARACTERS
+    console.print(Text(text[:DOCUMENT_CHARACTERS]), soft_wrap=not console.is_terminal)
+    if rest > 0:
+        console.print(Text(f"... {rest:,} more characters", style="dim"))
+    console.print()

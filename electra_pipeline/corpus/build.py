@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from electra_pipeline.artifact import Artifact, Draft, Written, produce
+from electra_pipeline.corpus.card import CARD, render
 from electra_pipeline.corpus.counting import all_dropped, count
 from electra_pipeline.corpus.merge import (
     Mask,
@@ -90,7 +91,7 @@ def build(
             f"{piece.label}/{index:05d}{piece.kind}": piece.digest
             for index, piece in enumerate(pieces)
         },
-        write=partial(_write, config, pieces, root, executor, progress),
+        write=partial(_write, config, pieces, root, name, executor, progress),
     )
 
 
@@ -98,6 +99,7 @@ def _write(
     config: CorpusConfig,
     pieces: Sequence[Piece],
     root: str,
+    name: str,
     executor: Executor,
     progress: Progress,
     draft: Draft,
@@ -127,6 +129,7 @@ def _write(
         samples += _late_samples(folders, overview, chosen, reason)
     with draft.create(DROPPED) as file:
         pq.write_table(pa.Table.from_pylist(samples, DROPPED_SCHEMA), file)
+    draft.folder.write_bytes(CARD, render(name, counters, pieces, samples).encode())
     observed = {
         "pieces": [piece.name for piece in pieces],
         "pieces_known": sum(1 for record in records if record["known"]),

@@ -44,8 +44,12 @@ def count(
 
 def all_dropped(counters: Mapping[str, Any]) -> Counter[str]:
     """By reason, how many documents of all sources were dropped."""
-    reasons = (Counter(source["dropped"]) for source in counters["sources"].values())
-    return sum(reasons, Counter[str]())
+    return Counter(_added(*(source["dropped"] for source in counters["sources"].values())))
+
+
+def all_repaired(counters: Mapping[str, Any]) -> Counter[str]:
+    """By kind, how many repairs the documents of all sources had."""
+    return Counter(_added(*(source["repaired"] for source in counters["sources"].values())))
 
 
 def _count_sources(

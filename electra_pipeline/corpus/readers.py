@@ -40,6 +40,10 @@ class FilePiece:
         return self.reading.weight
 
     @property
+    def licence(self) -> str | None:
+        return self.reading.licence
+
+    @property
     def name(self) -> str:
         return self.file.name
 
@@ -82,6 +86,10 @@ class HubPiece:
     @property
     def weight(self) -> float:
         return self.source.weight
+
+    @property
+    def licence(self) -> str | None:
+        return self.source.licence
 
     @property
     def name(self) -> str:

@@ -46,6 +46,7 @@ def write_report(
         legs=sorted({(row["task"], row["model"], row["seed"], row["leg"]) for row in of_tasks}),
         corpus=corpus.counters if corpus is not None else None,
         drops=_drops(corpus),
+        lengths=_lengths(corpus),
         tokenizer=tokenizer.counters if tokenizer is not None else None,
         artifacts=artifacts,
     )
@@ -94,3 +95,9 @@ def _drops(corpus: Artifact | None) -> Mapping[str, int]:
         for reason, count in source["dropped"].items():
             totals[reason] = totals.get(reason, 0) + count
     return dict(sorted(totals.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _lengths(corpus: Artifact | None) -> Mapping[str, int]:
+    """Documents by length, without the lengths that none has."""
+    counts = corpus.counters.get("documents_by_words", {}) if corpus is not None else {}
+    return {lower: number for lower, number in counts.items() if number}

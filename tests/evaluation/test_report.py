@@ -55,9 +55,11 @@ def artifacts(tmp_path):
                     "read": 13000,
                     "kept": 12468,
                     "dropped": {"duplicate": 500, "too_short": 32},
+                    "words": 7654321,
                 }
             },
             "languages": {"es": 12468},
+            "documents_by_words": {"1": 0, "256": 6543},
         },
     )
     tokenizer = artifact(
@@ -156,6 +158,8 @@ def test_every_number_is_there_and_can_be_traced(artifacts):
     for expected in ("55.0 [50.0, 60.0]", "15.0 [10.0, 20.0]", "+40.0", "1,043"):
         assert expected in texts
     for expected in ("12,345", "13,000", "532", "500", "32", "news <a>", "es", "duplicate"):
+        assert expected in texts
+    for expected in ("7,654,321", "256", "6,543"):
         assert expected in texts
     for expected in ("8,192", "True", "1.235", "16,384,000", "0.75"):
         assert expected in texts

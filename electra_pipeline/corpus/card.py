@@ -1,0 +1,88 @@
+"""The corpus card: what a corpus is made of, what was dropped and why, for people to read."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from electra_pipeline.corpus.counting import all_dropped, all_repaired
+from electra_pipeline.corpus.readers import Piece
+
+CARD = "README.md"
+SAMPLES_PER_REASON = 3
+SAMPLE_CHARACTERS = 160
+
+
+def render(
+    name: str,
+    counters: Mapping[str, Any],
+    pieces: Sequence[Piece],
+    samples: Sequence[Mapping[str, Any]],
+) -> str:
+    """The card as Markdown; the same counters, content and samples give the same bytes."""
+    environment = Environment(
+        loader=PackageLoader("electra_pipeline.corpus", "."),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": _number, "code": lambda digest: f"`{digest}`"}
+    rendered = environment.get_template("card.md.jinja").render(
+        name=name,
+        counters=counters,
+        splits=list(counters["documents"]),
+        facts=_facts(pieces),
+        reasons=dict(all_dropped(counters).most_common()),
+        repairs=dict(all_repaired(counters).most_common()),
+        tables=_tables(counters),
+        samples=_few(samples),
+    )
+    return re.sub(r"\n{3,}", "\n\n", rendered)
+
+
+def _tables(counters: Mapping[str, Any]) -> list[tuple[str, Sequence[str], list[list[Any]]]]:
+    """Title, header and rows of each table that has any."""
+    words = counters["words_by_language"]
+    languages = [[code, number, words[code]] for code, number in counters["languages"].items()]
+    lengths = [
+        [f"{lower} to {2 * int(lower) - 1}", number]
+        for lower, number in counters["documents_by_words"].items()
+        if number
+    ]
+    return [
+        ("Languages", ("language", "documents", "words"), languages),
+        ("Length", ("words", "documents"), lengths),
+    ]
+
+
+def _facts(pieces: Sequence[Piece]) -> dict[str, dict[str, Any]]:
+    """By label: licence, weight and the digests of its pieces."""
+    facts: dict[str, dict[str, Any]] = {}
+    for piece in pieces:
+        stated: dict[str, Any] = {"licence": piece.licence, "weight": piece.weight, "digests": []}
+        fact = facts.setdefault(piece.label, stated)
+        if piece.digest not in fact["digests"]:
+            fact["digests"].append(piece.digest)
+    return facts
+
+
+def _few(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Some of each reason, each on one line that Markdown leaves alone."""
+    shown: dict[str, set[str]] = {}
+    few = []
+    for sample in samples:
+        seen = shown.setdefault(sample["reason"], {""})
+        if len(seen) <= SAMPLES_PER_REASON and sample["text"] not in seen:
+            seen.add(sample["text"])
+            text = " ".join(sample["text"].split())
+            short = text[:SAMPLE_CHARACTERS] + ("..." if len(text) > SAMPLE_CHARACTERS else "")
+            few.append({**sample, "text": re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", short)})
+    return few
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
