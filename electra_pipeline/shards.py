@@ -6,7 +6,7 @@ as a shorter table without an error, a cut file does not open.
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO
 
 import pyarrow as pa
 
@@ -31,19 +31,10 @@ def shard_name(prefix: str, index: int) -> str:
     return f"{prefix}{index:05d}.arrow"
 
 
-def write_shard(
-    file: IO[bytes],
-    schema: pa.Schema,
-    batches: Iterable[pa.RecordBatch],
-    compression: Literal["zstd"] | None = None,
-) -> int:
-    """Write record batches as one IPC file; return the number of rows.
-
-    Uncompressed, it can be memory-mapped and read in any order.
-    """
+def write_shard(file: IO[bytes], schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    """Write record batches as one uncompressed IPC file; return the number of rows."""
     num_rows = 0
-    options = pa.ipc.IpcWriteOptions(compression=compression)
-    with pa.ipc.new_file(file, schema, options=options) as writer:
+    with pa.ipc.new_file(file, schema) as writer:
         for batch in batches:
             writer.write_batch(batch)
             num_rows += batch.num_rows

@@ -144,7 +144,7 @@ def process(task: PieceTask) -> dict[str, Any]:
     """Process a piece; its completion record. Raises ValueError if the piece cannot be read."""
     counts, samples = PieceCounts(), Samples(task.rules.samples_per_reason)
     with task.folder.create(DOCUMENTS) as file:
-        write_shard(file, PIECE_SCHEMA, _kept_batches(task, counts, samples), compression="zstd")
+        write_shard(file, PIECE_SCHEMA, _kept_batches(task, counts, samples))
     record = {
         "label": task.piece.label,
         "read": counts.read,

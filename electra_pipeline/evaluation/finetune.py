@@ -137,6 +137,18 @@ def check(config: FinetuneConfig) -> None:
         load(task, _data_folder(config))
 
 
+def scored_texts(config: FinetuneConfig) -> dict[str, list[str]]:
+    """By task, the text of every example that models are scored on: no corpus should have them."""
+    return {
+        task.name: [
+            example.content
+            for examples in load(task, _data_folder(config)).scored.values()
+            for example in examples
+        ]
+        for task in _tasks(config)
+    }
+
+
 def plan(config: FinetuneConfig, model: Artifact, *, root: str, name: str) -> list[Leg]:
     """All legs, the longest first, with every task's data read and checked.
 
