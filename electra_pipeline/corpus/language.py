@@ -11,9 +11,10 @@ from typing import Any
 
 import fasttext
 
-# 8 windows of 1,000 characters spread over the document: measured 0.998 right on 2,000 characters
-# of 25 languages, and a preface in another language cannot decide for a book.
-WINDOW_CHARACTERS = 500
+# 4 windows spread over the document, so that a preface in another language cannot decide for a
+# book. `benchmarks/languages.py` finds 225 of 225 blocks of 2,000 characters in 34 languages right,
+# as it does with all of their text.
+WINDOW_CHARACTERS = 250
 MAX_WINDOWS = 4
 MIN_LETTERS = 50  # with fewer the model guesses, and it never abstains by itself
 NUM_CANDIDATES = 5
