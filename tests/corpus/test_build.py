@@ -383,6 +383,57 @@ def test_sources_mix_and_the_first_of_equal_documents_stays(tmp_path: Path) -> N
     assert [row["url"] for row in documents(artifact)] == [None, None, "u2"]
 
 
+def test_raw_sources_become_documents_and_what_is_unreadable_is_counted(tmp_path: Path) -> None:
+    pages = [
+        f"<page><title>Page {n}</title><ns>0</ns><revision><text>{text}</text></revision></page>"
+        for n, text in enumerate(
+            [prose(ENGLISH, 1) + "{{gone}}", "&lt;b&gt;" * 20_000, "#REDIRECT", prose(ENGLISH, 2)]
+        )
+    ]
+    dump = f"<mediawiki>{''.join(pages)}</mediawiki>".encode()
+    (tmp_path / "wiki.xml.gz").write_bytes(gzip.compress(dump))
+    html = f"<main><p>{prose(ENGLISH, 3)}</p></main>"
+    deep = "<div>" * 10_000 + prose(ENGLISH, 4)
+    archive = b""
+    for page in (html, deep):
+        http = f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n{page}".encode()
+        head = f"WARC/1.0\r\nWARC-Type: response\r\nContent-Length: {len(http)}\r\n\r\n"
+        archive += gzip.compress(head.encode() + http + b"\r\n\r\n")
+    (tmp_path / "web.warc.gz").write_bytes(archive)
+    book = "\n\n".join(f"Chapter {n}\n\n{prose(ENGLISH, n, 200)}" for n in range(10, 20))
+    (tmp_path / "book.txt").write_text(book)
+
+    def source(name: str, **reading: Any) -> dict[str, Any]:
+        return {"type": "files", "urls": [f"{tmp_path}/{name}"], **reading}
+
+    settings = CorpusConfig.model_validate(
+        {
+            "sources": [
+                source("wiki.xml.gz", format="wikipedia-xml"),
+                source("web.warc.gz"),
+                source("book.txt", documents="book", document_characters=1200),
+                source("book.txt", documents="line", max_documents_per_file=3, label="lines"),
+            ],
+            "held_out_fraction": 0,
+        }
+    )
+    one = run(settings, tmp_path / "one")
+    assert one.counters["sources"] == {
+        "wiki": {
+            "read": 4,
+            "kept": 2,
+            "dropped": {"unclosed_markup": 1, "too_short": 1},
+            "repaired": {},
+        },
+        "web": {"read": 2, "kept": 1, "dropped": {"html_too_deep": 1}, "repaired": {}},
+        "book": {"read": 10, "kept": 10, "dropped": {}, "repaired": {}},
+        "lines": {"read": 3, "kept": 1, "dropped": {"too_short": 2}, "repaired": {}},
+    }
+    texts = [row["text"] for row in documents(one)]
+    assert texts[:3] == [prose(ENGLISH, 1), prose(ENGLISH, 2), prose(ENGLISH, 3)]
+    assert run(settings, tmp_path / "two", PoolExecutor()).manifest == one.manifest
+
+
 def hub(path: Path | str, **changes: Any) -> dict[str, Any]:
     return {"type": "hub", "path": str(path)} | changes
 
@@ -452,7 +503,7 @@ def test_an_empty_corpus_is_an_error(tmp_path: Path, content: str, message: str)
         ({"sources": []}, "sources"),
         ({"language": "xx"}, "language 'xx' cannot be identified"),
         ({"min_characters": 20, "max_characters": 10}, "min_characters is 20, more than"),
-        ({"sources": [{"type": "files", "urls": ["a"], "format": "warc"}]}, "format"),
+        ({"sources": [{"type": "files", "urls": ["a"], "format": "doc"}]}, "format"),
         ({"sources": [{"type": "files", "urls": ["a"], "encoding": "utf-9"}]}, "utf-9"),
         ({"sources": [{"type": "ftp", "urls": ["a"]}]}, "'files', 'package', 'hub'"),
         ({"sources": [{"type": "files", "urls": ["a"], "colour": 1}]}, "colour"),

@@ -8,6 +8,7 @@ import sys
 import lz4.frame
 import pytest
 
+from electra_pipeline.inputs import decompression
 from electra_pipeline.inputs.decompression import CODECS, decompress
 
 if sys.version_info >= (3, 14):
@@ -78,3 +79,23 @@ def test_other_bytes_under_the_suffix_are_refused(suffix: str) -> None:
 @pytest.mark.parametrize("suffix", COMPRESS)
 def test_an_empty_text_is_no_error(suffix: str) -> None:
     assert read(COMPRESS[suffix](b""), suffix) == b""
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+def test_a_bomb_is_refused_after_a_bounded_expansion(
+    suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decompression, "EXPANSION_BYTES", 1_000_000)
+    bomb = COMPRESS[suffix](bytes(20_000_000))
+    num_bytes = 0
+    with decompress(io.BytesIO(bomb), suffix, f"b.txt{suffix}", max_expansion=100) as stream:
+        message = rf"^b\.txt\{suffix}: \d+ bytes out of \d+, more than 100 times .* max_expansion"
+        with pytest.raises(ValueError, match=message):
+            while data := stream.read(65_536):
+                num_bytes += len(data)
+    assert num_bytes < 10_000_000
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+def test_what_expands_as_text_does_or_is_small_is_read(suffix: str) -> None:
+    assert len(read(COMPRESS[suffix](bytes(2_000_000)), suffix)) == 2_000_000

@@ -157,6 +157,9 @@ BAD: list[tuple[str, bytes, Format, str]] = [
         "auto",
         "its name does not tell the format; set format to one of text, jsonl, csv",
     ),
+    ("a.txt", "one".encode("utf-16"), "auto", "line 1, byte 0: .* set encoding to utf-16$"),
+    ("a.csv", b"\xfe\xff" + "a".encode("utf-16-be"), "auto", ".* set encoding to utf-16$"),
+    ("a.jsonl", "{}".encode("utf-32"), "auto", ".* set encoding to utf-32$"),
     ("a.jsonl", as_parquet(), "jsonl", "line 2, byte 85: not valid utf-8"),
 ]
 
@@ -195,3 +198,36 @@ def test_a_missing_column_lists_the_others(write: Write) -> None:
     assert require_column({"id": 1}, "id", file) == 1
     with pytest.raises(ValueError, match=r"a.csv: no column 'text'; it has 'id', 'body'"):
         require_column({"id": 1, "body": 2}, "text", file)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.txt", b"short\n" * 300 + b"x" * 3000 + b"\nrest", "line 301: more than 1000 bytes"),
+        ("a.jsonl", b'{"a": 1}\n{"a": "' + b"x" * 3000 + b'"}\n', "line 2: more than 1000 bytes"),
+        ("a.csv", b'a,b\n"' + b"x\n" * 3000 + b'",c\n', r"line \d+: broken csv \(field larger"),
+    ],
+)
+def test_a_record_too_large_for_memory_names_its_line(
+    name: str, data: bytes, message: str, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "MAX_RECORD_BYTES", 1000)
+    monkeypatch.setattr(records, "BLOCK_BYTES", 256)
+    with pytest.raises(ValueError, match=rf"^{name}: {message}") as caught:
+        list(read_records(write(name, data)))
+    assert "\n" not in str(caught.value)
+
+
+def test_text_in_utf_16_without_its_mark_is_told(write: Write) -> None:
+    data = "one\n".encode("utf-16-le")
+    with pytest.raises(ValueError, match=r"^a\.txt: not valid utf-16 .*; set encoding to the one"):
+        list(read_records(write("a.txt", data), encoding="utf-16"))
+
+
+@pytest.mark.parametrize("new", [pa.ipc.new_file, pa.ipc.new_stream])
+def test_arrow_text_that_is_none_is_refused(write: Write, new: Callable[..., Any]) -> None:
+    whole = as_arrow(new)
+    damaged = whole.replace(b"there", b"th\xffre")
+    assert damaged != whole
+    with pytest.raises(ValueError, match=r"^a\.arrow: not a whole arrow file \(.*UTF"):
+        list(read_records(write("a.arrow", damaged)))

@@ -1,0 +1,163 @@
+"""MediaWiki's XML dumps, read as a stream: the articles of any edition of any of its wikis."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+from urllib.parse import quote
+from xml.parsers import expat
+
+from electra_pipeline.corpus.sources import RawDocument
+from electra_pipeline.corpus.wikitext import (
+    ENGLISH_MEDIA,
+    MAX_PAGE_CHARACTERS,
+    UnreadableError,
+    to_text,
+)
+from electra_pipeline.inputs.files import SourceFile
+
+BLOCK_BYTES = 1 << 18
+MEDIA_NAMESPACES = {"-2", "6", "14"}  # Media, File, Category: numbers are equal in all editions
+ARTICLES = "0"
+# What of a page is read, by its path below <page>.
+FIELDS = {
+    ("title",): "title",
+    ("ns",): "namespace",
+    ("revision", "model"): "model",
+    ("revision", "text"): "text",
+}
+# Characters that MediaWiki leaves as they are in an address.
+URL_SAFE = "/:@!$*(),;~"
+
+
+class Page(NamedTuple):
+    """A page of a dump. Of several revisions it is the last, in dumps of the whole history."""
+
+    title: str
+    namespace: str
+    is_redirect: bool
+    model: str
+    text: str
+
+
+def read_wikipedia(file: SourceFile) -> Iterator[RawDocument]:
+    """The articles of a dump in order: pages of namespace 0 that are no redirects.
+
+    A page that cannot be made text is a document with a `problem`. Raises ValueError with the
+    file's name for a file that is no such dump, is cut or damaged, or declares entities.
+    """
+    dump = _Dump(file.name)
+    with file.open() as stream:
+        block = b"-"
+        while block:
+            block = stream.read(BLOCK_BYTES)
+            dump.feed(block)
+            for page in dump.take():
+                if page.namespace == ARTICLES and not page.is_redirect:
+                    yield _document(page, dump.base, dump.media)
+
+
+def _document(page: Page, base: str, media: frozenset[str]) -> RawDocument:
+    url = f"{base}/{quote(page.title.replace(' ', '_'), safe=URL_SAFE)}" if base else None
+    if page.model not in ("", "wikitext"):
+        return RawDocument("", url, problem="not_wikitext")
+    try:
+        return RawDocument(to_text(page.text, media), url)
+    except UnreadableError as error:
+        return RawDocument("", url, problem=error.reason)
+
+
+class _NoDumpError(ValueError):
+    """Well-formed, but not what is to be read."""
+
+
+class _Dump:
+    """Pages out of blocks of XML; holds one block's pages and, of one page, a bounded text."""
+
+    def __init__(self, name: str) -> None:
+        self.base = ""
+        """Where the pages' addresses begin; empty where the dump does not say."""
+        self.media = ENGLISH_MEDIA
+        """Lower-case names of the namespaces of files and categories."""
+        self._name = name
+        self._pages: list[Page] = []
+        self._path: list[str] = []
+        self._texts: dict[str, list[str]] = {}
+        self._num_characters = 0
+        self._is_redirect = False
+        self._namespace = ""  # key of the <namespace> that is open
+        self._parser = expat.ParserCreate()
+        self._parser.buffer_text = True
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._characters
+        self._parser.StartDoctypeDeclHandler = self._refuse_declarations
+
+    def feed(self, block: bytes) -> None:
+        try:
+            self._parser.Parse(block, not block)
+        except _NoDumpError:
+            raise
+        except (expat.ExpatError, LookupError, ValueError) as error:  # the latter: odd encodings
+            raise ValueError(
+                f"{self._name}: not a whole XML dump ({error}); download it again"
+            ) from error
+
+    def take(self) -> list[Page]:
+        pages, self._pages = self._pages, []
+        return pages
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        if not self._path and tag != "mediawiki":
+            raise _NoDumpError(
+                f"{self._name}: its XML is no MediaWiki dump: <{tag}> where <mediawiki> is "
+                "needed; take a file such as pages-articles.xml.bz2"
+            )
+        self._path.append(tag)
+        if len(self._path) == 2:  # a page, or siteinfo
+            self._texts, self._is_redirect = {}, False
+        if tag == "redirect":
+            self._is_redirect = True
+        self._namespace = attributes.get("key", "") if tag == "namespace" else ""
+        if field := self._field():
+            self._texts[field], self._num_characters = [], 0
+
+    def _characters(self, data: str) -> None:
+        field = self._field()
+        if field and self._num_characters <= MAX_PAGE_CHARACTERS:  # beyond it, it is dropped
+            self._texts[field].append(data)
+            self._num_characters += len(data)
+
+    def _end(self, tag: str) -> None:
+        field = self._field()
+        self._path.pop()
+        if field == "base":
+            self.base = "".join(self._texts[field]).strip().rpartition("/")[0]
+        elif field == "media":
+            self.media |= {"".join(self._texts[field]).strip().lower()}
+        elif tag == "page" and len(self._path) == 1:
+            fields = {name: "".join(parts) for name, parts in self._texts.items()}
+            self._pages.append(
+                Page(
+                    fields.get("title", "").strip(),
+                    fields.get("namespace", ARTICLES).strip(),
+                    self._is_redirect,
+                    fields.get("model", "").strip(),
+                    fields.get("text", ""),
+                )
+            )
+
+    def _field(self) -> str:
+        """The name of what the open element holds; empty if it is nothing that is read."""
+        path = tuple(self._path[1:])
+        if path[:1] == ("page",):
+            return FIELDS.get(path[1:], "")
+        if path == ("siteinfo", "base"):
+            return "base"
+        is_media = path == ("siteinfo", "namespaces", "namespace")
+        return "media" if is_media and self._namespace in MEDIA_NAMESPACES else ""
+
+    def _refuse_declarations(self, *declaration: object) -> None:
+        # No dump has any; a few lines of them can stand for gigabytes ("billion laughs").
+        raise _NoDumpError(
+            f"{self._name}: line {self._parser.CurrentLineNumber}: a document type declaration, "
+            "which no MediaWiki dump has; refused, as its entities can grow without bound"
+        )
