@@ -19,8 +19,8 @@ from electra_pipeline.inputs.files import FileReference, SourceFile, expand, fet
 from electra_pipeline.inputs.records import Format, read_records, resolve_format
 
 BATCH_EXAMPLES = 1024
-# Entries of the table that most lookups end in, for each hash: 1 of 16 others passes it.
-TABLE_ENTRIES_PER_HASH = 16
+# Entries of the table that most lookups end in, for each hash: 1 of 32 others passes it.
+TABLE_ENTRIES_PER_HASH = 32
 
 
 class Decontamination(Config):
@@ -51,7 +51,7 @@ class Decontamination(Config):
 
 @dataclass(frozen=True)
 class Index:
-    """The word sequences of all tasks. Picklable; 28 to 44 bytes for each."""
+    """The word sequences of all tasks. Picklable; 44 to 76 bytes for each."""
 
     tasks: tuple[str, ...]
     lengths: tuple[int, ...]
@@ -122,7 +122,8 @@ def hits(index: Index, texts: Sequence[str]) -> list[tuple[str, ...]]:
     found = [np.empty((2, 0), np.int64)]  # text and task
     for length, rolled in _rolled(words.hashes, index.lengths):
         shift = np.uint64(64 - (len(index.table).bit_length() - 1))
-        places = np.flatnonzero(index.table[rolled >> shift])
+        # `take` wants signed numbers, and is three times as fast as an index.
+        places = np.flatnonzero(index.table.take((rolled >> shift).view(np.int64)))
         first = np.searchsorted(index.hashes, rolled[places])
         is_hit = index.hashes[np.minimum(first, len(index.hashes) - 1)] == rolled[places]
         places, first = places[is_hit], first[is_hit]
