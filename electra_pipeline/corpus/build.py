@@ -167,8 +167,9 @@ def _process_pieces(
 
 def _nothing_left(counters: Mapping[str, Any]) -> ValueError:
     dropped = all_dropped(counters)
-    reasons = ", ".join(f"{reason} {number}" for reason, number in dropped.most_common())
-    found = f"all {dropped.total()} documents were dropped: {reasons}" if reasons else "no document"
+    reasons = ", ".join(f"{reason} {number}" for reason, number in dropped.items())
+    total = sum(dropped.values())
+    found = f"all {total} documents were dropped: {reasons}" if reasons else "no document"
     return ValueError(
         f"the corpus is empty: in {', '.join(counters['sources']) or 'its sources'}, {found}; "
         "check the sources, corpus.language and corpus.min_characters"

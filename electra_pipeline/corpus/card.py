@@ -34,8 +34,8 @@ def render(
         counters=counters,
         splits=list(counters["documents"]),
         facts=_facts(pieces),
-        reasons=dict(all_dropped(counters).most_common()),
-        repairs=dict(all_repaired(counters).most_common()),
+        reasons=all_dropped(counters),
+        repairs=all_repaired(counters),
         tables=_tables(counters),
         samples=_few(samples),
     )

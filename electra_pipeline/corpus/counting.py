@@ -42,14 +42,14 @@ def count(
     return counters
 
 
-def all_dropped(counters: Mapping[str, Any]) -> Counter[str]:
-    """By reason, how many documents of all sources were dropped."""
-    return Counter(_added(*(source["dropped"] for source in counters["sources"].values())))
+def all_dropped(counters: Mapping[str, Any]) -> dict[str, int]:
+    """By reason, how many documents of all sources were dropped; most frequent first."""
+    return _ordered(_added(*(source["dropped"] for source in counters["sources"].values())))
 
 
-def all_repaired(counters: Mapping[str, Any]) -> Counter[str]:
-    """By kind, how many repairs the documents of all sources had."""
-    return Counter(_added(*(source["repaired"] for source in counters["sources"].values())))
+def all_repaired(counters: Mapping[str, Any]) -> dict[str, int]:
+    """By kind, how many repairs the documents of all sources had; most frequent first."""
+    return _ordered(_added(*(source["repaired"] for source in counters["sources"].values())))
 
 
 def _count_sources(
@@ -90,7 +90,11 @@ def _by_language(overview: Overview, kept: Mask, values: Copies) -> dict[str, in
     table = pa.table({"language": overview.languages, "value": values}).filter(pa.array(kept))
     sums = table.group_by("language").aggregate([("value", "sum")]).to_pylist()
     found = {row["language"] or UNKNOWN_LANGUAGE: row["value_sum"] for row in sums}
-    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+    return _ordered(found)
+
+
+def _ordered(counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _histogram(num_words: Copies) -> dict[str, int]:

@@ -20,6 +20,7 @@ from electra_pipeline.corpus.sources import (
     HubSource,
     RawDocument,
     identity,
+    shaping_fields,
 )
 from electra_pipeline.inputs.files import SourceFile
 
@@ -150,30 +151,12 @@ def test_one_text_too_large_for_memory_is_refused(
     assert len(read(tmp_path / "a.txt", data, documents="line")) == 1000
 
 
-def test_what_came_later_leaves_fingerprints_alone_until_it_is_used() -> None:
-    # As corpora of the first version have it in their manifests.
-    before = {
-        "text_column": "text",
-        "url_column": "url",
-        "format": "auto",
-        "encoding": "utf-8",
-        "documents": "file",
-        "type": "files",
-    }
-    assert identity(FilesSource(urls=("a",))) == before
-    assert identity(FilesSource(urls=("b",), max_expansion=5000.0)) == before
-    assert identity(FilesSource(urls=("a",), max_documents_per_file=7)) == before | {
-        "max_documents_per_file": 7
-    }
-    book = FilesSource(urls=("a",), documents="book", document_characters=9000)
-    assert identity(book) == before | {"documents": "book", "document_characters": 9000}
-    assert identity(HubSource(path="a")) == {
-        "text_column": "text",
-        "url_column": "url",
-        "type": "hub",
-        "name": None,
-        "split": "train",
-    }
+def test_what_refuses_a_file_or_counts_its_documents_is_not_how_it_is_read() -> None:
+    plain = shaping_fields(FilesSource(urls=("a",)))
+    assert shaping_fields(FilesSource(urls=("b",), max_expansion=5000.0, weight=2.0)) == plain
+    assert shaping_fields(FilesSource(urls=("a",), licence="CC0")) == plain
+    assert shaping_fields(FilesSource(urls=("a",), max_documents_per_file=7)) != plain
+    assert identity(FilesSource(urls=("a",), weight=2.0)) != identity(FilesSource(urls=("a",)))
 
 
 def valid_files() -> dict[str, tuple[bytes, dict[str, Any]]]:

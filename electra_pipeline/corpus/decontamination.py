@@ -1,0 +1,185 @@
+"""Documents that hold examples of evaluation data, known by word sequences that both have.
+
+After Brown et al. 2020 (GPT-3), appendix C. Words are compared without case and punctuation.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from electra_pipeline.corpus.shingles import ngrams, plain_words
+from electra_pipeline.corpus.sources import default_label
+from electra_pipeline.corpus.words import MULTIPLIER, Hashes
+from electra_pipeline.identity import Config
+from electra_pipeline.inputs.files import FileReference, SourceFile, expand, fetch
+from electra_pipeline.inputs.records import Format, read_records, resolve_format
+
+BATCH_EXAMPLES = 1024
+# Entries of the table that most lookups end in, for each hash: 1 of 32 others passes it.
+TABLE_ENTRIES_PER_HASH = 32
+
+
+class Decontamination(Config):
+    """Which documents count as holding an example of evaluation data."""
+
+    ngram_words: int = Field(default=13, ge=1)
+    """A document holds an example if it has so many consecutive words of it; 13 is GPT-3's."""
+    min_words: int = Field(default=8, ge=1)
+    """Of an example of fewer words than `ngram_words`, a document must have all; with fewer than
+    this it is left out, since chance finds it anywhere; 8 is GPT-3's least."""
+    files: tuple[FileReference, ...] = ()
+    """Evaluation data: paths, URLs or patterns; a file's name without suffixes names its task."""
+    text_columns: tuple[str, ...] = Field(default=("text",), min_length=1)
+    """Columns with an example's texts; each record needs one of them. A text file's examples are
+    its lines. Lists of texts, such as the answers to choose from, count as one text each."""
+    format: Format = "auto"
+    """Format of the files; auto goes by the name's suffix (.txt, .jsonl, .csv, .parquet, ...)."""
+
+    @model_validator(mode="after")
+    def _lengths_are_ordered(self) -> "Decontamination":
+        if self.min_words > self.ngram_words:
+            raise ValueError(
+                f"min_words is {self.min_words}, more than ngram_words {self.ngram_words}; "
+                "lower it, or raise ngram_words"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Index:
+    """The word sequences of all tasks. Picklable; 44 to 76 bytes for each."""
+
+    tasks: tuple[str, ...]
+    lengths: tuple[int, ...]
+    """Of the sequences, in words, ascending."""
+    hashes: Hashes
+    """(S,) ascending; one that several tasks have comes as often."""
+    owners: NDArray[np.int32]
+    """(S,) the numbers of the tasks."""
+    table: NDArray[np.bool_]
+    """(a power of two,) False where no hash begins with these bits."""
+
+
+def example_files(config: Decontamination) -> list[tuple[str, SourceFile]]:
+    """Task and file of all evaluation data, which is looked up (over http: downloaded) here.
+
+    The files' digests belong to an artifact's identity. Raises ValueError if a file is not there or
+    its format is unknown.
+    """
+    files = [
+        (default_label(file), fetch(file))
+        for reference in config.files
+        for file in expand(reference)
+    ]
+    for _, file in files:
+        resolve_format(file, config.format)
+    return files
+
+
+def read_examples(
+    config: Decontamination, files: Sequence[tuple[str, SourceFile]]
+) -> dict[str, Iterator[str]]:
+    """The texts of each task, read as they are asked for; ValueError for what cannot be read."""
+    texts: dict[str, Iterator[str]] = {}
+    for task, file in files:
+        texts[task] = chain(texts.get(task, iter(())), _texts(config, file))
+    return texts
+
+
+def index(config: Decontamination, examples: Mapping[str, Iterable[str]]) -> Index:
+    """The word sequences of the texts of each task, by the task's name."""
+    hashes, owners = [np.empty(0, np.uint64)], [np.empty(0, np.int32)]
+    lengths = set()
+    for number, texts in enumerate(examples.values()):
+        remaining = iter(texts)
+        while batch := list(islice(remaining, BATCH_EXAMPLES)):
+            for length, found in _sequences(config, batch):
+                lengths.add(length)
+                hashes.append(found)
+                owners.append(np.full(len(found), number, np.int32))
+    all_hashes, all_owners = np.concatenate(hashes), np.concatenate(owners)
+    order = np.lexsort((all_owners, all_hashes))
+    all_hashes, all_owners = all_hashes[order], all_owners[order]
+    is_new = np.ones(len(order), dtype=bool)
+    is_new[1:] = (np.diff(all_hashes) != 0) | (np.diff(all_owners) != 0)
+    all_hashes, all_owners = all_hashes[is_new], all_owners[is_new]
+    num_bits = max(1, (TABLE_ENTRIES_PER_HASH * len(all_hashes) - 1).bit_length())
+    table = np.zeros(1 << num_bits, dtype=bool)
+    table[all_hashes >> np.uint64(64 - num_bits)] = True
+    return Index(tuple(examples), tuple(sorted(lengths)), all_hashes, all_owners, table)
+
+
+def hits(index: Index, texts: Sequence[str]) -> list[tuple[str, ...]]:
+    """For each text the tasks of which it holds an example, in the index's order.
+
+    Fast for some hundred texts at once, slow one by one. Held in memory: 40 bytes a word.
+    """
+    words = plain_words(texts)
+    found = [np.empty((2, 0), np.int64)]  # text and task
+    for length, rolled in _rolled(words.hashes, index.lengths):
+        shift = np.uint64(64 - (len(index.table).bit_length() - 1))
+        # `take` wants signed numbers, and is three times as fast as an index.
+        places = np.flatnonzero(index.table.take((rolled >> shift).view(np.int64)))
+        first = np.searchsorted(index.hashes, rolled[places])
+        is_hit = index.hashes[np.minimum(first, len(index.hashes) - 1)] == rolled[places]
+        places, first = places[is_hit], first[is_hit]
+        counts = np.searchsorted(index.hashes, rolled[places], side="right") - first
+        of_text = np.searchsorted(words.ends, places, side="right")
+        counts[places + length > words.ends[of_text]] = 0  # what ends in the next text
+        entries = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+        found.append(np.stack([np.repeat(of_text, counts), index.owners[entries]]))
+    tasks: list[list[str]] = [[] for _ in texts]
+    for text, task in np.unique(np.concatenate(found, axis=1), axis=1).T.tolist():
+        tasks[text].append(index.tasks[task])
+    return [tuple(names) for names in tasks]
+
+
+def _sequences(config: Decontamination, texts: Sequence[str]) -> Iterator[tuple[int, Hashes]]:
+    """By length, the hashes of the sequences that stand for the texts."""
+    words = plain_words(texts)
+    num_words = np.diff(words.ends, prepend=0)
+    for length in range(config.min_words, config.ngram_words + 1):
+        is_longest = length == config.ngram_words
+        is_wanted = num_words >= length if is_longest else num_words == length
+        if is_wanted.any():
+            sequences = ngrams(words, length)
+            of_wanted = np.repeat(is_wanted, np.diff(sequences.ends, prepend=0))
+            yield length, sequences.hashes[of_wanted]
+
+
+def _rolled(words: Hashes, lengths: Sequence[int]) -> Iterator[tuple[int, Hashes]]:
+    """`hash_ngrams` for each of `lengths` (ascending), each from the one before."""
+    rolled, previous = words, 1
+    for length in lengths:
+        if length > len(words):
+            return
+        for n in range(previous + 1, length + 1):
+            rolled = rolled[:-1] * MULTIPLIER + words[n - 1 :]
+        yield length, rolled
+        previous = length
+
+
+def _texts(config: Decontamination, file: SourceFile) -> Iterator[str]:
+    is_text = resolve_format(file, config.format) == "text"
+    columns = ("text",) if is_text else config.text_columns
+    for number, record in enumerate(read_records(file, config.format), start=1):
+        present = [column for column in columns if column in record]
+        if not present:
+            raise ValueError(
+                f"{file.name}: record {number} has none of the columns {', '.join(columns)}; it "
+                f"has {', '.join(record) or 'none'}; set text_columns to those with the texts"
+            )
+        for column in present:
+            value = record[column]
+            for text in value if isinstance(value, list) else [value]:
+                if isinstance(text, str):
+                    yield text
+                elif text is not None:
+                    raise ValueError(
+                        f"{file.name}: record {number}: column {column!r} holds a "
+                        f"{type(text).__name__}, not text; set text_columns to those with the texts"
+                    )
