@@ -81,7 +81,11 @@ def to_text(wikitext: str, media: Collection[str] = ENGLISH_MEDIA) -> str:
     # slow, need not see them. Templates first: as in MediaWiki, a table may be inside or across.
     text = _without_nested(_without_nested(_without_elements(text), BRACES), TABLE_MARKS)
     text = QUOTES.sub("", VARIANTS.sub(_first_variant, text))
-    if count_unclosed(text) * len(text) > MAX_PARSING_EFFORT:
+    num_marks = sum(map(text.count, "{[<"))  # most pages have too few to need a closer look
+    if (
+        num_marks * len(text) > MAX_PARSING_EFFORT
+        and count_unclosed(text) * len(text) > MAX_PARSING_EFFORT
+    ):
         raise UnreadableError("unclosed_markup")
     try:
         parsed = mwparserfromhell.parse(text, skip_style_tags=True)
@@ -154,22 +158,20 @@ def _first_variant(match: re.Match[str]) -> str:
 
 def _render(code: Any, media: Collection[str]) -> Iterator[str]:
     """The pieces of text of parsed wikitext; headings come as paragraphs marked with NUL."""
-    from mwparserfromhell import nodes
-
     for node in code.nodes if code is not None else ():
-        match node:
-            case nodes.Text():
+        match type(node).__name__:  # the classes are imported where they are made
+            case "Text":
                 yield node.value
-            case nodes.Wikilink():
+            case "Wikilink":
                 yield from _render_link(node, media)
-            case nodes.ExternalLink():
+            case "ExternalLink":
                 yield from _render(node.title, media)
-            case nodes.Heading():
+            case "Heading":
                 title = " ".join("".join(_render(node.title, media)).split())
                 yield f"\n\n\x00{node.level}{title}\n\n"
-            case nodes.HTMLEntity():
+            case "HTMLEntity":
                 yield _entity(node)
-            case nodes.Tag():
+            case "Tag":
                 name = str(node.tag).strip().lower()
                 if name != "table" and not DROPPED_ELEMENTS.fullmatch(name):
                     is_block = name in BREAKS and not node.wiki_markup
