@@ -37,9 +37,20 @@ def check(config: PipelineConfig, executor: Executor) -> None:
 
 
 def build_corpus(config: PipelineConfig, executor: Executor, progress: Progress) -> Artifact:
-    """Sources -> clean, deduplicated documents."""
+    """Sources -> clean, deduplicated documents, none of which holds what models are scored on."""
+    wanted = config.corpus.decontaminate
+    examples = (
+        finetune.scored_texts(config.finetune)
+        if wanted is not None and wanted.tasks and config.finetune is not None
+        else {}
+    )
     return corpus_stage.build(
-        config.corpus, root=config.root, name=config.name, executor=executor, progress=progress
+        config.corpus,
+        root=config.root,
+        name=config.name,
+        executor=executor,
+        progress=progress,
+        examples=examples,
     )
 
 

@@ -5,19 +5,23 @@ pieces, so that the shards are byte-equal for any number of workers and after an
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from pydantic import Field
 
 from electra_pipeline.artifact import Artifact, Draft, Written, produce
+from electra_pipeline.corpus.boilerplate import strip_all
 from electra_pipeline.corpus.card import CARD, render
 from electra_pipeline.corpus.counting import all_dropped, count
+from electra_pipeline.corpus.decontamination import Decontamination, count_tasks, make_index
+from electra_pipeline.corpus.marks import Marking, contaminated, find_near_duplicates, mark_all
 from electra_pipeline.corpus.merge import (
     Mask,
     Overview,
@@ -29,6 +33,7 @@ from electra_pipeline.corpus.merge import (
     selected,
     write_shards,
 )
+from electra_pipeline.corpus.minhash import SIGNATURE_VERSION, NearDuplicates
 from electra_pipeline.corpus.pieces import (
     PieceTask,
     Rules,
@@ -38,6 +43,7 @@ from electra_pipeline.corpus.pieces import (
     process,
 )
 from electra_pipeline.corpus.readers import Piece, check_readable, plan
+from electra_pipeline.corpus.repeated_lines import RepeatedLines
 from electra_pipeline.corpus.sources import Source, identity
 from electra_pipeline.execution import Executor
 from electra_pipeline.progress import Progress, Update
@@ -65,76 +71,168 @@ class CorpusConfig(Rules):
     """Where documents come from; of equal documents the first in this order stays."""
     held_out_fraction: float = Field(default=0.01, ge=0.0, lt=1.0)
     """Share of the documents, chosen by content hash, that is never trained on."""
+    repeated_lines: RepeatedLines | None = None
+    """Take out lines that many documents have; null keeps them."""
+    near_duplicates: NearDuplicates | None = None
+    """Of documents that are nearly the same keep one; null drops only those that are equal."""
+    decontaminate: Decontamination | None = None
+    """Drop documents that hold examples of evaluation data; null keeps them."""
     shard_megabytes: int = Field(default=256, ge=1)
     """Size at which a shard is closed, in MB."""
 
 
 def build(
-    config: CorpusConfig, *, root: str, name: str, executor: Executor, progress: Progress
+    config: CorpusConfig,
+    *,
+    root: str,
+    name: str,
+    executor: Executor,
+    progress: Progress,
+    examples: Mapping[str, Iterable[str]] | None = None,
 ) -> Artifact:
     """The corpus artifact of `config`, written below `root` if it is not there.
+
+    `examples` are texts of evaluation data by task, which `config.decontaminate` adds its files to.
 
     Raises ValueError, before any work, for a source that is missing or has a wrong digest or
     column; later, for a file that turns out cut or broken, and if no document is left.
     """
     pieces = plan(config.sources)
-    shaping = config.model_dump(mode="json") | {
-        "sources": [identity(source) for source in config.sources]
-    }
+    index = None
+    if config.decontaminate is not None:
+        index = make_index(config.decontaminate, examples or {})
+    marking = Marking(config.near_duplicates, index, "" if index is None else index.digest)
+    stage = _Stage(config, pieces, marking, root, name, executor, progress)
     return produce(
         root=root,
         stage=STAGE,
         name=name,
         format_version=FORMAT_VERSION,
-        config=shaping,
+        config=_identity(config),
         inputs={
-            f"{piece.label}/{index:05d}{piece.kind}": piece.digest
-            for index, piece in enumerate(pieces)
-        },
-        write=partial(_write, config, pieces, root, name, executor, progress),
+            f"{piece.label}/{number:05d}{piece.kind}": piece.digest
+            for number, piece in enumerate(pieces)
+        }
+        | ({"evaluation": index.digest} if index is not None else {}),
+        write=stage.write,
     )
 
 
-def _write(
-    config: CorpusConfig,
-    pieces: Sequence[Piece],
-    root: str,
-    name: str,
-    executor: Executor,
-    progress: Progress,
-    draft: Draft,
-) -> Written:
-    rules = Rules(**config.model_dump(include=set(Rules.model_fields)))
-    tasks = [PieceTask(piece, rules, piece_folder(root, piece, rules)) for piece in pieces]
-    records = _process_pieces(tasks, executor, progress)
-    progress(Update(STAGE, len(pieces), len(pieces), "pieces", {"step": "merging"}))
-    folders = [task.folder for task in tasks]
-    overview = read_overview(folders)
-    is_first = first_occurrences(overview.keys)
-    dropped = {"duplicate": ~is_first}
-    is_held_out = held_out(overview.keys, is_first, config.held_out_fraction)
-    wanted = num_copies(overview, [piece.weight for piece in pieces])
-    train = np.where(is_first & ~is_held_out, wanted, 0)
-    dropped["weight"] = is_first & ~is_held_out & (wanted == 0)
-    copies = {"train": train, "held_out": is_held_out.astype(np.int64)}
-    counters = count(records, overview, dropped, copies)
-    if not any(counters["documents"].values()):
-        raise _nothing_left(counters)
-    for split, prefix in (("train", TRAIN_PREFIX), ("held_out", HELD_OUT_PREFIX)):
-        batches = copied(folders, overview, copies[split])
-        write_shards(draft, prefix, batches, config.shard_megabytes * 1_000_000)
-    samples = _samples(records, config.samples_per_reason)
-    for reason, mask in dropped.items():
-        chosen = _chosen(overview, mask, config.samples_per_reason)
-        samples += _late_samples(folders, overview, chosen, reason)
-    with draft.create(DROPPED) as file:
-        pq.write_table(pa.Table.from_pylist(samples, DROPPED_SCHEMA), file)
-    draft.folder.write_bytes(CARD, render(name, counters, pieces, samples).encode())
-    observed = {
-        "pieces": [piece.name for piece in pieces],
-        "pieces_known": sum(1 for record in records if record["known"]),
-    }
-    return Written(counters, observed)
+def _identity(config: CorpusConfig) -> dict[str, Any]:
+    shaping = config.model_dump(mode="json", exclude={"decontaminate": {"files"}})
+    shaping["sources"] = [identity(source) for source in config.sources]
+    if config.near_duplicates is not None:
+        shaping["signatures"] = SIGNATURE_VERSION
+    return shaping
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """All that writing a corpus takes."""
+
+    config: CorpusConfig
+    pieces: Sequence[Piece]
+    marking: Marking
+    root: str
+    name: str
+    executor: Executor
+    progress: Progress
+
+    def write(self, draft: Draft) -> Written:
+        config, pieces = self.config, self.pieces
+        rules = Rules(**config.model_dump(include=set(Rules.model_fields)))
+        tasks = [PieceTask(each, rules, piece_folder(self.root, each, rules)) for each in pieces]
+        records = _process_pieces(tasks, self.executor, self.progress)
+        num_known = sum(1 for record in records if record["known"])
+        folders = [task.folder for task in tasks]
+        if config.repeated_lines is not None:
+            self._say("removing boilerplate")
+            folders, records = strip_all(
+                config.repeated_lines,
+                config.min_characters,
+                config.samples_per_reason,
+                folders,
+                records,
+                draft.work,
+                self.executor,
+            )
+        self._say("merging")
+        overview = read_overview(folders)
+        dropped, values, facts = self._judge(folders, records, overview)
+        left = ~np.any([np.zeros(len(overview.keys), bool), *dropped.values()], axis=0)
+        is_held_out = held_out(overview.keys, left, config.held_out_fraction)
+        wanted = num_copies(overview, [piece.weight for piece in pieces])
+        dropped["weight"] = left & ~is_held_out & (wanted == 0)
+        copies = {
+            "train": np.where(left & ~is_held_out, wanted, 0),
+            "held_out": is_held_out.astype(np.int64),
+        }
+        counters = count(records, overview, dropped, copies) | facts
+        if not any(counters["documents"].values()):
+            raise _nothing_left(counters)
+        for split, prefix in (("train", TRAIN_PREFIX), ("held_out", HELD_OUT_PREFIX)):
+            batches = copied(folders, overview, copies[split])
+            write_shards(draft, prefix, batches, config.shard_megabytes * 1_000_000)
+        samples = _samples(records, config.samples_per_reason)
+        for reason, mask in dropped.items():
+            chosen = _chosen(overview, mask, config.samples_per_reason)
+            samples += _late_samples(folders, overview, chosen, reason, values.get(reason))
+        with draft.create(DROPPED) as file:
+            pq.write_table(pa.Table.from_pylist(samples, DROPPED_SCHEMA), file)
+        card = render(self.name, counters, pieces, samples)
+        draft.folder.write_bytes(CARD, card.encode())
+        observed = {"pieces": [piece.name for piece in pieces], "pieces_known": num_known}
+        return Written(counters, observed)
+
+    def _judge(
+        self, folders: Sequence[Folder], records: Sequence[Mapping[str, Any]], overview: Overview
+    ) -> tuple[dict[str, Mask], dict[str, Sequence[str]], dict[str, Any]]:
+        """What only the whole corpus can tell: whom it drops, by reason, and why each.
+
+        A document has one reason, the first that is true. Also the counters that come with it.
+        """
+        is_first = first_occurrences(overview.keys)
+        dropped: dict[str, Mask] = {"duplicate": ~is_first}
+        values: dict[str, Sequence[str]] = {}
+        facts: dict[str, Any] = {}
+        marking = self.marking
+        if marking.near is None and marking.index is None:
+            return dropped, values, facts
+        self._say("comparing")
+        mark_all(marking, folders, self.executor)
+        left = is_first
+        if marking.index is not None:
+            is_contaminated, tasks = contaminated(marking, folders)
+            dropped["contaminated"] = is_contaminated & left
+            values["contaminated"] = tasks
+            facts["contaminated_by_task"] = count_tasks(marking.index, tasks, left)
+            left = left & ~is_contaminated
+        if marking.near is not None:
+            digests = [record["sha256"] for record in records]
+            labels, clusters = find_near_duplicates(marking, folders, digests, overview, left)
+            dropped["near_duplicate"] = labels != np.arange(len(labels))
+            values["near_duplicate"] = _Names(overview, labels)
+            facts["near_duplicate_clusters"] = {str(size): n for size, n in clusters.items()}
+        return dropped, values, facts
+
+    def _say(self, step: str) -> None:
+        total = len(self.pieces)
+        self.progress(Update(STAGE, total, total, "pieces", {"step": step}))
+
+
+@dataclass(frozen=True)
+class _Names(Sequence[str]):
+    """Of each document, the id of the one that was kept instead of it."""
+
+    overview: Overview
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, number: Any) -> Any:
+        upper, lower = self.overview.keys[self.labels[number]]
+        return f"{int(upper):016x}{int(lower):016x}"
 
 
 def _process_pieces(
@@ -194,12 +292,22 @@ def _chosen(overview: Overview, mask: Mask, limit: int) -> Mask:
 
 
 def _late_samples(
-    folders: Sequence[Folder], overview: Overview, mask: Mask, reason: str
+    folders: Sequence[Folder],
+    overview: Overview,
+    mask: Mask,
+    reason: str,
+    values: Sequence[str] | None,
 ) -> list[dict[str, Any]]:
     """What `dropped.parquet` shows of documents that the whole corpus dropped."""
     batches = selected(folders, overview, mask)
+    rows = chain.from_iterable(batch.to_pylist() for batch in batches)
     return [
-        {"reason": reason, "value": row["id"], "source": row["source"], "url": row["url"]}
-        | {"text": excerpt(row["text"])}
-        for row in chain.from_iterable(batch.to_pylist() for batch in batches)
+        {
+            "reason": reason,
+            "value": row["id"] if values is None else values[number],
+            "source": row["source"],
+            "url": row["url"],
+            "text": excerpt(row["text"]),
+        }
+        for number, row in zip(np.flatnonzero(mask).tolist(), rows, strict=True)
     ]

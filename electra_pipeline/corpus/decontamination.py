@@ -3,11 +3,13 @@
 After Brown et al. 2020 (GPT-3), appendix C. Words are compared without case and punctuation.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
@@ -31,8 +33,10 @@ class Decontamination(Config):
     min_words: int = Field(default=8, ge=1)
     """Of an example of fewer words than `ngram_words`, a document must have all; with fewer than
     this it is left out, since chance finds it anywhere; 8 is GPT-3's least."""
+    tasks: bool = True
+    """Whether the tasks that the same configuration fine-tunes on count."""
     files: tuple[FileReference, ...] = ()
-    """Evaluation data: paths, URLs or patterns; a file's name without suffixes names its task."""
+    """More evaluation data: paths, URLs or patterns; the file's name is that of its task."""
     text_columns: tuple[str, ...] = Field(default=("text",), min_length=1)
     """Columns with an example's texts; each record needs one of them. A text file's examples are
     its lines. Lists of texts, such as the answers to choose from, count as one text each."""
@@ -62,6 +66,41 @@ class Index:
     """(S,) the numbers of the tasks."""
     table: NDArray[np.bool_]
     """(a power of two,) False where no hash begins with these bits."""
+
+    @property
+    def digest(self) -> str:
+        """Hex sha256 over all of it: what it finds, wherever the examples came from."""
+        named = orjson.dumps([self.tasks, self.lengths])
+        return hashlib.sha256(named + self.hashes.tobytes() + self.owners.tobytes()).hexdigest()
+
+
+def make_index(config: Decontamination, examples: Mapping[str, Iterable[str]]) -> Index:
+    """The word sequences of `examples` by task and of the files that the configuration names.
+
+    Raises ValueError for a file that is missing or cannot be read.
+    """
+    from_files = read_examples(config, example_files(config))
+    given: dict[str, Iterable[str]] = dict(examples) if config.tasks else {}
+    for task, texts in from_files.items():
+        given[task] = chain(given.get(task, ()), texts)
+    if not given:
+        raise ValueError(
+            "corpus.decontaminate names no evaluation data: give it files, or a finetune section "
+            "with tasks"
+        )
+    return index(config, given)
+
+
+def count_tasks(index: Index, found: Sequence[str], mask: NDArray[np.bool_]) -> dict[str, int]:
+    """By task, how many of the documents that `mask` (N,) selects hold an example of it.
+
+    `found` (N,) has the tasks of each document as `", ".join` makes one text of them.
+    """
+    counts = dict.fromkeys(index.tasks, 0)
+    for number in np.flatnonzero(mask).tolist():
+        for task in found[number].split(", ") if found[number] else ():
+            counts[task] += 1
+    return counts
 
 
 def example_files(config: Decontamination) -> list[tuple[str, SourceFile]]:

@@ -20,6 +20,7 @@ from electra_pipeline.corpus.cleaning import clean, content_id
 from electra_pipeline.corpus.language import check_language, identify
 from electra_pipeline.corpus.readers import Piece
 from electra_pipeline.corpus.sources import RawDocument
+from electra_pipeline.corpus.words import split_words
 from electra_pipeline.identity import Config, fingerprint
 from electra_pipeline.shards import DOCUMENT_SCHEMA, write_shard
 from electra_pipeline.storage import Folder
@@ -182,7 +183,7 @@ def _kept_batches(
             samples.add(key, document.reason, _sample(document, task.piece.label))
             continue
         counts.kept += 1
-        row = _row(document, task.piece.label)
+        row = document_row(document.text, task.piece.label, document.url, document.language)
         rows.append(row)
         num_bytes += row["num_bytes"]
         if len(rows) == BATCH_DOCUMENTS or num_bytes >= BATCH_BYTES:
@@ -222,16 +223,17 @@ class Samples:
         ]
 
 
-def _row(document: Document, label: str) -> dict[str, Any]:
+def document_row(text: str, label: str, url: str | None, language: str | None) -> dict[str, Any]:
+    """A kept document as `PIECE_SCHEMA` has it."""
     return {
-        "id": content_id(document.text),
-        "text": document.text,
+        "id": content_id(text),
+        "text": text,
         "source": label,
-        "url": document.url,
-        "language": document.language,
-        "num_words": len(document.text.split()),
-        "num_characters": len(document.text),
-        "num_bytes": len(document.text.encode()),
+        "url": url,
+        "language": language,
+        "num_words": len(split_words(text)),
+        "num_characters": len(text),
+        "num_bytes": len(text.encode()),
     }
 
 
