@@ -28,6 +28,7 @@ bench: install
 	$(BIN)/python benchmarks/data_parallel.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/corpus.py
+	$(BIN)/python benchmarks/filters.py
 	$(BIN)/python benchmarks/orchestration.py
 
 clean:
