@@ -31,8 +31,8 @@ from electra_pipeline.corpus.words import split_words
 from electra_pipeline.inputs.files import UrlFile, fetch
 
 OURS = (
-    GopherRepetition(),
     GopherQuality(),
+    GopherRepetition(),
     C4Lines(end_of_sentence=False),
     C4Page(),
     FineWeb(),
@@ -58,8 +58,8 @@ def judge_of_datatrove(*, its_words: bool) -> Judge:
 
     language: Any = "en" if its_words else _our_words()
     filters = (
-        GopherRepetitionFilter(language=language),
         GopherQualityFilter(language=language),
+        GopherRepetitionFilter(language=language),
         C4QualityFilter(filter_no_terminal_punct=False, remove_citations=False, language=language),
         FineWebQualityFilter(language=language),
     )

@@ -19,19 +19,20 @@ Filter = Annotated[
 ]
 
 PRESETS: Mapping[str, tuple[Filter, ...]] = {
-    # FineWeb's order and values (Penedo et al. 2024): C4 without the rule on the ends of lines.
+    # FineWeb's values (Penedo et al. 2024): C4 without the rule on the ends of lines. Its order but
+    # for the first two, which judge the same text: the cheaper one goes first.
     "web": (
-        GopherRepetition(),
         GopherQuality(),
+        GopherRepetition(),
         C4Lines(end_of_sentence=False),
         C4Page(),
         FineWeb(),
         Scrub(),
     ),
     # An encyclopedia's lists and formulas are wanted: no rule on lines or brackets.
-    "wikipedia": (GopherRepetition(), GopherQuality()),
+    "wikipedia": (GopherQuality(), GopherRepetition()),
     # A novel has more words than a page of the web may have.
-    "books": (GopherRepetition(), GopherQuality(max_words=None)),
+    "books": (GopherQuality(max_words=None), GopherRepetition()),
     "none": (),
 }
 

@@ -1,7 +1,7 @@
 """The rules of Gopher (Rae et al. 2021, arXiv:2112.11446, appendix A.1.1 and table A1)."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -21,7 +21,9 @@ DIGIT = re.compile(r"[^\W_]")
 BULLETS = ("•", "-")
 ELLIPSES = ("...", "…")
 SHORTEST_TOP = 2
+MAX_TOP_NGRAMS = (0.20, 0.18, 0.16)
 SHORTEST_DUPLICATE = 5
+MAX_DUPLICATE_NGRAMS = (0.15, 0.14, 0.13, 0.12, 0.11, 0.10)
 
 
 class GopherQuality(Config):
@@ -123,12 +125,9 @@ class GopherRepetition(Config):
     """Greatest share of lines that occurred before."""
     max_duplicate_line_characters: float = Field(default=0.2, ge=0.0, le=1.0)
     """Greatest share of characters in them."""
-    max_top_ngrams: tuple[float, float, float] = (0.20, 0.18, 0.16)
+    max_top_ngrams: tuple[float, float, float] = MAX_TOP_NGRAMS
     """Greatest share of characters in the most frequent sequence of 2, of 3, of 4 words."""
-    max_duplicate_ngrams: tuple[float, float, float, float, float, float] = (
-        *(0.15, 0.14, 0.13),
-        *(0.12, 0.11, 0.10),
-    )
+    max_duplicate_ngrams: tuple[float, float, float, float, float, float] = MAX_DUPLICATE_NGRAMS
     """Greatest share of characters in sequences of 5, 6, ... 10 words that occurred before."""
 
     def judge(self, prose: Prose, language: str | None) -> Judgement | None:
@@ -136,20 +135,10 @@ class GopherRepetition(Config):
         return next(self._violations(prose), None)
 
     def _violations(self, prose: Prose) -> Iterator[Judgement]:
-        for kind, parts, most, most_characters in (
-            (
-                "paragraph",
-                prose.paragraphs,
-                self.max_duplicate_paragraphs,
-                self.max_duplicate_paragraph_characters,
-            ),
-            ("line", prose.lines, self.max_duplicate_lines, self.max_duplicate_line_characters),
-        ):
-            count, characters = repeated_parts(parts)
-            if (share := count / len(parts)) > most:
-                yield Judgement(f"duplicate_{kind}s", f"{share:.3f}")
-            if (share := characters / len(prose.text)) > most_characters:
-                yield Judgement(f"duplicate_{kind}_characters", f"{share:.3f}")
+        limits = self.max_duplicate_paragraphs, self.max_duplicate_paragraph_characters
+        yield from _repeated_parts("paragraph", prose.paragraphs, *limits, len(prose.text))
+        limits = self.max_duplicate_lines, self.max_duplicate_line_characters
+        yield from _repeated_parts("line", prose.lines, *limits, len(prose.text))
         yield from self._repeated_ngrams(prose)
 
     def _repeated_ngrams(self, prose: Prose) -> Iterator[Judgement]:
@@ -175,3 +164,13 @@ class GopherRepetition(Config):
                 characters, reason = repeated_characters(found), f"duplicate_{n}_grams"
             if (share := characters / len(prose.text)) > limits[n - SHORTEST_TOP]:
                 yield Judgement(reason, f"{share:.3f}")
+
+
+def _repeated_parts(
+    kind: str, parts: Sequence[str], most: float, most_characters: float, num_characters: int
+) -> Iterator[Judgement]:
+    count, characters = repeated_parts(parts)
+    if (share := count / len(parts)) > most:
+        yield Judgement(f"duplicate_{kind}s", f"{share:.3f}")
+    if (share := characters / num_characters) > most_characters:
+        yield Judgement(f"duplicate_{kind}_characters", f"{share:.3f}")

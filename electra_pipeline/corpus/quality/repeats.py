@@ -4,6 +4,7 @@ A sequence of n words can only occur twice if its first n - 1 words do. So the s
 ones goes on among the places of the shorter ones, and ends early in ordinary prose.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -64,9 +65,9 @@ def most_frequent(found: Repeats) -> tuple[int, int]:
 
     Of equally frequent ones it is the first, as in datatrove.
     """
-    _, first, counts = np.unique(found.hashes, return_index=True, return_counts=True)
-    count = counts.max()
-    return int(count), int(found.lengths[first[counts == count].min()])
+    ngrams = found.hashes.tolist()
+    [(ngram, count)] = Counter(ngrams).most_common(1)
+    return count, int(found.lengths[ngrams.index(ngram)])
 
 
 def repeated_characters(found: Repeats) -> int:
