@@ -102,18 +102,18 @@ def read(paths: Sequence[str]) -> list[str]:
 def generate(num_documents: int) -> list[str]:
     """Documents of words with a long tail, some with lines that come again."""
     rng = random.Random(0)
-    vocabulary = ["".join(rng.choices("etaoinshrdlu", k=rng.randint(1, 9))) for _ in range(20_000)]
+    vocabulary = ["".join(rng.choices("etaoinshrdlu", k=rng.randint(3, 9))) for _ in range(20_000)]
     common = ["the", "be", "to", "of", "and", "that", "have", "with"]
     documents = []
     for _ in range(num_documents):
         lines = []
         for _ in range(rng.randint(1, 40)):
             ranks = (
-                min(int(rng.paretovariate(0.7)), 20_000) - 1 for _ in range(rng.randint(1, 60))
+                min(int(rng.paretovariate(0.35)), 20_000) - 1 for _ in range(rng.randint(5, 60))
             )
             words = [common[r] if r < len(common) else vocabulary[r] for r in ranks]
             lines.append(" ".join(words) + rng.choice([".", ".", ".", ""]))
-        documents.append("\n".join(lines * rng.choice([1, 1, 1, 2])))
+        documents.append("\n".join(lines * rng.choice([1, 1, 1, 1, 2])))
     return documents
 
 
