@@ -120,10 +120,15 @@ def build(
 
 def _identity(config: CorpusConfig) -> dict[str, Any]:
     shaping = config.model_dump(mode="json", exclude={"decontaminate": {"files"}})
+    shaping |= _rules(config).identity
     shaping["sources"] = [identity(source) for source in config.sources]
     if config.near_duplicates is not None:
         shaping["signatures"] = SIGNATURE_VERSION
     return shaping
+
+
+def _rules(config: CorpusConfig) -> Rules:
+    return Rules(**{name: getattr(config, name) for name in Rules.model_fields})
 
 
 @dataclass(frozen=True)
@@ -140,7 +145,7 @@ class _Stage:
 
     def write(self, draft: Draft) -> Written:
         config, pieces = self.config, self.pieces
-        rules = Rules(**config.model_dump(include=set(Rules.model_fields)))
+        rules = _rules(config)
         tasks = [PieceTask(each, rules, piece_folder(self.root, each, rules)) for each in pieces]
         records = _process_pieces(tasks, self.executor, self.progress)
         num_known = sum(1 for record in records if record["known"])

@@ -18,6 +18,8 @@ from pydantic import Field, field_validator, model_validator
 
 from electra_pipeline.corpus.cleaning import clean, content_id
 from electra_pipeline.corpus.language import check_language, identify
+from electra_pipeline.corpus.quality.filters import Filters, apply
+from electra_pipeline.corpus.quality.filters import identity as filters_identity
 from electra_pipeline.corpus.readers import Piece
 from electra_pipeline.corpus.sources import RawDocument
 from electra_pipeline.corpus.words import split_words
@@ -50,12 +52,21 @@ class Rules(Config):
     """Shorter documents are dropped; with fewer letters the language cannot be told."""
     max_characters: int = Field(default=10_000_000, ge=1)
     """Longer documents are dropped: not a text but a whole collection in one record."""
+    filters: Filters = ()
+    """Rules that judge and edit documents, in their order: web, wikipedia, books or none, or a
+    list."""
     unescape_html: bool = True
     """Decode HTML entities that an extractor left, in documents without a `<`."""
     sample_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
     """Share of the documents, chosen by content hash, that is looked at: to try rules out."""
     samples_per_reason: int = Field(default=100, ge=0)
     """How many dropped documents of each reason are kept, to look at: a random choice."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of the rules shapes the documents."""
+        others = self.model_dump(mode="json", include=set(Rules.model_fields) - {"filters"})
+        return others | {"filters": filters_identity(self.filters)}
 
     @field_validator("language")
     @classmethod
@@ -105,7 +116,7 @@ class PieceCounts:
 
 def piece_folder(root: str, piece: Piece, rules: Rules) -> Folder:
     """Where a piece lies: named by its content and by all that shapes what is kept of it."""
-    shaping = {"rules": rules.model_dump(mode="json"), "reading": piece.identity}
+    shaping = {"rules": rules.identity, "reading": piece.identity}
     name = fingerprint(PIECES, FORMAT_VERSION, shaping, {piece.label: piece.digest})
     return Folder(root) / PIECES / f"{piece.label}-{name}"
 
@@ -121,26 +132,35 @@ def find_record(folder: Folder) -> dict[str, Any] | None:
 
 
 def judge(raw: RawDocument, rules: Rules) -> Document:
-    """Clean a document and find the first rule that drops it, if one does."""
+    """Clean a document, find the first rule that drops it, if one does, and edit it by the rules.
+
+    Lengths are looked at again after the edits, which may leave little of a document.
+    """
     if raw.problem is not None:  # its reader has found it unreadable
         return Document(raw.text, raw.url, None, raw.problem, "", {})
     text, repairs = clean(raw.text, unescape_html=rules.unescape_html)
-    num_characters = len(text)
-    language, reason, value = None, None, str(num_characters)
+    if reason := _wrong_length(text, rules):
+        return Document(text, raw.url, None, reason, str(len(text)), repairs)
+    verdict = identify(text)
+    language, wanted = verdict.code, rules.language
+    # Too few letters to tell the language: no reason to drop.
+    if wanted and language and (language != wanted or verdict.score < rules.language_min_score):
+        value = f"{language} {verdict.score:.2f}"
+        return Document(text, raw.url, language, "language", value, repairs)
+    text, judgement, edits = apply(rules.filters, text, raw.url, language)
+    repairs = {**repairs, **edits}
+    if judgement is not None:
+        return Document(text, raw.url, language, judgement.reason, judgement.value, repairs)
+    reason = _wrong_length(text, rules)
+    return Document(text, raw.url, language, reason, str(len(text)), repairs)
+
+
+def _wrong_length(text: str, rules: Rules) -> str | None:
     if not text:
-        reason = "empty"
-    elif num_characters < rules.min_characters:
-        reason = "too_short"
-    elif num_characters > rules.max_characters:
-        reason = "too_long"
-    else:
-        verdict = identify(text)
-        language = verdict.code
-        wanted = rules.language
-        # Too few letters to tell the language: no reason to drop.
-        if wanted and language and (language != wanted or verdict.score < rules.language_min_score):
-            reason, value = "language", f"{language} {verdict.score:.2f}"
-    return Document(text, raw.url, language, reason, value, repairs)
+        return "empty"
+    if len(text) < rules.min_characters:
+        return "too_short"
+    return "too_long" if len(text) > rules.max_characters else None
 
 
 def process(task: PieceTask) -> dict[str, Any]:

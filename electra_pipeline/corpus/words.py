@@ -35,10 +35,14 @@ def split_words(text: str) -> list[str]:
     return text.split()
 
 
+def hash_vocabulary(words: Sequence[str]) -> dict[str, int]:
+    """Each different word with its hash: xxh3 of its UTF-8, equal on every machine."""
+    return {word: xxhash.xxh3_64_intdigest(word.encode()) for word in set(words)}
+
+
 def hash_words(words: Sequence[str]) -> Hashes:
-    """(len(words),) uint64: xxh3 of each word's UTF-8, equal on every machine."""
-    known = {word: xxhash.xxh3_64_intdigest(word.encode()) for word in set(words)}
-    return np.fromiter((known[word] for word in words), np.uint64, len(words))
+    """(len(words),) uint64: the hash of each word."""
+    return np.fromiter(map(hash_vocabulary(words).__getitem__, words), np.uint64, len(words))
 
 
 def hash_ngrams(hashes: Hashes, n: int) -> Hashes:
