@@ -51,10 +51,15 @@ def _tables(counters: Mapping[str, Any]) -> list[tuple[str, Sequence[str], list[
         for lower, number in counters["documents_by_words"].items()
         if number
     ]
-    return [
+    clusters = [list(each) for each in counters.get("near_duplicate_clusters", {}).items()]
+    tasks = [list(each) for each in counters.get("contaminated_by_task", {}).items()]
+    tables: list[tuple[str, Sequence[str], list[list[Any]]]] = [
         ("Languages", ("language", "documents", "words"), languages),
         ("Length", ("words", "documents"), lengths),
+        ("Near-duplicates", ("documents in a cluster", "clusters"), clusters),
+        ("Evaluation examples", ("task", "documents that hold one"), tasks),
     ]
+    return [table for table in tables if table[-1]]
 
 
 def _facts(pieces: Sequence[Piece]) -> dict[str, dict[str, Any]]:
