@@ -1,7 +1,7 @@
 """Pieces of a corpus and their documents, as they come from the sources.
 
 A piece is what one worker reads at a time, and what an interrupted run does not read again: one
-file, or one data file of a hub dataset.
+file, a part of a large one, or one data file of a hub dataset.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,10 +24,12 @@ from electra_pipeline.corpus.sources import (
 from electra_pipeline.corpus.web import read_warc, read_wet
 from electra_pipeline.corpus.wikipedia import read_wikipedia
 from electra_pipeline.inputs.files import SourceFile, expand, fetch
+from electra_pipeline.inputs.parts import Part
 from electra_pipeline.inputs.records import (
     MAX_RECORD_BYTES,
     Format,
     decoded_text,
+    num_parts,
     read_records,
     resolve_format,
 )
@@ -37,11 +39,12 @@ ARCHIVE_SUFFIXES: dict[str, DocumentFormat] = {".warc": "warc", ".wet": "wet"}
 
 @dataclass(frozen=True)
 class FilePiece:
-    """One file."""
+    """One file, or a part of it."""
 
     label: str
     file: SourceFile
     reading: FileReading
+    part: Part | None = None
 
     @property
     def weight(self) -> float:
@@ -53,7 +56,9 @@ class FilePiece:
 
     @property
     def name(self) -> str:
-        return self.file.name
+        if self.part is None:
+            return self.file.name
+        return f"{self.file.name} (part {self.part.index + 1} of {self.part.number})"
 
     @property
     def kind(self) -> str:
@@ -67,14 +72,15 @@ class FilePiece:
     @property
     def identity(self) -> dict[str, Any]:
         """How it is understood: all but the content that shapes the documents."""
-        return {"kind": self.kind, **shaping_fields(self.reading)}
+        part = None if self.part is None else [self.part.index, self.part.number]
+        return {"kind": self.kind, "part": part, **shaping_fields(self.reading)}
 
     def read(self) -> Iterator[RawDocument]:
         """The file's documents in order. Raises ValueError for what cannot be read."""
         file, reading = self.file, self.reading
         match document_format(file, reading.format):
             case "text":
-                documents = _read_text(file, reading)
+                documents = _read_text(file, reading, self.part)
             case "wikipedia-xml":
                 documents = read_wikipedia(file)
             case "warc":
@@ -82,7 +88,7 @@ class FilePiece:
             case "wet":
                 documents = read_wet(file)
             case data_format:
-                documents = _read_data(file, data_format, reading)
+                documents = _read_data(file, data_format, reading, self.part)
         return islice(documents, reading.max_documents_per_file)
 
 
@@ -150,7 +156,7 @@ def plan(sources: Sequence[Source]) -> list[Piece]:
             label = source.label or default_label(reference)
             for found in expand(reference):
                 file = replace(fetch(found), max_expansion=reading.max_expansion)
-                pieces.append(FilePiece(label, file, reading))
+                pieces += [FilePiece(label, file, reading, part) for part in _parts(file, reading)]
     for piece in pieces:
         _ = piece.kind  # an unknown format is refused here
     return pieces
@@ -163,6 +169,18 @@ def check_readable(piece: Piece) -> None:
     """
     if isinstance(piece, FilePiece):
         next(piece.read(), None)
+
+
+def _parts(file: SourceFile, reading: FileReading) -> list[Part | None]:
+    """The parts of a large file that can be read apart; of another one that is all of it."""
+    format = document_format(file, reading.format)
+    if format == "wikipedia-xml" or format == "warc" or format == "wet":
+        return [None]
+    by_record = format != "text" or reading.documents == "line"
+    if not by_record or reading.max_documents_per_file is not None:
+        return [None]
+    number = num_parts(file, format, reading.encoding)
+    return [Part(index, number) for index in range(number)] if number > 1 else [None]
 
 
 def document_format(file: SourceFile, format: DocumentFormat) -> DocumentFormat:
@@ -179,13 +197,15 @@ def document_format(file: SourceFile, format: DocumentFormat) -> DocumentFormat:
     return resolve_format(file, format)
 
 
-def _read_data(file: SourceFile, format: Format, reading: FileReading) -> Iterator[RawDocument]:
-    records = read_records(file, format, encoding=reading.encoding)
+def _read_data(
+    file: SourceFile, format: Format, reading: FileReading, part: Part | None
+) -> Iterator[RawDocument]:
+    records = read_records(file, format, encoding=reading.encoding, part=part)
     for number, record in enumerate(records, start=1):
         yield raw_document(record, reading, file.name, f"{file.name}: record {number}")
 
 
-def _read_text(file: SourceFile, reading: FileReading) -> Iterator[RawDocument]:
+def _read_text(file: SourceFile, reading: FileReading, part: Part | None) -> Iterator[RawDocument]:
     match reading.documents:
         case "file":
             texts = iter([_whole_text(file, reading.encoding)])
@@ -193,7 +213,7 @@ def _read_text(file: SourceFile, reading: FileReading) -> Iterator[RawDocument]:
             whole = _whole_text(file, reading.encoding)
             texts = cut_book(whole, reading.document_characters)
         case "line":
-            texts = (line for line in _lines(file, reading.encoding) if line.strip())
+            texts = (line for line in _lines(file, reading.encoding, part) if line.strip())
         case "blank-line":
             texts = _blocks(file, reading.encoding)
     for text in texts:
@@ -215,8 +235,9 @@ def _whole_text(file: SourceFile, encoding: str) -> str:
     return "".join(blocks)
 
 
-def _lines(file: SourceFile, encoding: str) -> Iterator[str]:
-    return (record["text"] for record in read_records(file, "text", encoding=encoding))
+def _lines(file: SourceFile, encoding: str, part: Part | None = None) -> Iterator[str]:
+    records = read_records(file, "text", encoding=encoding, part=part)
+    return (record["text"] for record in records)
 
 
 def _blocks(file: SourceFile, encoding: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from electra_pipeline.inputs.files import SourceFile
+from electra_pipeline.inputs.parts import Part, count_parts, lines_of, row_groups
 
 Format = Literal["auto", "text", "jsonl", "csv", "tsv", "json", "parquet", "arrow"]
 
@@ -49,30 +50,58 @@ def resolve_format(file: SourceFile, format: Format = "auto") -> Format:
     return FORMAT_OF_SUFFIX[file.suffix]
 
 
+def num_parts(file: SourceFile, format: Format, encoding: str) -> int:
+    """In how many parts `read_records` can read a file: large ones of lines and of parquet.
+
+    What is compressed as a whole, and what has to be read from its beginning (csv, json), is one.
+    """
+    resolved = resolve_format(file, format)
+    by_lines = resolved in ("jsonl", "text") and "\n".encode(encoding) == b"\n"
+    if file.compression is not None or not (by_lines or resolved == "parquet"):
+        return 1
+    with file.open() as stream:
+        if not stream.seekable():
+            return 1
+        try:
+            return count_parts(stream, is_parquet=resolved == "parquet")
+        except pa.ArrowException:
+            return 1  # reading it says what is wrong
+
+
 def read_records(
-    file: SourceFile, format: Format = "auto", *, encoding: str = "utf-8"
+    file: SourceFile,
+    format: Format = "auto",
+    *,
+    encoding: str = "utf-8",
+    part: Part | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The records of a file in order, each a dict by column name; a text file's are its lines.
 
     csv has a header and RFC 4180 quoting; where the header has no comma but semicolons, tabs or
     bars, these separate. tsv has a header and no quoting (as GLUE is published: 169 training rows
-    of MRPC hold an odd number of quotes); json is one list of objects. Raises ValueError with the
-    file and line (or record) for what cannot be read.
+    of MRPC hold an odd number of quotes); json is one list of objects. `part` is one of `num_parts`
+    of the file, the records of which one after the other are those of the file. Raises ValueError
+    with the file and line (or record; both counted in the part) for what cannot be read.
     """
     resolved = resolve_format(file, format)
+    name = file.name
+    if part is not None:
+        name = f"{name} (part {part.index + 1} of {part.number})"
     with file.open() as stream:
         match resolved:
             case "text":
-                for line in _decoded_lines(stream, file.name, encoding):
+                lines = stream if part is None else lines_of(stream, part)
+                for line in _decoded_lines(lines, name, encoding):
                     yield {"text": line.rstrip("\r\n")}
             case "jsonl":
-                yield from _json_lines(stream, file.name, encoding)
+                lines = stream if part is None else lines_of(stream, part)
+                yield from _json_lines(lines, name, encoding)
             case "csv" | "tsv":
                 yield from _delimited(stream, file.name, encoding, resolved)
             case "json":
                 yield from _json_list(stream, file.name, encoding)
             case _:
-                yield from _columnar(stream, file.name, resolved)
+                yield from _columnar(stream, name, resolved, part)
 
 
 def require_column(record: Mapping[str, Any], column: str, file: SourceFile) -> Any:
@@ -240,11 +269,14 @@ def _separator(header: str) -> str:
     return next((character for character in ";\t|" if character in header), ",")
 
 
-def _columnar(stream: IO[bytes], name: str, format: Format) -> Iterator[dict[str, Any]]:
+def _columnar(
+    stream: IO[bytes], name: str, format: Format, part: Part | None
+) -> Iterator[dict[str, Any]]:
     # Their footers are at the end: a decompressed stream, which cannot seek, is read whole.
     seekable = stream if stream.seekable() else pa.BufferReader(stream.read())
     try:
-        batches = _parquet_batches(seekable) if format == "parquet" else _arrow_batches(seekable)
+        is_parquet = format == "parquet"
+        batches = _parquet_batches(seekable, part) if is_parquet else _arrow_batches(seekable)
         for batch in batches:
             batch.validate(full=True)  # else a damaged offset reads memory that is not the file's
             yield from batch.to_pylist()
@@ -256,8 +288,10 @@ def _columnar(stream: IO[bytes], name: str, format: Format) -> Iterator[dict[str
         ) from error
 
 
-def _parquet_batches(stream: Any) -> Iterator[pa.RecordBatch]:
-    yield from pq.ParquetFile(stream).iter_batches(batch_size=BATCH_ROWS)
+def _parquet_batches(stream: Any, part: Part | None) -> Iterator[pa.RecordBatch]:
+    file = pq.ParquetFile(stream)
+    groups = None if part is None else row_groups(file.num_row_groups, part)
+    yield from file.iter_batches(batch_size=BATCH_ROWS, row_groups=groups)
 
 
 def _arrow_batches(stream: Any) -> Iterator[pa.RecordBatch]:

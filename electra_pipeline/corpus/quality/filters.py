@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field
 
@@ -48,7 +48,12 @@ def named_preset(given: Any) -> Any:
     return PRESETS[given]
 
 
-Filters = Annotated[tuple[Filter, ...], BeforeValidator(named_preset)]
+Preset = Literal["web", "wikipedia", "books", "none"]
+# The schema of the input lets forms and servers take a name, too.
+Filters = Annotated[
+    tuple[Filter, ...],
+    BeforeValidator(named_preset, json_schema_input_type=Preset | tuple[Filter, ...]),
+]
 
 
 class Filtered(NamedTuple):
