@@ -31,6 +31,7 @@ bench: install
 	$(BIN)/python benchmarks/languages.py
 	$(BIN)/python benchmarks/near_duplicates.py
 	$(BIN)/python benchmarks/filters.py
+	$(BIN)/python benchmarks/sequences.py
 	$(BIN)/python benchmarks/orchestration.py
 
 clean:

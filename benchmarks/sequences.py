@@ -1,0 +1,70 @@
+"""MB/s of the sequences stage, and of `tokenizers.encode_batch` alone on the same text.
+
+The peer has all texts in memory and throws the ids away; ours reads shards, splits sentences, fills
+rows, writes and counts them. One thread each: rayon, which tokenizers uses, is told so.
+
+    RAYON_NUM_THREADS=1 python benchmarks/sequences.py --rounds 3
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+
+from electra_pipeline import config as configuration
+from electra_pipeline import pipeline
+from electra_pipeline.execution import LocalExecutor
+from electra_pipeline.pretraining.sequences import load_vocabulary
+from electra_pipeline.progress import silent
+from electra_pipeline.shards import HELD_OUT_PREFIX, TRAIN_PREFIX, read_documents
+
+BATCH_TEXTS = 1000  # the default of datasets.map, with which tutorials tokenize
+LAYOUTS = ("google", "packed")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    os.environ["RAYON_NUM_THREADS"] = "1"
+    executor = LocalExecutor()
+    with tempfile.TemporaryDirectory() as place:
+        config = configuration.load(preset="quickstart", root=place, overrides=["finetune=null"])
+        corpus = pipeline.build_corpus(config, executor, silent)
+        tokenizer = pipeline.train_tokenizer(config, corpus, silent)
+        texts = [
+            text
+            for prefix in (TRAIN_PREFIX, HELD_OUT_PREFIX)
+            for batch in read_documents(corpus, prefix)
+            for text in batch["text"].to_pylist()
+        ]
+        num_bytes = sum(len(text.encode()) for text in texts)
+        plain = load_vocabulary(tokenizer).tokenizer
+        rates: dict[str, list[float]] = {name: [] for name in ("encode_batch", *LAYOUTS)}
+        for round_number in range(arguments.rounds):
+            started = time.perf_counter()
+            for start in range(0, len(texts), BATCH_TEXTS):
+                plain.encode_batch(texts[start : start + BATCH_TEXTS])
+            rates["encode_batch"].append(num_bytes / 1e6 / (time.perf_counter() - started))
+            for layout in LAYOUTS:
+                # Another seed is another artifact.
+                changes = {"layout": layout, "seed": round_number + 1}
+                changed = config.model_copy(
+                    update={"sequences": config.sequences.model_copy(update=changes)}
+                )
+                started = time.perf_counter()
+                pipeline.build_sequences(changed, corpus, tokenizer, executor, silent)
+                rates[layout].append(num_bytes / 1e6 / (time.perf_counter() - started))
+    print(f"{num_bytes / 1e6:.1f} MB of English news, one thread, {arguments.rounds} rounds")
+    for name, values in rates.items():
+        pairs = zip(values, rates["encode_batch"], strict=True)
+        ratio = statistics.median(ours / peer for ours, peer in pairs)
+        print(
+            f"{name:13} {statistics.median(values):6.2f} MB/s [{min(values):.2f}, "
+            f"{max(values):.2f}]  {ratio:.2f} of encode_batch"
+        )
+
+
+if __name__ == "__main__":
+    main()
