@@ -19,7 +19,7 @@ TIMEOUT_SECONDS = 30.0
 
 @contextmanager
 def bounded_interrupt(timeout_seconds: float = TIMEOUT_SECONDS) -> Iterator[None]:
-    """After Ctrl-C within the block, end this process in time, by force if need be.
+    """After Ctrl-C within the block, leave it in time; if need be, end this process by force.
 
     A closing run waits for Ray and for Prefect's server, and either may no longer answer. By force
     nothing is lost: what is on disk is whole at any moment. Call it from the main thread.
@@ -36,7 +36,7 @@ def bounded_interrupt(timeout_seconds: float = TIMEOUT_SECONDS) -> Iterator[None
     try:
         yield
     finally:
-        # The timer stays: what libraries do while the process ends is to be bounded as well.
+        timer.cancel()
         signal.signal(signal.SIGINT, before)
 
 

@@ -19,13 +19,16 @@ STUBBORN = textwrap.dedent(
             threading.Event().wait()
         except KeyboardInterrupt:
             {then}
+    {after}
     """
 )
 
 
-def interrupted(timeout_seconds: float, then: str) -> tuple[int, psutil.Process, str]:
+def interrupted(
+    timeout_seconds: float, then: str, after: str = ""
+) -> tuple[int, psutil.Process, str]:
     """Exit code, child and standard error of a command after Ctrl-C."""
-    script = STUBBORN.format(timeout_seconds=timeout_seconds, then=then)
+    script = STUBBORN.format(timeout_seconds=timeout_seconds, then=then, after=after)
     process = subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -46,6 +49,7 @@ def test_what_does_not_end_is_ended_by_force_with_its_processes() -> None:
 
 
 def test_what_ends_in_time_is_left_alone() -> None:
-    code, child, errors = interrupted(60, "child.kill(); child.wait(); sys.exit(7)")
+    outlive = "threading.Event().wait(3); sys.exit(7)"
+    code, child, errors = interrupted(2, "child.kill(); child.wait()", outlive)
     assert (code, errors) == (7, "")
     assert not child.is_running()
