@@ -183,9 +183,10 @@ class RayExecutor:
         worker = LocalWorker(_Post(mailbox), num_cpus)
 
         def run_one(item: Item) -> Value:
-            value = function(item, worker)
-            ray.get(mailbox.__ray_ready__.remote())  # as in `_fit`: its updates have arrived
-            return value
+            try:
+                return function(item, worker)
+            finally:
+                ray.get(mailbox.__ray_ready__.remote())  # as in `_fit`: its updates have arrived
 
         yield from self._map(
             run_one, items, num_cpus, num_gpus, lambda: self._deliver(mailbox, progress)
@@ -223,7 +224,7 @@ class RayExecutor:
     def _fit(self, function: TrainFunction, workers: int, progress: Progress) -> None:
         import ray
         from ray.exceptions import RayError
-        from ray.train import RunConfig, ScalingConfig
+        from ray.train import RunConfig, ScalingConfig, WorkerGroupError
         from ray.train.torch import TorchTrainer
 
         nodes = self.nodes()
@@ -234,9 +235,11 @@ class RayExecutor:
         def train_one() -> None:
             context = ray.train.get_context()
             rank = context.get_world_rank()
-            function(RayWorker(rank, context.get_world_size(), num_cpus, mailbox))
-            # The calls of one worker run in order: after this one, all its updates have arrived.
-            ray.get(mailbox.__ray_ready__.remote())
+            try:
+                function(RayWorker(rank, context.get_world_size(), num_cpus, mailbox))
+            finally:
+                # The calls of one worker run in order: after this one, its updates have arrived.
+                ray.get(mailbox.__ray_ready__.remote())
 
         # Ray keeps its controller's state in `scratch` and nothing else: checkpoints lie in the
         # artifact, where any later cluster finds them. The controller runs on the driver's node, so
@@ -263,6 +266,9 @@ class RayExecutor:
                 raise
             try:
                 fitted.result()
+            except WorkerGroupError:
+                self._deliver(mailbox, progress)  # what led to it
+                raise
             except RayError:
                 with self.connection:  # where this run was interrupted, that is what to say
                     raise
