@@ -2,9 +2,10 @@
 
 import logging
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,6 +31,7 @@ Value = TypeVar("Value")
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5  # how long one call into Ray waits
+FIT_END_SECONDS = 5.0  # how long a training that was shut down may take to end; it takes 0.5
 MAILBOX_UPDATES = 256  # more than a driver that polls twice a second can be behind
 
 
@@ -244,10 +246,9 @@ class RayExecutor:
         # Ray keeps its controller's state in `scratch` and nothing else: checkpoints lie in the
         # artifact, where any later cluster finds them. The controller runs on the driver's node, so
         # no other node needs to see this folder.
-        with (
-            tempfile.TemporaryDirectory(prefix="ray-train-", ignore_cleanup_errors=True) as scratch,
-            ThreadPoolExecutor(1, thread_name_prefix="ray-train") as pool,
-        ):
+        with tempfile.TemporaryDirectory(
+            prefix="ray-train-", ignore_cleanup_errors=True
+        ) as scratch:
             trainer = TorchTrainer(
                 train_one,
                 scaling_config=ScalingConfig(
@@ -257,12 +258,13 @@ class RayExecutor:
                 ),
                 run_config=RunConfig(name="train", storage_path=scratch),
             )
-            fitted = pool.submit(trainer.fit)
+            fitted = _started(trainer.fit)
             try:
                 while not wait([fitted], POLL_SECONDS).done:
                     self._deliver(mailbox, progress)
             except BaseException:
-                self.connection.close()  # nothing else ends `fit`, which the pool waits for
+                self.connection.close()  # nothing else ends `fit`
+                wait([fitted], FIT_END_SECONDS)
                 raise
             try:
                 fitted.result()
@@ -319,6 +321,23 @@ class RayExecutor:
                 "fewer run at once"
             )
             return Outcome(index, error=RuntimeError(message))
+
+
+def _started(function: Callable[[], Value]) -> "Future[Value]":
+    """`function` in a thread that nothing waits for, not even the end of the process.
+
+    `ray.get` now and then never returns from a Ray that was shut down meanwhile.
+    """
+    future: Future[Value] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True, name="ray-train").start()
+    return future
 
 
 def _apply(function: Callable[[Item], Value], item: Item) -> Value:

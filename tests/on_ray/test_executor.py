@@ -313,3 +313,14 @@ def test_a_ray_of_its_own_stays_on_this_machine_and_leaves_nothing_behind(tmp_pa
     assert num_left == "0"
     assert not (tmp_path / ".ray").exists()  # a token left there would lock out other clusters
     assert finished.stderr == ""
+
+
+def test_a_training_that_never_comes_back_does_not_keep_the_process():
+    # As Ray's get does now and then when Ray is shut down under it.
+    script = (
+        "import threading\n"
+        "from electra_pipeline.on_ray.executor import _started\n"
+        "_started(threading.Event().wait)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], timeout=60, check=False)
+    assert done.returncode == 0
