@@ -14,8 +14,8 @@ STUBBORN = textwrap.dedent(
 
     with bounded_interrupt({timeout_seconds}):
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-        print(child.pid, flush=True)
         try:
+            print(child.pid, flush=True)  # from here on the signal may come
             threading.Event().wait()
         except KeyboardInterrupt:
             {then}
