@@ -35,7 +35,8 @@ from electra_pipeline import config as configuration
 from electra_pipeline import pipeline
 from electra_pipeline.artifact import Artifact
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.evaluation import finetune, results
+from electra_pipeline.evaluation import finetune
+from electra_pipeline.evaluation.results import table
 from electra_pipeline.execution import LocalExecutor, LocalWorker, values_in_order
 from electra_pipeline.pretraining.sequences import SequenceReader, load_vocabulary
 from electra_pipeline.progress import silent
@@ -204,7 +205,7 @@ def finetuned(
     rows = [row for leg in done for row in finetune.rows(leg) if row["model"] == "pretrained"]
     return {
         f"{line['task']}, {line['metric'].replace('_', ' ')}": line["median"]
-        for line in results.aggregate(rows)
+        for line in table.aggregate(rows)
     }
 
 

@@ -73,12 +73,12 @@ def configured(command: "Callable[[PipelineConfig], None]") -> Callable[..., Non
 @configured
 def run(config: "PipelineConfig") -> None:
     """Run the whole chain as a Prefect flow, here and now."""
-    from electra_pipeline.evaluation import results
+    from electra_pipeline.evaluation.results import table
     from flows.local import run_here
 
     outcome = run_here(config, debug="--debug" in sys.argv)
     if outcome.rows:
-        print(results.render(results.aggregate(outcome.rows), "table"))
+        print(table.render(table.aggregate(outcome.rows), "table"))
     if outcome.report:
         print(f"report   {outcome.report}")
     print(f"results  {config.database_url}")
@@ -131,14 +131,14 @@ def sweep(
     """
     from electra_pipeline import config as configuration
     from electra_pipeline import sweep as sweeping
-    from electra_pipeline.evaluation import results
+    from electra_pipeline.evaluation.results import table
     from electra_pipeline.variants import expand
 
     given = configuration.read(preset=preset, file=config, overrides=set_ or [], root=root)
     variants = expand(*given, vary)
     with _surroundings(use_ray=True) as (executor, progress):
         found = sweeping.run(variants, executor, progress)
-    print(results.grid(*sweeping.table(found), "table"))
+    print(table.grid(*sweeping.summary(found), "table"))
     print(f"results  {variants[0].config.database_url}")
     lost = [result for result in found if result.errors]
     for result in lost:
@@ -208,7 +208,7 @@ def _finetune(
     progress: "Progress",
 ) -> None:
     from electra_pipeline import pipeline
-    from electra_pipeline.evaluation import results
+    from electra_pipeline.evaluation.results import table
 
     if config.finetune is None:
         raise ValueError("finetune: missing; name the tasks, for instance finetune.tasks=[cola]")
@@ -216,7 +216,7 @@ def _finetune(
     outcomes = list(pipeline.run_legs(config, legs, executor, progress))
     finished = [outcome.value for outcome in outcomes if outcome.value is not None]
     rows = pipeline.record_results(config, finished)
-    print(results.render(results.aggregate([*pretraining, *rows]), "table"))
+    print(table.render(table.aggregate([*pretraining, *rows]), "table"))
     print(pipeline.write_report(config, model, rows))
     lost = [(legs[outcome.index], outcome.error) for outcome in outcomes if outcome.error]
     for leg, error in lost:
@@ -243,13 +243,13 @@ def results(
 ) -> None:
     """Show the results table."""
     from electra_pipeline.config import default_database
-    from electra_pipeline.evaluation import results as table
+    from electra_pipeline.evaluation.results import store, table
 
     place = database or default_database(root or "./runs")
-    rows = table.read(place, run=run)
+    rows = store.read(place, run=run)
     if not rows:
         wanted = f" of the run {run}" if run else ""
-        print(f"no results{wanted} in {table.shown(place)} yet", file=sys.stderr)
+        print(f"no results{wanted} in {store.shown(place)} yet", file=sys.stderr)
     if aggregate if aggregate is not None else format in ("table", "markdown"):
         rows = table.aggregate(rows)
     print(table.render(rows, format))
@@ -266,7 +266,7 @@ def report(
     from electra_pipeline import pipeline
     from electra_pipeline.artifact import find_artifacts
     from electra_pipeline.config import default_database
-    from electra_pipeline.evaluation import results as table
+    from electra_pipeline.evaluation.results import store
 
     place = root or "./runs"
     models = [a for a in find_artifacts(place, "publish") if run in (None, a.name)]
@@ -274,7 +274,7 @@ def report(
         wanted = f" of the run {run}" if run else ""
         raise ValueError(f"{place}: no published model{wanted}; `run` or `publish` makes one")
     model = max(models, key=lambda artifact: str(artifact.observed["created_at"]))
-    rows = table.read(database or default_database(place), run=model.name)
+    rows = store.read(database or default_database(place), run=model.name)
     page = pipeline.render_report(place, model.name, model, rows)
     try:
         output.write_text(page, "utf-8")

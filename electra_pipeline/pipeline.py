@@ -14,8 +14,9 @@ from electra_pipeline import tokenizer as tokenizer_stage
 from electra_pipeline.artifact import Artifact, find_artifacts
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.corpus import build as corpus_stage
-from electra_pipeline.evaluation import finetune, pretraining, report, results
+from electra_pipeline.evaluation import finetune
 from electra_pipeline.evaluation.finetune import Leg
+from electra_pipeline.evaluation.results import pretraining, report, store
 from electra_pipeline.execution import Executor, Outcome
 from electra_pipeline.pretraining import loop, sequences
 from electra_pipeline.progress import Progress, Update
@@ -29,7 +30,7 @@ def check(config: PipelineConfig, executor: Executor) -> None:
     """Refuse, before any work, whatever can be known to fail; raises ValueError in one line."""
     executor.check(config.scale, config.root)
     Folder(config.root).check_writable()
-    results.check(config.database_url)
+    store.check(config.database_url)
     tokenizer_stage.check(config.tokenizer)
     loop.check(config.pretrain, config.sequences.length, config.scale)
     if config.finetune is not None:
@@ -150,14 +151,14 @@ def record_pretraining(
 ) -> list[dict[str, Any]]:
     """Write what held-out text says of a model into the results table and return the rows."""
     rows = pretraining.rows(config.name, pretrained, model, sequences)
-    results.record(config.database_url, rows)
+    store.record(config.database_url, rows)
     return rows
 
 
 def record_results(config: PipelineConfig, legs: Iterable[Artifact]) -> list[dict[str, Any]]:
     """Write the rows of finished legs into the results table and return them."""
     rows = [row for leg in legs for row in finetune.rows(leg)]
-    results.record(config.database_url, rows)
+    store.record(config.database_url, rows)
     return rows
 
 

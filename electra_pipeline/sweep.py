@@ -14,8 +14,8 @@ from typing import Any
 from electra_pipeline import pipeline
 from electra_pipeline.artifact import Artifact
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.evaluation import pretraining, results
 from electra_pipeline.evaluation.finetune import Leg
+from electra_pipeline.evaluation.results import pretraining, table
 from electra_pipeline.execution import Executor, LocalExecutor, Worker
 from electra_pipeline.identity import canonical_json
 from electra_pipeline.progress import Progress, Update
@@ -165,16 +165,16 @@ def _losing(result: Result) -> Iterator[None]:
         result.errors.append(str(error))
 
 
-def table(found: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
+def summary(found: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
     """Column names, and one line for each variant: its values, held-out metrics, tasks' medians."""
     paths = list(found[0].variant.values)
     scores: list[dict[str, str]] = []
     for result in found:
         of_tasks, _ = pretraining.split(result.rows)
-        summaries = results.aggregate(row for row in of_tasks if row["model"] == "pretrained")
+        summaries = table.aggregate(row for row in of_tasks if row["model"] == "pretrained")
         scores.append(
             {
-                f"{each['task']} {each['metric']}, {each['split']}": results.score_text(each)
+                f"{each['task']} {each['metric']}, {each['split']}": table.score_text(each)
                 for each in summaries
             }
         )

@@ -7,7 +7,7 @@ from prefect import flow
 
 from electra_pipeline.artifact import Artifact, find_artifacts, open_artifact
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.evaluation import results
+from electra_pipeline.evaluation.results import table
 from electra_pipeline.on_ray import RayExecutor
 from electra_pipeline.storage import Folder
 from flows import stages
@@ -71,7 +71,7 @@ def evaluate(config: PipelineConfig, model: Artifact, executor: RayExecutor) -> 
             lost.append(f"{leg.label}: {error}")
     rows = step(stages.record, config, finished)
     report = step(stages.report, config, model, rows)
-    show_results(config, results.aggregate(rows), report)
+    show_results(config, table.aggregate(rows), report)
     if lost:
         raise RuntimeError(
             f"{len(lost)} of {len(legs)} legs failed, the others are recorded: {'; '.join(lost)}"

@@ -10,7 +10,7 @@ import yaml
 
 from electra_pipeline import cli, sweep
 from electra_pipeline.artifact import find_artifacts
-from electra_pipeline.evaluation import results
+from electra_pipeline.evaluation.results import store
 from electra_pipeline.execution import LocalExecutor
 from electra_pipeline.progress import Update, silent
 from electra_pipeline.variants import expand
@@ -115,7 +115,7 @@ def test_one_command_over_ray_shares_what_is_common(
     }.items():  # fmt: skip
         assert made.count(stage) == count, stage
 
-    rows = results.read(f"sqlite:///{tiny['root']}/results.db")
+    rows = store.read(f"sqlite:///{tiny['root']}/results.db")
     runs = {row["run"] for row in rows}
     assert runs == {
         f"tiny-pretrain.learning_rate-{a}-finetune.learning_rate-{b}"
@@ -152,11 +152,11 @@ def test_what_fails_loses_itself_alone(tiny: dict[str, Any]) -> None:
         assert result.rows == []
     assert {row["task"] for row in good.rows} == {"pretraining", "place"}
     assert {row["task"] for row in too_long.rows} == {"pretraining"}
-    recorded = results.read(f"sqlite:///{tiny['root']}/results.db")
+    recorded = store.read(f"sqlite:///{tiny['root']}/results.db")
     assert {row["run"] for row in recorded} == {good.variant.name, too_long.variant.name}
     assert [(update.done, update.total) for update in seen if update.unit == "models"] == [(1, 1)]
 
-    header, lines = sweep.table(found)
+    header, lines = sweep.summary(found)
     assert header[:2] == ["tokenizer.vocab_size", "finetune.max_length"]
     assert [line[:2] for line in lines] == [
         ["100", "32"], ["100", "400"], ["50000", "32"], ["50000", "400"],

@@ -12,7 +12,6 @@ import transformers
 from pydantic import Field, field_validator
 
 from electra_pipeline.artifact import Artifact
-from electra_pipeline.evaluation.data import TaskData, load
 from electra_pipeline.evaluation.leg import (
     MAJORITY,
     MODEL_FOLDER,
@@ -22,8 +21,9 @@ from electra_pipeline.evaluation.leg import (
     rows,
     run_leg,
 )
-from electra_pipeline.evaluation.task import Task
-from electra_pipeline.evaluation.tasks import GivenTask, find_task
+from electra_pipeline.evaluation.tasks.data import TaskData, load
+from electra_pipeline.evaluation.tasks.given import GivenTask, find_task
+from electra_pipeline.evaluation.tasks.task import Task
 from electra_pipeline.evaluation.training import Hyperparameters
 from electra_pipeline.identity import Config
 from electra_pipeline.inputs.files import PackageFile, UrlFile

@@ -11,8 +11,8 @@ import torch
 import transformers
 
 from electra_pipeline.artifact import Artifact, Draft, Written, locate, open_artifact, produce
-from electra_pipeline.evaluation.data import TaskData, load
-from electra_pipeline.evaluation.task import Task
+from electra_pipeline.evaluation.tasks.data import TaskData, load
+from electra_pipeline.evaluation.tasks.task import Task
 from electra_pipeline.evaluation.training import Hyperparameters, predict, reproducible, train
 from electra_pipeline.progress import Progress, Update, silent
 from electra_pipeline.quiet import quiet_transformers

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from electra_pipeline.evaluation.problem import (
+from electra_pipeline.evaluation.problems.problem import (
     Feature,
     Problem,
     collate,

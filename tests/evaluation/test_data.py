@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline.evaluation.data import carve, load, sample
-from electra_pipeline.evaluation.task import Columns, HubDataset
-from electra_pipeline.evaluation.tasks import TASKS, UserTask, find_task
-from electra_pipeline.evaluation.texts import TextExample
+from electra_pipeline.evaluation.problems.texts import TextExample
+from electra_pipeline.evaluation.tasks.data import carve, load, sample
+from electra_pipeline.evaluation.tasks.given import TASKS, UserTask, find_task
+from electra_pipeline.evaluation.tasks.task import Columns, HubDataset
 
 QUICK = settings(deadline=None, max_examples=50)
 

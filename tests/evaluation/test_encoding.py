@@ -7,21 +7,21 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline.evaluation.problem import (
+from electra_pipeline.evaluation.problems.problem import (
     IGNORED,
     Feature,
     collate,
     scoring_batches,
     training_batches,
 )
-from electra_pipeline.evaluation.questions import (
+from electra_pipeline.evaluation.problems.questions import (
     ANSWER_TOKENS,
     QuestionAnswering,
     QuestionExample,
     best_span,
 )
-from electra_pipeline.evaluation.tagging import TaggedExample, Tagging
-from electra_pipeline.evaluation.texts import Classification, Regression, TextExample
+from electra_pipeline.evaluation.problems.tagging import TaggedExample, Tagging
+from electra_pipeline.evaluation.problems.texts import Classification, Regression, TextExample
 
 QUICK = settings(deadline=None, max_examples=50)
 

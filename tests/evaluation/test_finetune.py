@@ -20,7 +20,7 @@ from transformers import (
 
 from electra_pipeline.artifact import open_artifact
 from electra_pipeline.evaluation.finetune import FinetuneConfig, plan, resolve, rows, run_leg
-from electra_pipeline.evaluation.tasks import TASKS, UserTask
+from electra_pipeline.evaluation.tasks.given import TASKS, UserTask
 
 # the metric of each kind, and what the tiny model reaches easily and the majority guess cannot
 KINDS = {

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline.evaluation.metrics import (
+from electra_pipeline.evaluation.problems.metrics import (
     answer_exact,
     answer_f1,
     best_threshold,

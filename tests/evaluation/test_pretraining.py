@@ -4,8 +4,8 @@ import pytest
 
 from electra_pipeline.artifact import Written, produce
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.evaluation import pretraining, results
-from electra_pipeline.evaluation.database import RESULTS
+from electra_pipeline.evaluation.results import pretraining, store
+from electra_pipeline.evaluation.results.store import RESULTS
 
 
 def artifact(root, stage, config, counters, observed):
@@ -37,7 +37,7 @@ def test_each_metric_is_a_row_that_can_be_traced(tmp_path):
         )  # fmt: skip
         assert (row["fingerprint"], row["leg"]) == (model.fingerprint, pretrained.fingerprint)
         assert (row["examples"], row["seconds"]) == (80, 12.5)  # fewer than it would have read
-    results.record(f"sqlite:///{tmp_path}/results.db", rows)
+    store.record(f"sqlite:///{tmp_path}/results.db", rows)
 
 
 def test_nothing_held_out_is_no_row(tmp_path):

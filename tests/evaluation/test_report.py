@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from electra_pipeline.artifact import Written, produce
-from electra_pipeline.evaluation.charts import CHARTS, draw
-from electra_pipeline.evaluation.report import write_report
+from electra_pipeline.evaluation.results.charts import CHARTS, draw
+from electra_pipeline.evaluation.results.report import write_report
 
 
 def artifact(root, stage, counters, files=None, inputs=None):

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 
-from electra_pipeline.evaluation import results
-from electra_pipeline.evaluation.database import KEY
+from electra_pipeline.evaluation.results import store, table
+from electra_pipeline.evaluation.results.store import KEY
 
 
 def row(**values):
@@ -63,16 +63,16 @@ def database(request, tmp_path):
 
 def test_rows_come_back_as_they_were_written(database):
     rows = [row(task=task, seed=seed) for task in ("cola", "sst2") for seed in (0, 1)]
-    results.check(database)
-    assert results.read(database) == []
-    results.record(database, rows)
-    assert results.read(database) == sorted(rows, key=lambda r: [r[k] for k in KEY])
+    store.check(database)
+    assert store.read(database) == []
+    store.record(database, rows)
+    assert store.read(database) == sorted(rows, key=lambda r: [r[k] for k in KEY])
 
 
 def test_writing_again_replaces_the_row_of_the_same_key(database):
-    results.record(database, [row(value=0.1), row(seed=1)])
-    results.record(database, [row(value=0.9, leg="other", created_at="2026-11-22T00:00:00+02:00")])
-    found = results.read(database)
+    store.record(database, [row(value=0.1), row(seed=1)])
+    store.record(database, [row(value=0.9, leg="other", created_at="2026-11-22T00:00:00+02:00")])
+    found = store.read(database)
     assert [(r["seed"], r["value"], r["leg"]) for r in found] == [
         (0, 0.9, "other"),
         (1, 0.1 + 0.2, "fedcba987654"),
@@ -86,33 +86,33 @@ def test_writing_again_replaces_the_row_of_the_same_key(database):
 def test_a_row_of_another_key_is_another_row(tmp_path, name):
     database = f"sqlite:///{tmp_path}/results.db"
     other = 5 if name == "seed" else "other"
-    results.record(database, [row(), row(**{name: other})])
-    assert len(results.read(database)) == 2
+    store.record(database, [row(), row(**{name: other})])
+    assert len(store.read(database)) == 2
 
 
 def test_only_the_rows_of_one_run_are_read(database):
-    results.record(database, [row(), row(run="other")])
-    assert [r["run"] for r in results.read(database, run="other")] == ["other"]
+    store.record(database, [row(), row(run="other")])
+    assert [r["run"] for r in store.read(database, run="other")] == ["other"]
 
 
 def test_all_rows_are_written_or_none(database):
     with pytest.raises(ValueError, match="database"):
-        results.record(database, [row(), row(seed=1, value=None)])
-    assert results.read(database) == []
+        store.record(database, [row(), row(seed=1, value=None)])
+    assert store.read(database) == []
 
 
 def test_writers_at_the_same_time_lose_nothing(database):
     def record(seed):
         for number in range(20):
-            results.record(database, [row(seed=seed), row(seed=number, task=f"task-{number}")])
+            store.record(database, [row(seed=seed), row(seed=number, task=f"task-{number}")])
 
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(record, (100, 101, 102)))
-    assert len(results.read(database)) == 3 + 20
+    assert len(store.read(database)) == 3 + 20
 
 
 def test_reading_makes_no_file(tmp_path):
-    assert results.read(f"sqlite:///{tmp_path}/absent.db") == []
+    assert store.read(f"sqlite:///{tmp_path}/absent.db") == []
     assert not list(tmp_path.iterdir())
 
 
@@ -135,7 +135,7 @@ def test_reading_makes_no_file(tmp_path):
 )
 def test_a_database_that_cannot_be_used_is_one_line_without_the_password(url, message):
     with pytest.raises(ValueError, match=message) as caught:
-        results.check(url)
+        store.check(url)
     assert "\n" not in str(caught.value) and "secret" not in str(caught.value)
 
 
@@ -143,7 +143,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path):
     path = tmp_path / "results.db"
     path.write_text("this is not a database, and long enough to be taken for one" * 20)
     with pytest.raises(ValueError, match=r"results\.db: file is not a database"):
-        results.read(f"sqlite:///{path}")
+        store.read(f"sqlite:///{path}")
 
 
 # --- summing up -----------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path):
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=9))
 def test_aggregates_are_those_of_the_statistics_module(values):
     rows = [row(seed=seed, value=value) for seed, value in enumerate(values)]
-    (summary,) = results.aggregate([*rows])
+    (summary,) = table.aggregate([*rows])
     assert summary["median"] == statistics.median(values)
     assert (summary["min"], summary["max"]) == (min(values), max(values))
     assert summary["num_seeds"] == len(values)
@@ -171,20 +171,20 @@ def compared():
 
 
 def test_the_table_has_the_baselines_beside_the_model():
-    summaries = results.aggregate(compared())
-    (line,) = results.compare(summaries)
+    summaries = table.aggregate(compared())
+    (line,) = table.compare(summaries)
     assert line.num_seeds == 3
     assert line.difference == pytest.approx(0.4)
-    shown = results.render(summaries, "table")
+    shown = table.render(summaries, "table")
     for cell in ("es-small", "cola", "60.0 [50.0, 70.0]", "20.0 [10.0, 30.0]", "+40.0"):
         assert cell in shown
 
 
 def test_a_lost_baseline_leaves_its_cells_empty():
-    summaries = results.aggregate(r for r in compared() if r["model"] == "pretrained")
-    (line,) = results.compare(summaries)
+    summaries = table.aggregate(r for r in compared() if r["model"] == "pretrained")
+    (line,) = table.compare(summaries)
     assert line.difference is None
-    assert "| 60.0 [50.0, 70.0] | - | - | - |" in results.render(summaries, "markdown")
+    assert "| 60.0 [50.0, 70.0] | - | - | - |" in table.render(summaries, "markdown")
 
 
 def pretrained(**held_out):
@@ -196,56 +196,56 @@ def pretrained(**held_out):
 
 def test_pretraining_has_a_table_of_its_own_below_that_of_the_tasks():
     losses = {"generator_loss": 6.0875, "discriminator_loss": 0.3615, "prior_entropy": 0.3736}
-    summaries = results.aggregate([*pretrained(**losses, discriminator_auc=0.5861), *compared()])
-    tasks, pretraining = results.render(summaries, "markdown").split("\n\n")
+    summaries = table.aggregate([*pretrained(**losses, discriminator_auc=0.5861), *compared()])
+    tasks, pretraining = table.render(summaries, "markdown").split("\n\n")
     assert len(tasks.splitlines()) == len(pretraining.splitlines()) == 3
     assert "cola" in tasks and "pretraining" not in tasks
     assert "| abcdef012345 | 512 | 6.0875 | 0.3615 | -0.0121 | 0.5861 |" in pretraining
-    shown = results.render(summaries, "table")
+    shown = table.render(summaries, "table")
     assert shown.index("+40.0") < shown.index("6.0875")
 
 
 def test_pretraining_alone_is_one_table_and_what_was_not_measured_a_dash():
-    shown = results.render(results.aggregate(pretrained(discriminator_loss=0.5)), "markdown")
+    shown = table.render(table.aggregate(pretrained(discriminator_loss=0.5)), "markdown")
     assert "task" not in shown
     assert shown.endswith("| 512 | - | 0.5000 | - | - |\n")
 
 
 def test_rows_of_pretraining_are_rows_like_others(database):
     rows = pretrained(discriminator_auc=0.5, generator_loss=6.0)
-    results.record(database, rows)
-    results.record(database, rows)
-    assert results.read(database) == rows
-    assert json.loads(results.render(rows, "json")) == rows
-    assert "held_out" in results.render(rows, "table")
+    store.record(database, rows)
+    store.record(database, rows)
+    assert store.read(database) == rows
+    assert json.loads(table.render(rows, "json")) == rows
+    assert "held_out" in table.render(rows, "table")
 
 
 def test_rows_that_are_not_summed_up_are_shown_one_by_one():
     for format in ("table", "markdown"):
-        shown = results.render(compared(), format)
+        shown = table.render(compared(), format)
         assert len([line for line in shown.splitlines() if "cola" in line]) == len(compared())
         assert "0.7000" in shown
 
 
 def test_names_are_no_markup():
     rows = [row(task="[red]a|b[/red]", run="x" * 200)]
-    assert "[red]a|b[/red]" in results.render(rows, "table")
-    assert "x" * 200 in results.render(rows, "table")
-    header, rule, line = results.render(rows, "markdown").splitlines()
+    assert "[red]a|b[/red]" in table.render(rows, "table")
+    assert "x" * 200 in table.render(rows, "table")
+    header, rule, line = table.render(rows, "markdown").splitlines()
     assert "[red]a\\|b[/red]" in line
     assert header.count("|") == rule.count("|") == line.replace("\\|", "").count("|")
 
 
 def test_json_and_csv_hold_the_rows_as_given():
     rows = compared()
-    assert json.loads(results.render(rows, "json")) == rows
-    read = list(csv.DictReader(io.StringIO(results.render(rows, "csv"))))
+    assert json.loads(table.render(rows, "json")) == rows
+    read = list(csv.DictReader(io.StringIO(table.render(rows, "csv"))))
     assert [float(r["value"]) for r in read] == [r["value"] for r in rows]
     assert list(read[0]) == list(rows[0])
-    aggregated = results.aggregate(rows)
-    assert json.loads(results.render(aggregated, "json")) == aggregated
+    aggregated = table.aggregate(rows)
+    assert json.loads(table.render(aggregated, "json")) == aggregated
 
 
 @pytest.mark.parametrize("format", ["table", "json", "csv", "markdown"])
 def test_no_rows_are_no_error(format):
-    assert isinstance(results.render([], format), str)
+    assert isinstance(table.render([], format), str)

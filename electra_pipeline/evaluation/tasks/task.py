@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
-from electra_pipeline.evaluation.metrics import (
+from electra_pipeline.evaluation.problems.metrics import (
     CLASSIFICATION_METRICS,
     QUESTION_METRICS,
     REGRESSION_METRICS,

@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from electra_pipeline.evaluation.reading import (
+from electra_pipeline.evaluation.tasks.reading import (
     Example,
     question_example,
     tagged_records,
     text_examples,
 )
-from electra_pipeline.evaluation.task import HubDataset, Task
+from electra_pipeline.evaluation.tasks.task import HubDataset, Task
 from electra_pipeline.quiet import quiet_transformers
 
 

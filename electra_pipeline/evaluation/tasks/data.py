@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 import orjson
 
-from electra_pipeline.evaluation.locate import Source, locate
-from electra_pipeline.evaluation.metrics import CHUNK_TAG, OUTSIDE
-from electra_pipeline.evaluation.problem import Problem
-from electra_pipeline.evaluation.questions import QuestionAnswering, QuestionExample
-from electra_pipeline.evaluation.reading import Example, is_misplaced
-from electra_pipeline.evaluation.tagging import TaggedExample, Tagging
-from electra_pipeline.evaluation.task import TRAIN, VALIDATION, Task
-from electra_pipeline.evaluation.texts import Classification, Regression, TextExample
+from electra_pipeline.evaluation.problems.metrics import CHUNK_TAG, OUTSIDE
+from electra_pipeline.evaluation.problems.problem import Problem
+from electra_pipeline.evaluation.problems.questions import QuestionAnswering, QuestionExample
+from electra_pipeline.evaluation.problems.tagging import TaggedExample, Tagging
+from electra_pipeline.evaluation.problems.texts import Classification, Regression, TextExample
+from electra_pipeline.evaluation.tasks.locate import Source, locate
+from electra_pipeline.evaluation.tasks.reading import Example, is_misplaced
+from electra_pipeline.evaluation.tasks.task import TRAIN, VALIDATION, Task
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from electra_pipeline.evaluation import pretraining
-from electra_pipeline.evaluation.database import KEY, Row, check, read, record, shown
+from electra_pipeline.evaluation.results import pretraining
+from electra_pipeline.evaluation.results.store import KEY, Row, check, read, record, shown
 
 __all__ = [
     "Format",

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 import transformers
 from torch import Tensor
 
-from electra_pipeline.evaluation.metrics import classification_scores, regression_scores
-from electra_pipeline.evaluation.problem import Encoded, Feature
+from electra_pipeline.evaluation.problems.metrics import classification_scores, regression_scores
+from electra_pipeline.evaluation.problems.problem import Encoded, Feature
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ import transformers
 from numpy.typing import NDArray
 from torch import Tensor
 
-from electra_pipeline.evaluation.metrics import question_scores
-from electra_pipeline.evaluation.problem import Encoded, Feature, special_ids
+from electra_pipeline.evaluation.problems.metrics import question_scores
+from electra_pipeline.evaluation.problems.problem import Encoded, Feature, special_ids
 
 # configure_finetuning.py:80-92 (google-research/electra 8a46635)
 QUESTION_TOKENS = 64

@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from electra_pipeline.evaluation import pretraining
-from electra_pipeline.evaluation.published import TASKS
-from electra_pipeline.evaluation.task import (
+from electra_pipeline.evaluation.results import pretraining
+from electra_pipeline.evaluation.tasks.published import TASKS
+from electra_pipeline.evaluation.tasks.task import (
     DEFAULT_METRICS,
     METRICS,
     TRAIN,

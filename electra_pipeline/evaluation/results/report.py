@@ -7,9 +7,15 @@ import orjson
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from electra_pipeline.artifact import Artifact
-from electra_pipeline.evaluation.charts import CHARTS, draw
-from electra_pipeline.evaluation.pretraining import split
-from electra_pipeline.evaluation.results import Row, aggregate, compare, difference_text, score_text
+from electra_pipeline.evaluation.results.charts import CHARTS, draw
+from electra_pipeline.evaluation.results.pretraining import split
+from electra_pipeline.evaluation.results.table import (
+    Row,
+    aggregate,
+    compare,
+    difference_text,
+    score_text,
+)
 from electra_pipeline.prior import only_the_prior
 
 METRICS_FILE = "metrics.jsonl"
@@ -28,7 +34,7 @@ def write_report(
     What is None or empty is left out, and the report says so.
     """
     environment = Environment(
-        loader=PackageLoader("electra_pipeline.evaluation", "."),
+        loader=PackageLoader("electra_pipeline.evaluation.results", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Protocol
 
-from electra_pipeline.evaluation.hub import read_hub
-from electra_pipeline.evaluation.reading import Example, read_examples
-from electra_pipeline.evaluation.task import TRAIN, HubDataset, Published, Task
+from electra_pipeline.evaluation.tasks.hub import read_hub
+from electra_pipeline.evaluation.tasks.reading import Example, read_examples
+from electra_pipeline.evaluation.tasks.task import TRAIN, HubDataset, Published, Task
 from electra_pipeline.inputs.files import SourceFile, UrlFile, expand, fetch
 from electra_pipeline.storage import Folder
 

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 import transformers
 from torch import Tensor
 
-from electra_pipeline.evaluation.metrics import tagging_scores
-from electra_pipeline.evaluation.problem import IGNORED, Encoded, Feature, special_ids
+from electra_pipeline.evaluation.problems.metrics import tagging_scores
+from electra_pipeline.evaluation.problems.problem import IGNORED, Encoded, Feature, special_ids
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ WNUT 2017; SQuAD (Rajpurkar et al. 2016, 2018). Epochs and lengths as in ELECTRA
 from collections.abc import Mapping
 from typing import Literal
 
-from electra_pipeline.evaluation.metrics import (
+from electra_pipeline.evaluation.problems.metrics import (
     QUESTION_METRICS,
     REGRESSION_METRICS,
     TAGGING_METRICS,
 )
-from electra_pipeline.evaluation.task import (
+from electra_pipeline.evaluation.tasks.task import (
     TRAIN,
     VALIDATION,
     Column,

@@ -11,10 +11,10 @@ from typing import Any
 
 import orjson
 
-from electra_pipeline.evaluation.questions import QuestionExample
-from electra_pipeline.evaluation.tagging import TaggedExample
-from electra_pipeline.evaluation.task import Column, Columns, Task
-from electra_pipeline.evaluation.texts import TextExample
+from electra_pipeline.evaluation.problems.questions import QuestionExample
+from electra_pipeline.evaluation.problems.tagging import TaggedExample
+from electra_pipeline.evaluation.problems.texts import TextExample
+from electra_pipeline.evaluation.tasks.task import Column, Columns, Task
 from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.inputs.records import decoded_text, read_records, resolve_format
 

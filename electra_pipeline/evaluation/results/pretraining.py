@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from electra_pipeline.artifact import Artifact
-from electra_pipeline.evaluation.database import Row
+from electra_pipeline.evaluation.results.store import Row
 
 TASK = "pretraining"  # the rows' task; no task of a user may have this name
 SPLIT = "held_out"

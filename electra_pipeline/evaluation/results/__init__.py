@@ -1,0 +1,1 @@
+"""What the legs found: the database, tables, statistics and the report."""
