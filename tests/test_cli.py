@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from electra_pipeline import cli
 from electra_pipeline.artifact import Written, produce
+from electra_pipeline.cli import app as cli
 
 SENTENCES = (
     "The river rose in the night. People carried their goods to the hill.",

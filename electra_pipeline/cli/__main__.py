@@ -1,0 +1,3 @@
+from electra_pipeline.cli.app import main
+
+main()

@@ -1,0 +1,79 @@
+"""The table of commands, and what becomes of their errors."""
+
+import os
+import sys
+import traceback
+
+import typer
+from typer.exceptions import TyperException
+
+from electra_pipeline.cli import models, show, work
+from electra_pipeline.cli.options import configured
+from electra_pipeline.execution import THREAD_ENVIRONMENT
+from electra_pipeline.interruption import INTERRUPTED, RESUMABLE, bounded_interrupt
+
+app = typer.Typer(
+    name="electra-pipeline",
+    help="Train ELECTRA encoders from raw text: corpus to evaluated model. "
+    "With --debug anywhere, an error shows its traceback.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+app.command("run")(configured(work.run))
+for name, what in (
+    ("corpus", "Build the corpus: clean, deduplicated documents."),
+    ("tokenizer", "Train the tokenizer, and the corpus if it is not there."),
+    ("sequences", "Build the sequences that pre-training reads."),
+    ("pretrain", "Pre-train generator and discriminator."),
+    ("publish", "Write the model directories that plain transformers loads."),
+    ("finetune", "Fine-tune and evaluate every leg; record the results."),
+):
+    app.command(name, help=f"{what} Without Prefect.")(configured(work.stage(name)))
+app.command("sweep")(work.sweep)
+app.command("results")(show.results)
+app.command("report")(show.report)
+app.command("config")(configured(show.config))
+app.command("presets")(show.presets)
+app.command("verify")(show.verify)
+app.command("inspect")(show.inspect)
+app.command("predict")(models.predict)
+app.command("serve")(models.serve)
+app.command("doctor")(show.doctor)
+
+
+def _one_line(error: Exception) -> str:
+    from pydantic import ValidationError
+
+    from electra_pipeline.config import explain
+
+    told = explain(error) if isinstance(error, ValidationError) else str(error)
+    return " ".join(told.split()) or type(error).__name__
+
+
+def main() -> None:
+    """Run the command line: exit 2 for what the user gave wrong, 1 for a run that fails."""
+    for name, value in THREAD_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    debug = "--debug" in sys.argv[1:]
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        with bounded_interrupt():
+            # in standalone mode typer would print errors itself, in a box
+            code = app(args=arguments, standalone_mode=False)
+        if code == INTERRUPTED:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
+        sys.exit(code)
+    except TyperException as error:
+        if message := error.format_message():  # empty where the help was printed
+            print(f"error: {message} See electra-pipeline --help.", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        print(f"interrupted; {RESUMABLE}", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, ValueError) else 1)

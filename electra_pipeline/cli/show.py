@@ -1,0 +1,147 @@
+"""Commands that show what there is: results, configurations, artifacts, this machine."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from electra_pipeline.cli.options import DatabaseOption, RootOption, RunOption
+
+if TYPE_CHECKING:
+    from electra_pipeline.config import PipelineConfig
+
+
+def results(
+    root: RootOption = None,
+    database: DatabaseOption = None,
+    run: RunOption = None,
+    format: Annotated[
+        Literal["table", "json", "csv", "markdown"], typer.Option("--format")
+    ] = "table",
+    aggregate: Annotated[
+        bool | None,
+        typer.Option(
+            "--aggregate/--rows",
+            help="Medians and spread over seeds, or every row. Default: medians in tables.",
+        ),
+    ] = None,
+) -> None:
+    """Show the results table."""
+    from electra_pipeline.config import default_database
+    from electra_pipeline.evaluation.results import store, table
+
+    place = database or default_database(root or "./runs")
+    rows = store.read(place, run=run)
+    if not rows:
+        wanted = f" of the run {run}" if run else ""
+        print(f"no results{wanted} in {store.shown(place)} yet", file=sys.stderr)
+    if aggregate if aggregate is not None else format in ("table", "markdown"):
+        rows = table.aggregate(rows)
+    print(table.render(rows, format))
+
+
+def report(
+    output: Annotated[Path, typer.Option("--output", help="The HTML file to write.")],
+    root: RootOption = None,
+    database: DatabaseOption = None,
+    run: RunOption = None,
+) -> None:
+    """Draw a run's learning curves, results and corpus as one HTML file."""
+    from electra_pipeline import pipeline
+    from electra_pipeline.artifact import find_artifacts
+    from electra_pipeline.config import default_database
+    from electra_pipeline.evaluation.results import store
+
+    place = root or "./runs"
+    models = [a for a in find_artifacts(place, "publish") if run in (None, a.name)]
+    if not models:
+        wanted = f" of the run {run}" if run else ""
+        raise ValueError(f"{place}: no published model{wanted}; `run` or `publish` makes one")
+    model = max(models, key=lambda artifact: str(artifact.observed["created_at"]))
+    rows = store.read(database or default_database(place), run=model.name)
+    page = pipeline.render_report(place, model.name, model, rows)
+    try:
+        output.write_text(page, "utf-8")
+    except OSError as error:
+        raise ValueError(
+            f"{output}: cannot be written ({error.strerror}); give another --output"
+        ) from error
+    print(output)
+
+
+def config(config: "PipelineConfig") -> None:
+    """Print the full configuration that would run, as YAML."""
+    from electra_pipeline.config import to_yaml
+
+    print(to_yaml(config), end="")
+
+
+def presets() -> None:
+    """List the presets."""
+    from electra_pipeline.presets import preset_names, preset_text
+
+    table = Table("preset", "what it is")
+    for name in preset_names():
+        first_line = preset_text(name).splitlines()[0]
+        table.add_row(name, first_line.removeprefix("# "))
+    Console().print(table)
+
+
+def verify(
+    place: Annotated[str, typer.Argument(metavar="PATH", help="An artifact or a root.")] = "./runs",
+) -> None:
+    """Re-hash an artifact or a whole root; name each damaged file and exit with 1."""
+    from electra_pipeline.artifact import find_artifacts, open_artifact
+    from electra_pipeline.artifact import verify as problems_of
+    from electra_pipeline.storage import Folder
+
+    artifact = open_artifact(Folder(place))
+    artifacts = [artifact] if artifact is not None else find_artifacts(place)
+    if not artifacts:
+        raise ValueError(f"{place}: no finished artifact here; give an artifact or a root")
+    num_damaged = 0
+    for artifact in artifacts:
+        problems = problems_of(artifact)
+        num_damaged += len(problems)
+        print(f"{'damaged' if problems else 'ok':8} {artifact.folder}")
+        for problem in problems:
+            print(f"         {problem}", file=sys.stderr)
+    if num_damaged:
+        raise typer.Exit(1)
+
+
+def inspect(
+    place: Annotated[str, typer.Argument(metavar="ARTIFACT", help="A corpus artifact.")],
+    reason: Annotated[str | None, typer.Option("--reason", help="A rule, or kept.")] = None,
+    source: Annotated[str | None, typer.Option("--source", help="A source of the corpus.")] = None,
+    number: Annotated[int, typer.Option("-n", "--number", min=1, help="Of each reason.")] = 3,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed, other documents.")] = 0,
+) -> None:
+    """Show random documents of a corpus, kept and dropped, with the rule that fired."""
+    from electra_pipeline.artifact import open_artifact
+    from electra_pipeline.corpus import inspection
+    from electra_pipeline.storage import Folder
+    from electra_pipeline.terminal import print_document
+
+    corpus = open_artifact(Folder(place))
+    if corpus is None:
+        raise ValueError(f"{place}: no finished artifact here; give a corpus's folder")
+    found = inspection.inspect(corpus, reason=reason, source=source, number=number, seed=seed)
+    for shown in found:
+        place = f"{shown.source}  {shown.url or ''}"
+        print_document(f"{shown.reason} {shown.value}", place, shown.text)
+
+
+def doctor(root: RootOption = None) -> None:
+    """Say what this machine has, what is missing, and the remedy."""
+    from electra_pipeline.doctor import examine
+
+    table = Table("", "found", "remedy")
+    for finding in examine(root or "./runs"):
+        # as text: markup would swallow the brackets of package[extra]
+        table.add_row(*map(Text, (finding.subject, finding.found, finding.remedy)))
+    Console().print(table)

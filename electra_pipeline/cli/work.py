@@ -1,0 +1,139 @@
+"""Commands that do the work: the whole chain, a stage, variants."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from electra_pipeline.cli.options import ConfigOption, PresetOption, RootOption, SetOption
+from electra_pipeline.cli.surroundings import complain, surroundings
+
+if TYPE_CHECKING:
+    from electra_pipeline.artifact import Artifact
+    from electra_pipeline.config import PipelineConfig
+    from electra_pipeline.execution import Executor
+    from electra_pipeline.progress import Progress
+
+
+def run(config: "PipelineConfig") -> None:
+    """Run the whole chain as a Prefect flow, here and now."""
+    from electra_pipeline.evaluation.results import table
+    from flows.local import run_here
+
+    outcome = run_here(config, debug="--debug" in sys.argv)
+    if outcome.rows:
+        print(table.render(table.aggregate(outcome.rows), "table"))
+    if outcome.report:
+        print(f"report   {outcome.report}")
+    print(f"results  {config.database_url}")
+    print(f"model    {outcome.model}")
+
+
+def stage(last: str) -> "Callable[[PipelineConfig], None]":
+    """The command that runs the stages up to `last`, without Prefect."""
+
+    def command(config: "PipelineConfig") -> None:
+        use_ray = config.scale.workers > 1 or bool(os.environ.get("RAY_ADDRESS"))
+        with surroundings(use_ray) as (executor, progress):
+            artifact = _run_until(last, config, executor, progress)
+        if artifact is not None:
+            print(artifact.folder)
+
+    return command
+
+
+def sweep(
+    vary: Annotated[
+        list[str],
+        typer.Option(
+            "--vary",
+            metavar="PATH=V1,V2",
+            help="Values of one key: pretrain.learning_rate=2e-4,5e-4. Given more than once, every "
+            "combination is run.",
+        ),
+    ],
+    preset: PresetOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    root: RootOption = None,
+) -> None:
+    """Run a configuration in variants, fanned out over Ray; each is a run in the results table.
+
+    Corpus, tokenizer, sequences and pre-trainings that variants have in common are made once. Each
+    variant trains on one worker (scale.workers counts as 1), and as many at once as the machine
+    has room for. Without Prefect.
+    """
+    from electra_pipeline import config as configuration
+    from electra_pipeline import sweep as sweeping
+    from electra_pipeline.evaluation.results import table
+    from electra_pipeline.variants import expand
+
+    given = configuration.read(preset=preset, file=config, overrides=set_ or [], root=root)
+    variants = expand(*given, vary)
+    with surroundings(use_ray=True) as (executor, progress):
+        found = sweeping.run(variants, executor, progress)
+    print(table.grid(*sweeping.summary(found), "table"))
+    print(f"results  {variants[0].config.database_url}")
+    lost = [result for result in found if result.errors]
+    for result in lost:
+        for error in result.errors:
+            complain(f"variant {result.variant.label}: {error}")
+    if lost:
+        names = "; ".join(result.variant.label for result in lost)
+        raise RuntimeError(
+            f"{len(lost)} of {len(found)} variants failed ({names}); the others are recorded"
+        )
+
+
+def _run_until(
+    last: str, config: "PipelineConfig", executor: "Executor", progress: "Progress"
+) -> "Artifact | None":
+    """Run the stages up to `last`; finished ones say so and cost nothing."""
+    from electra_pipeline import pipeline
+
+    pipeline.check(config, executor)
+    corpus = pipeline.build_corpus(config, executor, progress)
+    if last == "corpus":
+        return corpus
+    tokenizer = pipeline.train_tokenizer(config, corpus, progress)
+    if last == "tokenizer":
+        return tokenizer
+    sequences = pipeline.build_sequences(config, corpus, tokenizer, executor, progress)
+    if last == "sequences":
+        return sequences
+    pretrained = pipeline.pretrain(config, tokenizer, sequences, executor, progress)
+    if last == "pretrain":
+        return pretrained
+    model = pipeline.publish(config, pretrained, tokenizer, corpus)
+    pretraining = pipeline.record_pretraining(config, sequences, pretrained, model)
+    if last == "publish":
+        return model
+    _finetune(config, model, pretraining, executor, progress)
+    return None
+
+
+def _finetune(
+    config: "PipelineConfig",
+    model: "Artifact",
+    pretraining: "list[dict[str, Any]]",
+    executor: "Executor",
+    progress: "Progress",
+) -> None:
+    from electra_pipeline import pipeline
+    from electra_pipeline.evaluation.results import table
+
+    if config.finetune is None:
+        raise ValueError("finetune: missing; name the tasks, for instance finetune.tasks=[cola]")
+    legs = pipeline.plan_legs(config, model)
+    outcomes = list(pipeline.run_legs(config, legs, executor, progress))
+    finished = [outcome.value for outcome in outcomes if outcome.value is not None]
+    rows = pipeline.record_results(config, finished)
+    print(table.render(table.aggregate([*pretraining, *rows]), "table"))
+    print(pipeline.write_report(config, model, rows))
+    lost = [(legs[outcome.index], outcome.error) for outcome in outcomes if outcome.error]
+    for leg, error in lost:
+        complain(f"leg {leg.label} failed: {error}")
+    if lost:
+        raise RuntimeError(f"{len(lost)} of {len(legs)} legs failed; the others are recorded")
