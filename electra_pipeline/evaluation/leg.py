@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import orjson
 import torch
 import transformers
 
 from electra_pipeline.artifact import Artifact, Draft, Written, locate, open_artifact, produce
+from electra_pipeline.evaluation.scoring import score
 from electra_pipeline.evaluation.tasks.data import TaskData, load
 from electra_pipeline.evaluation.tasks.task import Task
-from electra_pipeline.evaluation.training import Hyperparameters, predict, reproducible, train
+from electra_pipeline.evaluation.training import Hyperparameters, reproducible, train
 from electra_pipeline.progress import Progress, Update, silent
 from electra_pipeline.quiet import quiet_transformers
 from electra_pipeline.storage import Folder
@@ -124,7 +124,9 @@ def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: P
             )
             trained_on = str(next(model.parameters()).device)
             data.problem.finish(model)
-            metrics, majority = _score(leg, data, model, tokenizer, draft)
+            metrics, majority = score(
+                model, tokenizer, data, hyperparameters=leg.hyperparameters, draft=draft
+            )
     except ValueError as error:
         raise ValueError(f"{leg.label}: {error}") from error
     if leg.keep_model:
@@ -155,30 +157,6 @@ def _start(leg: Leg, data: TaskData, directory: Path) -> Any:
             encoder = transformers.ElectraModel.from_pretrained(directory, dtype=torch.float32)
         model.electra.load_state_dict(encoder.state_dict())
     return model
-
-
-def _score(
-    leg: Leg, data: TaskData, model: Any, tokenizer: Any, draft: Draft
-) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
-    """Metrics of each scored split, and of the guess by the training labels alone."""
-    problem = data.problem
-    metrics, majority = {}, {}
-    with draft.create("predictions.jsonl") as file:
-        for split, examples in data.scored.items():
-            features = problem.encode(
-                tokenizer, examples, leg.hyperparameters.max_length, training=False
-            ).features
-            logits = predict(
-                model, problem, features, batch_examples=leg.hyperparameters.batch_examples
-            )
-            predictions = problem.decode(examples, features, logits)
-            metrics[split] = problem.score(examples, predictions, data.metrics)
-            guesses = problem.majority(data.train, examples)
-            majority[split] = problem.score(examples, guesses, data.metrics)
-            for example, prediction in zip(examples, predictions, strict=True):
-                line = {"split": split, **problem.show(example, prediction)}
-                file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
-    return metrics, majority
 
 
 def _save(

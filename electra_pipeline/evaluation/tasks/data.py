@@ -4,7 +4,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import orjson
@@ -32,6 +32,8 @@ class TaskData:
     train: Sequence[Any]
     scored: Mapping[str, Sequence[Any]]
     counters: Mapping[str, Any]
+    unlabelled: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Examples to predict and not to score: published test splits whose labels are kept back."""
 
     @property
     def digests(self) -> dict[str, str]:
