@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from electra_pipeline.artifact import Artifact
-from electra_pipeline.corpus.build import DROPPED, CorpusConfig, build
+from electra_pipeline.corpus.build import CorpusConfig, build
 from electra_pipeline.corpus.card import CARD
+from electra_pipeline.corpus.dropped import DROPPED
 from electra_pipeline.corpus.quality.scrub import SOME_EMAIL
 from electra_pipeline.execution import LocalExecutor
 from electra_pipeline.progress import silent
