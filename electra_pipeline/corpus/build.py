@@ -54,7 +54,7 @@ from electra_pipeline.shards import HELD_OUT_PREFIX, TRAIN_PREFIX
 from electra_pipeline.storage import Folder
 
 STAGE = "corpus"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3  # 3: counters name the licences and weights of the sources, and so the card
 
 
 class CorpusConfig(Rules):
@@ -159,13 +159,13 @@ class _Stage:
         dropped, values, facts = self._judge(folders, records, overview)
         left = ~np.any([np.zeros(len(overview.keys), bool), *dropped.values()], axis=0)
         is_held_out = held_out(overview.keys, left, config.held_out_fraction)
-        wanted = num_copies(overview, [piece.weight for piece in pieces])
+        wanted = num_copies(overview, [piece.reading.weight for piece in pieces])
         dropped["weight"] = left & ~is_held_out & (wanted == 0)
         copies = {
             "train": np.where(left & ~is_held_out, wanted, 0),
             "held_out": is_held_out.astype(np.int64),
         }
-        counters = count(records, overview, dropped, copies) | facts
+        counters = count(pieces, records, overview, dropped, copies) | facts
         if not any(counters["documents"].values()):
             raise _nothing_left(counters)
         for split, prefix in (("train", TRAIN_PREFIX), ("held_out", HELD_OUT_PREFIX)):

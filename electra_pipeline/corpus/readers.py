@@ -47,14 +47,6 @@ class FilePiece:
     part: Part | None = None
 
     @property
-    def weight(self) -> float:
-        return self.reading.weight
-
-    @property
-    def licence(self) -> str | None:
-        return self.reading.licence
-
-    @property
     def name(self) -> str:
         if self.part is None:
             return self.file.name
@@ -97,22 +89,14 @@ class HubPiece:
     """Data file `index` of `num_pieces` of a hub dataset at one `digest` (a commit, as a rule)."""
 
     label: str
-    source: HubSource
+    reading: HubSource
     digest: str
     index: int
     num_pieces: int
 
     @property
-    def weight(self) -> float:
-        return self.source.weight
-
-    @property
-    def licence(self) -> str | None:
-        return self.source.licence
-
-    @property
     def name(self) -> str:
-        return f"{self.source.path} ({self.index + 1} of {self.num_pieces})"
+        return f"{self.reading.path} ({self.index + 1} of {self.num_pieces})"
 
     @property
     def kind(self) -> str:
@@ -122,14 +106,14 @@ class HubPiece:
     def identity(self) -> dict[str, Any]:
         """How it is understood, and which part of the dataset it is."""
         place = {"index": self.index, "num_pieces": self.num_pieces}
-        return shaping_fields(self.source) | place
+        return shaping_fields(self.reading) | place
 
     def read(self) -> Iterator[RawDocument]:
         """The data file's documents in order. Raises ValueError for what cannot be read."""
         from electra_pipeline.corpus import hub  # `datasets` takes seconds to import
 
-        documents = hub.read(self.source, self.index, self.num_pieces)
-        return islice(documents, self.source.max_documents_per_file)
+        documents = hub.read(self.reading, self.index, self.num_pieces)
+        return islice(documents, self.reading.max_documents_per_file)
 
 
 Piece = FilePiece | HubPiece

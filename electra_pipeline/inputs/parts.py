@@ -1,10 +1,9 @@
 """Parts of a large file, each of which can be read without the others."""
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
-
-import pyarrow.parquet as pq
 
 PART_BYTES = 128 << 20  # what a core cleans in two minutes: what a lost worker costs
 SEARCH_BYTES = 1 << 16
@@ -22,13 +21,17 @@ class Part:
         return size * self.index // self.number, size * (self.index + 1) // self.number
 
 
-def count_parts(stream: IO[bytes], *, is_parquet: bool) -> int:
-    """In how many parts a seekable stream is read; lines can be cut anywhere, parquet by groups."""
+def count_parts(stream: IO[bytes], num_groups: Callable[[IO[bytes]], int] | None = None) -> int:
+    """In how many parts a seekable stream is read.
+
+    `num_groups` tells of how many groups of records it is made (asked of a large one alone), where
+    it can only be cut between them; lines can be cut anywhere.
+    """
     size = stream.seek(0, io.SEEK_END)
     number = max(1, -(-size // PART_BYTES))
-    if number > 1 and is_parquet:
+    if number > 1 and num_groups is not None:
         stream.seek(0)
-        number = min(number, max(1, int(pq.ParquetFile(stream).num_row_groups)))
+        number = min(number, max(1, num_groups(stream)))
     return number
 
 
@@ -40,9 +43,9 @@ def lines_of(stream: IO[bytes], part: Part) -> IO[bytes]:
     return io.BufferedReader(_Limited(stream, stop - start))
 
 
-def row_groups(num_row_groups: int, part: Part) -> list[int]:
-    """The row groups of a parquet file that belong to the part."""
-    return list(range(*part.bounds(num_row_groups)))
+def groups_of(num_groups: int, part: Part | None) -> range:
+    """The groups of records that belong to the part; all of them where there is none."""
+    return range(num_groups) if part is None else range(*part.bounds(num_groups))
 
 
 def _next_line(stream: IO[bytes], place: int) -> int:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from electra_pipeline.inputs.files import SourceFile
-from electra_pipeline.inputs.parts import Part, count_parts, lines_of, row_groups
+from electra_pipeline.inputs.parts import Part, count_parts, groups_of, lines_of
 
 Format = Literal["auto", "text", "jsonl", "csv", "tsv", "json", "parquet", "arrow"]
 
@@ -51,21 +51,31 @@ def resolve_format(file: SourceFile, format: Format = "auto") -> Format:
 
 
 def num_parts(file: SourceFile, format: Format, encoding: str) -> int:
-    """In how many parts `read_records` can read a file: large ones of lines and of parquet.
+    """In how many parts `read_records` can read a file: large ones of lines, parquet and Arrow.
 
-    What is compressed as a whole, and what has to be read from its beginning (csv, json), is one.
+    What is compressed as a whole, and what has to be read from its beginning (csv, json, an Arrow
+    stream, which has no index as an Arrow file has), is one.
     """
     resolved = resolve_format(file, format)
     by_lines = resolved in ("jsonl", "text") and "\n".encode(encoding) == b"\n"
-    if file.compression is not None or not (by_lines or resolved == "parquet"):
+    num_groups = {"parquet": _num_row_groups, "arrow": _num_record_batches}.get(resolved)
+    if file.compression is not None or not (by_lines or num_groups):
         return 1
     with file.open() as stream:
         if not stream.seekable():
             return 1
         try:
-            return count_parts(stream, is_parquet=resolved == "parquet")
+            return count_parts(stream, num_groups)
         except pa.ArrowException:
-            return 1  # reading it says what is wrong
+            return 1  # an Arrow stream; or broken, and reading it says what is wrong
+
+
+def _num_row_groups(stream: IO[bytes]) -> int:
+    return int(pq.ParquetFile(stream).num_row_groups)
+
+
+def _num_record_batches(stream: IO[bytes]) -> int:
+    return int(pa.ipc.open_file(stream).num_record_batches)
 
 
 def read_records(
@@ -275,9 +285,8 @@ def _columnar(
     # Their footers are at the end: a decompressed stream, which cannot seek, is read whole.
     seekable = stream if stream.seekable() else pa.BufferReader(stream.read())
     try:
-        is_parquet = format == "parquet"
-        batches = _parquet_batches(seekable, part) if is_parquet else _arrow_batches(seekable)
-        for batch in batches:
+        read = _parquet_batches if format == "parquet" else _arrow_batches
+        for batch in read(seekable, part):
             batch.validate(full=True)  # else a damaged offset reads memory that is not the file's
             yield from batch.to_pylist()
     # Invalid names and dates are ValueErrors without a place; a damaged length asks for terabytes.
@@ -290,11 +299,11 @@ def _columnar(
 
 def _parquet_batches(stream: Any, part: Part | None) -> Iterator[pa.RecordBatch]:
     file = pq.ParquetFile(stream)
-    groups = None if part is None else row_groups(file.num_row_groups, part)
+    groups = list(groups_of(file.num_row_groups, part))
     yield from file.iter_batches(batch_size=BATCH_ROWS, row_groups=groups)
 
 
-def _arrow_batches(stream: Any) -> Iterator[pa.RecordBatch]:
+def _arrow_batches(stream: Any, part: Part | None) -> Iterator[pa.RecordBatch]:
     try:
         reader = pa.ipc.open_file(stream)
     except pa.ArrowInvalid:  # no IPC file, so a stream, as `datasets` writes it
@@ -304,5 +313,5 @@ def _arrow_batches(stream: Any) -> Iterator[pa.RecordBatch]:
         stream.seek(0)
         yield from pa.ipc.open_stream(stream)
         return
-    for index in range(reader.num_record_batches):
+    for index in groups_of(reader.num_record_batches, part):
         yield reader.get_batch(index)
