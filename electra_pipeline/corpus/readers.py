@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from electra_pipeline.corpus.books import cut_book
+from electra_pipeline.corpus.multistream import count_dump_parts
 from electra_pipeline.corpus.sources import (
     DocumentFormat,
     FileReading,
@@ -74,7 +75,7 @@ class FilePiece:
             case "text":
                 documents = _read_text(file, reading, self.part)
             case "wikipedia-xml":
-                documents = read_wikipedia(file)
+                documents = read_wikipedia(file, self.part)
             case "warc":
                 documents = read_warc(file)
             case "wet":
@@ -157,13 +158,17 @@ def check_readable(piece: Piece) -> None:
 
 def _parts(file: SourceFile, reading: FileReading) -> list[Part | None]:
     """The parts of a large file that can be read apart; of another one that is all of it."""
-    format = document_format(file, reading.format)
-    if format == "wikipedia-xml" or format == "warc" or format == "wet":
+    if reading.max_documents_per_file is not None:
         return [None]
-    by_record = format != "text" or reading.documents == "line"
-    if not by_record or reading.max_documents_per_file is not None:
-        return [None]
-    number = num_parts(file, format, reading.encoding)
+    match document_format(file, reading.format):
+        case "wikipedia-xml":
+            number = count_dump_parts(file)
+        case "warc" | "wet":
+            number = 1
+        case "text" if reading.documents != "line":
+            number = 1
+        case data_format:
+            number = num_parts(file, data_format, reading.encoding)
     return [Part(index, number) for index in range(number)] if number > 1 else [None]
 
 

@@ -39,8 +39,12 @@ def lines_of(stream: IO[bytes], part: Part) -> IO[bytes]:
     """The whole lines of a seekable stream that begin in the part."""
     size = stream.seek(0, io.SEEK_END)
     start, stop = (_next_line(stream, place) for place in part.bounds(size))
-    stream.seek(start)
-    return io.BufferedReader(_Limited(stream, stop - start))
+    return span(stream, start, stop)
+
+
+def span(stream: IO[bytes], start: int, stop: int) -> io.BufferedReader:
+    """The bytes of a seekable stream from `start` to before `stop`."""
+    return io.BufferedReader(_Span(stream, start, stop))
 
 
 def groups_of(num_groups: int, part: Part | None) -> range:
@@ -61,17 +65,18 @@ def _next_line(stream: IO[bytes], place: int) -> int:
     return place
 
 
-class _Limited(io.RawIOBase):
-    """So many bytes of a stream, from where it stands."""
+class _Span(io.RawIOBase):
+    """Keeps its own place, so that spans of one stream can be read by turns."""
 
-    def __init__(self, stream: IO[bytes], num_bytes: int) -> None:
-        self._stream, self._left = stream, num_bytes
+    def __init__(self, stream: IO[bytes], start: int, stop: int) -> None:
+        self._stream, self._place, self._stop = stream, start, stop
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        block = self._stream.read(min(len(buffer), self._left))
+        self._stream.seek(self._place)
+        block = self._stream.read(max(0, min(len(buffer), self._stop - self._place)))
         buffer[: len(block)] = block
-        self._left -= len(block)
+        self._place += len(block)
         return len(block)
