@@ -9,7 +9,7 @@ import bz2
 import io
 import re
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from electra_pipeline.inputs.decompression import decompress
 from electra_pipeline.inputs.files import SourceFile
@@ -53,7 +53,8 @@ def open_part(file: SourceFile, part: Part) -> IO[bytes]:
     end = b"" if start < stop == size else END  # the last pages bring the dump's own
     pieces = [span(stored, 0, first), span(stored, start, stop), io.BytesIO(end)]
     name = f"{file.name} (part {part.index + 1} of {part.number})"
-    return decompress(_Joined(pieces, stored), ".bz2", name, file.max_expansion)
+    joined = cast(IO[bytes], _Joined(pieces, stored))
+    return decompress(joined, ".bz2", name, file.max_expansion)
 
 
 def _first_pages(stream: IO[bytes]) -> int | None:

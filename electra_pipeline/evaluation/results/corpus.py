@@ -39,7 +39,7 @@ class CorpusFacts:
     drops: Mapping[str, int]
     """Documents by reason, of all sources, most first."""
     samples: Mapping[str, Sequence[Mapping[str, Any]]]
-    """By reason, some of the documents that were dropped."""
+    """By reason, in the order of `drops`, some of the documents that were dropped."""
     lengths: Sequence[Bar]
     clusters: Sequence[Bar]
     contaminated: Mapping[str, int]
@@ -62,6 +62,7 @@ def corpus_facts(corpus: Artifact, sequences: Artifact | None) -> CorpusFacts:
     by_source, by_language = _tokens(tokens, "source"), _tokens(tokens, "language")
     digests = _digests(corpus)
     words = counters.get("words_by_language", {})
+    drops, samples = _drops(counters["sources"]), _samples(corpus)
     sources = sorted(counters["sources"].items(), key=lambda item: -item[1]["kept"])
     return CorpusFacts(
         splits=[split for split in SPLITS if split in counters["documents"]],
@@ -74,8 +75,8 @@ def corpus_facts(corpus: Artifact, sequences: Artifact | None) -> CorpusFacts:
             (code, number, words.get(code), by_language.get(code))
             for code, number in _most_first(counters["languages"]).items()
         ],
-        drops=_drops(counters["sources"]),
-        samples=_samples(corpus),
+        drops=drops,
+        samples={reason: samples[reason] for reason in drops if reason in samples},
         lengths=[
             replace(bar, label=f"{int(bar.label):,} to {2 * int(bar.label) - 1:,}")
             for bar in _bars(counters.get("documents_by_words", {}))
