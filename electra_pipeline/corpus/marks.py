@@ -94,8 +94,9 @@ def contaminated(
             sequences.append(column.flatten().to_numpy())
             num_documents += len(column)
     of_document, found = np.concatenate(documents), np.concatenate(sequences)
-    counts = candidates[of_document]
-    return tasks_held(marking.index, of_document[counts], found[counts], max_documents)
+    is_candidate = candidates[of_document]
+    pairs = of_document[is_candidate], found[is_candidate]
+    return tasks_held(marking.index, *pairs, max_documents)
 
 
 def find_near_duplicates(

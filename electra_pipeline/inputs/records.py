@@ -9,10 +9,10 @@ from typing import IO, Any, Literal, get_args
 
 import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from electra_pipeline.inputs.columnar import NUM_GROUPS, read_columnar
 from electra_pipeline.inputs.files import SourceFile
-from electra_pipeline.inputs.parts import Part, count_parts, groups_of, lines_of
+from electra_pipeline.inputs.parts import Part, count_parts, lines_of
 
 Format = Literal["auto", "text", "jsonl", "csv", "tsv", "json", "parquet", "arrow"]
 
@@ -32,9 +32,6 @@ BLOCK_BYTES = 1 << 20
 # A line or a csv field of more is no document but a file without line ends, or a quote never
 # closed; it would be held in memory several times.
 MAX_RECORD_BYTES = 256 << 20
-BATCH_ROWS = 1024
-# What ends every Arrow stream that was closed: a continuation mark and a length of 0.
-ARROW_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
 def resolve_format(file: SourceFile, format: Format = "auto") -> Format:
@@ -58,7 +55,7 @@ def num_parts(file: SourceFile, format: Format, encoding: str) -> int:
     """
     resolved = resolve_format(file, format)
     by_lines = resolved in ("jsonl", "text") and "\n".encode(encoding) == b"\n"
-    num_groups = {"parquet": _num_row_groups, "arrow": _num_record_batches}.get(resolved)
+    num_groups = NUM_GROUPS.get(resolved)
     if file.compression is not None or not (by_lines or num_groups):
         return 1
     with file.open() as stream:
@@ -68,14 +65,6 @@ def num_parts(file: SourceFile, format: Format, encoding: str) -> int:
             return count_parts(stream, num_groups)
         except pa.ArrowException:
             return 1  # an Arrow stream; or broken, and reading it says what is wrong
-
-
-def _num_row_groups(stream: IO[bytes]) -> int:
-    return int(pq.ParquetFile(stream).num_row_groups)
-
-
-def _num_record_batches(stream: IO[bytes]) -> int:
-    return int(pa.ipc.open_file(stream).num_record_batches)
 
 
 def read_records(
@@ -111,7 +100,7 @@ def read_records(
             case "json":
                 yield from _json_list(stream, file.name, encoding)
             case _:
-                yield from _columnar(stream, name, resolved, part)
+                yield from read_columnar(stream, name, resolved, part)
 
 
 def require_column(record: Mapping[str, Any], column: str, file: SourceFile) -> Any:
@@ -277,41 +266,3 @@ def _separator(header: str) -> str:
     if "," in header:
         return ","
     return next((character for character in ";\t|" if character in header), ",")
-
-
-def _columnar(
-    stream: IO[bytes], name: str, format: Format, part: Part | None
-) -> Iterator[dict[str, Any]]:
-    # Their footers are at the end: a decompressed stream, which cannot seek, is read whole.
-    seekable = stream if stream.seekable() else pa.BufferReader(stream.read())
-    try:
-        read = _parquet_batches if format == "parquet" else _arrow_batches
-        for batch in read(seekable, part):
-            batch.validate(full=True)  # else a damaged offset reads memory that is not the file's
-            yield from batch.to_pylist()
-    # Invalid names and dates are ValueErrors without a place; a damaged length asks for terabytes.
-    except (pa.ArrowException, OSError, EOFError, ValueError, OverflowError, MemoryError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"{name}: not a whole {format} file ({reason}); download it again"
-        ) from error
-
-
-def _parquet_batches(stream: Any, part: Part | None) -> Iterator[pa.RecordBatch]:
-    file = pq.ParquetFile(stream)
-    groups = list(groups_of(file.num_row_groups, part))
-    yield from file.iter_batches(batch_size=BATCH_ROWS, row_groups=groups)
-
-
-def _arrow_batches(stream: Any, part: Part | None) -> Iterator[pa.RecordBatch]:
-    try:
-        reader = pa.ipc.open_file(stream)
-    except pa.ArrowInvalid:  # no IPC file, so a stream, as `datasets` writes it
-        stream.seek(max(0, stream.seek(0, 2) - len(ARROW_END_OF_STREAM)))
-        if stream.read() != ARROW_END_OF_STREAM:  # else a cut one would read as a shorter one
-            raise EOFError("neither a file's footer nor a stream's end") from None
-        stream.seek(0)
-        yield from pa.ipc.open_stream(stream)
-        return
-    for index in groups_of(reader.num_record_batches, part):
-        yield reader.get_batch(index)

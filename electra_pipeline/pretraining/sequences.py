@@ -139,10 +139,10 @@ class TextTokens:
 
     @property
     def counters(self) -> dict[str, dict[str, int]]:
-        """Largest first."""
+        """As records and manifests have them."""
         return {
-            "tokens_by_source": dict(self.by_source.most_common()),
-            "tokens_by_language": dict(self.by_language.most_common()),
+            "tokens_by_source": dict(self.by_source),
+            "tokens_by_language": dict(self.by_language),
         }
 
 
@@ -195,7 +195,7 @@ def build_shard(job: ShardJob) -> None:
     rows = ROWS[config.layout](documents, config.length, cls, sep, counts)
     with job.draft.create(job.shard) as file:
         write_shard(file, schema, _batches(rows, vocabulary, config.length, counts))
-    job.draft.work.write_json(job.record, {"counts": counts, **tokens.counters})
+    job.draft.work.write_json(job.record, {"counts": dict(counts), **tokens.counters})
 
 
 def build(
