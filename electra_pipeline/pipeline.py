@@ -164,9 +164,16 @@ def record_results(config: PipelineConfig, legs: Iterable[Artifact]) -> list[dic
 
 def trace(root: str, model: Artifact) -> dict[str, Artifact]:
     """The artifacts that a published model was made from, by stage."""
-    sources = set(model.inputs.values())
-    found = [artifact for artifact in find_artifacts(root) if artifact.fingerprint in sources]
-    return {artifact.stage: artifact for artifact in [*found, model]}
+    by_fingerprint = {artifact.fingerprint: artifact for artifact in find_artifacts(root)}
+    found = {model.stage: model}
+    unseen = [model]
+    while unseen:
+        for digest in unseen.pop().inputs.values():
+            source = by_fingerprint.get(digest)
+            if source is not None and source.stage not in found:
+                found[source.stage] = source
+                unseen.append(source)
+    return found
 
 
 def write_report(config: PipelineConfig, model: Artifact, rows: Sequence[dict[str, Any]]) -> str:
@@ -187,4 +194,5 @@ def render_report(
         pretrain=artifacts.get("pretrain"),
         corpus=artifacts.get("corpus"),
         tokenizer=artifacts.get("tokenizer"),
+        sequences=artifacts.get("sequences"),
     )

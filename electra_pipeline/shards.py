@@ -14,6 +14,7 @@ from electra_pipeline.artifact import Artifact
 
 TRAIN_PREFIX = "shard-"
 HELD_OUT_PREFIX = "held-out-"
+UNKNOWN_LANGUAGE = "und"  # in counters, where the column is null; ISO 639-2: undetermined
 
 DOCUMENT_SCHEMA = pa.schema(
     [

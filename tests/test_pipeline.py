@@ -30,7 +30,9 @@ def test_a_model_is_traced_to_what_it_was_made_from(tmp_path: Path) -> None:
     corpus = make(tmp_path, "corpus", source="abc")
     make(tmp_path, "corpus", source="another")
     tokenizer = make(tmp_path, "tokenizer", corpus=corpus.fingerprint)
-    pretrained = make(tmp_path, "pretrain", tokenizer=tokenizer.fingerprint)
+    sequences = make(tmp_path, "sequences", corpus=corpus.fingerprint)
+    inputs = {"tokenizer": tokenizer.fingerprint, "sequences": sequences.fingerprint}
+    pretrained = make(tmp_path, "pretrain", **inputs)
     model = make(
         tmp_path,
         "publish",
@@ -41,6 +43,7 @@ def test_a_model_is_traced_to_what_it_was_made_from(tmp_path: Path) -> None:
     assert pipeline.trace(str(tmp_path), model) == {
         "corpus": corpus,
         "tokenizer": tokenizer,
+        "sequences": sequences,
         "pretrain": pretrained,
         "publish": model,
     }

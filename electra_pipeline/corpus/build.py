@@ -7,13 +7,11 @@ pieces, so that the shards are byte-equal for any number of workers and after an
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 from pydantic import Field
 
 from electra_pipeline.artifact import Artifact, Draft, Written, produce
@@ -21,6 +19,13 @@ from electra_pipeline.corpus.boilerplate import strip_all
 from electra_pipeline.corpus.card import CARD, render
 from electra_pipeline.corpus.counting import all_dropped, count
 from electra_pipeline.corpus.decontamination import Decontamination, count_tasks, make_index
+from electra_pipeline.corpus.dropped import (
+    DROPPED,
+    DROPPED_SCHEMA,
+    Value,
+    samples_of_pieces,
+    samples_of_whole,
+)
 from electra_pipeline.corpus.marks import Marking, contaminated, find_near_duplicates, mark_all
 from electra_pipeline.corpus.merge import (
     Mask,
@@ -30,14 +35,12 @@ from electra_pipeline.corpus.merge import (
     held_out,
     num_copies,
     read_overview,
-    selected,
     write_shards,
 )
 from electra_pipeline.corpus.minhash import SIGNATURE_VERSION, NearDuplicates
 from electra_pipeline.corpus.pieces import (
     PieceTask,
     Rules,
-    excerpt,
     find_record,
     piece_folder,
     process,
@@ -51,17 +54,7 @@ from electra_pipeline.shards import HELD_OUT_PREFIX, TRAIN_PREFIX
 from electra_pipeline.storage import Folder
 
 STAGE = "corpus"
-FORMAT_VERSION = 2
-DROPPED = "dropped.parquet"
-DROPPED_SCHEMA = pa.schema(
-    [
-        pa.field("reason", pa.string()),
-        pa.field("value", pa.string()),  # what the rule measured
-        pa.field("source", pa.string()),
-        pa.field("url", pa.string()),
-        pa.field("text", pa.large_string()),  # the beginning
-    ]
-)
+FORMAT_VERSION = 3  # 3: counters name the licences and weights of the sources, and so the card
 
 
 class CorpusConfig(Rules):
@@ -166,22 +159,23 @@ class _Stage:
         dropped, values, facts = self._judge(folders, records, overview)
         left = ~np.any([np.zeros(len(overview.keys), bool), *dropped.values()], axis=0)
         is_held_out = held_out(overview.keys, left, config.held_out_fraction)
-        wanted = num_copies(overview, [piece.weight for piece in pieces])
+        wanted = num_copies(overview, [piece.reading.weight for piece in pieces])
         dropped["weight"] = left & ~is_held_out & (wanted == 0)
         copies = {
             "train": np.where(left & ~is_held_out, wanted, 0),
             "held_out": is_held_out.astype(np.int64),
         }
-        counters = count(records, overview, dropped, copies) | facts
+        counters = count(pieces, records, overview, dropped, copies) | facts
         if not any(counters["documents"].values()):
             raise _nothing_left(counters)
         for split, prefix in (("train", TRAIN_PREFIX), ("held_out", HELD_OUT_PREFIX)):
             batches = copied(folders, overview, copies[split])
             write_shards(draft, prefix, batches, config.shard_megabytes * 1_000_000)
-        samples = _samples(records, config.samples_per_reason)
+        limit = config.samples_per_reason
+        samples = samples_of_pieces(records, limit)
         for reason, mask in dropped.items():
-            chosen = _chosen(overview, mask, config.samples_per_reason)
-            samples += _late_samples(folders, overview, chosen, reason, values.get(reason))
+            value = values.get(reason, overview.id)
+            samples += samples_of_whole(folders, overview, mask, reason, value, limit)
         with draft.create(DROPPED) as file:
             pq.write_table(pa.Table.from_pylist(samples, DROPPED_SCHEMA), file)
         card = render(self.name, counters, pieces, samples)
@@ -191,14 +185,14 @@ class _Stage:
 
     def _judge(
         self, folders: Sequence[Folder], records: Sequence[Mapping[str, Any]], overview: Overview
-    ) -> tuple[dict[str, Mask], dict[str, Sequence[str]], dict[str, Any]]:
+    ) -> tuple[dict[str, Mask], dict[str, Value], dict[str, Any]]:
         """What only the whole corpus can tell: whom it drops, by reason, and why each.
 
         A document has one reason, the first that is true. Also the counters that come with it.
         """
         is_first = first_occurrences(overview.keys)
         dropped: dict[str, Mask] = {"duplicate": ~is_first}
-        values: dict[str, Sequence[str]] = {}
+        values: dict[str, Value] = {}
         facts: dict[str, Any] = {}
         marking = self.marking
         if marking.near is None and marking.index is None:
@@ -206,38 +200,24 @@ class _Stage:
         self._say("comparing")
         mark_all(marking, folders, self.executor)
         left = is_first
-        if marking.index is not None:
-            is_contaminated, tasks = contaminated(marking, folders)
-            dropped["contaminated"] = is_contaminated & left
-            values["contaminated"] = tasks
-            facts["contaminated_by_task"] = count_tasks(marking.index, tasks, left)
-            left = left & ~is_contaminated
+        if self.config.decontaminate is not None and marking.index is not None:
+            tasks = contaminated(marking, folders, left, self.config.decontaminate.max_documents)
+            dropped["contaminated"] = np.zeros_like(left)
+            dropped["contaminated"][list(tasks)] = True
+            values["contaminated"] = lambda number: ", ".join(tasks[number])
+            facts["contaminated_by_task"] = count_tasks(marking.index, tasks)
+            left = left & ~dropped["contaminated"]
         if marking.near is not None:
             digests = [record["sha256"] for record in records]
             labels, clusters = find_near_duplicates(marking, folders, digests, overview, left)
             dropped["near_duplicate"] = labels != np.arange(len(labels))
-            values["near_duplicate"] = _Names(overview, labels)
+            values["near_duplicate"] = lambda number: overview.id(labels[number])
             facts["near_duplicate_clusters"] = {str(size): n for size, n in clusters.items()}
         return dropped, values, facts
 
     def _say(self, step: str) -> None:
         total = len(self.pieces)
         self.progress(Update(STAGE, total, total, "pieces", {"step": step}))
-
-
-@dataclass(frozen=True)
-class _Names(Sequence[str]):
-    """Of each document, the id of the one that was kept instead of it."""
-
-    overview: Overview
-    labels: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, number: Any) -> Any:
-        upper, lower = self.overview.keys[self.labels[number]]
-        return f"{int(upper):016x}{int(lower):016x}"
 
 
 def _process_pieces(
@@ -277,42 +257,3 @@ def _nothing_left(counters: Mapping[str, Any]) -> ValueError:
         f"the corpus is empty: in {', '.join(counters['sources']) or 'its sources'}, {found}; "
         "check the sources, corpus.language and corpus.min_characters"
     )
-
-
-def _samples(records: Sequence[Mapping[str, Any]], limit: int) -> list[dict[str, Any]]:
-    """Of what the pieces dropped for each reason, the `limit` samples with the smallest keys."""
-    found = chain.from_iterable(record["samples"] for record in records)
-    by_reason: dict[str, list[dict[str, Any]]] = {}
-    for sample in sorted(found, key=lambda sample: (sample["reason"], sample["key"])):
-        by_reason.setdefault(sample["reason"], []).append(sample)
-    return [sample for samples in by_reason.values() for sample in samples[:limit]]
-
-
-def _chosen(overview: Overview, mask: Mask, limit: int) -> Mask:
-    """Of the documents that the mask selects, the `limit` with the smallest content hashes."""
-    numbers = np.flatnonzero(mask)
-    chosen = np.zeros_like(mask)
-    chosen[numbers[np.argsort(overview.keys[numbers, 1], kind="stable")[:limit]]] = True
-    return chosen
-
-
-def _late_samples(
-    folders: Sequence[Folder],
-    overview: Overview,
-    mask: Mask,
-    reason: str,
-    values: Sequence[str] | None,
-) -> list[dict[str, Any]]:
-    """What `dropped.parquet` shows of documents that the whole corpus dropped."""
-    batches = selected(folders, overview, mask)
-    rows = chain.from_iterable(batch.to_pylist() for batch in batches)
-    return [
-        {
-            "reason": reason,
-            "value": row["id"] if values is None else values[number],
-            "source": row["source"],
-            "url": row["url"],
-            "text": excerpt(row["text"]),
-        }
-        for number, row in zip(np.flatnonzero(mask).tolist(), rows, strict=True)
-    ]

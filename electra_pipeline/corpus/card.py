@@ -33,7 +33,7 @@ def render(
         name=name,
         counters=counters,
         splits=list(counters["documents"]),
-        facts=_facts(pieces),
+        digests=_digests(pieces),
         reasons=all_dropped(counters),
         repairs=all_repaired(counters),
         tables=_tables(counters),
@@ -62,15 +62,14 @@ def _tables(counters: Mapping[str, Any]) -> list[tuple[str, Sequence[str], list[
     return [table for table in tables if table[-1]]
 
 
-def _facts(pieces: Sequence[Piece]) -> dict[str, dict[str, Any]]:
-    """By label: licence, weight and the digests of its pieces."""
-    facts: dict[str, dict[str, Any]] = {}
+def _digests(pieces: Sequence[Piece]) -> dict[str, list[str]]:
+    """By label, the digests of its pieces; parts of one file have one."""
+    digests: dict[str, list[str]] = {}
     for piece in pieces:
-        stated: dict[str, Any] = {"licence": piece.licence, "weight": piece.weight, "digests": []}
-        fact = facts.setdefault(piece.label, stated)
-        if piece.digest not in fact["digests"]:
-            fact["digests"].append(piece.digest)
-    return facts
+        of_label = digests.setdefault(piece.label, [])
+        if piece.digest not in of_label:
+            of_label.append(piece.digest)
+    return digests
 
 
 def _few(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from electra_pipeline.corpus.merge import Copies, Mask, Overview
-
-UNKNOWN_LANGUAGE = "und"  # ISO 639-2: undetermined
+from electra_pipeline.corpus.readers import Piece
+from electra_pipeline.shards import UNKNOWN_LANGUAGE
 
 
 def count(
+    pieces: Sequence[Piece],
     records: Sequence[Mapping[str, Any]],
     overview: Overview,
     dropped: Mapping[str, Mask],
@@ -20,7 +21,7 @@ def count(
 ) -> dict[str, Any]:
     """All counters of a corpus.
 
-    `records` are those of its pieces, `dropped` says by reason which documents (N,) the whole
+    `records` are those of its `pieces`, `dropped` says by reason which documents (N,) the whole
     corpus drops, `copies` how often each document is written (N,) in each split. What is counted
     by split is what is written; by source and language, documents count once.
 
@@ -33,7 +34,7 @@ def count(
             name.removeprefix("num_"): {split: int(sizes @ copies[split]) for split in copies}
             for name, sizes in overview.sizes.items()
         },
-        "sources": _count_sources(records, overview, dropped, kept),
+        "sources": _count_sources(pieces, records, overview, dropped, kept),
         "languages": _by_language(overview, kept, np.ones(len(kept), np.int64)),
         "words_by_language": _by_language(overview, kept, overview.sizes["num_words"]),
         "documents_by_words": _histogram(overview.sizes["num_words"][kept]),
@@ -53,12 +54,17 @@ def all_repaired(counters: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _count_sources(
+    pieces: Sequence[Piece],
     records: Sequence[Mapping[str, Any]],
     overview: Overview,
     dropped: Mapping[str, Mask],
     kept: Mask,
 ) -> dict[str, dict[str, Any]]:
-    """By label: documents read, kept, dropped by reason; repairs by kind; sizes of what is kept."""
+    """By label: documents read, kept, dropped by reason; repairs by kind; sizes of what is kept.
+
+    Also what was said of the source: its licences and weights, which are several where sources
+    share a label.
+    """
     dropped_by_piece = {reason: overview.sum_by_piece(mask) for reason, mask in dropped.items()}
     kept_by_piece = overview.sum_by_piece(kept)
     sizes = {
@@ -66,12 +72,19 @@ def _count_sources(
         for name, values in overview.sizes.items()
     }
     sources: dict[str, dict[str, Any]] = {}
-    for index, record in enumerate(records):
+    for index, (piece, record) in enumerate(zip(pieces, records, strict=True)):
         here = {reason: number[index] for reason, number in dropped_by_piece.items()}
         found = sources.setdefault(
             record["label"],
-            {"read": 0, "kept": 0, "dropped": {}, "repaired": {}, **dict.fromkeys(sizes, 0)},
+            {"read": 0, "kept": 0, "dropped": {}, "repaired": {}, **dict.fromkeys(sizes, 0)}
+            | {"licences": [], "weights": []},
         )
+        for name, stated in (
+            ("licences", piece.reading.licence),
+            ("weights", piece.reading.weight),
+        ):
+            if stated is not None and stated not in found[name]:
+                found[name].append(stated)
         found["read"] += record["read"]
         found["kept"] += kept_by_piece[index]
         for name, numbers in sizes.items():

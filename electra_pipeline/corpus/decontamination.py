@@ -1,9 +1,11 @@
 """Documents that hold examples of evaluation data, known by word sequences that both have.
 
-After Brown et al. 2020 (GPT-3), appendix C. Words are compared without case and punctuation.
+After Brown et al. 2020 (GPT-3), appendix C, but that a document is dropped whole. Words are
+compared without case and punctuation.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -33,6 +35,9 @@ class Decontamination(Config):
     min_words: int = Field(default=8, ge=1)
     """Of an example of fewer words than `ngram_words`, a document must have all; with fewer than
     this it is left out, since chance finds it anywhere; 8 is GPT-3's least."""
+    max_documents: int | None = Field(default=10, ge=1)
+    """A word sequence that more documents have is a common phrase or a legal notice, and no sign of
+    an example; 10 is GPT-3's, null lets each count."""
     tasks: bool = True
     """Whether the tasks that the same configuration fine-tunes on count."""
     files: tuple[FileReference, ...] = ()
@@ -91,16 +96,10 @@ def make_index(config: Decontamination, examples: Mapping[str, Iterable[str]]) -
     return index(config, given)
 
 
-def count_tasks(index: Index, found: Sequence[str], mask: NDArray[np.bool_]) -> dict[str, int]:
-    """By task, how many of the documents that `mask` (N,) selects hold an example of it.
-
-    `found` (N,) has the tasks of each document as `", ".join` makes one text of them.
-    """
-    counts = dict.fromkeys(index.tasks, 0)
-    for number in np.flatnonzero(mask).tolist():
-        for task in found[number].split(", ") if found[number] else ():
-            counts[task] += 1
-    return counts
+def count_tasks(index: Index, tasks: Mapping[int, Sequence[str]]) -> dict[str, int]:
+    """By task, how many documents hold an example of it; `tasks` as `tasks_held` gives them."""
+    counts = Counter(chain.from_iterable(tasks.values()))
+    return {task: counts[task] for task in index.tasks}
 
 
 def example_files(config: Decontamination) -> list[tuple[str, SourceFile]]:
@@ -152,13 +151,13 @@ def index(config: Decontamination, examples: Mapping[str, Iterable[str]]) -> Ind
     return Index(tuple(examples), tuple(sorted(lengths)), all_hashes, all_owners, table)
 
 
-def hits(index: Index, texts: Sequence[str]) -> list[tuple[str, ...]]:
-    """For each text the tasks of which it holds an example, in the index's order.
+def find_sequences(index: Index, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+    """For each text the numbers of the sequences that it has, ascending: places in `index.hashes`.
 
     Fast for some hundred texts at once, slow one by one. Held in memory: 40 bytes a word.
     """
     words = plain_words(texts)
-    found = [np.empty((2, 0), np.int64)]  # text and task
+    found = [np.empty((2, 0), np.int64)]  # text and sequence
     for length, rolled in _rolled(words.hashes, index.lengths):
         shift = np.uint64(64 - (len(index.table).bit_length() - 1))
         # `take` wants signed numbers, and is three times as fast as an index.
@@ -170,11 +169,31 @@ def hits(index: Index, texts: Sequence[str]) -> list[tuple[str, ...]]:
         of_text = np.searchsorted(words.ends, places, side="right")
         counts[places + length > words.ends[of_text]] = 0  # what ends in the next text
         entries = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
-        found.append(np.stack([np.repeat(of_text, counts), index.owners[entries]]))
-    tasks: list[list[str]] = [[] for _ in texts]
-    for text, task in np.unique(np.concatenate(found, axis=1), axis=1).T.tolist():
-        tasks[text].append(index.tasks[task])
-    return [tuple(names) for names in tasks]
+        found.append(np.stack([np.repeat(of_text, counts), entries]))
+    of_text, entries = np.unique(np.concatenate(found, axis=1), axis=1)
+    ends = np.searchsorted(of_text, np.arange(len(texts)), side="right")
+    return np.split(entries.astype(np.int32), ends[:-1]) if len(texts) else []
+
+
+def tasks_held(
+    index: Index,
+    documents: NDArray[np.int64],
+    sequences: NDArray[np.int32],
+    max_documents: int | None,
+) -> dict[int, list[str]]:
+    """By its number, the tasks of each document that holds an example, in the index's order.
+
+    `documents` and `sequences` (P,) are pairs: a document, and a sequence that `find_sequences`
+    found in it. A sequence in more than `max_documents` of these documents is none of an example.
+    """
+    if max_documents is not None:
+        is_rare = np.bincount(sequences, minlength=len(index.hashes)) <= max_documents
+        documents, sequences = documents[is_rare[sequences]], sequences[is_rare[sequences]]
+    tasks: dict[int, list[str]] = {}
+    pairs = np.unique(np.stack([documents, index.owners[sequences]]), axis=1)
+    for document, task in pairs.T.tolist():
+        tasks.setdefault(document, []).append(index.tasks[task])
+    return tasks
 
 
 def _sequences(config: Decontamination, texts: Sequence[str]) -> Iterator[tuple[int, Hashes]]:

@@ -65,10 +65,8 @@ def identify(text: str) -> Verdict:
     if sum(1 for _ in islice(filter(_is_letter, text), MIN_LETTERS)) < MIN_LETTERS:
         return Verdict(None, 0.0)
     flat = text.replace("\n", " ")
-    if flat.isupper():
-        flat = (
-            flat.lower()
-        )  # headlines in capitals: the model knows them by 0.1, in lower case by 0.9
+    if flat.isupper():  # headlines: the model knows capitals by 0.1, lower case by 0.9
+        flat = flat.lower()
     starts = range(0, max(1, len(flat)), WINDOW_CHARACTERS)
     if len(starts) > MAX_WINDOWS:
         step = (len(flat) - WINDOW_CHARACTERS) / (MAX_WINDOWS - 1)

@@ -1,7 +1,7 @@
 """What is known of each document of a piece that only the whole corpus can judge by.
 
 `mark` runs in worker processes, after the documents have their final text: the keys of the search
-for near-duplicates, and the evaluation tasks of which a document holds an example.
+for near-duplicates, and the word sequences that a document shares with evaluation data.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from electra_pipeline.corpus import decontamination, near_duplicates
-from electra_pipeline.corpus.decontamination import Index
+from electra_pipeline.corpus import near_duplicates
+from electra_pipeline.corpus.decontamination import Index, find_sequences, tasks_held
 from electra_pipeline.corpus.merge import Mask, Overview, read_piece
 from electra_pipeline.corpus.minhash import (
     SIGNATURE_VERSION,
@@ -30,6 +30,7 @@ from electra_pipeline.shards import open_shard, write_shard
 from electra_pipeline.storage import Folder
 
 BATCH_TEXTS = 256  # numpy's cost of a call is spread over so many
+SEQUENCES = pa.list_(pa.field("item", pa.int32(), nullable=False))
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Marking:
             "near": None if self.near is None else self.near.model_dump(mode="json"),
             "version": SIGNATURE_VERSION,
         }
-        return f"marks-{fingerprint('marks', 1, shaping, {'index': self.index_digest})}.arrow"
+        return f"marks-{fingerprint('marks', 2, shaping, {'index': self.index_digest})}.arrow"
 
     @property
     def schema(self) -> pa.Schema:
@@ -56,7 +57,7 @@ class Marking:
             [
                 *(pa.field(_band(band), pa.uint64(), nullable=False) for band in bands),
                 pa.field("is_short", pa.bool_(), nullable=False),
-                pa.field("tasks", pa.list_(pa.string()), nullable=False),
+                pa.field("sequences", SEQUENCES, nullable=False),
             ]
         )
 
@@ -75,15 +76,27 @@ def mark(marking: Marking, piece: Folder) -> None:
         write_shard(file, marking.schema, _marked(marking, piece))
 
 
-def contaminated(marking: Marking, pieces: Sequence[Folder]) -> tuple[Mask, list[str]]:
-    """(N,) True for documents that hold an example, and of each document the tasks as one text."""
-    tasks = [
-        ", ".join(found)
-        for piece in pieces
-        for batch in _read(marking, piece, ["tasks"])
-        for found in batch["tasks"].to_pylist()
-    ]
-    return np.array([bool(found) for found in tasks], dtype=bool), tasks
+def contaminated(
+    marking: Marking, pieces: Sequence[Folder], candidates: Mask, max_documents: int | None
+) -> dict[int, list[str]]:
+    """By its number, the tasks of each of the `candidates` (N,) that holds an example of them.
+
+    A word sequence that more than `max_documents` candidates have does not count.
+    """
+    assert marking.index is not None
+    documents, sequences = [np.empty(0, np.int64)], [np.empty(0, np.int32)]
+    num_documents = 0
+    for piece in pieces:
+        for batch in _read(marking, piece, ["sequences"]):
+            column = batch["sequences"]
+            numbers = np.arange(num_documents, num_documents + len(column))
+            documents.append(np.repeat(numbers, column.value_lengths().to_numpy()))
+            sequences.append(column.flatten().to_numpy())
+            num_documents += len(column)
+    of_document, found = np.concatenate(documents), np.concatenate(sequences)
+    is_candidate = candidates[of_document]
+    pairs = of_document[is_candidate], found[is_candidate]
+    return tasks_held(marking.index, *pairs, max_documents)
 
 
 def find_near_duplicates(
@@ -150,11 +163,10 @@ def _marked(marking: Marking, piece: Folder) -> Iterator[pa.RecordBatch]:
             if marking.near is not None:
                 keys, is_short = band_keys(marking.near, texts)
                 columns = list(keys.T)
-            tasks: Sequence[tuple[str, ...]] = [()] * len(texts)
+            sequences: Sequence[NDArray[np.int32]] = [np.empty(0, np.int32)] * len(texts)
             if marking.index is not None:
-                tasks = decontamination.hits(marking.index, texts)
-            arrays = [*map(pa.array, columns), pa.array(is_short)]
-            arrays.append(pa.array([list(found) for found in tasks], pa.list_(pa.string())))
+                sequences = find_sequences(marking.index, texts)
+            arrays = [*map(pa.array, columns), pa.array(is_short), pa.array(sequences, SEQUENCES)]
             yield pa.RecordBatch.from_arrays(arrays, schema=marking.schema)
 
 

@@ -36,6 +36,11 @@ class Overview:
     sizes: dict[str, NDArray[np.int64]]  # words, characters, bytes: (N,)
     languages: pa.ChunkedArray  # (N,), null where unknown
 
+    def id(self, number: int) -> str:
+        """The content hash of a document as its `id` says it."""
+        upper, lower = self.keys[number].tolist()
+        return f"{upper:016x}{lower:016x}"
+
     def sum_by_piece(self, values: NDArray[Any]) -> list[int]:
         """The sum of `values` (N,) over the documents of each piece."""
         return [int(part.sum()) for part in np.split(values, self.ends[:-1])]

@@ -20,6 +20,7 @@ from electra_pipeline.corpus.cleaning import clean, content_id
 from electra_pipeline.corpus.language import check_language, identify
 from electra_pipeline.corpus.quality.filters import Filters, apply
 from electra_pipeline.corpus.quality.filters import identity as filters_identity
+from electra_pipeline.corpus.quality.languages import min_language_score
 from electra_pipeline.corpus.readers import Piece
 from electra_pipeline.corpus.sources import RawDocument
 from electra_pipeline.corpus.words import split_words
@@ -46,8 +47,9 @@ class Rules(Config):
 
     language: str | None = None
     """Keep documents in this language alone (ISO 639-1); null keeps every language."""
-    language_min_score: float = Field(default=0.5, ge=0.0, le=1.0)
-    """Least probability of that language; 0.5 is CCNet's (Wenzek et al. 2019, section 3.3)."""
+    language_min_score: float | None = Field(default=None, ge=0.0, le=1.0)
+    """Least probability of that language; null takes the language's own, which is 0.5 for most and
+    lower where the model is less sure (quality/languages.yaml)."""
     min_characters: int = Field(default=50, ge=1)
     """Shorter documents are dropped; with fewer letters the language cannot be told."""
     max_characters: int = Field(default=10_000_000, ge=1)
@@ -64,9 +66,19 @@ class Rules(Config):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What of the rules shapes the documents."""
+        """What of the rules shapes the documents, defaults of the language filled in."""
         others = self.model_dump(mode="json", include=set(Rules.model_fields) - {"filters"})
-        return others | {"filters": filters_identity(self.filters)}
+        return others | {
+            "filters": filters_identity(self.filters),
+            "language_min_score": self.min_score,
+        }
+
+    @property
+    def min_score(self) -> float:
+        """The least probability of the language that counts."""
+        if self.language_min_score is not None:
+            return self.language_min_score
+        return min_language_score(self.language)
 
     @field_validator("language")
     @classmethod
@@ -144,7 +156,7 @@ def judge(raw: RawDocument, rules: Rules) -> Document:
     verdict = identify(text)
     language, wanted = verdict.code, rules.language
     # Too few letters to tell the language: no reason to drop.
-    if wanted and language and (language != wanted or verdict.score < rules.language_min_score):
+    if wanted and language and (language != wanted or verdict.score < rules.min_score):
         value = f"{language} {verdict.score:.2f}"
         return Document(text, raw.url, language, "language", value, repairs)
     text, judgement, edits = apply(rules.filters, text, raw.url, language)

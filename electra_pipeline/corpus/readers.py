@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from electra_pipeline.corpus.books import cut_book
+from electra_pipeline.corpus.multistream import count_dump_parts
 from electra_pipeline.corpus.sources import (
     DocumentFormat,
     FileReading,
@@ -47,14 +48,6 @@ class FilePiece:
     part: Part | None = None
 
     @property
-    def weight(self) -> float:
-        return self.reading.weight
-
-    @property
-    def licence(self) -> str | None:
-        return self.reading.licence
-
-    @property
     def name(self) -> str:
         if self.part is None:
             return self.file.name
@@ -82,7 +75,7 @@ class FilePiece:
             case "text":
                 documents = _read_text(file, reading, self.part)
             case "wikipedia-xml":
-                documents = read_wikipedia(file)
+                documents = read_wikipedia(file, self.part)
             case "warc":
                 documents = read_warc(file)
             case "wet":
@@ -97,22 +90,14 @@ class HubPiece:
     """Data file `index` of `num_pieces` of a hub dataset at one `digest` (a commit, as a rule)."""
 
     label: str
-    source: HubSource
+    reading: HubSource
     digest: str
     index: int
     num_pieces: int
 
     @property
-    def weight(self) -> float:
-        return self.source.weight
-
-    @property
-    def licence(self) -> str | None:
-        return self.source.licence
-
-    @property
     def name(self) -> str:
-        return f"{self.source.path} ({self.index + 1} of {self.num_pieces})"
+        return f"{self.reading.path} ({self.index + 1} of {self.num_pieces})"
 
     @property
     def kind(self) -> str:
@@ -122,14 +107,14 @@ class HubPiece:
     def identity(self) -> dict[str, Any]:
         """How it is understood, and which part of the dataset it is."""
         place = {"index": self.index, "num_pieces": self.num_pieces}
-        return shaping_fields(self.source) | place
+        return shaping_fields(self.reading) | place
 
     def read(self) -> Iterator[RawDocument]:
         """The data file's documents in order. Raises ValueError for what cannot be read."""
         from electra_pipeline.corpus import hub  # `datasets` takes seconds to import
 
-        documents = hub.read(self.source, self.index, self.num_pieces)
-        return islice(documents, self.source.max_documents_per_file)
+        documents = hub.read(self.reading, self.index, self.num_pieces)
+        return islice(documents, self.reading.max_documents_per_file)
 
 
 Piece = FilePiece | HubPiece
@@ -173,13 +158,17 @@ def check_readable(piece: Piece) -> None:
 
 def _parts(file: SourceFile, reading: FileReading) -> list[Part | None]:
     """The parts of a large file that can be read apart; of another one that is all of it."""
-    format = document_format(file, reading.format)
-    if format == "wikipedia-xml" or format == "warc" or format == "wet":
+    if reading.max_documents_per_file is not None:
         return [None]
-    by_record = format != "text" or reading.documents == "line"
-    if not by_record or reading.max_documents_per_file is not None:
-        return [None]
-    number = num_parts(file, format, reading.encoding)
+    match document_format(file, reading.format):
+        case "wikipedia-xml":
+            number = count_dump_parts(file)
+        case "warc" | "wet":
+            number = 1
+        case "text" if reading.documents != "line":
+            number = 1
+        case data_format:
+            number = num_parts(file, data_format, reading.encoding)
     return [Part(index, number) for index in range(number)] if number > 1 else [None]
 
 

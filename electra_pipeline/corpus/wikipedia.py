@@ -5,6 +5,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 from xml.parsers import expat
 
+from electra_pipeline.corpus.multistream import open_part
 from electra_pipeline.corpus.sources import RawDocument
 from electra_pipeline.corpus.wikitext import (
     ENGLISH_MEDIA,
@@ -13,6 +14,7 @@ from electra_pipeline.corpus.wikitext import (
     to_text,
 )
 from electra_pipeline.inputs.files import SourceFile
+from electra_pipeline.inputs.parts import Part
 
 BLOCK_BYTES = 1 << 18
 MEDIA_NAMESPACES = {"-2", "6", "14"}  # Media, File, Category: numbers are equal in all editions
@@ -38,14 +40,15 @@ class Page(NamedTuple):
     text: str
 
 
-def read_wikipedia(file: SourceFile) -> Iterator[RawDocument]:
+def read_wikipedia(file: SourceFile, part: Part | None = None) -> Iterator[RawDocument]:
     """The articles of a dump in order: pages of namespace 0 that are no redirects.
 
-    A page that cannot be made text is a document with a `problem`. Raises ValueError with the
+    `part` is one of `count_dump_parts`, the articles of which one after the other are those of the
+    file. A page that cannot be made text is a document with a `problem`. Raises ValueError with the
     file's name for a file that is no such dump, is cut or damaged, or declares entities.
     """
     dump = _Dump(file.name)
-    with file.open() as stream:
+    with file.open() if part is None else open_part(file, part) as stream:
         block = b"-"
         while block:
             block = stream.read(BLOCK_BYTES)

@@ -105,15 +105,19 @@ class SourceFile:
         Raises ValueError, also while reading, if the file is gone, cut or damaged: a cut file never
         reads as a shorter one.
         """
-        try:
-            file = _open(self.uri)
-        except FileNotFoundError as error:
-            if self.origin is None:
-                raise _missing(self.name) from error
-            file = _open(fetch(self.origin).uri)  # it lay in another machine's cache
+        file = self.open_stored()
         if self.compression is None:
             return file
         return decompress(file, self.compression, self.name, self.max_expansion)
+
+    def open_stored(self) -> IO[bytes]:
+        """The bytes as they lie there. Raises ValueError if the file is gone."""
+        try:
+            return _open(self.uri)
+        except FileNotFoundError as error:
+            if self.origin is None:
+                raise _missing(self.name) from error
+            return _open(fetch(self.origin).uri)  # it lay in another machine's cache
 
 
 def expand(reference: FileReference) -> list[UrlFile | PackageFile]:

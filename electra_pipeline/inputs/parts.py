@@ -1,10 +1,9 @@
 """Parts of a large file, each of which can be read without the others."""
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
-
-import pyarrow.parquet as pq
 
 PART_BYTES = 128 << 20  # what a core cleans in two minutes: what a lost worker costs
 SEARCH_BYTES = 1 << 16
@@ -22,13 +21,17 @@ class Part:
         return size * self.index // self.number, size * (self.index + 1) // self.number
 
 
-def count_parts(stream: IO[bytes], *, is_parquet: bool) -> int:
-    """In how many parts a seekable stream is read; lines can be cut anywhere, parquet by groups."""
+def count_parts(stream: IO[bytes], num_groups: Callable[[IO[bytes]], int] | None = None) -> int:
+    """In how many parts a seekable stream is read.
+
+    `num_groups` tells of how many groups of records it is made (asked of a large one alone), where
+    it can only be cut between them; lines can be cut anywhere.
+    """
     size = stream.seek(0, io.SEEK_END)
     number = max(1, -(-size // PART_BYTES))
-    if number > 1 and is_parquet:
+    if number > 1 and num_groups is not None:
         stream.seek(0)
-        number = min(number, max(1, int(pq.ParquetFile(stream).num_row_groups)))
+        number = min(number, max(1, num_groups(stream)))
     return number
 
 
@@ -36,13 +39,17 @@ def lines_of(stream: IO[bytes], part: Part) -> IO[bytes]:
     """The whole lines of a seekable stream that begin in the part."""
     size = stream.seek(0, io.SEEK_END)
     start, stop = (_next_line(stream, place) for place in part.bounds(size))
-    stream.seek(start)
-    return io.BufferedReader(_Limited(stream, stop - start))
+    return span(stream, start, stop)
 
 
-def row_groups(num_row_groups: int, part: Part) -> list[int]:
-    """The row groups of a parquet file that belong to the part."""
-    return list(range(*part.bounds(num_row_groups)))
+def span(stream: IO[bytes], start: int, stop: int) -> io.BufferedReader:
+    """The bytes of a seekable stream from `start` to before `stop`."""
+    return io.BufferedReader(_Span(stream, start, stop))
+
+
+def groups_of(num_groups: int, part: Part | None) -> range:
+    """The groups of records that belong to the part; all of them where there is none."""
+    return range(num_groups) if part is None else range(*part.bounds(num_groups))
 
 
 def _next_line(stream: IO[bytes], place: int) -> int:
@@ -58,17 +65,18 @@ def _next_line(stream: IO[bytes], place: int) -> int:
     return place
 
 
-class _Limited(io.RawIOBase):
-    """So many bytes of a stream, from where it stands."""
+class _Span(io.RawIOBase):
+    """Keeps its own place, so that spans of one stream can be read by turns."""
 
-    def __init__(self, stream: IO[bytes], num_bytes: int) -> None:
-        self._stream, self._left = stream, num_bytes
+    def __init__(self, stream: IO[bytes], start: int, stop: int) -> None:
+        self._stream, self._place, self._stop = stream, start, stop
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        block = self._stream.read(min(len(buffer), self._left))
+        self._stream.seek(self._place)
+        block = self._stream.read(max(0, min(len(buffer), self._stop - self._place)))
         buffer[: len(block)] = block
-        self._left -= len(block)
+        self._place += len(block)
         return len(block)

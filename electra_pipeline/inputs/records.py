@@ -9,10 +9,10 @@ from typing import IO, Any, Literal, get_args
 
 import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from electra_pipeline.inputs.columnar import NUM_GROUPS, read_columnar
 from electra_pipeline.inputs.files import SourceFile
-from electra_pipeline.inputs.parts import Part, count_parts, lines_of, row_groups
+from electra_pipeline.inputs.parts import Part, count_parts, lines_of
 
 Format = Literal["auto", "text", "jsonl", "csv", "tsv", "json", "parquet", "arrow"]
 
@@ -32,9 +32,6 @@ BLOCK_BYTES = 1 << 20
 # A line or a csv field of more is no document but a file without line ends, or a quote never
 # closed; it would be held in memory several times.
 MAX_RECORD_BYTES = 256 << 20
-BATCH_ROWS = 1024
-# What ends every Arrow stream that was closed: a continuation mark and a length of 0.
-ARROW_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
 def resolve_format(file: SourceFile, format: Format = "auto") -> Format:
@@ -51,21 +48,23 @@ def resolve_format(file: SourceFile, format: Format = "auto") -> Format:
 
 
 def num_parts(file: SourceFile, format: Format, encoding: str) -> int:
-    """In how many parts `read_records` can read a file: large ones of lines and of parquet.
+    """In how many parts `read_records` can read a file: large ones of lines, parquet and Arrow.
 
-    What is compressed as a whole, and what has to be read from its beginning (csv, json), is one.
+    What is compressed as a whole, and what has to be read from its beginning (csv, json, an Arrow
+    stream, which has no index as an Arrow file has), is one.
     """
     resolved = resolve_format(file, format)
     by_lines = resolved in ("jsonl", "text") and "\n".encode(encoding) == b"\n"
-    if file.compression is not None or not (by_lines or resolved == "parquet"):
+    num_groups = NUM_GROUPS.get(resolved)
+    if file.compression is not None or not (by_lines or num_groups):
         return 1
     with file.open() as stream:
         if not stream.seekable():
             return 1
         try:
-            return count_parts(stream, is_parquet=resolved == "parquet")
+            return count_parts(stream, num_groups)
         except pa.ArrowException:
-            return 1  # reading it says what is wrong
+            return 1  # an Arrow stream; or broken, and reading it says what is wrong
 
 
 def read_records(
@@ -101,7 +100,7 @@ def read_records(
             case "json":
                 yield from _json_list(stream, file.name, encoding)
             case _:
-                yield from _columnar(stream, name, resolved, part)
+                yield from read_columnar(stream, name, resolved, part)
 
 
 def require_column(record: Mapping[str, Any], column: str, file: SourceFile) -> Any:
@@ -267,42 +266,3 @@ def _separator(header: str) -> str:
     if "," in header:
         return ","
     return next((character for character in ";\t|" if character in header), ",")
-
-
-def _columnar(
-    stream: IO[bytes], name: str, format: Format, part: Part | None
-) -> Iterator[dict[str, Any]]:
-    # Their footers are at the end: a decompressed stream, which cannot seek, is read whole.
-    seekable = stream if stream.seekable() else pa.BufferReader(stream.read())
-    try:
-        is_parquet = format == "parquet"
-        batches = _parquet_batches(seekable, part) if is_parquet else _arrow_batches(seekable)
-        for batch in batches:
-            batch.validate(full=True)  # else a damaged offset reads memory that is not the file's
-            yield from batch.to_pylist()
-    # Invalid names and dates are ValueErrors without a place; a damaged length asks for terabytes.
-    except (pa.ArrowException, OSError, EOFError, ValueError, OverflowError, MemoryError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"{name}: not a whole {format} file ({reason}); download it again"
-        ) from error
-
-
-def _parquet_batches(stream: Any, part: Part | None) -> Iterator[pa.RecordBatch]:
-    file = pq.ParquetFile(stream)
-    groups = None if part is None else row_groups(file.num_row_groups, part)
-    yield from file.iter_batches(batch_size=BATCH_ROWS, row_groups=groups)
-
-
-def _arrow_batches(stream: Any) -> Iterator[pa.RecordBatch]:
-    try:
-        reader = pa.ipc.open_file(stream)
-    except pa.ArrowInvalid:  # no IPC file, so a stream, as `datasets` writes it
-        stream.seek(max(0, stream.seek(0, 2) - len(ARROW_END_OF_STREAM)))
-        if stream.read() != ARROW_END_OF_STREAM:  # else a cut one would read as a shorter one
-            raise EOFError("neither a file's footer nor a stream's end") from None
-        stream.seek(0)
-        yield from pa.ipc.open_stream(stream)
-        return
-    for index in range(reader.num_record_batches):
-        yield reader.get_batch(index)

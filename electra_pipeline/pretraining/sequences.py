@@ -2,8 +2,8 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
@@ -23,6 +23,7 @@ from electra_pipeline.progress import Progress, Update
 from electra_pipeline.shards import (
     HELD_OUT_PREFIX,
     TRAIN_PREFIX,
+    UNKNOWN_LANGUAGE,
     open_shard,
     write_shard,
 )
@@ -115,13 +116,46 @@ def sequence_schema(length: int, id_type: pa.DataType) -> pa.Schema:
     )
 
 
-def _documents(shard: Path, config: SequencesConfig, tokenizer: Tokenizer) -> Iterator[Document]:
+@dataclass
+class TextTokens:
+    """Tokens of the text itself: before a layout adds special ones or discards any."""
+
+    by_source: Counter[str] = field(default_factory=Counter)
+    by_language: Counter[str] = field(default_factory=Counter)
+
+    def counted(
+        self, sentences: Iterable[list[int]], source: str, language: str | None
+    ) -> Iterator[list[int]]:
+        """The sentences of a document as they come."""
+        for sentence in sentences:
+            self.by_source[source] += len(sentence)
+            self.by_language[language or UNKNOWN_LANGUAGE] += len(sentence)
+            yield sentence
+
+    def update(self, record: Mapping[str, Mapping[str, int]]) -> None:
+        """Add those of another shard, from its completion record."""
+        self.by_source.update(record["tokens_by_source"])
+        self.by_language.update(record["tokens_by_language"])
+
+    @property
+    def counters(self) -> dict[str, dict[str, int]]:
+        """As records and manifests have them."""
+        return {
+            "tokens_by_source": dict(self.by_source),
+            "tokens_by_language": dict(self.by_language),
+        }
+
+
+def _documents(
+    shard: Path, config: SequencesConfig, tokenizer: Tokenizer, tokens: TextTokens
+) -> Iterator[Document]:
     reader = open_shard(shard)
     for index in range(reader.num_record_batches):
         batch = reader.get_batch(index)
-        columns = (batch.column(name).to_pylist() for name in ("id", "language", "text"))
-        for identifier, language, text in zip(*columns, strict=True):
+        columns = (batch.column(name).to_pylist() for name in ("id", "source", "language", "text"))
+        for identifier, source, language, text in zip(*columns, strict=True):
             sentences = token_ids(split_text(text, language, config.split), tokenizer)
+            sentences = tokens.counted(sentences, source, language)
             yield Document(sentences, f"{config.seed}:{identifier}")
 
 
@@ -153,13 +187,15 @@ def build_shard(job: ShardJob) -> None:
         return
     config, vocabulary = job.config, load_vocabulary(job.tokenizer)
     schema = sequence_schema(config.length, vocabulary.id_type)
-    documents = _documents(job.corpus.local_file(job.shard), config, vocabulary.tokenizer)
-    cls, sep = vocabulary.id_of("[CLS]"), vocabulary.id_of("[SEP]")
     counts: Counter[str] = Counter()
+    tokens = TextTokens()
+    corpus_shard = job.corpus.local_file(job.shard)
+    documents = _documents(corpus_shard, config, vocabulary.tokenizer, tokens)
+    cls, sep = vocabulary.id_of("[CLS]"), vocabulary.id_of("[SEP]")
     rows = ROWS[config.layout](documents, config.length, cls, sep, counts)
     with job.draft.create(job.shard) as file:
         write_shard(file, schema, _batches(rows, vocabulary, config.length, counts))
-    job.draft.work.write_json(job.record, dict(counts))
+    job.draft.work.write_json(job.record, {"counts": dict(counts), **tokens.counters})
 
 
 def build(
@@ -199,18 +235,21 @@ def build(
 
 
 def _counters(
-    records: Mapping[str, Mapping[str, int]], config: SequencesConfig
+    records: Mapping[str, Mapping[str, Mapping[str, int]]], config: SequencesConfig
 ) -> dict[str, dict[str, Any]]:
     names = ("sequences", "tokens", "tokens_discarded", "reordered", *COUNTED[config.layout])
     counters: dict[str, dict[str, Any]] = {}
     for split, prefix in (("train", TRAIN_PREFIX), ("held_out", HELD_OUT_PREFIX)):
         total: Counter[str] = Counter()
-        for shard, counts in records.items():
+        tokens = TextTokens()
+        for shard, record in records.items():
             if shard.startswith(prefix):
-                total.update(counts)
+                total.update(record["counts"])
+                tokens.update(record)
         num_slots = total["sequences"] * config.length
         padding = round(1 - total["tokens"] / num_slots, 4) if num_slots else 0.0
-        counters[split] = {**{name: total[name] for name in names}, "padding_fraction": padding}
+        counted = {name: total[name] for name in names}
+        counters[split] = {**counted, "padding_fraction": padding, **tokens.counters}
     if not counters["train"]["sequences"]:
         raise ValueError(
             "the corpus gives no training sequence; add text under corpus.sources or relax the "

@@ -2,6 +2,7 @@ import pickle
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pytest
 from hypothesis import given, settings
@@ -9,10 +10,13 @@ from hypothesis import strategies as st
 
 from electra_pipeline.corpus.decontamination import (
     Decontamination,
+    Index,
+    count_tasks,
     example_files,
-    hits,
+    find_sequences,
     index,
     read_examples,
+    tasks_held,
 )
 from electra_pipeline.corpus.words import split_words
 
@@ -28,28 +32,52 @@ def words_of(text: str) -> list[str]:
     return [word for word in words if word]
 
 
-def holds(document: str, example: str, config: Decontamination) -> bool:
+def tasks_of(
+    index: Index, texts: list[str], max_documents: int | None = None
+) -> list[tuple[str, ...]]:
+    found = find_sequences(index, texts)
+    documents = np.repeat(np.arange(len(texts)), [len(each) for each in found])
+    sequences = np.concatenate([np.empty(0, np.int32), *found])
+    held = tasks_held(index, documents, sequences, max_documents)
+    assert count_tasks(index, held) == {
+        task: sum(task in names for names in held.values()) for task in index.tasks
+    }
+    return [tuple(held.get(number, ())) for number in range(len(texts))]
+
+
+def sequences_of(text: str, n: int) -> set[tuple[str, ...]]:
+    words = words_of(text)
+    return {tuple(words[start : start + n]) for start in range(len(words) - n + 1)}
+
+
+def holds(document: str, example: str, config: Decontamination, documents: list[str]) -> bool:
     """A plain loop over word sequences."""
-    words, wanted = words_of(document), words_of(example)
-    n = min(config.ngram_words, len(wanted))
+    n = min(config.ngram_words, len(words_of(example)))
     if n < config.min_words:
         return False
-    sequences = {tuple(wanted[start : start + n]) for start in range(len(wanted) - n + 1)}
-    return any(tuple(words[start : start + n]) in sequences for start in range(len(words)))
+    most = len(documents) if config.max_documents is None else config.max_documents
+    return any(
+        sum(shared in sequences_of(other, n) for other in documents) <= most
+        for shared in sequences_of(document, n) & sequences_of(example, n)
+    )
 
 
 @settings(max_examples=300, deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["x", "y", "z"]), st.lists(TEXT, max_size=4)),
     st.lists(TEXT, max_size=6),
+    st.sampled_from([None, 1, 2, 3]),
 )
-def test_hits_equal_a_plain_loop(examples: dict[str, list[str]], documents: list[str]) -> None:
-    found = hits(index(SHORT, examples), documents)
+def test_what_documents_hold_equals_a_plain_loop(
+    examples: dict[str, list[str]], documents: list[str], max_documents: int | None
+) -> None:
+    config = SHORT.model_copy(update={"max_documents": max_documents})
+    found = tasks_of(index(config, examples), documents, max_documents)
     for document, tasks in zip(documents, found, strict=True):
         assert tasks == tuple(
             task
             for task, texts in examples.items()
-            if any(holds(document, example, SHORT) for example in texts)
+            if any(holds(document, example, config, documents) for example in texts)
         )
 
 
@@ -61,7 +89,7 @@ def test_thirteen_words_of_an_example_are_a_hit() -> None:
     found = index(Decontamination(), {"quiz": [QUESTION], "other": ["x y"] * 3})
     for first, last, tasks in [(0, 13, ("quiz",)), (1, 14, ("quiz",)), (0, 12, ()), (2, 14, ())]:
         document = f"It asked: “{' '.join(words[first:last]).upper()}” and so on"
-        assert hits(found, [document]) == [tasks]
+        assert tasks_of(found, [document]) == [tasks]
 
 
 def test_of_a_short_example_all_words_are_needed() -> None:
@@ -76,12 +104,23 @@ def test_of_a_short_example_all_words_are_needed() -> None:
         "a b c d e f g",
         "",
     ]
-    assert hits(found, documents) == [("nine",), (), (), ()]
+    assert tasks_of(found, documents) == [("nine",), (), (), ()]
+
+
+def test_a_sequence_of_many_documents_is_no_sign_of_an_example() -> None:
+    notice = "All rights reserved; no part of this page may be copied without a written permission."
+    found = index(Decontamination(), {"quiz": [QUESTION, f"{notice} {QUESTION}"]})
+    texts = [f"Page {number}. {notice}" for number in range(11)] + [f"{notice} {QUESTION}"]
+    most = Decontamination().max_documents
+    assert most == 10
+    assert tasks_of(found, texts, most) == [()] * 11 + [("quiz",)]
+    assert tasks_of(found, texts[2:], most) == [("quiz",)] * 10  # ten of them have the notice
+    assert tasks_of(found, texts) == [("quiz",)] * 12
 
 
 def test_an_index_goes_to_workers() -> None:
     found = pickle.loads(pickle.dumps(index(Decontamination(), {"quiz": [QUESTION]})))
-    assert hits(found, [QUESTION]) == [("quiz",)]
+    assert tasks_of(found, [QUESTION]) == [("quiz",)]
 
 
 def test_examples_come_from_files(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from electra_pipeline.artifact import Written, produce
@@ -40,6 +42,16 @@ def metric_lines():
     return lines
 
 
+def dropped():
+    """Samples as a corpus artifact has them."""
+    texts = ["Same.", "Same.", "First <b>\nof many", "long " * 200, "", "last"]
+    columns = {"reason": ["too_short"] * 6, "value": ["5"] * 6, "source": ["books"] * 6}
+    table = pa.table({**columns, "url": [None] * 6, "text": texts})
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer)
+    return buffer.getvalue().to_pybytes()
+
+
 @pytest.fixture
 def artifacts(tmp_path):
     corpus = artifact(
@@ -47,20 +59,47 @@ def artifacts(tmp_path):
         "corpus",
         {
             "documents": {"train": 12345, "held_out": 123},
-            "words": {"train": 1, "held_out": 2},
+            "words": {"train": 7654000, "held_out": 333},
             "characters": {"train": 3, "held_out": 4},
             "bytes": {"train": 5, "held_out": 6},
             "sources": {
                 "news <a>": {
-                    "read": 13000,
-                    "kept": 12468,
+                    "read": 12800,
+                    "kept": 12268,
                     "dropped": {"duplicate": 500, "too_short": 32},
                     "words": 7654321,
-                }
+                    "licences": ["CC BY 2.5", "MIT"],
+                    "weights": [1.0, 2.5],
+                },
+                "books": {
+                    "read": 207,
+                    "kept": 200,
+                    "dropped": {"duplicate": 7},
+                    "words": 12,
+                    "licences": [],
+                    "weights": [1.0],
+                },
             },
-            "languages": {"es": 12468},
-            "documents_by_words": {"1": 0, "256": 6543},
+            "languages": {"es": 12400, "und": 68},
+            "words_by_language": {"es": 7654330, "und": 3},
+            "documents_by_words": {"1": 0, "256": 12000, "1024": 468},
+            "near_duplicate_clusters": {"1": 12459, "2": 1, "10": 8},
+            "contaminated_by_task": {"cola": 17},
         },
+        {"dropped.parquet": dropped()},
+        {"news <a>/00000.jsonl.gz": "ab" * 32, "books/00001.txt": "cd" * 32},
+    )
+    sequences = artifact(
+        tmp_path,
+        "sequences",
+        {
+            split: {
+                "tokens_by_source": {"news <a>": 1000 * n, "books": 11 * n},
+                "tokens_by_language": {"es": 1010 * n, "und": n},
+            }
+            for split, n in (("train", 90), ("held_out", 1))
+        },
+        inputs={"corpus": corpus.fingerprint},
     )
     tokenizer = artifact(
         tmp_path,
@@ -80,7 +119,8 @@ def artifacts(tmp_path):
         {"metrics.jsonl": data},
         {"corpus": corpus.fingerprint, "tokenizer": tokenizer.fingerprint},
     )
-    return {"corpus": corpus, "tokenizer": tokenizer, "pretrain": pretrain}
+    made = {"corpus": corpus, "tokenizer": tokenizer, "pretrain": pretrain}
+    return made | {"sequences": sequences}
 
 
 def rows():
@@ -157,15 +197,94 @@ def test_every_number_is_there_and_can_be_traced(artifacts):
     texts = Page(write_report(run_name="run", rows=rows(), **artifacts)).texts
     for expected in ("55.0 [50.0, 60.0]", "15.0 [10.0, 20.0]", "+40.0", "1,043"):
         assert expected in texts
-    for expected in ("12,345", "13,000", "532", "500", "32", "news <a>", "es", "duplicate"):
+    for expected in ("12,345", "12,800", "532", "507", "32", "news <a>", "es", "duplicate"):
         assert expected in texts
-    for expected in ("7,654,321", "256", "6,543"):
+    for expected in ("7,654,321", "256 to 511", "12,000", "12,459", "8", "cola", "17"):
+        assert expected in texts
+    for expected in ("CC BY 2.5; MIT", "not stated", "1; 2.5", "ab" * 6, "cd" * 6, "91,000"):
         assert expected in texts
     for expected in ("8,192", "True", "1.235", "16,384,000", "0.75"):
         assert expected in texts
     fingerprints = [artifact.fingerprint for artifact in artifacts.values()]
     for expected in (*fingerprints, "abcdef012345", "pretrained0", "random1"):
         assert expected in texts
+
+
+class Tables(HTMLParser):
+    """The cells of each table, by its caption."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tables, self.rows, self.into = {}, [], None
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "table":
+            self.rows, self.caption = [], ""
+        elif tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+        self.into = tag if tag in ("td", "th", "caption") else self.into
+
+    def handle_endtag(self, tag):
+        if tag == "table":
+            self.tables[self.caption] = self.rows
+        self.into = None if tag == self.into else self.into
+
+    def handle_data(self, data):
+        if self.into == "caption":
+            self.caption += data
+        elif self.into is not None:
+            self.rows[-1][-1] += data.strip()
+
+
+def column(table, name):
+    """The numbers of a column, top to bottom."""
+    header, *rows = table
+    return [int(row[header.index(name)].replace(",", "")) for row in rows]
+
+
+def test_the_numbers_of_the_corpus_balance(artifacts):
+    tables = Tables(write_report(run_name="run", rows=[], **artifacts)).tables
+    sizes = next(table for caption, table in tables.items() if caption.startswith("What was kept"))
+    sources = next(table for caption, table in tables.items() if caption.startswith("Sources"))
+    drops, languages = tables["Documents dropped, by reason and source"], tables["Languages"]
+    lengths = [int(row[1].replace(",", "")) for row in tables["Documents by number of words"]]
+    assert sizes[0] == ["", "train", "held out"]
+    assert [row[0] for row in tables["Documents by number of words"]] == [
+        "256 to 511",
+        "1,024 to 2,047",
+    ]
+    clusters = tables["Clusters of near-duplicates, by their documents"]
+    assert [row[:2] for row in clusters] == [["1", "12,459"], ["2", "1"], ["10", "8"]]
+    read, gone, kept = (column(sources, name) for name in ("read", "dropped", "kept"))
+    assert read == [a + b for a, b in zip(gone, kept, strict=True)]
+    assert gone == [sum(column(drops, label)) for label in ("news <a>", "books")]
+    assert sum(gone) == sum(column(drops, "all"))
+    documents, words, *_, tokens = (
+        sum(int(cell.replace(",", "")) for cell in row[1:]) for row in sizes[1:]
+    )
+    assert documents == sum(kept) == sum(column(languages, "documents")) == sum(lengths)
+    assert words == sum(column(sources, "words kept")) == sum(column(languages, "words"))
+    assert tokens == sum(column(sources, "tokens")) == sum(column(languages, "tokens"))
+
+
+def test_samples_of_what_was_dropped_can_be_read(artifacts):
+    html = write_report(run_name="run", rows=[], **artifacts)
+    assert html.count("<blockquote>") == 3  # each text once, none without text
+    assert "<blockquote>First &lt;b&gt; of many<footer>" in html
+    assert f"{('long ' * 200)[:400]}…<footer>books, the rule found: 5</footer>" in html
+
+
+def test_a_corpus_of_an_older_format_has_its_report(tmp_path):
+    counters = {name: {"train": 2} for name in ("documents", "words", "characters", "bytes")}
+    counters |= {"languages": {"es": 2}, "sources": {"a": {"read": 2, "kept": 2, "dropped": {}}}}
+    corpus = artifact(tmp_path, "corpus", counters)
+    html = write_report(run_name="run", rows=[], pretrain=None, corpus=corpus, tokenizer=None)
+    tables = Tables(html).tables
+    assert tables["Languages"][1] == ["es", "2", "unknown", "unknown"]
+    assert "No document was dropped." in html
 
 
 def test_rows_about_pretraining_stay_out_of_the_table_of_tasks(artifacts):

@@ -7,13 +7,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from electra_pipeline.corpus import readers
 from electra_pipeline.corpus.sources import FilesSource
 from electra_pipeline.inputs import parts
+from electra_pipeline.inputs.files import UrlFile, fetch
 from electra_pipeline.inputs.parts import Part, lines_of
+from electra_pipeline.inputs.records import read_records
 
 
 @given(st.lists(st.binary(max_size=6)), st.integers(1, 9), st.integers(1, 5))
@@ -29,6 +31,32 @@ def test_the_lines_of_all_parts_are_those_of_the_file(
     assert all(part.endswith(b"\n") for part in cuts)  # no line is cut in two
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=9), st.data())
+def test_the_groups_of_all_parts_are_those_of_the_file(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], data: st.DataObject
+) -> None:
+    number = data.draw(st.integers(1, len(sizes)))
+    rows = [f"row {n}" for n in range(sum(sizes))]
+    words = pa.array([one[-1] for one in rows], pa.string()).dictionary_encode()
+    table = pa.table({"text": pa.array(rows, pa.string()), "word": words})
+    starts = [sum(sizes[:n]) for n in range(len(sizes))]
+    batches = [table.slice(start, size) for start, size in zip(starts, sizes, strict=True)]
+    folder = tmp_path_factory.mktemp("groups")
+    with pa.ipc.new_file(folder / "a.arrow", table.schema) as writer:
+        for batch in batches:
+            writer.write_table(batch)
+    with pq.ParquetWriter(folder / "a.parquet", table.schema) as writer:
+        for batch in batches:
+            writer.write_table(batch)
+    for name in ("a.arrow", "a.parquet"):
+        file = fetch(UrlFile(url=str(folder / name)))
+        whole = list(read_records(file))
+        assert [record["text"] for record in whole] == rows
+        found = [list(read_records(file, part=Part(n, number))) for n in range(number)]
+        assert [record for part in found for record in part] == whole
+
+
 def texts(folder: Path, name: str, **reading: object) -> list[list[str]]:
     """The texts of each piece of a file."""
     source = FilesSource.model_validate({"urls": [f"{folder}/{name}"], **reading})
@@ -42,8 +70,11 @@ def test_large_files_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "a.txt").write_text("\n".join(expected))
     table = pa.table({"text": expected})
     pq.write_table(table, tmp_path / "a.parquet", row_group_size=300)
+    for name, new in (("a.arrow", pa.ipc.new_file), ("stream.arrow", pa.ipc.new_stream)):
+        with new(tmp_path / name, table.schema) as writer:
+            writer.write_table(table, max_chunksize=300)
     (tmp_path / "wide.jsonl").write_text(lines, encoding="utf-16")
-    names = [("a.jsonl", {}), ("a.txt", {"documents": "line"}), ("a.parquet", {})]
+    names = [("a.jsonl", {}), ("a.txt", {"documents": "line"}), ("a.parquet", {}), ("a.arrow", {})]
     for name, reading in names:
         assert texts(tmp_path, name, **reading) == [expected]
     monkeypatch.setattr(parts, "PART_BYTES", 4000)
@@ -54,6 +85,8 @@ def test_large_files_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.Monke
         assert texts(tmp_path, name, max_documents_per_file=5, **reading) == [expected[:5]]
     monkeypatch.setattr(parts, "PART_BYTES", 100)
     assert len(texts(tmp_path, "a.parquet")) == 4  # not more than there are row groups
+    assert len(texts(tmp_path, "a.arrow")) == 4
+    assert texts(tmp_path, "stream.arrow") == [expected]  # which has no index
     assert texts(tmp_path, "wide.jsonl", encoding="utf-16") == [expected]
     assert len(texts(tmp_path, "a.txt")) == 1
 

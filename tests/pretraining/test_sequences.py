@@ -159,6 +159,21 @@ def test_packed_counters_balance(packed: Artifact, sequences: Artifact) -> None:
         assert counters["padding_fraction"] < sequences.counters[split]["padding_fraction"]
 
 
+def test_tokens_of_the_text_are_counted_by_source_and_language(
+    sequences: Artifact, packed: Artifact, corpus: Artifact, tokenizer: Artifact
+) -> None:
+    vocabulary = load_vocabulary(tokenizer).tokenizer
+    for split, prefix in (("train", TRAIN_PREFIX), ("held_out", HELD_OUT_PREFIX)):
+        texts = (text for b in read_documents(corpus, prefix) for text in b["text"].to_pylist())
+        expected = sum(len(vocabulary.encode(text, add_special_tokens=False)) for text in texts)
+        for built in (sequences, packed):
+            assert built.counters[split]["tokens_by_source"] == {"test": expected}
+            assert built.counters[split]["tokens_by_language"] == {"en": expected}
+    counters = packed.counters["train"]  # which discards nothing: all else is special
+    special = 2 * counters["pieces"]
+    assert counters["tokens"] == counters["tokens_by_source"]["test"] + special
+
+
 def test_sixteen_bits_hold_exactly_65536_pieces() -> None:
     schema = sequence_schema(2, pa.uint16())
     column = schema.field("input_ids").type

@@ -1,4 +1,4 @@
-"""What is usual in a language's words and lines: the table in languages.yaml, looked up by code."""
+"""What is usual in a language: the table in languages.yaml, looked up by code."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -8,6 +8,8 @@ from typing import NamedTuple
 import yaml
 
 from electra_pipeline.corpus.quality.prose import Prose
+
+MIN_SCORE = 0.5  # CCNet's (Wenzek et al. 2019, section 3.3), with the same model
 
 
 class WordRules(NamedTuple):
@@ -36,17 +38,27 @@ class LineRules(NamedTuple):
     """Most line ends a word."""
 
 
+class LanguageRules(NamedTuple):
+    """A row of the table."""
+
+    words: WordRules
+    lines: LineRules
+    min_score: float
+    """Least probability with which a document must be told to be in the language."""
+
+
 @cache
-def _table() -> Mapping[str, tuple[WordRules, LineRules]]:
+def _table() -> Mapping[str, LanguageRules]:
     text = (files(__package__) / "languages.yaml").read_text(encoding="utf-8")
     return {
-        code: (
+        code: LanguageRules(
             WordRules(
                 tuple(row["mean_word_length"]) if row["mean_word_length"] else None,
                 row["min_alphabetic_words"],
                 tuple(row["stop_words"].split()),
             ),
             LineRules(row["min_ended_lines"], row["max_newlines"]),
+            row.get("min_language_score", MIN_SCORE),
         )
         for code, row in yaml.safe_load(text).items()
     }
@@ -60,10 +72,16 @@ def languages_with_rules() -> tuple[str, ...]:
 def word_rules(language: str | None, otherwise: WordRules) -> WordRules:
     """Those of a language, or `otherwise` if the table has none."""
     row = _table().get(language or "")
-    return row[0] if row else otherwise
+    return row.words if row else otherwise
 
 
 def line_rules(language: str | None, otherwise: LineRules) -> LineRules:
     """Those of a language, or `otherwise` if the table has none."""
     row = _table().get(language or "")
-    return row[1] if row else otherwise
+    return row.lines if row else otherwise
+
+
+def min_language_score(language: str | None) -> float:
+    """The least probability of a language that its documents must reach; 0.5 if it has no row."""
+    row = _table().get(language or "")
+    return row.min_score if row else MIN_SCORE

@@ -1,6 +1,6 @@
 """The report of a run: one HTML file that needs nothing else, to be read, sent and kept."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from electra_pipeline.artifact import Artifact
 from electra_pipeline.evaluation.results.charts import CHARTS, draw
+from electra_pipeline.evaluation.results.corpus import corpus_facts
 from electra_pipeline.evaluation.results.pretraining import split
 from electra_pipeline.evaluation.results.table import (
     Row,
@@ -28,8 +29,11 @@ def write_report(
     pretrain: Artifact | None,
     corpus: Artifact | None,
     tokenizer: Artifact | None,
+    sequences: Artifact | None = None,
 ) -> str:
     """The HTML text of a run's report: curves, results, corpus, tokenizer, fingerprints.
+
+    The sequences are those of the corpus: only they know how many tokens its text has.
 
     What is None or empty is left out, and the report says so.
     """
@@ -42,7 +46,8 @@ def write_report(
     )
     environment.filters |= {"score": score_text, "difference": difference_text, "number": number}
     of_tasks, _ = split(rows)  # what is known of pre-training comes from its manifest
-    artifacts = [artifact for artifact in (corpus, tokenizer, pretrain) if artifact is not None]
+    made = (corpus, tokenizer, sequences, pretrain)
+    artifacts = [artifact for artifact in made if artifact is not None]
     return environment.get_template("report.html.jinja").render(
         run_name=run_name,
         charts=_charts(pretrain),
@@ -50,9 +55,7 @@ def write_report(
         verdict=only_the_prior(pretrain.counters.get("held_out", {})) if pretrain else None,
         lines=compare(aggregate(of_tasks)),
         legs=sorted({(row["task"], row["model"], row["seed"], row["leg"]) for row in of_tasks}),
-        corpus=corpus.counters if corpus is not None else None,
-        drops=_drops(corpus),
-        lengths=_lengths(corpus),
+        corpus=corpus_facts(corpus, sequences) if corpus is not None else None,
         tokenizer=tokenizer.counters if tokenizer is not None else None,
         artifacts=artifacts,
     )
@@ -92,18 +95,3 @@ def _pretraining_facts(pretrain: Artifact | None) -> dict[str, Any]:
         **parameters,
         **held_out,
     }
-
-
-def _drops(corpus: Artifact | None) -> Mapping[str, int]:
-    """Dropped documents by reason, over all sources, most frequent first."""
-    totals: dict[str, int] = {}
-    for source in (corpus.counters["sources"] if corpus is not None else {}).values():
-        for reason, count in source["dropped"].items():
-            totals[reason] = totals.get(reason, 0) + count
-    return dict(sorted(totals.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _lengths(corpus: Artifact | None) -> Mapping[str, int]:
-    """Documents by length, without the lengths that none has."""
-    counts = corpus.counters.get("documents_by_words", {}) if corpus is not None else {}
-    return {lower: number for lower, number in counts.items() if number}

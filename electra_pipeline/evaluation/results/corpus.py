@@ -1,0 +1,140 @@
+"""What the report says of a corpus: where its text is from, what was dropped and why."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from electra_pipeline.artifact import Artifact
+
+DROPPED = "dropped.parquet"
+SPLITS = ("train", "held_out")
+SAMPLES_PER_REASON = 3
+SAMPLE_CHARACTERS = 400
+DIGEST_CHARACTERS = 12
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One line of a histogram."""
+
+    label: str
+    number: int
+    share_of_longest: float
+
+
+@dataclass(frozen=True)
+class CorpusFacts:
+    """A corpus as its manifest, its samples and its sequences' manifest tell it."""
+
+    splits: Sequence[str]
+    sizes: Mapping[str, Mapping[str, int]]
+    """By unit, then by split. Tokens are among the units where there are sequences."""
+    sources: Mapping[str, Mapping[str, Any]]
+    """By label, the one that most is kept of first: the corpus's counters of it, its `tokens` (None
+    where unknown) and `digests`."""
+    languages: Sequence[tuple[str, int, int | None, int | None]]
+    """Code, documents, words, tokens; most documents first."""
+    drops: Mapping[str, int]
+    """Documents by reason, of all sources, most first."""
+    samples: Mapping[str, Sequence[Mapping[str, Any]]]
+    """By reason, in the order of `drops`, some of the documents that were dropped."""
+    lengths: Sequence[Bar]
+    clusters: Sequence[Bar]
+    contaminated: Mapping[str, int]
+    """By task, how many documents held an example of it."""
+
+
+def corpus_facts(corpus: Artifact, sequences: Artifact | None) -> CorpusFacts:
+    """All of it; what an artifact of an older format does not have is left out.
+
+    Manifests sort their keys as texts, so an order that means something is made here.
+    """
+    counters = corpus.counters
+    units = ("documents", "words", "characters", "bytes")
+    tokens = {} if sequences is None else sequences.counters
+    of_text = {
+        split: sum(counts["tokens_by_source"].values())
+        for split, counts in tokens.items()
+        if "tokens_by_source" in counts
+    }
+    by_source, by_language = _tokens(tokens, "source"), _tokens(tokens, "language")
+    digests = _digests(corpus)
+    words = counters.get("words_by_language", {})
+    drops, samples = _drops(counters["sources"]), _samples(corpus)
+    sources = sorted(counters["sources"].items(), key=lambda item: -item[1]["kept"])
+    return CorpusFacts(
+        splits=[split for split in SPLITS if split in counters["documents"]],
+        sizes={unit: counters[unit] for unit in units} | ({"tokens": of_text} if of_text else {}),
+        sources={
+            label: {**source, "tokens": by_source.get(label), "digests": digests.get(label, [])}
+            for label, source in sources
+        },
+        languages=[
+            (code, number, words.get(code), by_language.get(code))
+            for code, number in _most_first(counters["languages"]).items()
+        ],
+        drops=drops,
+        samples={reason: samples[reason] for reason in drops if reason in samples},
+        lengths=[
+            replace(bar, label=f"{int(bar.label):,} to {2 * int(bar.label) - 1:,}")
+            for bar in _bars(counters.get("documents_by_words", {}))
+        ],
+        clusters=_bars(counters.get("near_duplicate_clusters", {})),
+        contaminated=counters.get("contaminated_by_task", {}),
+    )
+
+
+def _tokens(splits: Mapping[str, Mapping[str, Any]], of: str) -> dict[str, int]:
+    """Tokens by source or language, of all splits."""
+    total: dict[str, int] = {}
+    for counts in splits.values():
+        for name, number in counts.get(f"tokens_by_{of}", {}).items():
+            total[name] = total.get(name, 0) + number
+    return total
+
+
+def _digests(corpus: Artifact) -> dict[str, list[str]]:
+    """By label, the digests of what was read; inputs are named `label/number.kind`."""
+    digests: dict[str, list[str]] = {}
+    for role, digest in corpus.inputs.items():
+        label, is_piece, _ = role.rpartition("/")
+        short = digest[:DIGEST_CHARACTERS]
+        if is_piece and short not in digests.setdefault(label, []):
+            digests[label].append(short)
+    return digests
+
+
+def _drops(sources: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for source in sources.values():
+        for reason, number in source["dropped"].items():
+            totals[reason] = totals.get(reason, 0) + number
+    return _most_first(totals)
+
+
+def _most_first(counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _samples(corpus: Artifact) -> dict[str, list[dict[str, Any]]]:
+    """Some different texts of each reason, each in one paragraph."""
+    if DROPPED not in corpus.file_names():
+        return {}
+    samples: dict[str, list[dict[str, Any]]] = {}
+    for row in pq.read_table(corpus.local_file(DROPPED)).to_pylist():
+        text = " ".join(row["text"].split())
+        shown = samples.setdefault(row["reason"], [])
+        short = text[:SAMPLE_CHARACTERS] + ("…" if len(text) > SAMPLE_CHARACTERS else "")
+        if text and len(shown) < SAMPLES_PER_REASON and short not in {s["text"] for s in shown}:
+            shown.append({**row, "text": short})
+    return {reason: shown for reason, shown in samples.items() if shown}
+
+
+def _bars(counts: Mapping[str, int]) -> list[Bar]:
+    """A histogram by number, without its empty lines."""
+    most = max(counts.values(), default=0)
+    return [
+        Bar(key, counts[key], counts[key] / most) for key in sorted(counts, key=int) if counts[key]
+    ]
