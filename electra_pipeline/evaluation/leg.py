@@ -66,7 +66,8 @@ def run_leg(
     """Fine-tune and score one leg; nothing is done if its artifact is there already.
 
     The artifact has `predictions.parquet`, `model/` if the leg keeps it, and as counters the
-    metrics of each split. Raises ValueError if the data changed since planning or the loss is not finite.
+    metrics of each split with their intervals. Raises ValueError if the data changed since planning
+    or the loss is not finite.
     """
     return produce(
         **_identity(leg), write=lambda draft: _write(leg, draft, num_threads, device, progress)
@@ -124,7 +125,14 @@ def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: P
             )
             trained_on = str(next(model.parameters()).device)
             data.problem.finish(model)
-            scores = score(model, tokenizer, data, hyperparameters=leg.hyperparameters, draft=draft)
+            scores = score(
+                model,
+                tokenizer,
+                data,
+                kind=leg.task.type,
+                hyperparameters=leg.hyperparameters,
+                draft=draft,
+            )
     except ValueError as error:
         raise ValueError(f"{leg.label}: {error}") from error
     if leg.keep_model:
@@ -134,6 +142,7 @@ def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: P
         **data.counters,
         "metrics": scores.metrics,
         "majority": scores.majority,
+        "intervals": scores.intervals,
         "truncated_train_examples": encoded.num_truncated,
         "training": facts,
     }
@@ -199,12 +208,13 @@ def rows(artifact: Artifact) -> list[dict[str, Any]]:
     """The results table's rows of one leg: its metrics, and the majority guess beside them."""
     config, counters, observed = artifact.config, artifact.counters, artifact.observed
     found = []
-    for start, scores in (
-        (config["start"], counters["metrics"]),
-        (MAJORITY, counters["majority"]),
+    for start, scores, intervals in (
+        (config["start"], counters["metrics"], counters["intervals"]),
+        (MAJORITY, counters["majority"], {}),
     ):
         for split, values in scores.items():
             for metric, value in values.items():
+                lower, upper = intervals.get(split, {}).get(metric, (None, None))
                 found.append(
                     {
                         "run": counters["run"],
@@ -215,6 +225,8 @@ def rows(artifact: Artifact) -> list[dict[str, Any]]:
                         "split": split,
                         "seed": config["seed"],
                         "value": value,
+                        "lower": lower,
+                        "upper": upper,
                         "examples": counters["examples"][split],
                         "seconds": observed["seconds"],
                         "leg": artifact.fingerprint,

@@ -6,7 +6,9 @@ from typing import Any
 
 from electra_pipeline.artifact import Draft
 from electra_pipeline.evaluation import predictions
+from electra_pipeline.evaluation.bootstrap import intervals
 from electra_pipeline.evaluation.tasks.data import TaskData
+from electra_pipeline.evaluation.tasks.task import Kind
 from electra_pipeline.evaluation.training import Hyperparameters, predict
 
 
@@ -17,6 +19,8 @@ class Scores:
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     majority: dict[str, dict[str, float]] = field(default_factory=dict)
     """What a guess that looks at the training labels alone would have."""
+    intervals: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    """95 % interval [lower, upper] of the model's metrics, over the examples (see `bootstrap`)."""
 
 
 def score(
@@ -24,6 +28,7 @@ def score(
     tokenizer: Any,
     data: TaskData,
     *,
+    kind: Kind,
     hyperparameters: Hyperparameters,
     draft: Draft,
 ) -> Scores:
@@ -52,7 +57,9 @@ def score(
             scores.metrics[split] = problem.score(examples, found, data.metrics)
             guesses = problem.majority(data.train, examples)
             scores.majority[split] = problem.score(examples, guesses, data.metrics)
-            write(shown(split, examples, found))
+            rows = shown(split, examples, found)
+            scores.intervals[split] = intervals(kind, data.metrics, rows)
+            write(rows)
         for split, examples in data.unlabelled.items():
             rows = shown(split, examples, predicted(examples))
             write([{**row, "expected": None, "score": None} for row in rows])

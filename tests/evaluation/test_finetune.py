@@ -191,6 +191,11 @@ def test_rows_trace_every_score_to_its_leg(leg_artifacts, published):
         assert row["seed"] == 0 and row["examples"] == 60 and row["seconds"] > 0
     scores = {row["metric"]: row["value"] for row in found if row["model"] == "pretrained"}
     assert scores == artifact.counters["metrics"]["validation"]
+    for row in found:
+        bounds = artifact.counters["intervals"]["validation"][row["metric"]]
+        assert [row["lower"], row["upper"]] == (
+            bounds if row["model"] == "pretrained" else [None, None]
+        )
 
 
 def test_a_diverging_leg_names_task_seed_and_step_and_leaves_no_artifact(

@@ -4,14 +4,16 @@ import csv
 import io
 import json
 import statistics
+import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, text
+from sqlalchemy import MetaData, Table, create_engine, text
 
 from electra_pipeline.evaluation.results import store, table
 from electra_pipeline.evaluation.results.store import KEY
@@ -27,10 +29,13 @@ def row(**values):
         "split": "validation",
         "seed": 0,
         "value": 0.1 + 0.2,  # no short decimal: what is read back must be the same double
+        "lower": None,
+        "upper": None,
         "examples": 1043,
         "seconds": 12.5,
         "leg": "fedcba987654",
         "created_at": "2026-11-21T12:00:00+00:00",
+        "note": None,
         **values,
     }
 
@@ -109,6 +114,48 @@ def test_writers_at_the_same_time_lose_nothing(database):
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(record, (100, 101, 102)))
     assert len(store.read(database)) == 3 + 20
+
+
+def older(database):
+    """The table as it was before it had intervals and notes, with one row."""
+    sqlite = database.startswith("sqlite")
+    url = database if sqlite else database.replace("postgresql://", "postgresql+psycopg://", 1)
+    new = {"lower", "upper", "note"}
+    columns = [column for column in store.RESULTS.columns if column.name not in new]
+    table = Table("results", MetaData(), *(column._copy() for column in columns))
+    if sqlite:
+        Path(database.removeprefix("sqlite:///")).parent.mkdir(parents=True)
+    engine = create_engine(url)
+    table.create(engine)
+    old = {name: value for name, value in row().items() if name not in new}
+    with engine.begin() as connection:
+        moment = datetime.fromisoformat(old["created_at"])
+        connection.execute(table.insert(), {**old, "created_at": moment})
+    engine.dispose()
+
+
+def test_an_older_table_is_read_as_it_is_and_gets_its_columns_when_it_is_written(database):
+    older(database)
+    assert store.read(database) == [row()]
+    written = row(seed=1, lower=0.1, upper=0.2, note="degenerate")
+    store.record(database, [written])
+    assert store.read(database) == [row(), written]
+
+
+def test_writers_that_meet_at_an_older_table_all_write(database):
+    older(database)
+    both_look = threading.Barrier(4)
+
+    def record(seed):
+        both_look.wait(60)
+        store.record(database, [row(seed=seed, lower=0.1, upper=0.2)])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(record, range(1, 5)))
+    assert [(r["seed"], r["lower"]) for r in store.read(database)] == [
+        (0, None),
+        *((seed, 0.1) for seed in range(1, 5)),
+    ]
 
 
 def test_reading_makes_no_file(tmp_path):

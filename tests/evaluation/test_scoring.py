@@ -41,7 +41,14 @@ def scored(request, published, task_files, tmp_path_factory):
     tokenizer = AutoTokenizer.from_pretrained(directory)
 
     def write(draft):
-        scores = score(model, tokenizer, data, hyperparameters=hyperparameters, draft=draft)
+        scores = score(
+            model,
+            tokenizer,
+            data,
+            kind=request.param,
+            hyperparameters=hyperparameters,
+            draft=draft,
+        )
         return Written(dataclasses.asdict(scores), {})
 
     place = str(tmp_path_factory.mktemp("scored"))
@@ -86,6 +93,15 @@ def test_what_is_shown_is_the_example_with_its_own_score(scored):
             assert mean == pytest.approx(metrics["f1"])
             assert rows[0]["input"] == f"{first.question}\t{first.context}"
             assert {"answer", "null_margin"} <= set(rows[0]["detail"])
+
+
+def test_every_metric_of_a_labelled_split_has_an_interval_around_it(scored):
+    _, _, artifact = scored
+    metrics = artifact.counters["metrics"]["validation"]
+    intervals = artifact.counters["intervals"]["validation"]
+    assert list(intervals) == list(metrics) and "test" not in artifact.counters["intervals"]
+    for metric, (lower, upper) in intervals.items():
+        assert lower <= metrics[metric] <= upper
 
 
 def test_what_is_kept_back_is_predicted_and_not_scored(scored):
