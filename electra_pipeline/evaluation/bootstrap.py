@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from electra_pipeline.evaluation.problems.measures import Array, Measure, Row, measure
 
@@ -49,9 +50,12 @@ def resampled(
     num_resamples: int = NUM_RESAMPLES,
 ) -> Array:
     """(measures, resamples): the values of measures over the same examples, drawn alike for all."""
+    where: NDArray[np.intp] | None = None
+    counts: NDArray[Any]
+    taken: Sequence[Measure]
     if groups is not None:
         _, where = np.unique(np.asarray(groups, dtype=object), return_inverse=True)
-        counts = np.ones(int(where.max()) + 1)
+        counts = np.ones(int(where.max()) + 1, dtype=np.int64)
         taken = measures
     else:
         # Examples that are alike in all that is asked of them are drawn as one cell: a table of
@@ -63,7 +67,6 @@ def resampled(
             Measure(part, each.value)
             for part, each in zip(np.split(cells, ends, axis=1), measures, strict=True)
         ]
-        where = None
     blocks = []
     for drawn in _draws(counts, num_resamples, len(where) if where is not None else len(counts)):
         weights = drawn if where is None else drawn[:, where]
@@ -71,7 +74,7 @@ def resampled(
     return np.concatenate(blocks, axis=1)
 
 
-def _draws(counts: Array, num_resamples: int, width: int) -> Iterator[Array]:
+def _draws(counts: NDArray[Any], num_resamples: int, width: int) -> Iterator[Array]:
     """Blocks of (draws, cells) weights: how often each cell is drawn, `counts.sum()` in all."""
     generator = np.random.default_rng(SEED)
     total = int(counts.sum())

@@ -64,11 +64,11 @@ def measure(kind: str, metric: str, rows: Sequence[Row]) -> Measure | None:
             return Measure(_array(list(zip(expected, predicted, strict=True))), _spearman)
         case "classification", "f1":
             _, positive = rows[0]["detail"]["probabilities"]  # both classes, in their order
-            counts = [
+            found = [
                 (given == guess == positive, given == positive, guess == positive)
                 for given, guess in zip(expected, predicted, strict=True)
             ]
-            return Measure(_array(counts), _f1)
+            return Measure(_array(found), _f1)
         case "classification", "macro_f1" | "matthews":
             codes = {label: code for code, label in enumerate(sorted({*expected, *predicted}))}
             pairs = [

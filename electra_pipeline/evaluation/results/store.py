@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
-    DDL,
     Column,
     DateTime,
     Engine,
@@ -19,6 +18,7 @@ from sqlalchemy import (
     create_engine,
     inspect,
     select,
+    text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
@@ -194,9 +194,8 @@ def _absent(engine: Engine) -> list[Column[Any]]:
 def _add(engine: Engine, column: Column[Any]) -> None:
     try:
         with engine.begin() as connection:
-            connection.execute(
-                DDL(f"ALTER TABLE {RESULTS.name} ADD COLUMN {CreateColumn(column).compile(engine)}")
-            )
+            definition = CreateColumn(column).compile(engine)
+            connection.execute(text(f"ALTER TABLE {RESULTS.name} ADD COLUMN {definition}"))
     except DBAPIError:
         if column in _absent(engine):
             raise
