@@ -146,6 +146,20 @@ def test_a_line_has_medians_the_mean_difference_and_a_verdict():
     assert swapped["cola"].lower == pytest.approx(-found["cola"].upper)
 
 
+def test_notes_on_the_seeds_that_are_compared_are_kept():
+    rows = [
+        *scored([0.8, 0.9, 0.7]),
+        *scored([0.7, 0.8, 0.5], metric="f1", note="degenerate"),
+        *scored([0.8, 0.5], metric="f1", model="random"),
+        *scored([0.7, 0.5], model="random", note="best of 3"),
+    ]
+    found = compare(rows, PRETRAINED, RANDOM)
+    assert found.notes == (
+        "cola, B: best of 3 (seeds 0, 1)",
+        "cola, A: degenerate (seeds 0, 1)",
+    )
+
+
 def test_what_is_not_of_both_is_named():
     rows = [
         *scored([0.8, 0.9, 0.7]),

@@ -25,6 +25,7 @@ from electra_pipeline.evaluation.bootstrap import LEVEL, groups, resampled
 from electra_pipeline.evaluation.problems.measures import measure
 from electra_pipeline.evaluation.results import pretraining
 from electra_pipeline.evaluation.results.store import Row
+from electra_pipeline.evaluation.results.table import noted
 
 MAJORITY = "majority"  # its rows name the leg of another model, whose predictions are not its own
 MOST_SIGN_FLIPS = 2**16  # up to 16 seeds all are tried; beyond, so many at random
@@ -94,6 +95,8 @@ class Comparison:
     lines: tuple[Line, ...]
     left_out: tuple[str, ...]
     """What could not be compared, and why."""
+    notes: tuple[str, ...]
+    """What the compared rows note of their seeds."""
 
 
 def sides(rows: Iterable[Row]) -> list[Side]:
@@ -139,7 +142,7 @@ def compare(
     if a == b:
         raise ValueError(f"--compare: both are {a}; name two models")
     of_a, of_b = _scores(rows, a), _scores(rows, b)
-    lines, left_out = [], []
+    lines, left_out, notes = [], [], []
     legs = legs or {}
     # The metrics of a task read the same legs, one after the other.
     read = lru_cache(maxsize=64)(lambda name: predictions.read(legs[name]))
@@ -160,12 +163,15 @@ def compare(
             names = [row["leg"] for pair in pairs for row in pair]
             variance = _variance_over_examples(score, names, legs, read)
         lines.append(_line(score, seeds, pairs, variance))
+        for letter, compared in zip("AB", zip(*pairs, strict=True), strict=True):
+            if note := noted(compared):
+                notes.append(f"{score[0]}, {letter}: {note}")
     if not lines:
         reasons = "; ".join(left_out[:3]) or "neither has a score of a task"
         raise ValueError(f"--compare: {a} and {b} have no score in common ({reasons})")
     corrected = holm([line.p for line in lines])
     lines = [replace(line, p_holm=p) for line, p in zip(lines, corrected, strict=True)]
-    return Comparison(a, b, tuple(lines), tuple(left_out))
+    return Comparison(a, b, tuple(lines), tuple(left_out), tuple(dict.fromkeys(notes)))
 
 
 def _scores(rows: Iterable[Row], side: Side) -> dict[Score, dict[int, Row]]:

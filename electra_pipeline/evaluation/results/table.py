@@ -58,13 +58,13 @@ def aggregate(rows: Iterable[Row]) -> list[dict[str, Any]]:
                 "lower": middle.get("lower"),
                 "upper": middle.get("upper"),
                 "examples": max(int(row["examples"]) for row in members),
-                "note": _noted(members),
+                "note": noted(members),
             }
         )
     return found
 
 
-def _noted(rows: Iterable[Row]) -> str | None:
+def noted(rows: Iterable[Row]) -> str | None:
     """Each note of the rows with the seeds that have it."""
     seeds: dict[str, list[int]] = {}
     for row in rows:

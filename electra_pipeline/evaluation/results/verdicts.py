@@ -20,6 +20,7 @@ def render(comparison: Comparison, format: Format) -> str:
                 "b": asdict(comparison.b),
                 "lines": [_record(line) for line in comparison.lines],
                 "left_out": comparison.left_out,
+                "notes": comparison.notes,
             }
             return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n"
         case "csv":
@@ -31,7 +32,8 @@ def render(comparison: Comparison, format: Format) -> str:
             )
         case "markdown" | "table" | "latex":
             header = ["task", "metric", "seeds", "A", "B", "A - B", "p", "+/=/-", "verdict"]
-            notes = [*_legend(comparison), *(f"Left out: {each}." for each in comparison.left_out)]
+            left_out = (f"Left out: {each}." for each in comparison.left_out)
+            notes = [*_legend(comparison), *comparison.notes, *left_out]
             return grid(header, [_cells(line) for line in comparison.lines], format, notes)
 
 
