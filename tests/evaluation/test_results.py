@@ -441,7 +441,7 @@ def test_a_comparison_is_read_in_percent_and_kept_in_full():
     cells = next(c for c in cells_of(verdict_of("markdown")) if c[:2] == ["mrpc", "f1"])
     assert cells[2:6] == ["3", "81.0", "50.0", "+31.0 [+28.5, +33.5]"]
     assert cells[7:] == ["3/0/0", "A is ahead"]
-    assert "Holm's rule for 10 lines" in verdict_of("table").replace("\n", " ")
+    assert "Holm's rule for 10 tests" in verdict_of("table").replace("\n", " ")
     assert r"\begin{tabular}{llrrrrrrl}" in verdict_of("latex")
 
 

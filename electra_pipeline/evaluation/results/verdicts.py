@@ -64,13 +64,14 @@ def _legend(comparison: Comparison) -> Iterator[str]:
     yield f"A: {comparison.a}. B: {comparison.b}."
     num_known = sum(line.over_examples for line in comparison.lines)
     number = len(comparison.lines)
+    num_tests = sum(line.p is not None for line in comparison.lines)
     varied = "seeds and examples" if num_known == number else "seeds"
     if 0 < num_known < number:
         varied = f"seeds, in {num_known} of {number} lines over examples too"
     yield (
         "A and B: medians in percent. A - B: mean over seeds in points, with its 95 % interval "
         f"over {varied}. "
-        f"p: Student's, by Holm's rule for {number} {'lines' if number > 1 else 'line'}. "
+        f"p: Student's, corrected by Holm's rule for {num_tests} tests. "
         "+/=/-: seeds in which A is ahead, equal, behind."
     )
     fewest = min(comparison.lines, key=lambda line: len(line.seeds))
