@@ -1,15 +1,18 @@
 """The report of a run: one HTML file that needs nothing else, to be read, sent and kept."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from electra_pipeline.artifact import Artifact
-from electra_pipeline.evaluation.results.charts import CHARTS, draw
+from electra_pipeline.evaluation.results.charts import CHARTS, draw, draw_history
+from electra_pipeline.evaluation.results.history import LearningCurve
+from electra_pipeline.evaluation.results.pages import environment
 from electra_pipeline.evaluation.results.pretraining import split
 from electra_pipeline.evaluation.results.table import (
+    MODELS,
+    Line,
     Row,
     aggregate,
     compare,
@@ -19,6 +22,7 @@ from electra_pipeline.evaluation.results.table import (
 from electra_pipeline.prior import only_the_prior
 
 METRICS_FILE = "metrics.jsonl"
+NOTED = ("fingerprint", "task", "metric", "split", "model")  # what a note or an interval is about
 
 
 def write_report(
@@ -28,27 +32,30 @@ def write_report(
     pretrain: Artifact | None,
     corpus: Artifact | None,
     tokenizer: Artifact | None,
+    history: Sequence[LearningCurve] = (),
+    errors: str | None = None,
 ) -> str:
     """The HTML text of a run's report: curves, results, corpus, tokenizer, fingerprints.
 
+    `history` are the scores of earlier checkpoints, `errors` the page about errors beside this one.
     What is None or empty is left out, and the report says so.
     """
-    environment = Environment(
-        loader=PackageLoader("electra_pipeline.evaluation.results", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"score": score_text, "difference": difference_text, "number": number}
+    pages = environment()
+    pages.filters |= {"score": score_text, "difference": difference_text}
     of_tasks, _ = split(rows)  # what is known of pre-training comes from its manifest
+    lines = compare(aggregate(of_tasks))
     artifacts = [artifact for artifact in (corpus, tokenizer, pretrain) if artifact is not None]
-    return environment.get_template("report.html.jinja").render(
+    return pages.get_template("report.html.jinja").render(
         run_name=run_name,
         charts=_charts(pretrain),
         pretraining=_pretraining_facts(pretrain),
         verdict=only_the_prior(pretrain.counters.get("held_out", {})) if pretrain else None,
-        lines=compare(aggregate(of_tasks)),
+        lines=lines,
+        models=models_of(lines),
+        notes=notes_of(of_tasks),
+        intervals=intervals_of(of_tasks),
+        history=_history_charts(history),
+        errors=errors,
         legs=sorted({(row["task"], row["model"], row["seed"], row["leg"]) for row in of_tasks}),
         corpus=corpus.counters if corpus is not None else None,
         drops=_drops(corpus),
@@ -58,11 +65,44 @@ def write_report(
     )
 
 
-def number(value: Any) -> str:
-    """A count with thousands apart, or a measure to four significant digits."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+def models_of(lines: Iterable[Line]) -> list[str]:
+    """The models that any line has: pretrained, named ones, random, majority."""
+    names = sorted({model for line in lines for model in line.scores})
+    named = [name for name in names if name not in MODELS]
+    first, *baselines = MODELS
+    return [name for name in (first, *named, *baselines) if name in names]
+
+
+def notes_of(rows: Iterable[Row]) -> dict[tuple[str, ...], list[str]]:
+    """What is to be said of a score, by `NOTED`: each note with the seeds that have it."""
+    seeds: dict[tuple[str, ...], dict[str, list[int]]] = {}
+    for row in rows:
+        if note := row.get("note"):
+            key = tuple(str(row[name]) for name in NOTED)
+            seeds.setdefault(key, {}).setdefault(str(note), []).append(int(row["seed"]))
+    return {
+        key: [f"{note} (seed {', '.join(map(str, sorted(of)))})" for note, of in notes.items()]
+        for key, notes in seeds.items()
+    }
+
+
+def intervals_of(rows: Iterable[Row]) -> dict[tuple[str, ...], str]:
+    """The interval of the median seed of a score, by `NOTED`, in percent; where rows have one."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        if row.get("lower") is not None and row.get("upper") is not None:
+            groups.setdefault(tuple(str(row[name]) for name in NOTED), []).append(row)
+    found = {}
+    for key, members in groups.items():
+        members.sort(key=lambda row: (float(row["value"]), int(row["seed"])))
+        middle = members[(len(members) - 1) // 2]
+        found[key] = f"{100 * middle['lower']:.1f} to {100 * middle['upper']:.1f}"
+    return found
+
+
+def _history_charts(curves: Iterable[LearningCurve]) -> list[tuple[str, str]]:
+    titles = ((curve, f"{curve.task} {curve.metric}, {curve.split}") for curve in curves)
+    return [(title, draw_history(curve, f"history of {title}")) for curve, title in titles]
 
 
 def _charts(pretrain: Artifact | None) -> list[tuple[str, str, str]]:

@@ -1,0 +1,70 @@
+"""What a report is drawn from: the artifacts behind a model, its legs, its other checkpoints."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from electra_pipeline.artifact import Artifact, find_artifacts
+from electra_pipeline.evaluation.results import errors, history, report, store
+
+
+def render(
+    root: str, database: str, model: Artifact, rows: Sequence[dict[str, Any]], name: str
+) -> dict[str, str]:
+    """The report of a model as HTML by file name: `name`, and a page of its errors if it has any.
+
+    `rows` are those of its run. What its earlier checkpoints scored is read from the results table.
+    """
+    made = trace(root, model)
+    pages = {}
+    errors_name = f"{name.removesuffix('.html')}-errors.html"
+    found = errors.find(legs_of(root, model, rows))
+    if found:
+        pages[errors_name] = errors.render(found, run_name=model.name, report=name)
+    steps = checkpoints_of(root, model)
+    pages[name] = report.write_report(
+        run_name=model.name,
+        rows=list(rows),
+        pretrain=made.get("pretrain", made.get("snapshot")),
+        corpus=made.get("corpus"),
+        tokenizer=made.get("tokenizer"),
+        history=history.learning_curves(store.read(database), steps) if len(steps) > 1 else [],
+        errors=errors_name if found else None,
+    )
+    return pages
+
+
+def trace(root: str, model: Artifact) -> dict[str, Artifact]:
+    """The artifacts that a published model was made from, by stage."""
+    sources = set(model.inputs.values())
+    found = [artifact for artifact in find_artifacts(root) if artifact.fingerprint in sources]
+    return {artifact.stage: artifact for artifact in [*found, model]}
+
+
+def legs_of(root: str, model: Artifact, rows: Iterable[dict[str, Any]]) -> list[Artifact]:
+    """The legs that fine-tuned `model` itself, as far as `rows` come from them."""
+    wanted = {
+        row["leg"]
+        for row in rows
+        if row["model"] == "pretrained" and row["fingerprint"] == model.fingerprint
+    }
+    found = find_artifacts(root, "finetune") if wanted else []
+    return list({leg.fingerprint: leg for leg in found if leg.fingerprint in wanted}.values())
+
+
+def checkpoints_of(root: str, model: Artifact) -> dict[str, int]:
+    """Step by fingerprint of all models that were published from one pre-training: `model`'s own.
+
+    Empty for a model that does not come from a pre-training of ours.
+    """
+    source = model.inputs.get("pretrained")
+    snapshots = find_artifacts(root, "snapshot")
+    runs = {each.fingerprint: each.inputs["pretrained"] for each in snapshots}
+    run = runs.get(str(source), source)
+    if run is None:
+        return {}
+    sources = {run, *(snapshot for snapshot, of_run in runs.items() if of_run == run)}
+    return {
+        each.fingerprint: int(each.counters["steps"])
+        for each in find_artifacts(root, "publish")
+        if each.inputs.get("pretrained") in sources
+    }
