@@ -15,7 +15,7 @@ from sklearn.metrics import confusion_matrix
 from electra_pipeline.artifact import Written, produce
 from electra_pipeline.evaluation.results import errors
 from electra_pipeline.evaluation.results.errors import MAX_CHARACTERS, MAX_EXAMPLES, OTHERS
-from electra_pipeline.evaluation.results.predictions import Predictions, read
+from electra_pipeline.evaluation.results.seeds import Predictions, read
 
 SCHEMA = pa.schema(
     [
@@ -113,7 +113,7 @@ def test_seeds_that_were_scored_on_other_data_are_not_compared(tmp_path):
     legs = [leg(tmp_path, classes("ab", "ab"), seed=seed, data=f"d{seed}") for seed in (0, 1)]
     assert [found.seeds for found in read(legs)] == [(0,), (1,)]
     odd = [leg(tmp_path, classes("ab"[:n], "ab"[:n]), seed=n, task="odd") for n in (1, 2)]
-    with pytest.raises(ValueError, match="other examples of validation than .*fine-tune again"):
+    with pytest.raises(ValueError, match=r"other examples of validation than .*fine-tune again"):
         list(read(odd))
 
 

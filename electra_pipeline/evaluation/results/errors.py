@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from electra_pipeline.artifact import Artifact
 from electra_pipeline.evaluation.results.charts import draw_calibration, draw_scatter
 from electra_pipeline.evaluation.results.pages import environment
-from electra_pipeline.evaluation.results.predictions import Predictions, read
+from electra_pipeline.evaluation.results.seeds import Predictions, read
 
 MAX_EXAMPLES = 20  # of each list
 MAX_CHARACTERS = 400  # of each text
