@@ -159,7 +159,10 @@ def record_pretraining(
 def record_results(config: PipelineConfig, legs: Iterable[Artifact]) -> list[dict[str, Any]]:
     """Write the rows of finished legs into the results table and return them."""
     rows = [row for leg in legs for row in finetune.rows(leg)]
-    store.record(config.database_url, rows)
+    try:
+        store.record(config.database_url, rows)
+    except ValueError as error:
+        raise ValueError(f"{error}; what is finished is kept, run it again to record it") from error
     return rows
 
 

@@ -191,6 +191,35 @@ def test_only_what_is_missing_is_done_and_a_lost_leg_leaves_the_rest(
         assert point.median == pytest.approx(sum(values) / 2)
 
 
+def test_finished_legs_are_recorded_by_the_next_run_if_the_database_is_lost(
+    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given["finetune"] |= {"seeds": [0], "baselines": []}
+    config = PipelineConfig.model_validate(given)
+    database = Path(given["root"], "results.db")
+    real = pipeline.run_leg
+    called = []
+
+    def loses_the_database(config: PipelineConfig, leg: Any) -> Any:
+        called.append(leg)
+        if len(called) == 3:
+            database.unlink()
+            database.mkdir()
+        return real(config, leg)
+
+    monkeypatch.setattr(pipeline, "run_leg", loses_the_database)
+    with pytest.raises(
+        ValueError, match=r"results\.db: .*; what is finished is kept, run it again"
+    ):
+        history.run(config, LocalExecutor(1), silent)
+    database.rmdir()
+    found = history.run(config, LocalExecutor(1), silent)
+    assert len(called) == 3
+    rows = store.read(config.database_url)
+    assert {row["run"] for row in rows if row["task"] == "place"} == {"tiny@2", "tiny@4", "tiny"}
+    assert len(rows) == len(found.rows)
+
+
 def test_models_of_another_pretraining_are_no_part_of_the_history(given: dict[str, Any]) -> None:
     given["finetune"] |= {"seeds": [0], "baselines": []}
     config = PipelineConfig.model_validate(given)
