@@ -17,6 +17,7 @@ MetricLine = Mapping[str, Any]
 
 # Okabe and Ito's colours for all kinds of sight, legible on white and on near black.
 BLUE, ORANGE, GREY = "#0f8fd6", "#e07b00", "#8a8a8a"
+BASELINES = {"random": (ORANGE, "--"), "majority": (GREY, ":")}
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: small, selectable, in the page's font
     "svg.hashsalt": "electra-pipeline",  # the same curves give the same bytes
@@ -117,8 +118,9 @@ def draw_history(curve: LearningCurve, title: str) -> str:
         axes.fill_between(steps, low, high, color=BLUE, alpha=0.2, linewidth=0)
         medians = [100 * point.median for point in curve.points]
         axes.plot(steps, medians, color=BLUE, marker=".", linewidth=1.6, label="pre-trained")
-        for (model, median), style in zip(curve.baselines.items(), _line_styles(), strict=False):
-            axes.axhline(100 * median, label=model, **style)
+        for model, median in curve.baselines.items():
+            color, line = BASELINES.get(model, (GREY, "-."))
+            axes.axhline(100 * median, label=model, color=color, linestyle=line, linewidth=1.0)
         axes.set_xlabel("pre-training step")
         axes.set_ylabel("%")
         axes.legend(frameon=False)
@@ -156,11 +158,6 @@ def draw_calibration(
         axes.set_ylabel("share right")
 
     return _svg(plot, title)
-
-
-def _line_styles() -> list[dict[str, Any]]:
-    styles = [(color, line) for line in ("--", ":", "-.") for color in (ORANGE, GREY)]
-    return [{"color": color, "linestyle": line, "linewidth": 1.0} for color, line in styles]
 
 
 def _svg(plot: Callable[[Any], None], title: str) -> str:

@@ -35,7 +35,9 @@ class Confusion:
     @property
     def shares(self) -> NDArray[np.float64]:
         """Counts over the sum of their row; 0 in rows that are empty."""
-        return self.counts / np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
+        totals = np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
+        shares: NDArray[np.float64] = self.counts / totals
+        return shares
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,8 @@ def show(predictions: Predictions, index: int) -> Shown:
     scores = predictions.scores[:, index]
     return Shown(
         id=excerpt(predictions.ids[index]),
-        text=excerpt(predictions.inputs[index], [str(each) for each in wanted]),
+        # a tab parts the two texts of a pair, and a question from its context
+        text=excerpt(predictions.inputs[index], [str(each) for each in wanted]).replace("\t", "\n"),
         expected=_expected_text(predictions, expected),
         said=tuple(
             (text, _seeds_text(predictions, index, numbers)) for text, numbers in answers.items()
