@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -20,8 +20,20 @@ def results(
     database: DatabaseOption = None,
     run: RunOption = None,
     format: Annotated[
-        Literal["table", "json", "csv", "markdown"], typer.Option("--format")
+        Literal["table", "json", "csv", "markdown", "latex"], typer.Option("--format")
     ] = "table",
+    layout: Annotated[
+        Literal["long", "paper"],
+        typer.Option("--layout", help="A line for each score, or for each model as in papers."),
+    ] = "long",
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--compare",
+            metavar="A B",
+            help="Two models, seed by seed: runs, models of one run, or RUN:MODEL.",
+        ),
+    ] = None,
     aggregate: Annotated[
         bool | None,
         typer.Option(
@@ -36,12 +48,24 @@ def results(
 
     place = database or default_database(root or "./runs")
     rows = store.read(place, run=run)
+    if compare is not None:
+        print(_compared(rows, compare, root or "./runs", format))
+        return
     if not rows:
         wanted = f" of the run {run}" if run else ""
         print(f"no results{wanted} in {store.shown(place)} yet", file=sys.stderr)
-    if aggregate if aggregate is not None else format in ("table", "markdown"):
+    if aggregate if aggregate is not None else format not in ("json", "csv"):
         rows = table.aggregate(rows)
-    print(table.render(rows, format))
+    print(table.render(rows, format, layout))
+
+
+def _compared(rows: "list[dict[str, Any]]", names: tuple[str, str], root: str, format: Any) -> str:
+    from electra_pipeline.artifact import find_artifacts
+    from electra_pipeline.evaluation.results import comparison, verdicts
+
+    a, b = (comparison.find_side(rows, name) for name in names)
+    legs = {leg.fingerprint: leg for leg in find_artifacts(root, "finetune")}
+    return verdicts.render(comparison.compare(rows, a, b, legs), format)
 
 
 def report(

@@ -19,7 +19,7 @@ from electra_pipeline.quiet import quiet_transformers
 from electra_pipeline.storage import Folder
 
 STAGE = "finetune"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MODEL_FOLDER = "discriminator"  # ELECTRA fine-tunes its discriminator (paper section 2)
 MAJORITY = "majority"
 Start = Literal["pretrained", "random"]
@@ -65,8 +65,9 @@ def run_leg(
 ) -> Artifact:
     """Fine-tune and score one leg; nothing is done if its artifact is there already.
 
-    The artifact has `predictions.jsonl`, `model/` if the leg keeps it, and as counters the metrics
-    of each split. Raises ValueError if the data changed since planning or the loss is not finite.
+    The artifact has `predictions.parquet`, `model/` if the leg keeps it, and as counters the
+    metrics of each split with their intervals. Raises ValueError if the data changed since planning
+    or the loss is not finite.
     """
     return produce(
         **_identity(leg), write=lambda draft: _write(leg, draft, num_threads, device, progress)
@@ -124,18 +125,24 @@ def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: P
             )
             trained_on = str(next(model.parameters()).device)
             data.problem.finish(model)
-            metrics, majority = score(
-                model, tokenizer, data, hyperparameters=leg.hyperparameters, draft=draft
+            scores = score(
+                model,
+                tokenizer,
+                data,
+                kind=leg.task.type,
+                hyperparameters=leg.hyperparameters,
+                draft=draft,
             )
     except ValueError as error:
         raise ValueError(f"{leg.label}: {error}") from error
     if leg.keep_model:
-        _save(leg, model, tokenizer, metrics, draft)
+        _save(leg, model, tokenizer, scores.metrics, draft)
     counters = {
         "run": leg.run,
         **data.counters,
-        "metrics": metrics,
-        "majority": majority,
+        "metrics": scores.metrics,
+        "majority": scores.majority,
+        "intervals": scores.intervals,
         "truncated_train_examples": encoded.num_truncated,
         "training": facts,
     }
@@ -201,12 +208,13 @@ def rows(artifact: Artifact) -> list[dict[str, Any]]:
     """The results table's rows of one leg: its metrics, and the majority guess beside them."""
     config, counters, observed = artifact.config, artifact.counters, artifact.observed
     found = []
-    for start, scores in (
-        (config["start"], counters["metrics"]),
-        (MAJORITY, counters["majority"]),
+    for start, scores, intervals in (
+        (config["start"], counters["metrics"], counters["intervals"]),
+        (MAJORITY, counters["majority"], {}),
     ):
         for split, values in scores.items():
             for metric, value in values.items():
+                lower, upper = intervals.get(split, {}).get(metric, (None, None))
                 found.append(
                     {
                         "run": counters["run"],
@@ -217,6 +225,8 @@ def rows(artifact: Artifact) -> list[dict[str, Any]]:
                         "split": split,
                         "seed": config["seed"],
                         "value": value,
+                        "lower": lower,
+                        "upper": upper,
                         "examples": counters["examples"][split],
                         "seconds": observed["seconds"],
                         "leg": artifact.fingerprint,

@@ -1,12 +1,26 @@
 """What a fine-tuned model says of the examples it is scored on, and how right it is."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from electra_pipeline.artifact import Draft
+from electra_pipeline.evaluation import predictions
+from electra_pipeline.evaluation.bootstrap import intervals
 from electra_pipeline.evaluation.tasks.data import TaskData
+from electra_pipeline.evaluation.tasks.task import Kind
 from electra_pipeline.evaluation.training import Hyperparameters, predict
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of each scored split, by metric."""
+
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    majority: dict[str, dict[str, float]] = field(default_factory=dict)
+    """What a guess that looks at the training labels alone would have."""
+    intervals: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    """95 % interval [lower, upper] of the model's metrics, over the examples (see `bootstrap`)."""
 
 
 def score(
@@ -14,28 +28,39 @@ def score(
     tokenizer: Any,
     data: TaskData,
     *,
+    kind: Kind,
     hyperparameters: Hyperparameters,
     draft: Draft,
-) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
-    """Metrics of each scored split, and of the guess by the training labels alone.
+) -> Scores:
+    """Score the model on each labelled split, and predict the unlabelled ones too.
 
-    Writes `predictions.jsonl` into the draft.
+    Writes `predictions.parquet` into the draft.
     """
     problem = data.problem
-    metrics, majority = {}, {}
-    with draft.create("predictions.jsonl") as file:
+
+    def predicted(examples: Sequence[Any]) -> list[Any]:
+        longest, batch = hyperparameters.max_length, hyperparameters.batch_examples
+        features = problem.encode(tokenizer, examples, longest, training=False).features
+        logits = predict(model, problem, features, batch_examples=batch)
+        return problem.decode(examples, features, logits)
+
+    def shown(split: str, examples: Sequence[Any], found: Sequence[Any]) -> list[Mapping[str, Any]]:
+        return [
+            {"split": split, "id": example.id, **problem.show(example, prediction)}
+            for example, prediction in zip(examples, found, strict=True)
+        ]
+
+    scores = Scores()
+    with predictions.writer(draft) as write:
         for split, examples in data.scored.items():
-            features = problem.encode(
-                tokenizer, examples, hyperparameters.max_length, training=False
-            ).features
-            logits = predict(
-                model, problem, features, batch_examples=hyperparameters.batch_examples
-            )
-            predictions = problem.decode(examples, features, logits)
-            metrics[split] = problem.score(examples, predictions, data.metrics)
+            found = predicted(examples)
+            scores.metrics[split] = problem.score(examples, found, data.metrics)
             guesses = problem.majority(data.train, examples)
-            majority[split] = problem.score(examples, guesses, data.metrics)
-            for example, prediction in zip(examples, predictions, strict=True):
-                line = {"split": split, **problem.show(example, prediction)}
-                file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
-    return metrics, majority
+            scores.majority[split] = problem.score(examples, guesses, data.metrics)
+            rows = shown(split, examples, found)
+            scores.intervals[split] = intervals(kind, data.metrics, rows)
+            write(rows)
+        for split, examples in data.unlabelled.items():
+            rows = shown(split, examples, predicted(examples))
+            write([{**row, "expected": None, "score": None} for row in rows])
+    return scores

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from electra_pipeline.artifact import open_artifact
+from electra_pipeline.evaluation import predictions
 from electra_pipeline.evaluation.finetune import FinetuneConfig, plan, resolve, rows, run_leg
 from electra_pipeline.evaluation.tasks.given import TASKS, UserTask
 
@@ -67,9 +68,9 @@ def test_each_kind_learns_what_the_majority_guess_cannot(leg_artifacts, kind):
     scores = artifact.counters["metrics"]["validation"]
     majority = artifact.counters["majority"]["validation"]
     assert scores[metric] >= least > majority[metric]
-    lines = read_lines(artifact.local_file("predictions.jsonl"))
+    (lines,) = predictions.read(artifact).values()
     assert len(lines) == artifact.counters["examples"]["validation"] == 60
-    assert {"split", "id", "expected", "prediction"} <= set(lines[0])
+    assert all(line["input"] and line["expected"] is not None for line in lines)
 
 
 def test_a_leg_gives_the_same_bytes_again(leg_artifacts, tmp_path):
@@ -85,19 +86,23 @@ def test_a_leg_gives_the_same_bytes_again(leg_artifacts, tmp_path):
 
 def test_a_rerun_does_nothing(leg_artifacts):
     leg, artifact = leg_artifacts["classification"]
-    written = artifact.local_file("predictions.jsonl").stat().st_mtime_ns
+    written = artifact.local_file("predictions.parquet").stat().st_mtime_ns
     again = run_leg(leg)
     assert again.manifest == artifact.manifest
-    assert again.local_file("predictions.jsonl").stat().st_mtime_ns == written
+    assert again.local_file("predictions.parquet").stat().st_mtime_ns == written
 
 
 def test_kept_models_load_in_plain_transformers(leg_artifacts, task_files):
     _, artifact = leg_artifacts["classification"]
     directory = artifact.local_folder("model")
     classify = pipeline("text-classification", model=str(directory))
-    predictions = read_lines(artifact.local_file("predictions.jsonl"))
+    (lines,) = predictions.read(artifact).values()
     texts = [record["text"] for record in read_lines(task_files["classification"][1])]
-    assert [c["label"] for c in classify(texts)] == [p["prediction"] for p in predictions]
+    assert [line["input"] for line in lines] == texts
+    for said, line in zip(classify(texts), lines, strict=True):
+        assert said["label"] == line["prediction"]
+        probability = line["detail"]["probabilities"][said["label"]]
+        assert said["score"] == pytest.approx(probability, abs=1e-5)
     assert "accuracy" in (directory / "README.md").read_text()
 
     _, artifact = leg_artifacts["tagging"]
@@ -118,8 +123,9 @@ def test_a_regression_model_says_the_numbers_of_the_file(leg_artifacts, task_fil
     inputs.pop("token_type_ids", None)
     with torch.no_grad():
         values = model(**inputs).logits[:, 0]
-    predictions = read_lines(artifact.local_file("predictions.jsonl"))
-    np.testing.assert_allclose(values, [p["prediction"] for p in predictions], rtol=1e-4)
+    (lines,) = predictions.read(artifact).values()
+    np.testing.assert_allclose(values, [line["prediction"] for line in lines], rtol=1e-4)
+    assert all(line["score"] == -abs(line["prediction"] - line["expected"]) for line in lines)
     assert 1000 < float(values.mean()) < 2000
 
 
@@ -185,6 +191,11 @@ def test_rows_trace_every_score_to_its_leg(leg_artifacts, published):
         assert row["seed"] == 0 and row["examples"] == 60 and row["seconds"] > 0
     scores = {row["metric"]: row["value"] for row in found if row["model"] == "pretrained"}
     assert scores == artifact.counters["metrics"]["validation"]
+    for row in found:
+        bounds = artifact.counters["intervals"]["validation"][row["metric"]]
+        assert [row["lower"], row["upper"]] == (
+            bounds if row["model"] == "pretrained" else [None, None]
+        )
 
 
 def test_a_diverging_leg_names_task_seed_and_step_and_leaves_no_artifact(

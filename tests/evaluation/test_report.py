@@ -206,7 +206,7 @@ def test_intervals_and_notes_stand_below_the_score(artifacts):
     ]
     texts = Page(write_report(run_name="run", rows=said, **artifacts)).texts
     assert "46.0 to 52.0" in texts  # of the seed with the lower of the two middle scores
-    assert "degenerate (seed 0, 1)" in texts
+    assert "degenerate (seeds 0, 1)" in texts
     absent = [{**row, "lower": None, "upper": None, "note": None} for row in rows()]
     assert write_report(run_name="run", rows=absent, **artifacts) == plain
 

@@ -4,16 +4,19 @@ import csv
 import io
 import json
 import statistics
+import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, text
+from sqlalchemy import MetaData, Table, create_engine, text
 
-from electra_pipeline.evaluation.results import store, table
+from electra_pipeline.cli import app as cli
+from electra_pipeline.evaluation.results import comparison, grid, store, table, verdicts
 from electra_pipeline.evaluation.results.store import KEY
 
 
@@ -27,10 +30,13 @@ def row(**values):
         "split": "validation",
         "seed": 0,
         "value": 0.1 + 0.2,  # no short decimal: what is read back must be the same double
+        "lower": None,
+        "upper": None,
         "examples": 1043,
         "seconds": 12.5,
         "leg": "fedcba987654",
         "created_at": "2026-11-21T12:00:00+00:00",
+        "note": None,
         **values,
     }
 
@@ -111,6 +117,48 @@ def test_writers_at_the_same_time_lose_nothing(database):
     assert len(store.read(database)) == 3 + 20
 
 
+def older(database):
+    """The table as it was before it had intervals and notes, with one row."""
+    sqlite = database.startswith("sqlite")
+    url = database if sqlite else database.replace("postgresql://", "postgresql+psycopg://", 1)
+    new = {"lower", "upper", "note"}
+    columns = [column for column in store.RESULTS.columns if column.name not in new]
+    table = Table("results", MetaData(), *(column._copy() for column in columns))
+    if sqlite:
+        Path(database.removeprefix("sqlite:///")).parent.mkdir(parents=True)
+    engine = create_engine(url)
+    table.create(engine)
+    old = {name: value for name, value in row().items() if name not in new}
+    with engine.begin() as connection:
+        moment = datetime.fromisoformat(old["created_at"])
+        connection.execute(table.insert(), {**old, "created_at": moment})
+    engine.dispose()
+
+
+def test_an_older_table_is_read_as_it_is_and_gets_its_columns_when_it_is_written(database):
+    older(database)
+    assert store.read(database) == [row()]
+    written = row(seed=1, lower=0.1, upper=0.2, note="degenerate")
+    store.record(database, [written])
+    assert store.read(database) == [row(), written]
+
+
+def test_writers_that_meet_at_an_older_table_all_write(database):
+    older(database)
+    both_look = threading.Barrier(4)
+
+    def record(seed):
+        both_look.wait(60)
+        store.record(database, [row(seed=seed, lower=0.1, upper=0.2)])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(record, range(1, 5)))
+    assert [(r["seed"], r["lower"]) for r in store.read(database)] == [
+        (0, None),
+        *((seed, 0.1) for seed in range(1, 5)),
+    ]
+
+
 def test_reading_makes_no_file(tmp_path):
     assert store.read(f"sqlite:///{tmp_path}/absent.db") == []
     assert not list(tmp_path.iterdir())
@@ -181,8 +229,9 @@ def test_the_table_has_the_baselines_beside_the_model():
 
 
 def test_a_lost_baseline_leaves_its_cells_empty():
-    summaries = table.aggregate(r for r in compared() if r["model"] == "pretrained")
-    (line,) = table.compare(summaries)
+    lost = [row(task="rte", seed=seed, value=value) for seed, value in enumerate((0.5, 0.7, 0.6))]
+    summaries = table.aggregate([*compared(), *lost])
+    _, line = table.compare(summaries)
     assert line.difference is None
     assert "| 60.0 [50.0, 70.0] | - | - | - |" in table.render(summaries, "markdown")
 
@@ -246,6 +295,162 @@ def test_json_and_csv_hold_the_rows_as_given():
     assert json.loads(table.render(aggregated, "json")) == aggregated
 
 
-@pytest.mark.parametrize("format", ["table", "json", "csv", "markdown"])
+@pytest.mark.parametrize("format", ["table", "json", "csv", "markdown", "latex"])
 def test_no_rows_are_no_error(format):
     assert isinstance(table.render([], format), str)
+
+
+# --- other layouts and formats --------------------------------------------------------------------
+
+
+SCORES = {
+    ("cola", "matthews"): 0.5,
+    ("cola", "accuracy"): 0.6,
+    ("mrpc", "accuracy"): 0.7,
+    ("mrpc", "f1"): 0.8,
+    ("stsb", "pearson"): 0.6,
+    ("stsb", "spearman"): 0.66,
+    ("chunks", "accuracy"): 0.9,
+    ("chunks", "f1"): 0.4,
+    ("chunks", "precision"): 0.5,
+    ("chunks", "recall"): 0.35,
+}
+MODELS = {"roberta_base": (0.1, 0.02), "majority": (-0.3, 0.0), "pretrained": (0.0, 0.01)}
+
+
+def several(**changes):
+    """Three seeds of each score of three models; the majority guess has no spread."""
+    return [
+        row(model=model, task=task, metric=metric, seed=seed, value=value + shift + spread * seed)
+        | changes
+        for (task, metric), value in SCORES.items()
+        for model, (shift, spread) in MODELS.items()
+        for seed in range(3)
+    ]
+
+
+def cells_of(shown):
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in shown.splitlines()]
+
+
+def test_any_number_of_models_stand_side_by_side():
+    header, _, first, *_ = cells_of(table.render(table.aggregate(several()), "markdown"))
+    assert header[-3:] == ["pretrained", "roberta_base", "majority"]  # and no difference
+    assert first[1:3] == ["chunks", "accuracy"]
+    assert first[-3:] == ["91.0 [90.0, 92.0]", "102.0 [100.0, 104.0]", "60.0"]
+    assert "split" not in header
+    tested = table.render(table.aggregate([*several(), *several(split="test")]), "markdown")
+    assert cells_of(tested)[0][3] == "split"
+
+
+def test_the_layout_of_papers_has_a_line_for_a_model_and_the_average_of_glue():
+    shown = table.render(table.aggregate(several()), "markdown", "paper")
+    header, _, pretrained, named, majority, *_ = cells_of(shown)
+    assert header == ["run", "model", "cola", "mrpc", "stsb", "GLUE (3 of 8)", "chunks"]
+    assert pretrained[1:] == [
+        "pretrained",
+        "51.0 ±1.0",
+        "71.0 ±1.0",
+        "67.0 ±1.0",
+        "63.0",
+        "41.0 ±1.0",
+    ]
+    assert named[1:3] == ["roberta_base", "62.0 ±2.0"]
+    assert majority[1:] == ["majority", "20.0", "40.0", "36.0", "32.0", "10.0"]
+    assert "matthews of cola; spearman of stsb" in shown and "f1 of chunks" in shown
+
+
+def test_an_average_needs_all_its_tasks():
+    rows = [r for r in several() if (r["task"], r["model"]) != ("mrpc", "majority")]
+    shown = table.render(table.aggregate(rows), "markdown", "paper")
+    assert cells_of(shown)[4][1:] == ["majority", "20.0", "-", "36.0", "-", "10.0"]
+
+
+def test_the_layout_of_papers_is_for_medians_to_be_read():
+    with pytest.raises(ValueError, match="--layout paper: --rows has no layout"):
+        table.render(several(), "table", "paper")
+    with pytest.raises(ValueError, match="--layout paper: json has no layout"):
+        table.render(table.aggregate(several()), "json", "paper")
+
+
+@pytest.mark.parametrize("layout", ["long", "paper"])
+def test_what_is_noted_is_marked_and_said_below(layout):
+    rows = [
+        {**r, "note": "degenerate"}
+        if (r["task"], r["model"]) == ("cola", "pretrained") and r["seed"] in (0, 2)
+        else r
+        for r in several()
+    ]
+    summaries = table.aggregate(rows)
+    assert {r["note"] for r in summaries} == {None, "degenerate (seeds 0, 2)"}
+    shown = table.render(summaries, "table", layout)
+    assert shown.count(" (1)") == (2 if layout == "long" else 1)  # of accuracy and of matthews
+    assert "\n(1) cola, pretrained: degenerate (seeds 0, 2)\n" in shown
+
+
+def test_an_aggregate_has_the_interval_of_its_median_seed():
+    rows = [
+        row(seed=s, value=v, lower=v - 0.1, upper=v + 0.2) for s, v in enumerate((0.3, 0.1, 0.2))
+    ]
+    (summary,) = table.aggregate(rows)
+    assert (summary["median"], summary["lower"], summary["upper"]) == (0.2, 0.1, 0.4)
+    (summary,) = table.aggregate([row()])
+    assert (summary["lower"], summary["upper"]) == (None, None)
+
+
+def test_latex_is_a_tabular_of_booktabs_whose_text_is_text():
+    rows = [row(task=r"50%_of\x~{a}&b#$^", run="[r]", model=model) for model in MODELS]
+    lines = table.render(table.aggregate(rows), "latex").splitlines()
+    assert lines[0] == r"\begin{tabular}{lllrrrrr}"
+    assert [lines[1], lines[3], *lines[-2:]] == [
+        r"\toprule",
+        r"\midrule",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    expected = (
+        r"{[}r] & 50\%\_of\textbackslash{}x\textasciitilde{}\{a\}\&b\#\$\textasciicircum{} & "
+        r"matthews & 1043 & 1 & 30.0 & 30.0 & 30.0 \\"
+    )
+    assert lines[4] == expected
+
+
+def test_latex_has_minus_signs_before_numbers_and_hyphens_in_names():
+    shown = grid.grid(["task", "A"], [["conll2002-es", "-0.5 [-1.0, +2] p < 1 ±3"]], "latex")
+    assert r"conll2002-es & $-$0.5 {[}$-$1.0, +2] p $<$ 1 $\pm$3 \\" in shown
+
+
+# --- comparisons ----------------------------------------------------------------------------------
+
+
+def verdict_of(format):
+    rows = several()
+    a, b = (comparison.find_side(rows, name) for name in ("pretrained", "majority"))
+    return verdicts.render(comparison.compare(rows, a, b), format)
+
+
+def test_a_comparison_is_read_in_percent_and_kept_in_full():
+    found = json.loads(verdict_of("json"))
+    assert found["a"] == {"run": "es-small", "model": "pretrained", "fingerprint": "abcdef012345"}
+    line = next(line for line in found["lines"] if (line["task"], line["metric"]) == ("mrpc", "f1"))
+    assert line["difference"] == pytest.approx(0.31) and line["seeds"] == [0, 1, 2]
+    assert line["verdict"] == "A is ahead" and line["p_sign_flip_smallest"] == 0.25
+    read = list(csv.DictReader(io.StringIO(verdict_of("csv"))))
+    assert len(read) == len(found["lines"]) == len(SCORES)
+    assert read[0]["a"] == "es-small:pretrained" and read[0]["seeds"] == "0 1 2"
+    cells = next(c for c in cells_of(verdict_of("markdown")) if c[:2] == ["mrpc", "f1"])
+    assert cells[2:6] == ["3", "81.0", "50.0", "+31.0 [+28.5, +33.5]"]
+    assert cells[7:] == ["3/0/0", "A is ahead"]
+    assert "Holm's rule for 10 lines" in verdict_of("table").replace("\n", " ")
+    assert r"\begin{tabular}{llrrrrrrl}" in verdict_of("latex")
+
+
+@pytest.mark.parametrize("format", ["table", "json", "csv", "markdown", "latex"])
+def test_results_compares_two_models_by_name(tmp_path, monkeypatch, capsys, format):
+    monkeypatch.chdir(tmp_path)
+    store.record("sqlite:///runs/results.db", [*several(), *several(run="en", value=0.5)])
+    command = ["results", "--run", "en", "--compare", "pretrained", "majority", "--format", format]
+    cli.app(command, standalone_mode=False)
+    assert "alike" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="could be en:majority or es-small:majority"):
+        cli.app(["results", "--compare", "en", "majority"], standalone_mode=False)

@@ -128,7 +128,7 @@ def question_scores(
     def values(score: Callable[[str, str], float], withdrawn: bool) -> list[float]:
         guesses = [""] * len(answers) if withdrawn else answers
         return [
-            max(score(answer, guess) for answer in _accepted(accepted))
+            best_accepted(score, accepted, guess)
             for accepted, guess in zip(expected, guesses, strict=True)
         ]
 
@@ -148,6 +148,11 @@ def question_scores(
         "best_f1": lambda: best(answer_f1),
     }
     return {name: compute[name]() for name in names}
+
+
+def best_accepted(score: Callable[[str, str], float], accepted: Sequence[str], guess: str) -> float:
+    """The best score of a guess against any of the accepted answers; without one, against ""."""
+    return max(score(answer, guess) for answer in _accepted(accepted))
 
 
 def _accepted(answers: Sequence[str]) -> list[str]:

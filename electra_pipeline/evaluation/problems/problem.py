@@ -88,7 +88,12 @@ class Problem(Protocol[Example, Prediction]):
         ...
 
     def show(self, example: Example, prediction: Prediction) -> dict[str, Any]:
-        """An example's prediction beside what was expected, for the predictions file."""
+        """An example's prediction beside what was expected, for the predictions file.
+
+        `input` is the example as a person reads it; `expected`, `prediction` and `detail` are what
+        JSON holds, `detail` None if there is no more to say; `score` is a float, higher is better.
+        For an example whose label is kept back, `expected` and `score` mean nothing.
+        """
         ...
 
 

@@ -142,11 +142,17 @@ class QuestionAnswering:
 
     def show(self, example: QuestionExample, prediction: Answer) -> dict[str, Any]:
         margin = prediction.null_margin
+        answer = "" if margin > 0 else prediction.text
+        (score,) = question_scores([example.answers], [answer], [-math.inf], ["f1"]).values()
         return {
-            "id": example.id,
+            "input": f"{example.question}\t{example.context}",
             "expected": list(example.answers),
-            "prediction": "" if margin > 0 else prediction.text,
-            "null_margin": margin if math.isfinite(margin) else None,
+            "prediction": answer,
+            "score": score,
+            "detail": {
+                "answer": prediction.text,  # what is said if it is not withdrawn
+                "null_margin": margin if math.isfinite(margin) else None,
+            },
         }
 
 

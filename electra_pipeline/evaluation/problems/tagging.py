@@ -114,11 +114,13 @@ class Tagging:
         return tagging_scores([example.tags for example in examples], predictions, names)
 
     def show(self, example: TaggedExample, prediction: Sequence[str]) -> dict[str, Any]:
+        right = sum(tag == guess for tag, guess in zip(example.tags, prediction, strict=True))
         return {
-            "id": example.id,
-            "words": list(example.words),
+            "input": " ".join(example.words),
             "expected": list(example.tags),
             "prediction": list(prediction),
+            "score": right / len(example.words),
+            "detail": None,
         }
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import torch.nn.functional as F
 import transformers
+from scipy.special import softmax
 from torch import Tensor
 
 from electra_pipeline.evaluation.problems.metrics import classification_scores, regression_scores
-from electra_pipeline.evaluation.problems.problem import Encoded, Feature
+from electra_pipeline.evaluation.problems.problem import IGNORED, Encoded, Feature
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,14 @@ def _encode(
     return Encoded(features, num_truncated)
 
 
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """The likeliest class of a text, and how likely each class is, in the labels' order."""
+
+    label: str
+    probabilities: tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class Classification:
     """Which of `labels` a text has."""
@@ -81,7 +90,10 @@ class Classification:
     def encode(
         self, tokenizer: Any, examples: Sequence[TextExample], max_length: int, *, training: bool
     ) -> Encoded:
-        targets = [np.int64(self.labels.index(example.label)) for example in examples]
+        index = {label: number for number, label in enumerate(self.labels)}
+        targets = [  # a label that is kept back is none of them
+            np.int64(index[e.label] if training else index.get(e.label, IGNORED)) for e in examples
+        ]
         return _encode(tokenizer, examples, targets, max_length, self.symmetric and training)
 
     def logits(self, output: Any) -> Tensor:
@@ -96,21 +108,36 @@ class Classification:
 
     def decode(
         self, examples: Sequence[TextExample], features: Sequence[Feature], logits: Sequence[Any]
-    ) -> list[str]:
-        return [self.labels[int(np.argmax(row))] for row in logits]
+    ) -> list[Guess]:
+        return [
+            Guess(self.labels[int(np.argmax(row))], tuple(map(float, softmax(row))))
+            for row in logits
+        ]
 
-    def majority(self, train: Sequence[TextExample], examples: Sequence[TextExample]) -> list[str]:
+    def majority(
+        self, train: Sequence[TextExample], examples: Sequence[TextExample]
+    ) -> list[Guess]:
         counts = Counter(example.label for example in train)
-        return [max(self.labels, key=lambda label: counts[label])] * len(examples)
+        most = max(self.labels, key=lambda label: counts[label])
+        shares = tuple(counts[label] / len(train) for label in self.labels)
+        return [Guess(most, shares)] * len(examples)
 
     def score(
-        self, examples: Sequence[TextExample], predictions: Sequence[str], names: Sequence[str]
+        self, examples: Sequence[TextExample], predictions: Sequence[Guess], names: Sequence[str]
     ) -> dict[str, float]:
         expected = [self.labels.index(example.label) for example in examples]
-        return classification_scores(expected, [self.labels.index(p) for p in predictions], names)
+        predicted = [self.labels.index(prediction.label) for prediction in predictions]
+        return classification_scores(expected, predicted, names)
 
-    def show(self, example: TextExample, prediction: str) -> dict[str, Any]:
-        return {"id": example.id, "expected": example.label, "prediction": prediction}
+    def show(self, example: TextExample, prediction: Guess) -> dict[str, Any]:
+        shares = zip(self.labels, prediction.probabilities, strict=True)
+        return {
+            "input": example.content,
+            "expected": example.label,
+            "prediction": prediction.label,
+            "score": float(prediction.label == example.label),
+            "detail": {"probabilities": {label: round(share, 6) for label, share in shares}},
+        }
 
 
 @dataclass(frozen=True)
@@ -141,8 +168,9 @@ class Regression:
     def encode(
         self, tokenizer: Any, examples: Sequence[TextExample], max_length: int, *, training: bool
     ) -> Encoded:
-        targets = [
-            np.float32((float(example.label) - self.mean) / self.deviation) for example in examples
+        targets = [  # only training looks at them, and a label that is kept back is no number
+            np.float32((float(e.label) - self.mean) / self.deviation if training else np.nan)
+            for e in examples
         ]
         return _encode(tokenizer, examples, targets, max_length, self.symmetric and training)
 
@@ -175,4 +203,11 @@ class Regression:
         return regression_scores([float(e.label) for e in examples], predictions, names)
 
     def show(self, example: TextExample, prediction: float) -> dict[str, Any]:
-        return {"id": example.id, "expected": float(example.label), "prediction": prediction}
+        expected = float(example.label) if example.label else None  # None: it is kept back
+        return {
+            "input": example.content,
+            "expected": expected,
+            "prediction": prediction,
+            "score": None if expected is None else -abs(prediction - expected),
+            "detail": None,
+        }

@@ -11,18 +11,16 @@ from electra_pipeline.evaluation.results.history import LearningCurve
 from electra_pipeline.evaluation.results.pages import environment
 from electra_pipeline.evaluation.results.pretraining import split
 from electra_pipeline.evaluation.results.table import (
-    MODELS,
-    Line,
     Row,
     aggregate,
     compare,
     difference_text,
+    models_of,
     score_text,
 )
 from electra_pipeline.prior import only_the_prior
 
 METRICS_FILE = "metrics.jsonl"
-NOTED = ("fingerprint", "task", "metric", "split", "model")  # what a note or an interval is about
 
 
 def write_report(
@@ -41,7 +39,11 @@ def write_report(
     What is None or empty is left out, and the report says so.
     """
     pages = environment()
-    pages.filters |= {"score": score_text, "difference": difference_text}
+    pages.filters |= {
+        "score": score_text,
+        "difference": difference_text,
+        "interval": lambda score: f"{100 * score['lower']:.1f} to {100 * score['upper']:.1f}",
+    }
     of_tasks, _ = split(rows)  # what is known of pre-training comes from its manifest
     lines = compare(aggregate(of_tasks))
     artifacts = [artifact for artifact in (corpus, tokenizer, pretrain) if artifact is not None]
@@ -51,9 +53,10 @@ def write_report(
         pretraining=_pretraining_facts(pretrain),
         verdict=only_the_prior(pretrain.counters.get("held_out", {})) if pretrain else None,
         lines=lines,
-        models=models_of(lines),
-        notes=notes_of(of_tasks),
-        intervals=intervals_of(of_tasks),
+        models=models_of(model for line in lines for model in line.scores),
+        has_intervals=any(
+            score["lower"] is not None for line in lines for score in line.scores.values()
+        ),
         history=_history_charts(history),
         errors=errors,
         legs=sorted({(row["task"], row["model"], row["seed"], row["leg"]) for row in of_tasks}),
@@ -63,41 +66,6 @@ def write_report(
         tokenizer=tokenizer.counters if tokenizer is not None else None,
         artifacts=artifacts,
     )
-
-
-def models_of(lines: Iterable[Line]) -> list[str]:
-    """The models that any line has: pretrained, named ones, random, majority."""
-    names = sorted({model for line in lines for model in line.scores})
-    named = [name for name in names if name not in MODELS]
-    first, *baselines = MODELS
-    return [name for name in (first, *named, *baselines) if name in names]
-
-
-def notes_of(rows: Iterable[Row]) -> dict[tuple[str, ...], list[str]]:
-    """What is to be said of a score, by `NOTED`: each note with the seeds that have it."""
-    seeds: dict[tuple[str, ...], dict[str, list[int]]] = {}
-    for row in rows:
-        if note := row.get("note"):
-            key = tuple(str(row[name]) for name in NOTED)
-            seeds.setdefault(key, {}).setdefault(str(note), []).append(int(row["seed"]))
-    return {
-        key: [f"{note} (seed {', '.join(map(str, sorted(of)))})" for note, of in notes.items()]
-        for key, notes in seeds.items()
-    }
-
-
-def intervals_of(rows: Iterable[Row]) -> dict[tuple[str, ...], str]:
-    """The interval of the median seed of a score, by `NOTED`, in percent; where rows have one."""
-    groups: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        if row.get("lower") is not None and row.get("upper") is not None:
-            groups.setdefault(tuple(str(row[name]) for name in NOTED), []).append(row)
-    found = {}
-    for key, members in groups.items():
-        members.sort(key=lambda row: (float(row["value"]), int(row["seed"])))
-        middle = members[(len(members) - 1) // 2]
-        found[key] = f"{100 * middle['lower']:.1f} to {100 * middle['upper']:.1f}"
-    return found
 
 
 def _history_charts(curves: Iterable[LearningCurve]) -> list[tuple[str, str]]:

@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from electra_pipeline.artifact import Artifact
-
-FILE = "predictions.parquet"
+from electra_pipeline.evaluation.predictions import FILE
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def read(legs: Iterable[Artifact]) -> Iterator[Predictions]:
     groups: dict[tuple[str, ...], list[Artifact]] = {}
     for leg in legs:
         if FILE in leg.file_names():
-            data = (f"{split} {leg.inputs[split]}" for split in sorted(leg.counters["examples"]))
+            data = (f"{split} {leg.inputs.get(split)}" for split in sorted(leg.counters["examples"]))
             groups.setdefault((str(leg.config["task"]), *data), []).append(leg)
     for _, group in sorted(groups.items()):
         yield from _side_by_side(sorted(group, key=lambda leg: int(leg.config["seed"])))

@@ -18,11 +18,12 @@ from sqlalchemy import (
     create_engine,
     inspect,
     select,
+    text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateColumn, CreateTable
 
 CONNECT_SECONDS = 10  # an unreachable server is reported within this time
 LOCK_SECONDS = 60.0  # how long one writer of an SQLite file waits for another
@@ -40,12 +41,16 @@ RESULTS = Table(
     Column("split", String, primary_key=True),
     Column("seed", Integer, primary_key=True),
     Column("value", Float(53), nullable=False),
+    Column("lower", Float(53)),  # 95 % interval of value over the examples, where it is known
+    Column("upper", Float(53)),
     Column("examples", Integer, nullable=False),
     Column("seconds", Float(53), nullable=False),
     Column("leg", String, nullable=False),  # fingerprint of the artifact that holds the value
     Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("note", String),  # what must be said beside the value
 )
 KEY = tuple(str(column.name) for column in RESULTS.primary_key.columns)
+OPTIONAL = tuple(str(column.name) for column in RESULTS.columns if column.nullable)
 
 
 def check(database: str) -> None:
@@ -57,7 +62,11 @@ def check(database: str) -> None:
 def record(database: str, rows: Iterable[Row]) -> None:
     """Write rows; one that is there already, by its key, is replaced. All of them or none."""
     values = [
-        {**row, "created_at": datetime.fromisoformat(row["created_at"]).astimezone(UTC)}
+        {
+            **dict.fromkeys(OPTIONAL),
+            **row,
+            "created_at": datetime.fromisoformat(row["created_at"]).astimezone(UTC),
+        }
         for row in rows
     ]
     with _connected(database) as engine:
@@ -85,15 +94,18 @@ def read(database: str, run: str | None = None) -> list[dict[str, Any]]:
     url = _parse(database)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         return []  # connecting would create an empty file
-    query = select(RESULTS).order_by(*(RESULTS.columns[name] for name in KEY))
-    if run is not None:
-        query = query.where(RESULTS.columns.run == run)
     with _connected(database) as engine:
         if not inspect(engine).has_table(RESULTS.name):
             return []
+        # Reading changes nothing: what a table of an older version does not have is None.
+        absent = {column.name: None for column in _absent(engine)}
+        query = select(*(c for c in RESULTS.columns if c.name not in absent))
+        query = query.order_by(*(RESULTS.columns[name] for name in KEY))
+        if run is not None:
+            query = query.where(RESULTS.columns.run == run)
         with engine.connect() as connection:
             found = [
-                {str(name): value for name, value in row.items()}
+                {str(name): value for name, value in row.items()} | absent
                 for row in connection.execute(query).mappings()
             ]
     for row in found:
@@ -156,8 +168,13 @@ def _parse(database: str) -> URL:
 
 
 def _create(engine: Engine) -> None:
-    """Make the table if it is not there; another process may be making it at this moment."""
+    """Make the table, or the columns that an older version's lacks.
+
+    Another process may be doing the same at this moment: who comes second finds it done.
+    """
     if inspect(engine).has_table(RESULTS.name):
+        for column in _absent(engine):
+            _add(engine, column)
         return
     try:
         with engine.begin() as connection:
@@ -165,4 +182,20 @@ def _create(engine: Engine) -> None:
     except DBAPIError:
         # PostgreSQL's IF NOT EXISTS does not keep two sessions from colliding in its catalogue.
         if not inspect(engine).has_table(RESULTS.name):
+            raise
+
+
+def _absent(engine: Engine) -> list[Column[Any]]:
+    """The columns that the table of the database does not have."""
+    present = {column["name"] for column in inspect(engine).get_columns(RESULTS.name)}
+    return [column for column in RESULTS.columns if column.name not in present]
+
+
+def _add(engine: Engine, column: Column[Any]) -> None:
+    try:
+        with engine.begin() as connection:
+            definition = CreateColumn(column).compile(engine)
+            connection.execute(text(f"ALTER TABLE {RESULTS.name} ADD COLUMN {definition}"))
+    except DBAPIError:
+        if column in _absent(engine):
             raise

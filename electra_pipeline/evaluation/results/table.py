@@ -1,23 +1,19 @@
-"""The results: recorded, summed up over seeds, shown as table, json, csv or markdown."""
+"""The results: recorded, summed up over seeds, shown as table, json, csv, markdown or latex."""
 
-import csv
-import io
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import orjson
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from electra_pipeline.evaluation.results import pretraining
+from electra_pipeline.evaluation.results import paper, pretraining
+from electra_pipeline.evaluation.results.grid import Drawn, csv_text, grid
 from electra_pipeline.evaluation.results.store import KEY, Row, check, read, record, shown
 
 __all__ = [
     "Format",
+    "Layout",
     "Line",
     "Row",
     "aggregate",
@@ -30,22 +26,18 @@ __all__ = [
     "shown",
 ]
 
-Format = Literal["table", "json", "csv", "markdown"]
-TABLE_WIDTH = 1000  # characters; a table is never cut, not even in a pipe
+Format = Literal["table", "json", "csv", "markdown", "latex"]
+Layout = Literal["long", "paper"]
 
-MODELS = ("pretrained", "random", "majority")
-NUMBERS = frozenset(  # columns that are aligned to the right
-    (
-        *("seed", "seeds", "value", "examples", *MODELS, "difference"),
-        *("held-out sequences", *pretraining.HEADER),
-    )
-)
+MODELS = ("pretrained", "random", "majority")  # named baselines stand after the first
 
 
 def aggregate(rows: Iterable[Row]) -> list[dict[str, Any]]:
     """Median, extremes and standard deviation over seeds, and the number of seeds, of each score.
 
-    One row for each (run, model, fingerprint, task, metric, split), in the order of first sight.
+    `lower` and `upper` are the interval over the examples of the median seed (of an even number,
+    the lower middle one); `note` says what the rows note, and of which seeds. One row for each
+    (run, model, fingerprint, task, metric, split), in the order of first sight.
     """
     names = [name for name in KEY if name != "seed"]
     groups: dict[tuple[Any, ...], list[Row]] = {}
@@ -54,6 +46,7 @@ def aggregate(rows: Iterable[Row]) -> list[dict[str, Any]]:
     found = []
     for key, members in groups.items():
         values = [float(row["value"]) for row in members]
+        middle = sorted(members, key=lambda row: float(row["value"]))[(len(members) - 1) // 2]
         found.append(
             {
                 **dict(zip(names, key, strict=True)),
@@ -62,10 +55,36 @@ def aggregate(rows: Iterable[Row]) -> list[dict[str, Any]]:
                 "max": max(values),
                 "standard_deviation": statistics.stdev(values) if len(values) > 1 else 0.0,
                 "num_seeds": len(values),
+                "lower": middle.get("lower"),
+                "upper": middle.get("upper"),
                 "examples": max(int(row["examples"]) for row in members),
+                "note": noted(members),
             }
         )
     return found
+
+
+def noted(rows: Iterable[Row]) -> str | None:
+    """Each note of the rows with the seeds that have it."""
+    seeds: dict[str, list[int]] = {}
+    for row in rows:
+        if row.get("note"):
+            seeds.setdefault(row["note"], []).append(int(row["seed"]))
+    return (
+        "; ".join(
+            f"{note} ({'seed' if len(of) == 1 else 'seeds'} {', '.join(map(str, sorted(of)))})"
+            for note, of in seeds.items()
+        )
+        or None
+    )
+
+
+def models_of(names: Iterable[str]) -> list[str]:
+    """Names of models in the order of their columns: pretrained, named ones, random, majority."""
+    found = set(names)
+    first, *baselines = MODELS
+    named = sorted(found - set(MODELS))
+    return [name for name in (first, *named, *baselines) if name in found]
 
 
 @dataclass(frozen=True)
@@ -83,11 +102,9 @@ class Line:
 
     @property
     def num_seeds(self) -> int:
-        """Seeds of the pre-trained model, or of the baseline where there is none."""
-        for model in MODELS:
-            if model in self.scores:
-                return int(self.scores[model]["num_seeds"])
-        return 0
+        """Seeds of the pre-trained model, or of the first baseline where there is none."""
+        first = models_of(self.scores)[0]
+        return int(self.scores[first]["num_seeds"])
 
     @property
     def difference(self) -> float | None:
@@ -128,43 +145,59 @@ def difference_text(difference: float | None) -> str:
     return "-" if difference is None else f"{100 * difference:+.1f}"
 
 
-def render(rows: Sequence[Row], format: Format) -> str:
+def render(rows: Sequence[Row], format: Format, layout: Layout = "long") -> str:
     """Rows, or what `aggregate` makes of them, as text.
 
-    json and csv hold what is given. table and markdown show rows as they are, and aggregates as
-    percentages with the models side by side: the median over seeds, and the range of the seeds.
-    What is known of pre-training itself follows as a table of its own.
+    json and csv hold what is given. The others show rows as they are, and aggregates as
+    percentages. In the layout long, a line is a score, with the models side by side: the median
+    over seeds, and the range of the seeds; what is known of pre-training itself follows as a table
+    of its own. In the layout paper, a line is a model. Raises ValueError if that layout is asked of
+    rows, or as json or csv.
     """
+    if layout == "paper" and (format in ("json", "csv") or not _are_summaries(rows)):
+        raise ValueError(
+            f"--layout paper: {format if format in ('json', 'csv') else '--rows'} has no layout; "
+            "leave out one of them"
+        )
     match format:
         case "json":
             return orjson.dumps(list(rows), option=orjson.OPT_INDENT_2).decode() + "\n"
         case "csv":
-            return _csv(rows)
-        case "markdown" | "table":
-            return "\n".join(grid(*table, format) for table in _tables(rows))
+            return csv_text(rows)
+        case "markdown" | "table" | "latex":
+            shown = _paper(rows) if layout == "paper" else _long(rows)
+            return "\n".join(each.draw(format) for each in shown)
 
 
-def grid(
-    header: Sequence[str], lines: Sequence[Sequence[str]], format: Literal["table", "markdown"]
-) -> str:
-    """Lines of cells under a header; the columns in `NUMBERS` are aligned to the right."""
-    return _markdown(header, lines) if format == "markdown" else _table(header, lines)
+def _are_summaries(rows: Iterable[Row]) -> bool:
+    return all("median" in row for row in rows)
 
 
-def _csv(rows: Sequence[Row]) -> str:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(rows[0]) if rows else [], lineterminator="\n")
-    if rows:
-        writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()
+@dataclass
+class _Shown:
+    """A table, and the notes below it; cells refer to them by number."""
+
+    header: list[str]
+    lines: list[list[str]]
+    notes: dict[str, int] = field(default_factory=dict)
+    legend: tuple[str, ...] = ()
+
+    def marked(self, text: str, score: Row | None) -> str:
+        """The text of a score's cell with the number of its note, if it has one."""
+        if score is None or not score.get("note"):
+            return text
+        note = f"{score['task']}, {score['model']}: {score['note']}"
+        return f"{text} ({self.notes.setdefault(note, len(self.notes) + 1)})"
+
+    def draw(self, format: Drawn) -> str:
+        notes = [f"({number}) {note}" for note, number in self.notes.items()]
+        return grid(self.header, self.lines, format, [*self.legend, *notes])
 
 
-def _tables(rows: Sequence[Row]) -> Iterator[tuple[list[str], list[list[str]]]]:
-    """Column names and texts of each table to show."""
-    if not all("median" in row for row in rows):
+def _long(rows: Sequence[Row]) -> Iterator[_Shown]:
+    if not _are_summaries(rows):
         header = ["run", "task", "model", "split", "metric", "seed", "value", "examples", "leg"]
-        yield (
+        yield _Shown(
             header,
             [
                 [f"{row[name]:.4f}" if name == "value" else str(row[name]) for name in header]
@@ -174,35 +207,50 @@ def _tables(rows: Sequence[Row]) -> Iterator[tuple[list[str], list[list[str]]]]:
         return
     of_tasks, of_pretraining = pretraining.split(rows)
     if of_tasks or not of_pretraining:
-        header = ["run", "task", "metric", "split", "examples", "seeds", *MODELS, "difference"]
-        yield (
-            header,
-            [
-                [
-                    *(line.run, line.task, line.metric, line.split),
-                    *(str(line.examples), str(line.num_seeds)),
-                    *(score_text(line.scores.get(model)) for model in MODELS),
-                    difference_text(line.difference),
-                ]
-                for line in compare(of_tasks)
-            ],
-        )
+        yield _side_by_side(compare(of_tasks))
     if of_pretraining:
-        yield pretraining.table(of_pretraining)
+        yield _Shown(*pretraining.table(of_pretraining))
 
 
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---:" if name in NUMBERS else "---" for name in header]]
-    lines += [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+def _side_by_side(lines: Sequence[Line]) -> _Shown:
+    models = models_of(model for line in lines for model in line.scores) or list(MODELS)
+    has_difference = any(line.difference is not None for line in lines)
+    has_splits = any(line.split != "validation" for line in lines)
+    shown = _Shown(
+        [
+            *("run", "task", "metric", *(["split"] if has_splits else []), "examples", "seeds"),
+            *models,
+            *(["difference"] if has_difference else []),
+        ],
+        [],
+    )
+    for line in lines:
+        shown.lines.append(
+            [
+                *(line.run, line.task, line.metric, *([line.split] if has_splits else [])),
+                *(str(line.examples), str(line.num_seeds)),
+                *(
+                    shown.marked(score_text(score), score)
+                    for score in (line.scores.get(model) for model in models)
+                ),
+                *([difference_text(line.difference)] if has_difference else []),
+            ]
+        )
+    return shown
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name in header:
-        table.add_column(name, justify="right" if name in NUMBERS else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(Text, row))  # as text: a task's name is no markup
-    buffer = io.StringIO()
-    Console(file=buffer, width=TABLE_WIDTH, color_system=None).print(table)
-    return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
+def _paper(rows: Sequence[Row]) -> Iterator[_Shown]:
+    of_tasks, _ = pretraining.split(rows)
+    columns = paper.columns(of_tasks)
+    models = paper.models(of_tasks, columns)
+    shown = _Shown(
+        ["run", "model", *(column.name for column in columns)], [], legend=paper.legend(columns)
+    )
+    order = {model: place for place, model in enumerate(models_of(m.model for m in models))}
+    for model in sorted(models, key=lambda m: (m.run, m.fingerprint, order[m.model])):
+        cells = [
+            shown.marked(column.text(model.scores), column.score(model.scores))
+            for column in columns
+        ]
+        shown.lines.append([model.run, model.model, *cells])
+    yield shown

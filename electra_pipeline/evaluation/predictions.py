@@ -1,0 +1,66 @@
+"""A leg's predictions, example by example, in one Parquet file: written by it, read by results."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from electra_pipeline.artifact import Artifact, Draft
+
+FILE = "predictions.parquet"
+SCHEMA = pa.schema(
+    [
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("input", pa.string(), nullable=False),  # as a person reads it
+        pa.field("expected", pa.string()),  # JSON; null where the labels are kept back
+        pa.field("prediction", pa.string(), nullable=False),  # JSON
+        pa.field("score", pa.float64()),  # of this example, higher is better; null without label
+        pa.field("detail", pa.string()),  # JSON: probabilities, margins; null if there is no more
+    ]
+)
+
+Shown = Mapping[str, Any]
+"""A row of the file with Python values in the place of JSON, as `Problem.show` gives it."""
+
+
+class Writer(Protocol):
+    def __call__(self, rows: Iterable[Shown]) -> None: ...
+
+
+@contextmanager
+def writer(draft: Draft) -> Iterator[Writer]:
+    """Writes `predictions.parquet` into the draft, one row group for each call."""
+    with (
+        draft.create(FILE) as file,
+        pq.ParquetWriter(file, SCHEMA, compression="zstd") as parquet,
+    ):
+        yield lambda rows: parquet.write_table(
+            pa.Table.from_pylist([_stored(row) for row in rows], schema=SCHEMA)
+        )
+
+
+def read(artifact: Artifact) -> dict[str, list[dict[str, Any]]]:
+    """The shown rows of a finished leg, in the order of its examples, by split."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in pq.read_table(artifact.local_file(FILE), schema=SCHEMA).to_pylist():
+        for name in ("expected", "prediction", "detail"):
+            row[name] = None if row[name] is None else orjson.loads(row[name])
+        found.setdefault(row["split"], []).append(row)
+    return found
+
+
+def _stored(row: Shown) -> dict[str, Any]:
+    return {
+        **row,
+        "expected": _json(row["expected"]),
+        "prediction": orjson.dumps(row["prediction"]).decode(),
+        "detail": _json(row["detail"]),
+    }
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()
