@@ -15,13 +15,10 @@ def render(
     `rows` are those of its run. What its earlier checkpoints scored is read from the results table.
     """
     made = trace(root, model)
-    pages = {}
-    errors_name = f"{name.removesuffix('.html')}-errors.html"
-    found = errors.find(legs_of(root, model, rows))
-    if found:
-        pages[errors_name] = errors.render(found, run_name=model.name, report=name)
     steps = checkpoints_of(root, model)
-    pages[name] = report.write_report(
+    found = errors.find(legs_of(root, model, rows))
+    errors_name = f"{name.removesuffix('.html')}-errors.html"
+    page = report.write_report(
         run_name=model.name,
         rows=list(rows),
         pretrain=made.get("pretrain", made.get("snapshot")),
@@ -30,7 +27,9 @@ def render(
         history=history.learning_curves(store.read(database), steps) if len(steps) > 1 else [],
         errors=errors_name if found else None,
     )
-    return pages
+    if not found:
+        return {name: page}
+    return {name: page, errors_name: errors.render(found, run_name=model.name, report=name)}
 
 
 def trace(root: str, model: Artifact) -> dict[str, Artifact]:

@@ -103,7 +103,7 @@ def history(config: "PipelineConfig") -> None:
     of_newest = [row for row in found.rows if row["fingerprint"] == found.newest.fingerprint]
     print(pipeline.write_report(config, found.newest, of_newest))
     for line in found.lost:
-        complain(f"{line}")
+        complain(line)
     if found.lost:
         raise RuntimeError(
             f"{len(found.lost)} of {found.num_legs} legs failed; the others are recorded"

@@ -48,7 +48,8 @@ def read(legs: Iterable[Artifact]) -> Iterator[Predictions]:
     groups: dict[tuple[str, ...], list[Artifact]] = {}
     for leg in legs:
         if FILE in leg.file_names():
-            data = (f"{split} {leg.inputs.get(split)}" for split in sorted(leg.counters["examples"]))
+            splits = sorted(leg.counters["examples"])
+            data = (f"{split} {leg.inputs.get(split)}" for split in splits)
             groups.setdefault((str(leg.config["task"]), *data), []).append(leg)
     for _, group in sorted(groups.items()):
         yield from _side_by_side(sorted(group, key=lambda leg: int(leg.config["seed"])))
