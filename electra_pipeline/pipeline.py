@@ -11,16 +11,17 @@ from functools import partial
 from typing import Any
 
 from electra_pipeline import tokenizer as tokenizer_stage
-from electra_pipeline.artifact import Artifact, find_artifacts
+from electra_pipeline.artifact import Artifact
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.corpus import build as corpus_stage
 from electra_pipeline.evaluation import finetune
 from electra_pipeline.evaluation.finetune import Leg
-from electra_pipeline.evaluation.results import pretraining, report, store
+from electra_pipeline.evaluation.results import pretraining, store
 from electra_pipeline.execution import Executor, Outcome
 from electra_pipeline.pretraining import loop, sequences
 from electra_pipeline.progress import Progress, Update
 from electra_pipeline.publishing import huggingface
+from electra_pipeline.reporting import render
 from electra_pipeline.storage import Folder
 
 logger = logging.getLogger(__name__)
@@ -158,41 +159,17 @@ def record_pretraining(
 def record_results(config: PipelineConfig, legs: Iterable[Artifact]) -> list[dict[str, Any]]:
     """Write the rows of finished legs into the results table and return them."""
     rows = [row for leg in legs for row in finetune.rows(leg)]
-    store.record(config.database_url, rows)
+    try:
+        store.record(config.database_url, rows)
+    except ValueError as error:
+        raise ValueError(f"{error}; what is finished is kept, run it again to record it") from error
     return rows
-
-
-def trace(root: str, model: Artifact) -> dict[str, Artifact]:
-    """The artifacts that a published model was made from, by stage."""
-    by_fingerprint = {artifact.fingerprint: artifact for artifact in find_artifacts(root)}
-    found = {model.stage: model}
-    unseen = [model]
-    while unseen:
-        for digest in unseen.pop().inputs.values():
-            source = by_fingerprint.get(digest)
-            if source is not None and source.stage not in found:
-                found[source.stage] = source
-                unseen.append(source)
-    return found
 
 
 def write_report(config: PipelineConfig, model: Artifact, rows: Sequence[dict[str, Any]]) -> str:
     """Write the run's report beside its artifacts; return its place."""
-    folder, name = Folder(config.root), f"{config.name}-report.html"
-    folder.write_bytes(name, render_report(config.root, config.name, model, rows).encode())
+    name = f"{config.name}-report.html"
+    folder = Folder(config.root)
+    for page, text in render(config.root, config.database_url, model, rows, name).items():
+        folder.write_bytes(page, text.encode())
     return folder.join(name) if folder.is_local else f"{config.root.rstrip('/')}/{name}"
-
-
-def render_report(
-    root: str, run: str, model: Artifact | None, rows: Sequence[dict[str, Any]]
-) -> str:
-    """The report of a run as one HTML page that needs no other file."""
-    artifacts = trace(root, model) if model is not None else {}
-    return report.write_report(
-        run_name=run,
-        rows=list(rows),
-        pretrain=artifacts.get("pretrain"),
-        corpus=artifacts.get("corpus"),
-        tokenizer=artifacts.get("tokenizer"),
-        sequences=artifacts.get("sequences"),
-    )

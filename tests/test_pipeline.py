@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from electra_pipeline import pipeline
+from electra_pipeline import pipeline, reporting
 from electra_pipeline.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.execution import LocalExecutor
@@ -40,7 +40,7 @@ def test_a_model_is_traced_to_what_it_was_made_from(tmp_path: Path) -> None:
         tokenizer=tokenizer.fingerprint,
         corpus=corpus.fingerprint,
     )
-    assert pipeline.trace(str(tmp_path), model) == {
+    assert reporting.trace(str(tmp_path), model) == {
         "corpus": corpus,
         "tokenizer": tokenizer,
         "sequences": sequences,

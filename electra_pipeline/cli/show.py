@@ -74,27 +74,34 @@ def report(
     database: DatabaseOption = None,
     run: RunOption = None,
 ) -> None:
-    """Draw a run's learning curves, results and corpus as one HTML file."""
-    from electra_pipeline import pipeline
+    """Draw a run's learning curves, results and corpus as HTML; its errors on a page beside it."""
+    from electra_pipeline import reporting
     from electra_pipeline.artifact import find_artifacts
     from electra_pipeline.config import default_database
     from electra_pipeline.evaluation.results import store
 
     place = root or "./runs"
-    models = [a for a in find_artifacts(place, "publish") if run in (None, a.name)]
+    # without --run: the newest model of a whole run, not a checkpoint on the way to one
+    models = [
+        a
+        for a in find_artifacts(place, "publish")
+        if a.name == run or (not run and "@" not in a.name)
+    ]
     if not models:
         wanted = f" of the run {run}" if run else ""
         raise ValueError(f"{place}: no published model{wanted}; `run` or `publish` makes one")
     model = max(models, key=lambda artifact: str(artifact.observed["created_at"]))
-    rows = store.read(database or default_database(place), run=model.name)
-    page = pipeline.render_report(place, model.name, model, rows)
-    try:
-        output.write_text(page, "utf-8")
-    except OSError as error:
-        raise ValueError(
-            f"{output}: cannot be written ({error.strerror}); give another --output"
-        ) from error
-    print(output)
+    source = database or default_database(place)
+    rows = store.read(source, run=model.name)
+    for name, page in reporting.render(place, source, model, rows, output.name).items():
+        try:
+            output.with_name(name).write_text(page, "utf-8")
+        except OSError as error:
+            raise ValueError(
+                f"{output.with_name(name)}: cannot be written ({error.strerror}); give another "
+                "--output"
+            ) from error
+        print(output.with_name(name))
 
 
 def config(config: "PipelineConfig") -> None:

@@ -35,8 +35,7 @@ def stage(last: str) -> "Callable[[PipelineConfig], None]":
     """The command that runs the stages up to `last`, without Prefect."""
 
     def command(config: "PipelineConfig") -> None:
-        use_ray = config.scale.workers > 1 or bool(os.environ.get("RAY_ADDRESS"))
-        with surroundings(use_ray) as (executor, progress):
+        with surroundings(_use_ray(config)) as (executor, progress):
             artifact = _run_until(last, config, executor, progress)
         if artifact is not None:
             print(artifact.folder)
@@ -85,6 +84,34 @@ def sweep(
         raise RuntimeError(
             f"{len(lost)} of {len(found)} variants failed ({names}); the others are recorded"
         )
+
+
+def history(config: "PipelineConfig") -> None:
+    """Fine-tune and score the kept checkpoints of a pre-training: its learning curve on tasks.
+
+    They are those that scale.keep_every_steps kept, while the run goes on or after it. Without
+    Prefect.
+    """
+    from electra_pipeline import history as past
+    from electra_pipeline import pipeline
+    from electra_pipeline.evaluation.results import history as curves
+    from electra_pipeline.evaluation.results import table
+
+    with surroundings(_use_ray(config)) as (executor, progress):
+        found = past.run(config, executor, progress)
+    print(table.grid(*curves.table(curves.learning_curves(found.rows, found.steps)), "table"))
+    of_newest = [row for row in found.rows if row["fingerprint"] == found.newest.fingerprint]
+    print(pipeline.write_report(config, found.newest, of_newest))
+    for line in found.lost:
+        complain(line)
+    if found.lost:
+        raise RuntimeError(
+            f"{len(found.lost)} of {found.num_legs} legs failed; the others are recorded"
+        )
+
+
+def _use_ray(config: "PipelineConfig") -> bool:
+    return config.scale.workers > 1 or bool(os.environ.get("RAY_ADDRESS"))
 
 
 def _run_until(

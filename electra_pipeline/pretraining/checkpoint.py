@@ -49,7 +49,7 @@ class Checkpoints:
 
     @classmethod
     def of(cls, draft: Draft, root: str) -> "Checkpoints":
-        kept = Folder(root) / "checkpoints" / draft.folder.name
+        kept = kept_folder(root, draft.folder.name)
         return cls(draft.fingerprint, draft.work / "checkpoints", kept)
 
     def state(self, position: Position, model: Electra, optimizer: Adam) -> State:
@@ -82,12 +82,7 @@ class Checkpoints:
                     "%s/%s cannot be read (%s); trying an older one", folder, name, problem
                 )
                 continue
-            if state["format"] != FORMAT_VERSION or state["fingerprint"] != self.fingerprint:
-                raise ValueError(
-                    f"{folder}/{name} is a checkpoint of run {state['fingerprint']} (format "
-                    f"{state['format']}), and this is run {self.fingerprint} (format "
-                    f"{FORMAT_VERSION}), of other data or configuration; move the file away"
-                )
+            refuse_foreign(state, self.fingerprint, f"{folder}/{name}")
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
             logger.info("pretrain: resuming at step %d", state["step"])
@@ -114,10 +109,9 @@ class Checkpoints:
     def _found(self) -> Iterator[tuple[int, Place]]:
         """Step and place of each checkpoint of a step, newest first."""
         found = [
-            (int(name.removeprefix("step-").removesuffix(".pt")), (folder, name))
+            (step, (folder, file_name(step)))
             for folder in (self.newest, self.kept)
-            for name in folder.files()
-            if name != BEST
+            for step in steps_in(folder)
         ]
         yield from sorted(found, key=lambda each: each[0], reverse=True)
 
@@ -125,6 +119,30 @@ class Checkpoints:
 def file_name(step: int) -> str:
     """Names sort as their steps do."""
     return f"step-{step:09d}.pt"
+
+
+def steps_in(folder: Folder) -> list[int]:
+    """The steps of which a folder has checkpoints."""
+    return [
+        int(name.removeprefix("step-").removesuffix(".pt"))
+        for name in folder.files()
+        if name != BEST
+    ]
+
+
+def kept_folder(root: str, artifact: str) -> Folder:
+    """Where the checkpoints stay that are kept for ever; `artifact` is the run's folder name."""
+    return Folder(root) / "checkpoints" / artifact
+
+
+def refuse_foreign(state: State, fingerprint: str, place: str) -> None:
+    """Raise ValueError if a checkpoint belongs to another configuration or other data."""
+    if state["format"] != FORMAT_VERSION or state["fingerprint"] != fingerprint:
+        raise ValueError(
+            f"{place} is a checkpoint of run {state['fingerprint']} (format {state['format']}), "
+            f"and this is run {fingerprint} (format {FORMAT_VERSION}), of other data or "
+            "configuration; move the file away"
+        )
 
 
 def _copied(state: Any) -> Any:

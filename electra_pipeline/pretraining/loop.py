@@ -147,22 +147,29 @@ def pretrain(
         summary = draft.work.read_json("summary.json")
         return Written(summary["counters"] | counters, summary["observed"] | observed)
 
-    artifact = produce(
-        root=root,
-        stage=STAGE,
-        name=name,
-        format_version=FORMAT_VERSION,
-        config=config.model_dump(mode="json", exclude={"initialize_from"}),
-        inputs={
+    artifact = produce(**identity(config, tokenizer, sequences, root=root, name=name), write=write)
+    if verdict := only_the_prior(artifact.counters["held_out"]):
+        logger.warning("pretrain: %s", verdict)
+    return artifact
+
+
+def identity(
+    config: PretrainConfig, tokenizer: Artifact, sequences: Artifact, *, root: str, name: str
+) -> dict[str, Any]:
+    """What names the artifact of a run, for `produce` and `locate`."""
+    source = config.initialize_from
+    return {
+        "root": root,
+        "stage": STAGE,
+        "name": name,
+        "format_version": FORMAT_VERSION,
+        "config": config.model_dump(mode="json", exclude={"initialize_from"}),
+        "inputs": {
             "tokenizer": tokenizer.fingerprint,
             "sequences": sequences.fingerprint,
             **(initialization.digests(source) if source is not None else {}),
         },
-        write=write,
-    )
-    if verdict := only_the_prior(artifact.counters["held_out"]):
-        logger.warning("pretrain: %s", verdict)
-    return artifact
+    }
 
 
 def _continued(
@@ -210,14 +217,8 @@ def _train(run: Run, worker: Worker, stack: ExitStack) -> None:
     config, scale = run.config, run.scale
     torch.set_num_threads(worker.num_threads)
     vocabulary = load_vocabulary(run.tokenizer)
-    masking = _masking(config, vocabulary, int(run.sequences.config["length"]))
-    model = Electra(
-        model_config(config.size, config.model),
-        vocabulary.size,
-        masking,
-        config.seed,
-        config.initial_replaced_fraction,
-        is_compiled(worker.device, scale.compile),
+    model = build_model(
+        config, vocabulary, run.sequences, is_compiled(worker.device, scale.compile)
     ).to(worker.device)
     optimizer = Adam(
         parameter_groups(model, config.weight_decay),
@@ -228,8 +229,8 @@ def _train(run: Run, worker: Worker, stack: ExitStack) -> None:
     )
     checkpoints = Checkpoints.of(run.draft, run.root)
     position = checkpoints.restore(model, optimizer, worker.device)
-    source = _source(run, SequenceReader(run.sequences), masking, worker)
-    held_out = _source(run, SequenceReader(run.sequences, HELD_OUT_PREFIX), masking, worker)
+    source = _source(run, SequenceReader(run.sequences), model.masking, worker)
+    held_out = _source(run, SequenceReader(run.sequences, HELD_OUT_PREFIX), model.masking, worker)
     if position.step == 0:
         if config.initial_token_bias == "frequency":
             model.set_token_bias(source.log_frequencies(vocabulary.size))
@@ -309,10 +310,20 @@ def _scalars(run: Run, worker: Worker, position: Position, stack: ExitStack) -> 
     return scalars
 
 
-def _masking(config: PretrainConfig, vocabulary: Vocabulary, length: int) -> Masking:
+def build_model(
+    config: PretrainConfig, vocabulary: Vocabulary, sequences: Artifact, compiled: bool = False
+) -> Electra:
+    """The two models of a run as they are before its first step."""
     special = SpecialIds(*(vocabulary.id_of(p) for p in ("[PAD]", "[CLS]", "[SEP]", "[MASK]")))
-    slots = num_slots(length, config.mask_fraction)
-    return Masking(config.mask_fraction, slots, config.recipe == "clean", special)
+    slots = num_slots(int(sequences.config["length"]), config.mask_fraction)
+    return Electra(
+        model_config(config.size, config.model),
+        vocabulary.size,
+        Masking(config.mask_fraction, slots, config.recipe == "clean", special),
+        config.seed,
+        config.initial_replaced_fraction,
+        compiled,
+    )
 
 
 def _source(run: Run, reader: SequenceReader, masking: Masking, worker: Worker) -> BatchSource:

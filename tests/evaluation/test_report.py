@@ -11,6 +11,7 @@ import pytest
 
 from electra_pipeline.artifact import Written, produce
 from electra_pipeline.evaluation.results.charts import CHARTS, draw
+from electra_pipeline.evaluation.results.history import LearningCurve, Point
 from electra_pipeline.evaluation.results.report import write_report
 
 
@@ -292,6 +293,58 @@ def test_rows_about_pretraining_stay_out_of_the_table_of_tasks(artifacts):
     extended = [*rows(), {**rows()[0], **about}]
     html = write_report(run_name="run", rows=extended, **artifacts)
     assert html == write_report(run_name="run", rows=rows(), **artifacts)
+
+
+def test_any_number_of_models_stand_side_by_side_in_their_order(artifacts):
+    bert = [
+        {**row, "model": f"google/<bert>-{size}", "value": row["value"] + 0.3}
+        for row in rows()
+        if row["model"] == "pretrained"
+        for size in ("base", "large")
+    ]
+    page = Page(write_report(run_name="run", rows=[*rows(), *bert], **artifacts))
+    names = ["pre-trained", "google/<bert>-base", "google/<bert>-large", "random", "majority"]
+    start = page.texts.index("pre-trained")
+    assert [text for text in page.texts[start:] if text][:6] == [*names, "difference"]
+    assert page.texts.count("85.0 [80.0, 90.0]") == 2
+    alone = [row for row in rows() if row["model"] == "pretrained"]
+    texts = Page(write_report(run_name="run", rows=alone, **artifacts)).texts
+    assert "random" not in texts and "majority" not in texts
+
+
+def test_intervals_and_notes_stand_below_the_score(artifacts):
+    plain = write_report(run_name="run", rows=rows(), **artifacts)
+    said = [
+        {
+            **row,
+            "lower": row["value"] - 0.04 if row["model"] == "pretrained" else None,
+            "upper": row["value"] + 0.02 if row["model"] == "pretrained" else None,
+            "note": "degenerate" if row["model"] == "random" else None,
+        }
+        for row in rows()
+    ]
+    texts = Page(write_report(run_name="run", rows=said, **artifacts)).texts
+    assert "46.0 to 52.0" in texts  # of the seed with the lower of the two middle scores
+    assert "degenerate (seeds 0, 1)" in texts
+    absent = [{**row, "lower": None, "upper": None, "note": None} for row in rows()]
+    assert write_report(run_name="run", rows=absent, **artifacts) == plain
+
+
+def test_the_history_has_a_chart_for_each_score_and_the_errors_a_link(artifacts):
+    points = (Point(100, 0.25, 0.2, 0.3), Point(200, 0.5, 0.4, 0.6))
+    curves = [
+        LearningCurve("cola", metric, "validation", points, {"random": 0.1, "google/<bert>": 0.7})
+        for metric in ("matthews", "accuracy")
+    ]
+    html = write_report(
+        run_name="run", rows=rows(), history=curves, errors="run-errors.html", **artifacts
+    )
+    page = Page(html)
+    assert page.open == [] and len(page.ids) == len(set(page.ids))
+    assert html.count("<svg") == len(CHARTS) + 2
+    assert [r for r in page.references if not r.startswith("#")] == ["run-errors.html"]
+    for expected in ("cola matthews, validation", "google/<bert>", "pre-training step"):
+        assert expected in page.texts
 
 
 def test_what_is_not_there_is_said(tmp_path):

@@ -1,20 +1,22 @@
 """The report of a run: one HTML file that needs nothing else, to be read, sent and kept."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from electra_pipeline.artifact import Artifact
-from electra_pipeline.evaluation.results.charts import CHARTS, draw
+from electra_pipeline.evaluation.results.charts import CHARTS, draw, draw_history
 from electra_pipeline.evaluation.results.corpus import corpus_facts
+from electra_pipeline.evaluation.results.history import LearningCurve
+from electra_pipeline.evaluation.results.pages import environment
 from electra_pipeline.evaluation.results.pretraining import split
 from electra_pipeline.evaluation.results.table import (
     Row,
     aggregate,
     compare,
     difference_text,
+    models_of,
     score_text,
 )
 from electra_pipeline.prior import only_the_prior
@@ -30,30 +32,37 @@ def write_report(
     corpus: Artifact | None,
     tokenizer: Artifact | None,
     sequences: Artifact | None = None,
+    history: Sequence[LearningCurve] = (),
+    errors: str | None = None,
 ) -> str:
     """The HTML text of a run's report: curves, results, corpus, tokenizer, fingerprints.
 
-    The sequences are those of the corpus: only they know how many tokens its text has.
-
+    The sequences are those of the corpus: only they know how many tokens its text has. `history`
+    are the scores of earlier checkpoints, `errors` the page about errors beside this one.
     What is None or empty is left out, and the report says so.
     """
-    environment = Environment(
-        loader=PackageLoader("electra_pipeline.evaluation.results", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"score": score_text, "difference": difference_text, "number": number}
+    pages = environment()
+    pages.filters |= {
+        "score": score_text,
+        "difference": difference_text,
+        "interval": lambda score: f"{100 * score['lower']:.1f} to {100 * score['upper']:.1f}",
+    }
     of_tasks, _ = split(rows)  # what is known of pre-training comes from its manifest
+    lines = compare(aggregate(of_tasks))
     made = (corpus, tokenizer, sequences, pretrain)
     artifacts = [artifact for artifact in made if artifact is not None]
-    return environment.get_template("report.html.jinja").render(
+    return pages.get_template("report.html.jinja").render(
         run_name=run_name,
         charts=_charts(pretrain),
         pretraining=_pretraining_facts(pretrain),
         verdict=only_the_prior(pretrain.counters.get("held_out", {})) if pretrain else None,
-        lines=compare(aggregate(of_tasks)),
+        lines=lines,
+        models=models_of(model for line in lines for model in line.scores),
+        has_intervals=any(
+            score["lower"] is not None for line in lines for score in line.scores.values()
+        ),
+        history=_history_charts(history),
+        errors=errors,
         legs=sorted({(row["task"], row["model"], row["seed"], row["leg"]) for row in of_tasks}),
         corpus=corpus_facts(corpus, sequences) if corpus is not None else None,
         tokenizer=tokenizer.counters if tokenizer is not None else None,
@@ -61,11 +70,9 @@ def write_report(
     )
 
 
-def number(value: Any) -> str:
-    """A count with thousands apart, or a measure to four significant digits."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+def _history_charts(curves: Iterable[LearningCurve]) -> list[tuple[str, str]]:
+    titles = ((curve, f"{curve.task} {curve.metric}, {curve.split}") for curve in curves)
+    return [(title, draw_history(curve, f"history of {title}")) for curve, title in titles]
 
 
 def _charts(pretrain: Artifact | None) -> list[tuple[str, str, str]]:

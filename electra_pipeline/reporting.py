@@ -1,0 +1,77 @@
+"""What a report is drawn from: the artifacts behind a model, its legs, its other checkpoints."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from electra_pipeline.artifact import Artifact, find_artifacts
+from electra_pipeline.evaluation.results import errors, history, report, store
+
+
+def render(
+    root: str, database: str, model: Artifact, rows: Sequence[dict[str, Any]], name: str
+) -> dict[str, str]:
+    """The report of a model as HTML by file name: `name`, and a page of its errors if it has any.
+
+    `rows` are those of its run. What its earlier checkpoints scored is read from the results table.
+    """
+    made = trace(root, model)
+    steps = checkpoints_of(root, model)
+    found = errors.find(legs_of(root, model, rows))
+    errors_name = f"{name.removesuffix('.html')}-errors.html"
+    page = report.write_report(
+        run_name=model.name,
+        rows=list(rows),
+        pretrain=made.get("snapshot", made.get("pretrain")),
+        corpus=made.get("corpus"),
+        tokenizer=made.get("tokenizer"),
+        sequences=made.get("sequences"),
+        history=history.learning_curves(store.read(database), steps) if len(steps) > 1 else [],
+        errors=errors_name if found else None,
+    )
+    if not found:
+        return {name: page}
+    return {name: page, errors_name: errors.render(found, run_name=model.name, report=name)}
+
+
+def trace(root: str, model: Artifact) -> dict[str, Artifact]:
+    """The artifacts that a published model was made from, by stage."""
+    by_fingerprint = {artifact.fingerprint: artifact for artifact in find_artifacts(root)}
+    found = {model.stage: model}
+    unseen = [model]
+    while unseen:
+        for digest in unseen.pop().inputs.values():
+            source = by_fingerprint.get(digest)
+            if source is not None and source.stage not in found:
+                found[source.stage] = source
+                unseen.append(source)
+    return found
+
+
+def legs_of(root: str, model: Artifact, rows: Iterable[dict[str, Any]]) -> list[Artifact]:
+    """The legs that fine-tuned `model` itself, as far as `rows` come from them."""
+    wanted = {
+        row["leg"]
+        for row in rows
+        if row["model"] == "pretrained" and row["fingerprint"] == model.fingerprint
+    }
+    found = find_artifacts(root, "finetune") if wanted else []
+    return list({leg.fingerprint: leg for leg in found if leg.fingerprint in wanted}.values())
+
+
+def checkpoints_of(root: str, model: Artifact) -> dict[str, int]:
+    """Step by fingerprint of all models that were published from one pre-training: `model`'s own.
+
+    Empty for a model that does not come from a pre-training of ours.
+    """
+    source = model.inputs.get("pretrained")
+    snapshots = find_artifacts(root, "snapshot")
+    runs = {each.fingerprint: each.inputs["pretrained"] for each in snapshots}
+    run = runs.get(str(source), source)
+    if run is None:
+        return {}
+    sources = {run, *(snapshot for snapshot, of_run in runs.items() if of_run == run)}
+    return {
+        each.fingerprint: int(each.counters["steps"])
+        for each in find_artifacts(root, "publish")
+        if each.inputs.get("pretrained") in sources
+    }
