@@ -5,7 +5,7 @@ file, a part of a large one, or one data file of a hub dataset.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -155,7 +155,7 @@ def plan(sources: Sequence[Source]) -> list[Piece]:
         for reference in references:
             label = source.label or default_label(reference)
             for found in expand(reference):
-                file = replace(fetch(found), max_expansion=reading.max_expansion)
+                file = fetch(found, reading.max_expansion)
                 pieces += [FilePiece(label, file, reading, part) for part in _parts(file, reading)]
     for piece in pieces:
         _ = piece.kind  # an unknown format is refused here
