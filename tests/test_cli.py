@@ -27,7 +27,7 @@ def command(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comple
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
     )
 
 
@@ -38,7 +38,7 @@ def predict(model: Path, text: bytes, cwd: Path) -> subprocess.CompletedProcess[
         cwd=cwd,
         input=text,
         capture_output=True,
-        timeout=240,
+        timeout=600,
     )
 
 

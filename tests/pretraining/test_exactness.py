@@ -4,15 +4,14 @@ With two workers; the whole tree with one is killed in tests/flows/test_interrup
 """
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from electra_pipeline.artifact import Artifact
@@ -22,8 +21,6 @@ from electra_pipeline.pretraining import loop
 from electra_pipeline.pretraining.loop import PretrainConfig
 from electra_pipeline.pretraining.model import ModelOverrides
 from electra_pipeline.progress import Progress, Update, silent
-
-pytestmark = pytest.mark.timeout(600)  # each starts Ray's workers two or three times
 
 CHECKPOINT_STEPS = 10
 NUM_WORKERS = 2
@@ -82,7 +79,10 @@ def undisturbed(
 
 
 class Deadly:
-    """An executor whose last worker is killed, once, when the first checkpoint is there."""
+    """An executor whose last worker is killed, once, when the first checkpoint is there.
+
+    It dies by its own hand between two steps: from outside, the signal could come after the end.
+    """
 
     def __init__(self, executor: RayExecutor, root: Path) -> None:
         self.executor, self.root = executor, root
@@ -93,19 +93,21 @@ class Deadly:
         def train(worker: Worker) -> None:
             import os
             import signal
-            import threading
-            import time
             from pathlib import Path
 
-            def kill_once() -> None:
-                while not list(Path(root).glob("pretrain/*/work/checkpoints/*.pt")):
-                    time.sleep(0.01)
-                if not (Path(root) / "killed").exists():
+            from electra_pipeline.pretraining.saving import Saver
+
+            collect = Saver.collect  # each worker calls it in each step
+
+            def collect_or_die(saver: Saver, **options: bool) -> None:
+                collect(saver, **options)
+                there = any(Path(root).glob("pretrain/*/work/checkpoints/*.pt"))
+                if there and not (Path(root) / "killed").exists():
                     (Path(root) / "killed").touch()
                     os.kill(os.getpid(), signal.SIGKILL)
 
             if worker.rank == worker.world_size - 1:
-                threading.Thread(target=kill_once, daemon=True).start()
+                Saver.collect = collect_or_die
             function(worker)
 
         self.executor.train(train, scale, progress)
@@ -129,7 +131,7 @@ def test_a_killed_worker_changes_nothing(
 
 
 DRIVER = """
-    import sys
+    import os, signal, sys, time
     from pathlib import Path
     sys.path.insert(0, {tests!r})
     from test_exactness import pretrain
@@ -137,9 +139,16 @@ DRIVER = """
     from electra_pipeline.on_ray import cluster
     from electra_pipeline.storage import Folder
 
+    root = Path({root!r})
+
+    def die(update):  # before it hears of another step, so never after the end
+        while not list(root.glob("pretrain/*/work/checkpoints/*.pt")):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGKILL)
+
     inputs = tuple(open_artifact(Folder(place)) for place in {places!r})
     with cluster() as executor:
-        pretrain(inputs, Path({root!r}), executor)
+        pretrain(inputs, root, executor, die)
 """
 
 
@@ -154,23 +163,16 @@ def test_a_killed_driver_changes_nothing(
 
     places = [str(artifact.folder) for artifact in inputs]
     code = DRIVER.format(tests=str(Path(__file__).parent), places=places, root=str(tmp_path))
-    process = psutil.Popen(
+    driver = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
         env=os.environ | {"RAY_ADDRESS": ray.get_runtime_context().gcs_address},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        timeout=600,
         start_new_session=True,
     )
-    try:
-        deadline = time.monotonic() + 200
-        while not list(tmp_path.glob("pretrain/*/work/checkpoints/*.pt")):
-            assert process.poll() is None, process.stdout.read()[-4000:]
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-    finally:
-        process.kill()
-        process.wait(timeout=20)
+    assert driver.returncode == -signal.SIGKILL, driver.stdout[-4000:]
     assert not list(tmp_path.glob("pretrain/*/manifest.json"))
     artifact = pretrain(inputs, tmp_path, executor)
     assert artifact.observed["resumed"]
