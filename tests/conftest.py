@@ -86,13 +86,20 @@ def ray_cluster() -> Iterator[None]:
     """One local Ray of two CPUs, which `on_ray.cluster` then uses too."""
     import ray
 
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        object_store_memory=200_000_000,
-    )
+    for attempt in range(4, -1, -1):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=2,
+                include_dashboard=False,
+                log_to_driver=False,
+                object_store_memory=200_000_000,
+            )
+            break
+        except Exception:  # Ray gives its own processes 30 seconds; they take three
+            ray.shutdown()
+            if attempt == 0:
+                raise
     yield
     ray.shutdown()
 

@@ -51,8 +51,10 @@ def test_what_does_not_end_is_ended_by_force_with_its_processes() -> None:
 def test_what_ends_in_time_is_left_alone() -> None:
     # Had the timer not been stopped, its end would be that of the process.
     outlive = (
-        "[each.join() for each in threading.enumerate() if isinstance(each, threading.Timer)]\n"
-        "    sys.exit(7)"
+        "for thread in threading.enumerate():\n"
+        "    if isinstance(thread, threading.Timer):\n"
+        "        thread.join()\n"
+        "sys.exit(7)"
     )
     code, child, errors = interrupted(60, "child.kill(); child.wait()", outlive)
     assert (code, errors) == (7, "")

@@ -32,6 +32,8 @@ BLOCK_BYTES = 1 << 20
 # A line or a csv field of more is no document but a file without line ends, or a quote never
 # closed; it would be held in memory several times.
 MAX_RECORD_BYTES = 256 << 20
+# Of what can only be read as a whole: a JSON list, and parquet or arrow that is compressed again.
+MAX_FILE_BYTES = 1 << 30
 BATCH_ROWS = 1024
 # What ends every Arrow stream that was closed: a continuation mark and a length of 0.
 ARROW_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
@@ -203,17 +205,31 @@ def _json_lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[dict[st
 
 
 def _parse_json(text: str) -> Any:
+    """The value of a JSON text. Raises ValueError."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         # The standard library also takes what Python and JavaScript write: NaN, lone surrogates.
-        return json.loads(text)
+        try:
+            return json.loads(text)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
 
 
 def _json_list(stream: IO[bytes], name: str, encoding: str) -> Iterator[dict[str, Any]]:
+    blocks: list[str] = []
+    num_characters = 0
+    for block in decoded_text(stream, name, encoding):
+        blocks.append(block)
+        num_characters += len(block)
+        if num_characters > MAX_FILE_BYTES:
+            raise ValueError(
+                f"{name}: a JSON list of more than {MAX_FILE_BYTES} characters, which is held in "
+                "memory; write one object a line, and set format to jsonl"
+            )
     try:
-        records = _parse_json("".join(decoded_text(stream, name, encoding)))
-    except json.JSONDecodeError as error:
+        records = _parse_json("".join(blocks))
+    except ValueError as error:
         raise ValueError(
             f"{name}: broken JSON ({error}); if it has one object a line, set format to jsonl"
         ) from error
@@ -272,8 +288,7 @@ def _separator(header: str) -> str:
 def _columnar(
     stream: IO[bytes], name: str, format: Format, part: Part | None
 ) -> Iterator[dict[str, Any]]:
-    # Their footers are at the end: a decompressed stream, which cannot seek, is read whole.
-    seekable = stream if stream.seekable() else pa.BufferReader(stream.read())
+    seekable = stream if stream.seekable() else pa.BufferReader(_whole(stream, name))
     try:
         is_parquet = format == "parquet"
         batches = _parquet_batches(seekable, part) if is_parquet else _arrow_batches(seekable)
@@ -286,6 +301,17 @@ def _columnar(
         raise ValueError(
             f"{name}: not a whole {format} file ({reason}); download it again"
         ) from error
+
+
+def _whole(stream: IO[bytes], name: str) -> bytes:
+    """A decompressed stream, which cannot seek to the footer that these formats begin with."""
+    data = stream.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise ValueError(
+            f"{name}: more than {MAX_FILE_BYTES} bytes, which are held in memory while the file is "
+            "compressed as a whole; decompress it first, it is compressed inside"
+        )
+    return data
 
 
 def _parquet_batches(stream: Any, part: Part | None) -> Iterator[pa.RecordBatch]:

@@ -131,6 +131,7 @@ def test_packed_responses_are_unpacked(tmp_path: Path, body: bytes, headers: lis
         (b"<p>not packed", "Transfer-Encoding: chunked", "undecodable_response"),
         (gzip.compress(b"<p>" + bytes(40_000_000)), "Content-Encoding: gzip", "page_too_large"),
         (b"<div>" * 10_000 + b"x" + b"</div>" * 10_000, "X: y", "html_too_deep"),
+        (b"<table><tr><td>" * 10_000 + b"x", "X: y", "html_too_deep"),
         (b"<p " + b"a " * 100_000 + b">x", "X: y", "html_too_deep"),
     ],
 )

@@ -133,14 +133,20 @@ def test_a_root_in_memory_is_refused(executor):
         executor.check(Scale(), "memory://runs")
 
 
-def test_training_joins_the_workers_and_reports_in_the_callers_thread(executor):
+def test_training_joins_the_workers_and_starts_all_of_them_again_when_one_dies(executor, tmp_path):
     def train(worker):
         import torch.distributed
 
         from electra_pipeline.progress import Update
 
+        attempt = Path(tmp_path) / f"{worker.rank}-{len(list(Path(tmp_path).iterdir()))}"
         ranks = torch.tensor([float(worker.rank)])
         torch.distributed.all_reduce(ranks)
+        attempt.touch()
+        torch.distributed.barrier()
+        if worker.rank == 1 and len(list(Path(tmp_path).iterdir())) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        torch.distributed.barrier()
         if worker.rank == 0:
             for step in range(4):
                 facts = {
@@ -154,8 +160,11 @@ def test_training_joins_the_workers_and_reports_in_the_callers_thread(executor):
 
     seen = []
     executor.train(
-        train, Scale(workers=2), lambda update: seen.append((threading.get_ident(), update))
+        train,
+        Scale(workers=2, retries=1),
+        lambda update: seen.append((threading.get_ident(), update)),
     )
+    assert len(list(tmp_path.iterdir())) == 4
     assert [update.done for _, update in seen] == [0, 1, 2, 3]
     assert {thread for thread, _ in seen} == {threading.get_ident()}
     assert seen[-1][1].facts == {
@@ -165,22 +174,6 @@ def test_training_joins_the_workers_and_reports_in_the_callers_thread(executor):
         "device": "cpu",
         "directory": str(Path.cwd()),
     }
-
-
-def test_all_workers_start_again_when_one_dies(executor, tmp_path):
-    def train(worker):
-        import torch.distributed
-
-        attempt = Path(tmp_path) / f"{worker.rank}-{len(list(Path(tmp_path).iterdir()))}"
-        torch.distributed.barrier()
-        attempt.touch()
-        torch.distributed.barrier()
-        if worker.rank == 1 and len(list(Path(tmp_path).iterdir())) == 2:
-            os.kill(os.getpid(), signal.SIGKILL)
-        torch.distributed.barrier()
-
-    executor.train(train, Scale(workers=2, retries=1), silent)
-    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_the_users_error_comes_back_as_it_is_and_is_not_tried_again(executor, tmp_path):

@@ -20,7 +20,7 @@ from electra_pipeline.on_ray import RayExecutor, cluster
 from electra_pipeline.pretraining import loop
 from electra_pipeline.pretraining.loop import PretrainConfig
 from electra_pipeline.pretraining.model import ModelOverrides
-from electra_pipeline.progress import Progress, Update, silent
+from electra_pipeline.progress import Progress, silent
 
 CHECKPOINT_STEPS = 10
 NUM_WORKERS = 2
@@ -70,18 +70,18 @@ def executor(ray_cluster: None) -> Iterator[RayExecutor]:
 
 @pytest.fixture(scope="module")
 def undisturbed(
-    inputs: tuple[Artifact, Artifact],
-    executor: RayExecutor,
-    tmp_path_factory: pytest.TempPathFactory,
+    inputs: tuple[Artifact, Artifact], tmp_path_factory: pytest.TempPathFactory
 ) -> Artifact:
-    """The artifact of a run that nothing happened to."""
-    return pretrain(inputs, tmp_path_factory.mktemp("undisturbed"), executor)
+    """The artifact of a run that nothing happened to: two processes, without Ray."""
+    from tests.pretraining.test_loop import Processes  # the driver below has no such module
+
+    return pretrain(inputs, tmp_path_factory.mktemp("undisturbed"), Processes())
 
 
 class Deadly:
     """An executor whose last worker is killed, once, when the first checkpoint is there.
 
-    It dies by its own hand between two steps: from outside, the signal could come after the end.
+    By its own hand between two steps: from outside, the signal could come after the end.
     """
 
     def __init__(self, executor: RayExecutor, root: Path) -> None:
@@ -101,64 +101,50 @@ class Deadly:
 
             def collect_or_die(saver: Saver, **options: bool) -> None:
                 collect(saver, **options)
-                there = any(Path(root).glob("pretrain/*/work/checkpoints/*.pt"))
-                if there and not (Path(root) / "killed").exists():
+                if any(Path(root).glob("pretrain/*/work/checkpoints/*.pt")):
                     (Path(root) / "killed").touch()
                     os.kill(os.getpid(), signal.SIGKILL)
 
             if worker.rank == worker.world_size - 1:
-                Saver.collect = collect_or_die
+                if (Path(root) / "killed").exists():
+                    (Path(root) / "again").touch()
+                else:
+                    Saver.collect = collect_or_die
             function(worker)
 
         self.executor.train(train, scale, progress)
 
 
-def test_a_killed_worker_changes_nothing(
-    undisturbed: Artifact,
-    inputs: tuple[Artifact, Artifact],
-    executor: RayExecutor,
-    tmp_path: Path,
-) -> None:
-    steps: list[float] = []
-
-    def progress(update: Update) -> None:
-        steps.append(update.done)
-
-    artifact = pretrain(inputs, tmp_path, Deadly(executor, tmp_path), progress)
-    assert (tmp_path / "killed").exists()
-    assert steps.count(1) <= 1  # the second attempt did not begin anew
-    assert artifact.manifest == undisturbed.manifest
-
-
 DRIVER = """
-    import os, signal, sys, time
+    import os, signal, sys
     from pathlib import Path
     sys.path.insert(0, {tests!r})
-    from test_exactness import pretrain
+    from test_exactness import Deadly, pretrain
     from electra_pipeline.artifact import open_artifact
     from electra_pipeline.on_ray import cluster
     from electra_pipeline.storage import Folder
 
     root = Path({root!r})
 
-    def die(update):  # before it hears of another step, so never after the end
-        while not list(root.glob("pretrain/*/work/checkpoints/*.pt")):
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGKILL)
+    def progress(update):
+        with (root / "steps").open("a") as file:
+            file.write(f"{{update.done:g}} ")
+        if (root / "again").exists():  # what is heard now, the second attempt has said
+            os.kill(os.getpid(), signal.SIGKILL)
 
     inputs = tuple(open_artifact(Folder(place)) for place in {places!r})
     with cluster() as executor:
-        pretrain(inputs, root, executor, die)
+        pretrain(inputs, root, Deadly(executor, root), progress)
 """
 
 
-def test_a_killed_driver_changes_nothing(
+def test_a_killed_worker_and_a_killed_driver_change_nothing(
     undisturbed: Artifact,
     inputs: tuple[Artifact, Artifact],
     executor: RayExecutor,
     tmp_path: Path,
 ) -> None:
-    """It dies alone: its workers are those of a cluster that lives on."""
+    """First a worker dies, then the driver alone: its workers are those of a living cluster."""
     import ray
 
     places = [str(artifact.folder) for artifact in inputs]
@@ -173,6 +159,9 @@ def test_a_killed_driver_changes_nothing(
         start_new_session=True,
     )
     assert driver.returncode == -signal.SIGKILL, driver.stdout[-4000:]
+    assert (tmp_path / "killed").exists()
+    steps = [int(step) for step in (tmp_path / "steps").read_text().split()]
+    assert steps[0] == 1 and steps[-1] > CHECKPOINT_STEPS  # the second attempt did not begin anew
     assert not list(tmp_path.glob("pretrain/*/manifest.json"))
     artifact = pretrain(inputs, tmp_path, executor)
     assert artifact.observed["resumed"]
