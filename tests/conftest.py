@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
+import psutil
 import pytest
 
 REMOVED = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "PREFECT_API_URL", "PREFECT_PROFILE")
@@ -86,6 +87,7 @@ def ray_cluster() -> Iterator[None]:
     """One local Ray of two CPUs, which `on_ray.cluster` then uses too."""
     import ray
 
+    others = set(psutil.Process().children())
     for attempt in range(4, -1, -1):
         try:
             ray.init(
@@ -98,6 +100,8 @@ def ray_cluster() -> Iterator[None]:
             break
         except Exception:  # Ray gives its own processes 30 seconds; they take three
             ray.shutdown()
+            for left in set(psutil.Process().children()) - others:
+                left.kill()
             if attempt == 0:
                 raise
     yield

@@ -201,8 +201,11 @@ def _read_data(
     file: SourceFile, format: Format, reading: FileReading, part: Part | None
 ) -> Iterator[RawDocument]:
     records = read_records(file, format, encoding=reading.encoding, part=part)
+    part_name = "" if part is None else f" (part {part.index + 1} of {part.number})"
     for number, record in enumerate(records, start=1):
-        yield raw_document(record, reading, file.name, f"{file.name}: record {number}")
+        place = f"{file.name}{part_name}: record {number}"
+        # What the first record lacks, the file lacks.
+        yield raw_document(record, reading, file.name if number == 1 else place, place)
 
 
 def _read_text(file: SourceFile, reading: FileReading, part: Part | None) -> Iterator[RawDocument]:

@@ -91,6 +91,11 @@ def test_a_column_that_is_not_there_is_told(tmp_path: Path, column: str, message
         read(tmp_path / "a.jsonl", jsonl(OSCAR), text_column=column)
 
 
+def test_a_record_that_lacks_the_column_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^a\.jsonl: record 2: no column 'text'; it has 'title'$"):
+        read(tmp_path / "a.jsonl", jsonl({"text": "a"}, {"title": "b"}))
+
+
 def test_an_address_that_is_not_there_is_none(tmp_path: Path) -> None:
     documents = read(tmp_path / "a.jsonl", jsonl({"text": "a", "b": 1}), url_column="b.c")
     assert documents == [RawDocument("a", None)]

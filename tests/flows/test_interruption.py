@@ -95,15 +95,18 @@ def manifests(root: str) -> dict[str, bytes]:
     }
 
 
-def test_a_run_that_was_killed_half_way_ends_with_the_same_bytes(
-    start, tiny, tmp_path, prefect_server
-):
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """One root for the tests of this file that need not make all of the chain themselves."""
+    return str(tmp_path_factory.mktemp("interruption") / "runs")
+
+
+def test_a_run_that_was_killed_half_way_ends_with_the_same_bytes(start, tiny, root, prefect_server):
     tiny["finetune"] = None
     tiny["pretrain"]["steps"] = 200
     tiny["scale"] = {"workers": 1, "checkpoint_every_steps": 20}
     # Neither Prefect nor Ray: the bytes are the configuration's.
-    undisturbed = tiny | {"root": str(tmp_path / "undisturbed")}
-    output_of(start(undisturbed, "publish"))
+    output_of(start(tiny | {"root": root}, "publish"))
 
     # With a checkpoint after each step, which changes no byte, most of the run is still to come.
     often = tiny | {"scale": {"workers": 1, "checkpoint_every_steps": 1}}
@@ -114,11 +117,11 @@ def test_a_run_that_was_killed_half_way_ends_with_the_same_bytes(
 
     output = output_of(start(tiny, PREFECT_API_URL=prefect_server))
     assert "resuming" in output
-    assert manifests(tiny["root"]) == manifests(undisturbed["root"])
+    assert manifests(tiny["root"]) == manifests(root)
 
 
-def test_ctrl_c_ends_the_run_and_all_its_processes(start, tiny):
-    tiny["finetune"] = None
+def test_ctrl_c_ends_the_run_and_all_its_processes(start, tiny, root):
+    tiny["finetune"], tiny["root"] = None, root
     tiny["pretrain"]["steps"] = 1_000_000
     tiny["scale"] = {"workers": 1, "checkpoint_every_steps": 10}
     # No server is given: Prefect starts one for the run, which has to end with it.
