@@ -176,7 +176,7 @@ def s3_server(
     finally:
         process.terminate()
         try:
-            process.wait(60)
+            process.wait(10)
         except subprocess.TimeoutExpired:
             process.kill()
 

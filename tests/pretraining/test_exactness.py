@@ -155,7 +155,7 @@ def test_a_killed_worker_and_a_killed_driver_change_nothing(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=600,
+        timeout=1500,
         start_new_session=True,
     )
     assert driver.returncode == -signal.SIGKILL, driver.stdout[-4000:]
