@@ -258,10 +258,13 @@ class Folder:
         name = ".lease.json"
         warned = False
         while True:
+            started = time.monotonic()
             holder = self._lease_holder(name)
             if holder is None:
                 self.write_json(name, {"owner": owner, "renewed_at": time.time()})
-                time.sleep(0.5)  # let a rival's write land, then look
+                # Let the write of a rival who looked at the same time land, however slow the store
+                # is now; then look whose was the last.
+                time.sleep(max(0.5, 2.0 * (time.monotonic() - started)))
                 if self._lease_holder(name) == owner:
                     break
             elif not warned:

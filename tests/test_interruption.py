@@ -35,7 +35,7 @@ def interrupted(
     assert process.stdout is not None
     child = psutil.Process(int(process.stdout.readline()))
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=600)
     return process.returncode, child, errors
 
 
@@ -45,11 +45,17 @@ def test_what_does_not_end_is_ended_by_force_with_its_processes() -> None:
     assert errors == (
         "interrupted, and ended by force 0.5 seconds later; the same command goes on from here\n"
     )
-    child.wait(timeout=10)
+    child.wait(timeout=120)
 
 
 def test_what_ends_in_time_is_left_alone() -> None:
-    outlive = "threading.Event().wait(3); sys.exit(7)"
-    code, child, errors = interrupted(2, "child.kill(); child.wait()", outlive)
+    # Had the timer not been stopped, its end would be that of the process.
+    outlive = (
+        "for thread in threading.enumerate():\n"
+        "    if isinstance(thread, threading.Timer):\n"
+        "        thread.join()\n"
+        "sys.exit(7)"
+    )
+    code, child, errors = interrupted(60, "child.kill(); child.wait()", outlive)
     assert (code, errors) == (7, "")
     assert not child.is_running()

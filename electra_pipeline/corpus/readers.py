@@ -5,7 +5,7 @@ file, a part of a large one, or one data file of a hub dataset.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -140,7 +140,7 @@ def plan(sources: Sequence[Source]) -> list[Piece]:
         for reference in references:
             label = source.label or default_label(reference)
             for found in expand(reference):
-                file = replace(fetch(found), max_expansion=reading.max_expansion)
+                file = fetch(found, reading.max_expansion)
                 pieces += [FilePiece(label, file, reading, part) for part in _parts(file, reading)]
     for piece in pieces:
         _ = piece.kind  # an unknown format is refused here
@@ -190,8 +190,11 @@ def _read_data(
     file: SourceFile, format: Format, reading: FileReading, part: Part | None
 ) -> Iterator[RawDocument]:
     records = read_records(file, format, encoding=reading.encoding, part=part)
+    part_name = "" if part is None else f" (part {part.index + 1} of {part.number})"
     for number, record in enumerate(records, start=1):
-        yield raw_document(record, reading, file.name, f"{file.name}: record {number}")
+        place = f"{file.name}{part_name}: record {number}"
+        # What the first record lacks, the file lacks.
+        yield raw_document(record, reading, file.name if number == 1 else place, place)
 
 
 def _read_text(file: SourceFile, reading: FileReading, part: Part | None) -> Iterator[RawDocument]:

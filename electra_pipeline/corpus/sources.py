@@ -1,6 +1,5 @@
 """Where documents come from: the configuration of a corpus's sources."""
 
-import codecs
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, NamedTuple
@@ -61,8 +60,8 @@ class FileReading(Columns):
     @classmethod
     def _encoding_exists(cls, encoding: str) -> str:
         try:
-            codecs.lookup(encoding)
-        except LookupError as error:
+            "".encode(encoding)  # not `codecs.lookup`, which also knows hex and others of bytes
+        except (LookupError, UnicodeError) as error:
             raise ValueError(f"unknown encoding {encoding!r}; try utf-8 or cp1252") from error
         return encoding
 
@@ -130,7 +129,16 @@ def raw_document(record: Mapping[str, Any], columns: Columns, name: str, place: 
         url = column_value(record, columns.url_column, name)
     except ValueError:  # few sources have addresses
         url = None
-    return RawDocument(text or "", url if isinstance(url, str) else None)
+    return RawDocument(text or "", url if isinstance(url, str) and _is_unicode(url) else None)
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be written; JSON can hold halves of characters, which no address has."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def column_value(record: Mapping[str, Any], column: str, name: str) -> Any:
@@ -156,8 +164,11 @@ def default_label(reference: FileReference) -> str:
         path = reference.member
     else:
         url = reference.url if isinstance(reference, UrlFile) else reference
-        head = url.split("::", 1)[0]
-        path = unquote(urlsplit(head).path) if "://" in head else head
+        head, _, archive = url.partition("::")
+        if archive:
+            path = head.partition("://")[2]
+        else:
+            path = unquote(urlsplit(head).path) if "://" in head else head
     parts = [part for part in PurePosixPath(path).parts if part not in ("/", "..")]
     plain = [part for part in parts if not set(part) & set("*?[")]
     if plain and plain[-1] == parts[-1]:

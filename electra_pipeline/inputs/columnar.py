@@ -8,6 +8,8 @@ import pyarrow.parquet as pq
 
 from electra_pipeline.inputs.parts import Part, groups_of
 
+# Of a file that is compressed again as a whole, and so is held in memory to be read.
+MAX_FILE_BYTES = 1 << 30
 BATCH_ROWS = 1024
 # What ends every Arrow stream that was closed: a continuation mark and a length of 0.
 ARROW_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
@@ -35,8 +37,7 @@ def read_columnar(
     """The records of a parquet or Arrow file, or of the part's groups. Raises ValueError with
     `name` for a file that is not whole.
     """
-    # Their footers are at the end: a decompressed stream, which cannot seek, is read whole.
-    seekable = stream if stream.seekable() else pa.BufferReader(stream.read())
+    seekable = stream if stream.seekable() else pa.BufferReader(_whole(stream, name))
     try:
         read = _parquet_batches if format == "parquet" else _arrow_batches
         for batch in read(seekable, part):
@@ -48,6 +49,17 @@ def read_columnar(
         raise ValueError(
             f"{name}: not a whole {format} file ({reason}); download it again"
         ) from error
+
+
+def _whole(stream: IO[bytes], name: str) -> bytes:
+    """A decompressed stream, which cannot seek to the footer that these formats begin with."""
+    data = stream.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise ValueError(
+            f"{name}: more than {MAX_FILE_BYTES} bytes, which are held in memory while the file is "
+            "compressed as a whole; decompress it first, it is compressed inside"
+        )
+    return data
 
 
 def _parquet_batches(stream: Any, part: Part | None) -> Iterator[pa.RecordBatch]:

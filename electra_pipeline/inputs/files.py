@@ -8,7 +8,7 @@ import hashlib
 import re
 import weakref
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Annotated, Any
 from urllib.parse import unquote, urlsplit
@@ -18,7 +18,12 @@ from fsspec.implementations.local import LocalFileSystem
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from electra_pipeline.identity import Config
-from electra_pipeline.inputs.decompression import CODECS, MAX_EXPANSION, decompress
+from electra_pipeline.inputs.decompression import (
+    CODECS,
+    MAX_EXPANSION,
+    check_expansion,
+    decompress,
+)
 from electra_pipeline.inputs.downloads import download, download_wheel, wrong_digest
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
@@ -117,7 +122,8 @@ class SourceFile:
         except FileNotFoundError as error:
             if self.origin is None:
                 raise _missing(self.name) from error
-            return _open(fetch(self.origin).uri)  # it lay in another machine's cache
+            # It lay in another machine's cache.
+            return _open(fetch(self.origin, self.max_expansion).uri)
 
 
 def expand(reference: FileReference) -> list[UrlFile | PackageFile]:
@@ -156,14 +162,22 @@ def expand(reference: FileReference) -> list[UrlFile | PackageFile]:
     return [UrlFile(url=_unresolve(given.url, filesystem, match)) for match in files]
 
 
-def fetch(reference: UrlFile | PackageFile) -> SourceFile:
+def fetch(reference: UrlFile | PackageFile, max_expansion: float = MAX_EXPANSION) -> SourceFile:
     """A file that is there, with the digest of its content; remote ones over http are downloaded.
 
     Objects of a store that gives entity tags (s3, gs, ...) are not read: the tag is the digest.
-    Raises ValueError if the file is missing or its sha256 is not the one given.
+    Raises ValueError if the file is missing, its sha256 is not the one given, or it is a member of
+    an archive that is damaged or more than `max_expansion` times as large as its packed bytes.
     """
-    if isinstance(reference, PackageFile):
-        return _fetch_package(reference)
+    found = (
+        _fetch_package(reference)
+        if isinstance(reference, PackageFile)
+        else _fetch_url(reference, max_expansion)
+    )
+    return replace(found, max_expansion=max_expansion)
+
+
+def _fetch_url(reference: UrlFile, max_expansion: float) -> SourceFile:
     url, expected = reference.url, reference.sha256
     if url.startswith(("http://", "https://")):
         path = str(download(url, expected))
@@ -177,6 +191,8 @@ def fetch(reference: UrlFile | PackageFile) -> SourceFile:
         tag = next((str(info[key]) for key in ("ETag", "etag") if info.get(key)), None)
         if tag is not None and expected is None:
             return SourceFile(url, f"etag:{tag.strip(chr(34))}", url)
+        if packed := info.get("compress_size"):  # a zip archive's; its reader enforces the other
+            check_expansion(url, info["size"], packed, max_expansion)
         is_local = isinstance(filesystem, LocalFileSystem)
         digest = _content_sha256(url)
     except FileNotFoundError as error:
@@ -265,4 +281,9 @@ def _unreachable(url: str, error: Exception) -> ValueError:
     if isinstance(error, ValueError):
         return error
     reason = " ".join(str(error).split()) or type(error).__name__
+    if "::" in url and not isinstance(error, OSError):
+        return ValueError(
+            f"{url}: damaged, or packed in a way that cannot be read ({reason}); download the "
+            "archive again, or unpack it"
+        )
     return ValueError(f"{url}: {reason}; check the address and the credentials")

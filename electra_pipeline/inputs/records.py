@@ -32,6 +32,8 @@ BLOCK_BYTES = 1 << 20
 # A line or a csv field of more is no document but a file without line ends, or a quote never
 # closed; it would be held in memory several times.
 MAX_RECORD_BYTES = 256 << 20
+# Of a JSON list, which can only be read as a whole.
+MAX_LIST_CHARACTERS = 1 << 30
 
 
 def resolve_format(file: SourceFile, format: Format = "auto") -> Format:
@@ -202,17 +204,31 @@ def _json_lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[dict[st
 
 
 def _parse_json(text: str) -> Any:
+    """The value of a JSON text. Raises ValueError."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         # The standard library also takes what Python and JavaScript write: NaN, lone surrogates.
-        return json.loads(text)
+        try:
+            return json.loads(text)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
 
 
 def _json_list(stream: IO[bytes], name: str, encoding: str) -> Iterator[dict[str, Any]]:
+    blocks: list[str] = []
+    num_characters = 0
+    for block in decoded_text(stream, name, encoding):
+        blocks.append(block)
+        num_characters += len(block)
+        if num_characters > MAX_LIST_CHARACTERS:
+            raise ValueError(
+                f"{name}: a JSON list of more than {MAX_LIST_CHARACTERS} characters, which is held "
+                "in memory; write one object a line, and set format to jsonl"
+            )
     try:
-        records = _parse_json("".join(decoded_text(stream, name, encoding)))
-    except json.JSONDecodeError as error:
+        records = _parse_json("".join(blocks))
+    except ValueError as error:
         raise ValueError(
             f"{name}: broken JSON ({error}); if it has one object a line, set format to jsonl"
         ) from error

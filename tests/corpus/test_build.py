@@ -7,6 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from electra_pipeline.artifact import verify
 from electra_pipeline.corpus.build import CorpusConfig
@@ -14,7 +16,16 @@ from electra_pipeline.corpus.language import identify
 from electra_pipeline.corpus.pieces import Rules, judge
 from electra_pipeline.corpus.sources import RawDocument
 from electra_pipeline.shards import DOCUMENT_SCHEMA
-from tests.corpus.corpora import ENGLISH, DyingExecutor, config, documents, prose, run, write_jsonl
+from tests.corpus.corpora import (
+    ENGLISH,
+    SPANISH,
+    DyingExecutor,
+    config,
+    documents,
+    prose,
+    run,
+    write_jsonl,
+)
 
 
 def test_every_document_is_accounted_for(texts: Path, tmp_path: Path) -> None:
@@ -60,6 +71,35 @@ def test_every_document_is_accounted_for(texts: Path, tmp_path: Path) -> None:
     assert any(row["text"].startswith("It isn\u2019t lost. ") for row in train + held_out)
     assert verify(artifact) == []
     assert not artifact.folder.exists("work")
+
+
+@settings(max_examples=40)
+@given(
+    contents=st.lists(
+        st.none()
+        | st.text(st.characters() | st.characters(categories=["Cs", "Cc", "Cf"]), max_size=80)
+        | st.sampled_from([prose(ENGLISH, 1), prose(SPANISH, 2), "<p>&lt;b&gt;", "fÃ¼r"]),
+        max_size=8,
+    ),
+    is_sampled=st.booleans(),
+)
+def test_counters_balance_whatever_the_texts_are(
+    contents: list[str | None], is_sampled: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    write_jsonl(folder / "any.jsonl", [*contents, prose(ENGLISH, 3)])
+    changes = {"sample_fraction": 0.5} if is_sampled else {}
+    try:
+        artifact = run(config(folder, min_characters=2, **changes), folder / "runs")
+    except ValueError as error:
+        assert str(error).startswith(
+            f"the corpus is empty: in {folder.name}, all {len(contents) + 1} "
+        )
+        return
+    (source,) = artifact.counters["sources"].values()
+    assert source["read"] == len(contents) + 1 == source["kept"] + sum(source["dropped"].values())
+    rows = documents(artifact) + documents(artifact, "held-out-")
+    assert len({row["id"] for row in rows}) == len(rows) == source["kept"]
 
 
 def test_a_source_counts_by_its_weight(tmp_path: Path) -> None:

@@ -1,4 +1,3 @@
-import time
 import tracemalloc
 from collections.abc import Sequence
 
@@ -189,7 +188,6 @@ def test_a_large_bucket_costs_little(num_kinds: int) -> None:
         asked += len(numbers)
         return [sets[number] for number in numbers]
 
-    started = time.perf_counter()
     labels = find(
         ONE_BAND,
         lambda band: np.zeros(10_000, np.uint64),
@@ -200,7 +198,6 @@ def test_a_large_bucket_costs_little(num_kinds: int) -> None:
     )
     assert cluster_sizes(labels) == {10_000 // num_kinds: num_kinds}
     assert asked <= 10_000 * min(num_kinds, near_duplicates.CENTRES)
-    assert time.perf_counter() - started < 30  # 50 million pairs would take minutes
 
 
 def test_what_is_fetched_at_a_time_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

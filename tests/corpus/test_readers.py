@@ -1,11 +1,15 @@
 """Files to documents: formats, columns, caps, and that whatever is in a file never does harm."""
 
+import bz2
 import gzip
 import io
 import json
+import lzma
+import sys
 from pathlib import Path
 from typing import Any
 
+import lz4.frame
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,10 +23,16 @@ from electra_pipeline.corpus.sources import (
     FilesSource,
     HubSource,
     RawDocument,
+    default_label,
     identity,
     shaping_fields,
 )
 from electra_pipeline.inputs.files import SourceFile
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 ROWS = [
     {"text": f"Text number {n}.", "url": f"https://x/{n}", "metadata": {"lang": "en", "n": n}}
@@ -81,9 +91,25 @@ def test_a_column_that_is_not_there_is_told(tmp_path: Path, column: str, message
         read(tmp_path / "a.jsonl", jsonl(OSCAR), text_column=column)
 
 
+def test_a_record_that_lacks_the_column_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^a\.jsonl: record 2: no column 'text'; it has 'title'$"):
+        read(tmp_path / "a.jsonl", jsonl({"text": "a"}, {"title": "b"}))
+
+
 def test_an_address_that_is_not_there_is_none(tmp_path: Path) -> None:
     documents = read(tmp_path / "a.jsonl", jsonl({"text": "a", "b": 1}), url_column="b.c")
     assert documents == [RawDocument("a", None)]
+
+
+def test_half_a_character_in_an_address_loses_the_address_alone(tmp_path: Path) -> None:
+    row = {"text": "a", "url": "https://x/\ud83d"}
+    assert read(tmp_path / "a.jsonl", jsonl(row)) == [RawDocument("a", None)]
+
+
+@pytest.mark.parametrize("encoding", ["hex", "rot13", "base64", "zlib", "undefined", "utf-9"])
+def test_what_is_no_encoding_of_text_is_refused(encoding: str) -> None:
+    with pytest.raises(ValueError, match=f"unknown encoding '{encoding}'; try utf-8"):
+        FileReading(encoding=encoding)
 
 
 def test_the_first_documents_of_each_file(tmp_path: Path) -> None:
@@ -114,6 +140,20 @@ def test_a_cap_does_not_read_on(tmp_path: Path) -> None:
 )
 def test_the_name_tells_the_format(name: str, kind: str) -> None:
     assert FilePiece("x", SourceFile(name, "", ""), FileReading()).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("url", "label"),
+    [
+        ("texts/a.jsonl.zst", "a"),
+        ("s3://bucket/oscar/*.zst", "oscar"),
+        ("https://h/d/my%20book.txt?x=1", "my book"),
+        ("zip://deep/news.csv::https://h/b.zip", "news"),
+        ("zip://news.csv::b.zip", "news"),
+    ],
+)
+def test_a_source_is_named_after_its_file_or_folder(url: str, label: str) -> None:
+    assert default_label(url) == label
 
 
 def test_xml_must_be_named() -> None:
@@ -180,7 +220,11 @@ def valid_files() -> dict[str, tuple[bytes, dict[str, Any]]]:
         "file.arrow": (file.getvalue(), {}),
         "stream.arrow": (stream.getvalue(), {}),
         "a.jsonl.gz": (gzip.compress(lines), {}),
-        "a.warc": (lines, {}),
+        "a.jsonl.bz2": (bz2.compress(lines) + bz2.compress(lines), {}),
+        "a.jsonl.xz": (lzma.compress(lines) + lzma.compress(lines), {}),
+        "a.jsonl.zst": (zstd.compress(lines) + zstd.compress(lines), {}),
+        "a.jsonl.lz4": (lz4.frame.compress(lines) + lz4.frame.compress(lines), {}),
+        "a.warc": (lines, {}),  # whole ones are in test_web.py and test_wikipedia.py
         "a.wet": (lines, {}),
         "a.xml": (lines, {"format": "wikipedia-xml"}),
     }
@@ -190,7 +234,7 @@ FILES = valid_files()
 
 
 @pytest.mark.parametrize("name", FILES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_whatever_is_in_a_file_it_reads_or_says_what_is_wrong_in_a_line(
     name: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

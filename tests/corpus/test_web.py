@@ -4,7 +4,6 @@
 import bz2
 import gzip
 import os
-import time
 import zlib
 from pathlib import Path
 
@@ -132,37 +131,34 @@ def test_packed_responses_are_unpacked(tmp_path: Path, body: bytes, headers: lis
         (b"<p>not packed", "Transfer-Encoding: chunked", "undecodable_response"),
         (gzip.compress(b"<p>" + bytes(40_000_000)), "Content-Encoding: gzip", "page_too_large"),
         (b"<div>" * 10_000 + b"x" + b"</div>" * 10_000, "X: y", "html_too_deep"),
+        (b"<table><tr><td>" * 10_000 + b"x", "X: y", "html_too_deep"),
         (b"<p " + b"a " * 100_000 + b">x", "X: y", "html_too_deep"),
     ],
 )
 def test_a_page_that_cannot_be_read_is_named_and_loses_itself_alone(
     tmp_path: Path, body: bytes, header: str, problem: str
 ) -> None:
-    started = time.monotonic()
     data = response(body, "text/html", header) + PAGE
     assert read(tmp_path, data) == [RawDocument("", URL, problem), RawDocument(TEXT, URL)]
-    assert time.monotonic() - started < 5
 
 
+@pytest.mark.timeout(300)  # takes 0.3 s; without bounds the square of that
 @pytest.mark.parametrize("tag", ["div", "b", "font", "table", "a", "svg", "ul", "span", "select"])
 def test_what_is_within_the_bounds_is_read_in_bounded_time(tag: str) -> None:
     html = "<main>" + f"<{tag}>" * 2400 + "x"
     assert not exceeds_bounds(html)
-    started = time.monotonic()
     main_content(html)
-    assert time.monotonic() - started < 10  # 0.3 s
     # Native code: a stack that overflows would end the process, here and for good.
     main_content(html.replace(f"<{tag}>", f"<{tag}>" * 4))
 
 
+@pytest.mark.timeout(300)  # a search that goes back would take hours
 def test_real_nesting_counts_and_length_does_not() -> None:
     assert not exceeds_bounds("<ul>" + "<li>a<br><p>b" * 50_000 + "</ul>")
     assert not exceeds_bounds("<div><i>a</i></div>" * 50_000)
     assert not exceeds_bounds('<img src="data:' + "A" * 1_000_000 + '">')
     assert exceeds_bounds("<div><p>" * 3000)
-    started = time.monotonic()
     exceeds_bounds("<a " * 1_000_000)
-    assert time.monotonic() - started < 10
 
 
 def test_every_cut_archive_is_refused(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ class Server:
     environment: dict[str, str]
     worker: psutil.Process
 
-    def prefect(self, *arguments: str, seconds: float = 120) -> "subprocess.CompletedProcess[str]":
+    def prefect(self, *arguments: str, seconds: float = 600) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [*PREFECT, "--no-prompt", *arguments],
             env=self.environment,
@@ -45,7 +45,7 @@ class Server:
             headers={"Content-Type": "application/json"},
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             return json.loads(answer.read() or b"null")
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
@@ -59,7 +59,7 @@ class Server:
         return str(self.call("GET", f"deployments/name/{name}")["id"])
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 150) -> None:
+def wait_until(condition: Callable[[], Any], seconds: float = 600) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
@@ -71,7 +71,7 @@ def stop(process: psutil.Process) -> None:
     for each in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             each.kill()
-    psutil.wait_procs(processes, timeout=20)
+    psutil.wait_procs(processes, timeout=120)
 
 
 @pytest.fixture(scope="module")
@@ -167,13 +167,16 @@ def test_a_deployment_runs_to_its_end(server, tiny):
     tiny["name"], tiny["finetune"], tiny["scale"]["workers"] = "deployed", None, 1
     finished = server.prefect(
         "deployment", "run", "electra/quickstart", "--params", json.dumps({"config": tiny}),
-        "--watch", seconds=240,
+        "--watch",
     )  # fmt: skip
     run = server.run("deployed")
-    logs = server.prefect("flow-run", "logs", run["id"])
-    assert finished.returncode == 0, finished.stdout + finished.stderr + logs.stdout
+
+    def logs() -> str:
+        return server.prefect("flow-run", "logs", run["id"]).stdout
+
+    assert finished.returncode == 0, finished.stdout + finished.stderr + logs()
     assert run["state_type"] == "COMPLETED"
-    assert "pretrain: finished in" in logs.stdout
+    wait_until(lambda: "pretrain: finished in" in logs())  # lines are sent from time to time
     assert list(Path(tiny["root"]).glob("publish/*/manifest.json"))
 
 
@@ -214,7 +217,7 @@ def test_a_cancelled_run_stops_its_work_and_ends_as_cancelled(server, tiny):
     assert any("raylet" in process.name() for process in processes)
     cancelled = server.prefect("flow-run", "cancel", server.run("cancelled")["id"])
     assert cancelled.returncode == 0, cancelled.stdout + cancelled.stderr
-    wait_until(lambda: server.run("cancelled")["state_type"] not in ("RUNNING", "CANCELLING"), 90)
+    wait_until(lambda: server.run("cancelled")["state_type"] not in ("RUNNING", "CANCELLING"))
     assert server.run("cancelled")["state_type"] == "CANCELLED"
-    _, alive = psutil.wait_procs(processes, timeout=30)
+    _, alive = psutil.wait_procs(processes, timeout=120)
     assert alive == []

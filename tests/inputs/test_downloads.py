@@ -1,5 +1,6 @@
 """Against a real HTTP server that ranges, fails, lies and hangs up."""
 
+import gzip
 import hashlib
 import http.server
 import random
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from electra_pipeline.corpus.readers import plan
+from electra_pipeline.corpus.sources import FilesSource
 from electra_pipeline.inputs import downloads
 from electra_pipeline.inputs.downloads import download, download_wheel
 
@@ -153,6 +156,21 @@ def test_a_length_that_always_lies_is_an_error(server: Server) -> None:
     server.ranges, server.faults = False, ["hang up"] * downloads.ATTEMPTS
     with pytest.raises(ValueError, match=r"book%20one.*gave up after 5 attempts"):
         download(server.url)
+
+
+def test_the_documents_of_a_source_are_all_there_or_it_is_refused(server: Server) -> None:
+    lines = [f"This is line {n}." for n in range(10_000)]
+    server.content = gzip.compress("\n".join(lines).encode())
+    url = server.url.replace(".txt", ".txt.gz")
+    source = FilesSource(urls=(url,), documents="line")
+    server.faults = ["500", "500", "hang up"]
+    (piece,) = plan([source])
+    assert [document.text for document in piece.read()] == lines
+    # Half of a file whose server tells no length but that of the half.
+    server.content, server.etag = server.content[: len(server.content) // 2], '"half"'
+    (piece,) = plan([source])
+    with pytest.raises(ValueError, match=r"book%20one.*: ends in the middle of its gzip stream"):
+        list(piece.read())
 
 
 @pytest.mark.parametrize("status", ["401", "404", "410"])

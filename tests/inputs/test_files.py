@@ -12,6 +12,7 @@ import fsspec
 import pytest
 from pydantic import ValidationError
 
+from electra_pipeline.inputs import decompression
 from electra_pipeline.inputs.files import PackageFile, SourceFile, UrlFile, expand, fetch
 
 
@@ -90,6 +91,37 @@ def test_a_missing_or_broken_archive_is_named(folder: Path) -> None:
             expand(f"zip://{member}::{folder}/absent.zip")
         with pytest.raises(ValueError, match=r"a\.txt: not a whole zip archive"):
             expand(f"zip://{member}::{folder}/a.txt")
+
+
+def test_a_damaged_member_of_an_archive_is_named(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "one.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("1.txt", " ".join(map(str, range(1000))))
+    whole = (folder / "one.zip").read_bytes()
+    url = UrlFile(url=f"zip://1.txt::{folder}/one.zip")
+    for place in range(40, 1500, 7):  # behind the name of the member, before the directory
+        damaged = bytearray(whole)
+        damaged[place] ^= 4
+        (folder / "one.zip").write_bytes(damaged)
+        with pytest.raises(
+            ValueError, match=r"^zip://1\.txt::.*one\.zip: damaged, .*again"
+        ) as caught:
+            fetch(url)
+        assert "\n" not in str(caught.value)
+    (folder / "one.zip").write_bytes(whole[: len(whole) * 8 // 10])
+    with pytest.raises(ValueError, match=r"one\.zip: not a whole zip archive .*download it again"):
+        fetch(url)
+
+
+def test_a_zip_bomb_is_refused_before_it_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decompression, "EXPANSION_BYTES", 1_000_000)
+    with zipfile.ZipFile(folder / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("1.txt", bytes(20_000_000))
+    url = UrlFile(url=f"zip://1.txt::{folder}/bomb.zip")
+    with pytest.raises(ValueError, match=r"bomb\.zip: 20000000 bytes out of \d+, .* max_expansion"):
+        fetch(url)
+    assert fetch(url, max_expansion=2000).max_expansion == 2000
 
 
 def test_what_is_no_file_is_refused(folder: Path, address: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline.inputs import records
+from electra_pipeline.inputs import columnar, records
 from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.inputs.records import Format, read_records, require_column
 
@@ -134,6 +134,7 @@ def test_encodings(write: Write, encoding: str) -> None:
     assert list(read_records(file, encoding=encoding)) == [{"text": text}]
 
 
+DEEP = b"[" * 200_000 + b"]" * 200_000  # the reader's own stack is not the file's to fill
 BAD: list[tuple[str, bytes, Format, str]] = [
     ("a.jsonl", b'{"text": 1}\n\n{"text": \n', "auto", "line 3: broken JSON"),
     ("a.jsonl", b'{"a": 1}\n[2]\n', "auto", "line 2: a JSON list where an object"),
@@ -147,6 +148,9 @@ BAD: list[tuple[str, bytes, Format, str]] = [
     ("a.json", b'{"a": 1}\n{"a": 2}\n', "auto", "broken JSON.*format to jsonl"),
     ("a.json", b'{"a": 1}', "auto", "a JSON dict where a list"),
     ("a.json", b"[1]", "auto", "record 1: a JSON int where an object"),
+    ("a.jsonl", b'{"a": 1}\n{"a": ' + DEEP + b"}", "auto", "line 2: broken JSON .nested too"),
+    ("a.json", DEEP, "auto", "broken JSON .nested too deeply"),
+    ("a.json", b"[" + b"1" * 5000 + b"]", "auto", "broken JSON .Exceeds the limit"),
     ("a.parquet", as_parquet()[:-20], "auto", "not a whole parquet file"),
     ("a.parquet", b"", "auto", "not a whole parquet file"),
     ("a.arrow", as_arrow(pa.ipc.new_file)[:-20], "auto", "not a whole arrow file"),
@@ -212,6 +216,25 @@ def test_a_record_too_large_for_memory_names_its_line(
     name: str, data: bytes, message: str, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(records, "MAX_RECORD_BYTES", 1000)
+    monkeypatch.setattr(records, "BLOCK_BYTES", 256)
+    with pytest.raises(ValueError, match=rf"^{name}: {message}") as caught:
+        list(read_records(write(name, data)))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.json", json.dumps(ROWS * 100).encode(), "a JSON list of more than 500 characters"),
+        ("a.parquet.gz", gzip.compress(as_parquet()), "more than 500 bytes, .* decompress it"),
+    ],
+)
+def test_what_must_be_held_in_memory_is_bounded(
+    name: str, data: bytes, message: str, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert list(read_records(write(name, data)))
+    monkeypatch.setattr(records, "MAX_LIST_CHARACTERS", 500)
+    monkeypatch.setattr(columnar, "MAX_FILE_BYTES", 500)
     monkeypatch.setattr(records, "BLOCK_BYTES", 256)
     with pytest.raises(ValueError, match=rf"^{name}: {message}") as caught:
         list(read_records(write(name, data)))

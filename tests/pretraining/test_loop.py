@@ -2,7 +2,7 @@
 
 import math
 import multiprocessing
-import socket
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from multiprocessing.queues import SimpleQueue
@@ -200,9 +200,9 @@ def test_what_cannot_train_is_refused_before_work(change: dict[str, Any], messag
 
 
 def run_rank(
-    rank: int, world_size: int, port: int, function: TrainFunction, errors: "SimpleQueue[str]"
+    rank: int, world_size: int, store: str, function: TrainFunction, errors: "SimpleQueue[str]"
 ) -> None:
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=world_size)
+    dist.init_process_group("gloo", f"file://{store}", rank=rank, world_size=world_size)
     try:
         function(LocalWorker(rank=rank, world_size=world_size, num_threads=1))
     except ValueError as error:
@@ -216,20 +216,22 @@ class Processes(LocalExecutor):
     def check(self, scale: Scale, root: str) -> None: ...
 
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
         context = multiprocessing.get_context("spawn")
         errors = context.SimpleQueue()
-        run = partial(
-            run_rank, world_size=scale.workers, port=port, function=function, errors=errors
-        )
-        processes = [context.Process(target=run, args=(rank,)) for rank in range(scale.workers)]
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join()
-            assert process.exitcode == 0
+        with tempfile.TemporaryDirectory() as folder:  # they meet in a file: no port to be taken
+            run = partial(
+                run_rank,
+                world_size=scale.workers,
+                store=f"{folder}/store",
+                function=function,
+                errors=errors,
+            )
+            processes = [context.Process(target=run, args=(rank,)) for rank in range(scale.workers)]
+            for process in processes:
+                process.start()
+            for process in processes:
+                process.join()
+                assert process.exitcode == 0
         raised = [errors.get() for _ in range(scale.workers) if not errors.empty()]
         if raised:
             assert len(raised) == scale.workers

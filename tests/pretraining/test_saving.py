@@ -244,7 +244,7 @@ def test_writing_goes_on_beside_the_work_and_one_at_a_time(
 
     @contextlib.contextmanager
     def slow(folder: Folder, name: str) -> Iterator[IO[bytes]]:
-        assert may_write.wait(60)
+        assert may_write.wait(600)
         with create(folder, name) as file:
             yield file
 
@@ -266,7 +266,7 @@ def test_writing_goes_on_beside_the_work_and_one_at_a_time(
         second.join(0.5)
         assert second.is_alive()  # it waits for the first
         may_write.set()
-        second.join(60)
+        second.join(600)
     assert checkpoints.newest.files() == ["first.pt", "second.pt"]
     state = torch.load(Path(checkpoints.newest.path) / "first.pt")
     assert all(torch.equal(state["model"][name], value) for name, value in before.items())
