@@ -35,12 +35,14 @@ from electra_pipeline.corpus.merge import (
 )
 from electra_pipeline.corpus.minhash import SIGNATURE_VERSION, NearDuplicates
 from electra_pipeline.corpus.pieces import (
+    RECORD,
     PieceTask,
     Rules,
     excerpt,
     find_record,
     piece_folder,
     process,
+    without_samples,
 )
 from electra_pipeline.corpus.readers import Piece, check_readable, plan
 from electra_pipeline.corpus.repeated_lines import RepeatedLines
@@ -178,7 +180,7 @@ class _Stage:
         for split, prefix in (("train", TRAIN_PREFIX), ("held_out", HELD_OUT_PREFIX)):
             batches = copied(folders, overview, copies[split])
             write_shards(draft, prefix, batches, config.shard_megabytes * 1_000_000)
-        samples = _samples(records, config.samples_per_reason)
+        samples = _samples(folders, config.samples_per_reason)
         for reason, mask in dropped.items():
             chosen = _chosen(overview, mask, config.samples_per_reason)
             samples += _late_samples(folders, overview, chosen, reason, values.get(reason))
@@ -243,11 +245,11 @@ class _Names(Sequence[str]):
 def _process_pieces(
     tasks: Sequence[PieceTask], executor: Executor, progress: Progress
 ) -> list[dict[str, Any]]:
-    """The completion records of all pieces; those that are known are not read again."""
+    """The completion records of all pieces, without samples; what is known is not read again."""
     records: dict[int, dict[str, Any]] = {}
     for index, task in enumerate(tasks):
         if (record := find_record(task.folder)) is not None:
-            records[index] = record | {"known": True}
+            records[index] = without_samples(record) | {"known": True}
     missing = [index for index in range(len(tasks)) if index not in records]
     for index in missing:
         check_readable(tasks[index].piece)
@@ -257,7 +259,7 @@ def _process_pieces(
         if outcome.error is not None:
             raise outcome.error
         assert outcome.value is not None  # one of the two is set
-        records[missing[outcome.index]] = outcome.value | {"known": False}
+        records[missing[outcome.index]] = without_samples(outcome.value) | {"known": False}
         num_bytes += outcome.value["bytes_read"]
         facts = {
             "documents": sum(record["kept"] for record in records.values()),
@@ -279,13 +281,19 @@ def _nothing_left(counters: Mapping[str, Any]) -> ValueError:
     )
 
 
-def _samples(records: Sequence[Mapping[str, Any]], limit: int) -> list[dict[str, Any]]:
-    """Of what the pieces dropped for each reason, the `limit` samples with the smallest keys."""
-    found = chain.from_iterable(record["samples"] for record in records)
-    by_reason: dict[str, list[dict[str, Any]]] = {}
-    for sample in sorted(found, key=lambda sample: (sample["reason"], sample["key"])):
-        by_reason.setdefault(sample["reason"], []).append(sample)
-    return [sample for samples in by_reason.values() for sample in samples[:limit]]
+def _samples(pieces: Iterable[Folder], limit: int) -> list[dict[str, Any]]:
+    """Of what the pieces dropped for each reason, the `limit` samples with the smallest keys.
+
+    Read from the records piece by piece: each has some hundred kilobytes of them.
+    """
+    chosen: dict[str, list[dict[str, Any]]] = {}
+    for piece in pieces:
+        for sample in piece.read_json(RECORD)["samples"]:
+            chosen.setdefault(sample["reason"], []).append(sample)
+        for samples in chosen.values():
+            samples.sort(key=lambda sample: sample["key"])  # stable: equal keys by piece
+            del samples[limit:]
+    return [sample for reason in sorted(chosen) for sample in chosen[reason]]
 
 
 def _chosen(overview: Overview, mask: Mask, limit: int) -> Mask:
