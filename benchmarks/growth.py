@@ -1,10 +1,9 @@
 """Peak memory of the corpus and sequences stages on some text and on ten times as much.
 
-The documents are the column `text` of --input; ten times as much is ten files of them, each with
-another first line in each document, so that none is an exact duplicate. Each stage runs in a
-process of its own, whose resident memory is measured at its highest; what it has after its imports
-is printed beside it. Shards of 4 MB, so that sequences are built from more of them as the input
-grows.
+The documents are the column `text` of --input: the first --megabytes of them, and ten times as
+much, in as many files. Each stage runs in a process of its own, whose resident memory is measured
+at its highest; what it has after its imports is printed beside it. Shards of 1 MB, so that there
+are more of them as the input grows.
 
     python benchmarks/growth.py --input corpus/*.jsonl.zst --megabytes 4
 """
@@ -30,7 +29,7 @@ from electra_pipeline.progress import silent
 from electra_pipeline.tokenizer import TokenizerConfig
 
 TIMES = 10
-SHARD_MEGABYTES = 4
+SHARD_MEGABYTES = 1
 VOCAB_SIZE = 4096
 
 
@@ -52,7 +51,7 @@ def read(paths: list[str], num_bytes: int) -> list[str]:
 def write_files(texts: list[str], place: Path, num_files: int) -> None:
     place.mkdir()
     for number in range(num_files):
-        lines = (orjson.dumps({"text": f"Part {number}.\n{text}"}) for text in texts)
+        lines = (orjson.dumps({"text": text}) for text in texts[number::num_files])
         (place / f"{number}.jsonl").write_bytes(b"\n".join(lines))
 
 
@@ -103,11 +102,13 @@ def main() -> None:
     parser.add_argument("--input", nargs="+", required=True, help="JSON lines, compressed or not")
     parser.add_argument("--megabytes", type=float, default=4.0)
     arguments = parser.parse_args()
-    texts = read(arguments.input, int(arguments.megabytes * 1e6))
+    texts = {
+        times: read(arguments.input, int(times * arguments.megabytes * 1e6)) for times in (1, TIMES)
+    }
     print("| stage | text | resident after imports | at most |\n|---|---|---|---|")
-    for times in (1, TIMES):
+    for times in texts:
         with tempfile.TemporaryDirectory() as place:
-            write_files(texts, Path(place, "texts"), times)
+            write_files(texts[times], Path(place, "texts"), times)
             for stage in (build_corpus, train_tokenizer, build_sequences):
                 # a process's peak never falls, so each stage has one of its own
                 with multiprocessing.get_context("spawn").Pool(1) as pool:
