@@ -5,7 +5,7 @@ belongs to this corpus, and lies in its work folder until the corpus is finished
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from electra_pipeline.corpus.pieces import (
     Samples,
     document_row,
     excerpt,
+    without_samples,
 )
 from electra_pipeline.corpus.repeated_lines import (
     RepeatedLines,
@@ -42,7 +43,6 @@ class StripTask:
 
     source: Folder
     target: Folder
-    record: Mapping[str, Any]
 
 
 def strip_all(
@@ -54,13 +54,13 @@ def strip_all(
     work: Folder,
     executor: Executor,
 ) -> tuple[list[Folder], list[dict[str, Any]]]:
-    """All pieces and their records without lines that many documents have.
+    """All pieces and their records, samples aside, without lines that many documents have.
 
     A document that gets shorter than `min_characters` by that is dropped. What an interrupted run
     has left in `work` is used.
     """
     targets = [work / f"piece-{index:05d}" for index in range(len(pieces))]
-    tasks = [StripTask(*each) for each in zip(pieces, targets, records, strict=True)]
+    tasks = [StripTask(*each) for each in zip(pieces, targets, strict=True)]
     keys = "lines.bin"
     listing = [task for task in tasks if not task.target.exists(keys)]
     for outcome in executor.map(partial(_list_keys, lines, keys), listing):
@@ -75,7 +75,8 @@ def strip_all(
         if outcome.error is not None:
             raise outcome.error
     return targets, [
-        record | target.read_json(RECORD) for record, target in zip(records, targets, strict=True)
+        record | without_samples(target.read_json(RECORD))
+        for record, target in zip(records, targets, strict=True)
     ]
 
 
@@ -116,7 +117,7 @@ def _strip(
 
     with task.target.create(DOCUMENTS) as file:
         num_kept = write_shard(file, PIECE_SCHEMA, batches())
-    before = task.record
+    before = task.source.read_json(RECORD)
     dropped = {BOILERPLATE: counts["dropped"]} if counts["dropped"] else {}
     removed = {f"{BOILERPLATE}_{lines.unit}s": counts["removed"]} if counts["removed"] else {}
     record = {

@@ -44,6 +44,7 @@ from electra_pipeline.corpus.pieces import (
     find_record,
     piece_folder,
     process,
+    without_samples,
 )
 from electra_pipeline.corpus.readers import Piece, check_readable, plan
 from electra_pipeline.corpus.repeated_lines import RepeatedLines
@@ -172,7 +173,7 @@ class _Stage:
             batches = copied(folders, overview, copies[split])
             write_shards(draft, prefix, batches, config.shard_megabytes * 1_000_000)
         limit = config.samples_per_reason
-        samples = samples_of_pieces(records, limit)
+        samples = samples_of_pieces(folders, limit)
         for reason, mask in dropped.items():
             value = values.get(reason, overview.id)
             samples += samples_of_whole(folders, overview, mask, reason, value, limit)
@@ -223,11 +224,11 @@ class _Stage:
 def _process_pieces(
     tasks: Sequence[PieceTask], executor: Executor, progress: Progress
 ) -> list[dict[str, Any]]:
-    """The completion records of all pieces; those that are known are not read again."""
+    """The completion records of all pieces, without samples; what is known is not read again."""
     records: dict[int, dict[str, Any]] = {}
     for index, task in enumerate(tasks):
         if (record := find_record(task.folder)) is not None:
-            records[index] = record | {"known": True}
+            records[index] = without_samples(record) | {"known": True}
     missing = [index for index in range(len(tasks)) if index not in records]
     for index in missing:
         check_readable(tasks[index].piece)
@@ -237,7 +238,7 @@ def _process_pieces(
         if outcome.error is not None:
             raise outcome.error
         assert outcome.value is not None  # one of the two is set
-        records[missing[outcome.index]] = outcome.value | {"known": False}
+        records[missing[outcome.index]] = without_samples(outcome.value) | {"known": False}
         num_bytes += outcome.value["bytes_read"]
         facts = {
             "documents": sum(record["kept"] for record in records.values()),

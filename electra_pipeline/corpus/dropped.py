@@ -1,6 +1,6 @@
 """Documents that were dropped, to look at: some of each reason, with what the rule measured."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from electra_pipeline.corpus.merge import Mask, Overview, selected
-from electra_pipeline.corpus.pieces import excerpt
+from electra_pipeline.corpus.pieces import RECORD, excerpt
 from electra_pipeline.storage import Folder
 
 DROPPED = "dropped.parquet"
@@ -26,13 +26,19 @@ Value = Callable[[int], str]
 """What a rule says of the document with this number."""
 
 
-def samples_of_pieces(records: Sequence[Mapping[str, Any]], limit: int) -> list[dict[str, Any]]:
-    """Of what the pieces dropped for each reason, the `limit` samples with the smallest keys."""
-    found = chain.from_iterable(record["samples"] for record in records)
-    by_reason: dict[str, list[dict[str, Any]]] = {}
-    for sample in sorted(found, key=lambda sample: (sample["reason"], sample["key"])):
-        by_reason.setdefault(sample["reason"], []).append(sample)
-    return [sample for samples in by_reason.values() for sample in samples[:limit]]
+def samples_of_pieces(pieces: Iterable[Folder], limit: int) -> list[dict[str, Any]]:
+    """Of what the pieces dropped for each reason, the `limit` samples with the smallest keys.
+
+    Read from the records piece by piece: each has some hundred kilobytes of them.
+    """
+    chosen: dict[str, list[dict[str, Any]]] = {}
+    for piece in pieces:
+        for sample in piece.read_json(RECORD)["samples"]:
+            chosen.setdefault(sample["reason"], []).append(sample)
+        for samples in chosen.values():
+            samples.sort(key=lambda sample: sample["key"])  # stable: equal keys by piece
+            del samples[limit:]
+    return [sample for reason in sorted(chosen) for sample in chosen[reason]]
 
 
 def samples_of_whole(

@@ -143,6 +143,11 @@ def find_record(folder: Folder) -> dict[str, Any] | None:
     return record
 
 
+def without_samples(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a record the driver holds for every piece."""
+    return {name: value for name, value in record.items() if name != "samples"}
+
+
 def judge(raw: RawDocument, rules: Rules) -> Document:
     """Clean a document, find the first rule that drops it, if one does, and edit it by the rules.
 

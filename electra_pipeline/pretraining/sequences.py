@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from electra_pipeline.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.execution import Executor
 from electra_pipeline.identity import Config
-from electra_pipeline.pretraining.encoding import Split, split_text, token_ids
+from electra_pipeline.pretraining.encoding import Encoder, Split, split_text
 from electra_pipeline.pretraining.rows import COUNTED, ROWS, Document, Layout, Row
 from electra_pipeline.progress import Progress, Update
 from electra_pipeline.shards import (
@@ -150,11 +150,12 @@ def _documents(
     shard: Path, config: SequencesConfig, tokenizer: Tokenizer, tokens: TextTokens
 ) -> Iterator[Document]:
     reader = open_shard(shard)
+    encoder = Encoder(tokenizer)
     for index in range(reader.num_record_batches):
         batch = reader.get_batch(index)
         columns = (batch.column(name).to_pylist() for name in ("id", "source", "language", "text"))
         for identifier, source, language, text in zip(*columns, strict=True):
-            sentences = token_ids(split_text(text, language, config.split), tokenizer)
+            sentences = encoder.encode(split_text(text, language, config.split))
             sentences = tokens.counted(sentences, source, language)
             yield Document(sentences, f"{config.seed}:{identifier}")
 

@@ -2,9 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer, Normalizer, Replace
+from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from electra_pipeline.artifact import Artifact
-from electra_pipeline.pretraining.encoding import split_text, token_ids
+from electra_pipeline.pretraining.encoding import Encoder, has_words_between_spaces, split_text
 from electra_pipeline.pretraining.sequences import load_vocabulary
 
 WORDS = (
@@ -50,14 +53,62 @@ def test_ids_do_not_depend_on_how_much_is_encoded_at_once(
     reader: Tokenizer, sentences: list[str], at_once: int
 ) -> None:
     whole = [reader.encode(sentence, add_special_tokens=False).ids for sentence in sentences]
-    assert list(token_ids(sentences, reader, at_once)) == whole
+    assert list(Encoder(reader, at_once).encode(sentences)) == whole
 
 
 def test_a_sentence_longer_than_is_encoded_at_once_is_one_sentence(reader: Tokenizer) -> None:
     sentence = "bat kerst mold " * 20_000
     ids = reader.encode("bat kerst mold", add_special_tokens=False).ids
-    assert list(token_ids(["bat", sentence, "mold"], reader)) == [
+    assert list(Encoder(reader).encode(["bat", sentence, "mold"])) == [
         reader.encode("bat", add_special_tokens=False).ids,
         ids * 20_000,
         reader.encode("mold", add_special_tokens=False).ids,
     ]
+
+
+# Characters that a normalizer or pre-tokenizer looks at: white space and control characters of all
+# kinds, punctuation, combining marks in and out of canonical order, letters that lower to two.
+NASTY = (
+    "aB1 .,-[]_#\t\n\r\x00\x1f\x7f\u00a0\u00ad\u0301\u0316\u0338\u0130\u03a3\u00df\u00e9"
+    "\u1100\u1161\u2028\u3000\u200b\u200d\ufeff\ufffd\u4e2d\u0e01\U0001f600\U00020000"
+)
+
+
+@given(
+    lowercase=st.booleans(),
+    strip_accents=st.sampled_from([True, False, None]),
+    documents=st.lists(st.lists(st.text(NASTY, max_size=30), max_size=6), max_size=3),
+    max_remembered=st.integers(0, 60),
+)
+def test_remembered_words_give_the_ids_of_whole_sentences(
+    lowercase: bool, strip_accents: bool | None, documents: list[list[str]], max_remembered: int
+) -> None:
+    tokenizer = small_tokenizer(BertNormalizer(True, True, strip_accents, lowercase))
+    assert has_words_between_spaces(tokenizer)
+    encoder = Encoder(tokenizer, max_remembered=max_remembered)
+    for sentences in documents:
+        whole = [tokenizer.encode(text, add_special_tokens=False).ids for text in sentences]
+        assert list(encoder.encode(sentences)) == whole
+
+
+def test_a_tokenizer_that_looks_across_spaces_is_given_whole_sentences() -> None:
+    joins_spaces = small_tokenizer(Replace("a B", "1"))
+    has_phrase = small_tokenizer(BertNormalizer())
+    has_phrase.add_tokens(["a b"])
+    for tokenizer in (joins_spaces, has_phrase):
+        assert not has_words_between_spaces(tokenizer)
+        first, second = (tokenizer.encode(text).ids for text in ("a B a b", "b a"))
+        assert first != [i for word in ("a", "B", "a", "b") for i in tokenizer.encode(word).ids]
+        assert list(Encoder(tokenizer).encode(["a B a b", "b a"])) == [first, second]
+
+
+def small_tokenizer(normalizer: Normalizer) -> Tokenizer:
+    """Every nasty character is a piece, at the start of a word and within it."""
+    characters = sorted({form for each in NASTY for form in (each, each.lower())} - {" "})
+    pieces = ["[UNK]", *characters, *(f"##{each}" for each in characters)]
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = BertPreTokenizer()
+    tokenizer.encode_special_tokens = True
+    return tokenizer

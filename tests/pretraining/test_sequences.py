@@ -10,7 +10,7 @@ import pytest
 from electra_pipeline.artifact import Artifact
 from electra_pipeline.execution import LocalExecutor, Outcome
 from electra_pipeline.pretraining import sequences as stage
-from electra_pipeline.pretraining.encoding import split_text, token_ids
+from electra_pipeline.pretraining.encoding import Encoder, split_text
 from electra_pipeline.pretraining.packing import cut
 from electra_pipeline.pretraining.rows import Layout
 from electra_pipeline.pretraining.sequences import (
@@ -125,10 +125,11 @@ def test_packed_rows_hold_all_pieces_of_all_documents(
 ) -> None:
     vocabulary = load_vocabulary(tokenizer)
     pad, cls, sep = (vocabulary.id_of(p) for p in ("[PAD]", "[CLS]", "[SEP]"))
+    encoder = Encoder(vocabulary.tokenizer)
     expected: Counter[tuple[int, ...]] = Counter()
     for batch in read_documents(corpus, prefix):
         for text in batch.column("text").to_pylist():
-            sentences = list(token_ids(split_text(text, "en", "sentences"), vocabulary.tokenizer))
+            sentences = list(encoder.encode(split_text(text, "en", "sentences")))
             pieces = [tuple(piece.ids) for piece in cut(sentences, 30)]
             whole = vocabulary.tokenizer.encode(text, add_special_tokens=False).ids
             assert list(itertools.chain(*pieces)) == whole

@@ -1,0 +1,123 @@
+"""Peak memory of the corpus and sequences stages on some text and on ten times as much.
+
+The documents are the column `text` of --input: the first --megabytes of them, and ten times as
+much, in as many files. Each stage runs in a process of its own, whose resident memory is measured
+at its highest; what it has after its imports is printed beside it. Shards of 1 MB, so that there
+are more of them as the input grows.
+
+    python benchmarks/growth.py --input corpus/*.jsonl.zst --megabytes 4
+"""
+
+import argparse
+import multiprocessing
+import resource
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+
+from electra_pipeline import tokenizer
+from electra_pipeline.artifact import Artifact, find_artifacts
+from electra_pipeline.corpus import build as corpus_stage
+from electra_pipeline.corpus.build import CorpusConfig
+from electra_pipeline.execution import LocalExecutor
+from electra_pipeline.inputs.files import UrlFile, fetch
+from electra_pipeline.pretraining import sequences as sequences_stage
+from electra_pipeline.pretraining.sequences import SequencesConfig
+from electra_pipeline.progress import silent
+from electra_pipeline.tokenizer import TokenizerConfig
+
+TIMES = 10
+SHARD_MEGABYTES = 1
+VOCAB_SIZE = 4096
+
+
+def read(paths: list[str], num_bytes: int) -> list[str]:
+    """Texts until there are so many bytes."""
+    texts: list[str] = []
+    for path in paths:
+        with fetch(UrlFile(url=path)).open() as file:
+            for line in file:
+                if num_bytes <= 0:
+                    return texts
+                texts.append(orjson.loads(line)["text"])
+                num_bytes -= len(texts[-1].encode())
+    raise SystemExit(
+        f"the input ends {num_bytes / 1e6:.1f} MB too early; give more, or ask for less"
+    )
+
+
+def write_files(texts: list[str], place: Path, num_files: int) -> None:
+    place.mkdir()
+    for number in range(num_files):
+        lines = (orjson.dumps({"text": text}) for text in texts[number::num_files])
+        (place / f"{number}.jsonl").write_bytes(b"\n".join(lines))
+
+
+def build_corpus(place: str) -> None:
+    config = CorpusConfig.model_validate(
+        {
+            "sources": [{"type": "files", "urls": [f"{place}/texts/*.jsonl"]}],
+            "language": "en",
+            "filters": "web",
+            "near_duplicates": {},
+            "shard_megabytes": SHARD_MEGABYTES,
+        }
+    )
+    corpus_stage.build(config, root=place, name="g", executor=LocalExecutor(), progress=silent)
+
+
+def train_tokenizer(place: str) -> None:
+    config = TokenizerConfig(vocab_size=VOCAB_SIZE)
+    tokenizer.train(config, artifact(place, "corpus"), root=place, name="g")
+
+
+def build_sequences(place: str) -> None:
+    sequences_stage.build(
+        SequencesConfig(),
+        artifact(place, "corpus"),
+        artifact(place, "tokenizer"),
+        root=place,
+        name="g",
+        executor=LocalExecutor(),
+        progress=silent,
+    )
+
+
+def artifact(place: str, stage: str) -> Artifact:
+    (found,) = find_artifacts(place, stage)
+    return found
+
+
+def measure(stage: Callable[[str], None], place: str) -> tuple[float, float]:
+    """MB that this process had resident at most, before the stage and after it."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    stage(place)
+    return before / 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--input", nargs="+", required=True, help="JSON lines, compressed or not")
+    parser.add_argument("--megabytes", type=float, default=4.0)
+    arguments = parser.parse_args()
+    texts = {
+        times: read(arguments.input, int(times * arguments.megabytes * 1e6)) for times in (1, TIMES)
+    }
+    print("| stage | text | resident after imports | at most |\n|---|---|---|---|")
+    for times in texts:
+        with tempfile.TemporaryDirectory() as place:
+            write_files(texts[times], Path(place, "texts"), times)
+            for stage in (build_corpus, train_tokenizer, build_sequences):
+                # a process's peak never falls, so each stage has one of its own
+                with multiprocessing.get_context("spawn").Pool(1) as pool:
+                    before, most = pool.apply(measure, (stage, place))
+                size = f"{times * arguments.megabytes:.0f} MB"
+                print(
+                    f"| {stage.__name__} | {size} | {before:.0f} MiB | {most:.0f} MiB |", flush=True
+                )
+
+
+if __name__ == "__main__":
+    main()
