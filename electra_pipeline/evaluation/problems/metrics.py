@@ -18,6 +18,7 @@ Scores = dict[str, float]
 
 CLASSIFICATION_METRICS = ("accuracy", "f1", "macro_f1", "matthews")
 REGRESSION_METRICS = ("pearson", "spearman")
+CHOICE_METRICS = ("accuracy",)
 TAGGING_METRICS = ("f1", "precision", "recall", "accuracy")
 QUESTION_METRICS = ("exact_match", "f1", "best_exact_match", "best_f1")
 
@@ -44,6 +45,14 @@ def classification_scores(
         ),
     }
     return {name: float(compute[name]()) for name in names}
+
+
+def choice_scores(
+    expected: Sequence[int], predicted: Sequence[int], names: Sequence[str]
+) -> Scores:
+    """The named scores of chosen positions: the fraction that is right."""
+    compute = {"accuracy": lambda: float(sk.accuracy_score(expected, predicted))}
+    return {name: compute[name]() for name in names}
 
 
 def regression_scores(
@@ -128,8 +137,7 @@ def question_scores(
     def values(score: Callable[[str, str], float], withdrawn: bool) -> list[float]:
         guesses = [""] * len(answers) if withdrawn else answers
         return [
-            max(score(answer, guess) for answer in _accepted(accepted))
-            for accepted, guess in zip(expected, guesses, strict=True)
+            _best(score, accepted, guess) for accepted, guess in zip(expected, guesses, strict=True)
         ]
 
     def mean(score: Callable[[str, str], float]) -> float:
@@ -150,9 +158,15 @@ def question_scores(
     return {name: compute[name]() for name in names}
 
 
-def _accepted(answers: Sequence[str]) -> list[str]:
+def best_f1(accepted: Sequence[str], predicted: str) -> float:
+    """F1 of an answer against the accepted one that is most like it; none accepts the empty one."""
+    return _best(answer_f1, accepted, predicted)
+
+
+def _best(score: Callable[[str, str], float], accepted: Sequence[str], predicted: str) -> float:
     # evaluate-v2.0.py: answers that normalise to nothing are not accepted; if none is left, "" is
-    return [answer for answer in answers if normalize_answer(answer)] or [""]
+    answers = [answer for answer in accepted if normalize_answer(answer)] or [""]
+    return max(score(answer, predicted) for answer in answers)
 
 
 def best_threshold(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import transformers
 from numpy.typing import NDArray
 from torch import Tensor
 
-from electra_pipeline.evaluation.problems.metrics import question_scores
+from electra_pipeline.evaluation.problems.metrics import best_f1, best_threshold, question_scores
 from electra_pipeline.evaluation.problems.problem import Encoded, Feature, special_ids
 
 # configure_finetuning.py:80-92 (google-research/electra 8a46635)
@@ -40,11 +40,29 @@ class QuestionExample:
 
 
 @dataclass(frozen=True)
+class Span:
+    """A possible answer: its text, and the logits of its first and its last token."""
+
+    text: str
+    start_logit: float
+    end_logit: float
+
+    @property
+    def score(self) -> float:
+        return self.start_logit + self.end_logit
+
+
+@dataclass(frozen=True)
 class Answer:
-    """The best span, and by how much "no answer" scored above it (-inf: always answer)."""
+    """The best span, and by how much "no answer" scored above it (-inf: always answer).
+
+    The margin is what is left after the threshold: the answer is withdrawn where it is positive.
+    """
 
     text: str
     null_margin: float
+    best: tuple[Span, ...] = ()
+    """The `NUM_BEST` best spans of different text, best first; no answer is the empty text."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +74,22 @@ class QuestionAnswering:
     """
 
     has_unanswerable: bool
+    threshold: float = 0.0
+    """The answer is withdrawn where "no answer" scores above it by more than this."""
+
+    def calibrated(
+        self, examples: Sequence[QuestionExample], answers: Sequence[Answer]
+    ) -> "QuestionAnswering":
+        """The same with the threshold that gives these answers the highest F1.
+
+        `answers` are predictions of this problem for questions that were not trained on.
+        """
+        kept, withdrawn = (
+            [best_f1(example.answers, text) for example, text in zip(examples, texts, strict=True)]
+            for texts in ([answer.text for answer in answers], [""] * len(answers))
+        )
+        _, beyond = best_threshold(kept, withdrawn, [answer.null_margin for answer in answers])
+        return replace(self, threshold=self.threshold + beyond)
 
     @property
     def head(self) -> Mapping[str, Any]:
@@ -107,20 +141,27 @@ class QuestionAnswering:
         features: Sequence[Feature],
         logits: Sequence[Any],
     ) -> list[Answer]:
-        best = [(-math.inf, "")] * len(examples)
-        null = [math.inf] * len(examples)
+        spans: list[list[Span]] = [[] for _ in examples]
+        null = [Span("", math.inf, math.inf)] * len(examples)
         for feature, scores in zip(features, logits, strict=True):
             origin = feature.origin
-            null[origin] = min(null[origin], float(scores[0].sum()))
-            score, (start, end) = best_span(scores, feature)
-            if score > best[origin][0]:
-                best[origin] = score, examples[origin].context[start:end]
-        margins = [n - b[0] for n, b in zip(null, best, strict=True)]
-        return [
-            # a context without a single token leaves nothing to answer with
-            Answer(text, margin if self.has_unanswerable and math.isfinite(margin) else -math.inf)
-            for (_, text), margin in zip(best, margins, strict=True)
-        ]
+            context = examples[origin].context
+            here = Span("", float(scores[0, 0]), float(scores[0, 1]))  # of the least likely window
+            null[origin] = min(null[origin], here, key=lambda span: span.score)
+            for begin, end, first, last in best_spans(scores, feature):
+                spans[origin].append(Span(context[begin:end], first, last))
+        return [self._answer(*found) for found in zip(spans, null, strict=True)]
+
+    def _answer(self, spans: Sequence[Span], null: Span) -> Answer:
+        """The best of the spans of all windows of a question, beside that of no answer."""
+        ranked = sorted(spans, key=lambda span: -span.score)
+        top = ranked[0] if ranked else None  # a context without a token leaves nothing to answer
+        can_withdraw = self.has_unanswerable and top is not None
+        margin = null.score - top.score - self.threshold if can_withdraw and top else -math.inf
+        distinct = list({span.text: span for span in reversed(ranked)}.values())[::-1][:NUM_BEST]
+        if self.has_unanswerable:
+            distinct = sorted([*distinct[: NUM_BEST - 1], null], key=lambda span: -span.score)
+        return Answer(top.text if top else "", margin, tuple(distinct))
 
     def majority(
         self, train: Sequence[QuestionExample], examples: Sequence[QuestionExample]
@@ -142,19 +183,39 @@ class QuestionAnswering:
 
     def show(self, example: QuestionExample, prediction: Answer) -> dict[str, Any]:
         margin = prediction.null_margin
+        text = "" if margin > 0 else prediction.text
         return {
             "id": example.id,
+            "input": f"{example.question}\n{example.context}",
             "expected": list(example.answers),
-            "prediction": "" if margin > 0 else prediction.text,
-            "null_margin": margin if math.isfinite(margin) else None,
+            "prediction": text,
+            "score": best_f1(example.answers, text),
+            "detail": {
+                "null_margin": margin if math.isfinite(margin) else None,
+                "best": _with_probabilities(prediction.best),
+            },
         }
 
 
-def best_span(scores: NDArray[Any], feature: Feature) -> tuple[float, tuple[int, int]]:
-    """Score and character span of the best allowed answer in one window; scores are (length, 2).
+def _with_probabilities(spans: Sequence[Span]) -> list[dict[str, Any]]:
+    """The n-best list as run_squad writes it: probabilities are a softmax over what it holds."""
+    weights = [math.exp(span.score - spans[0].score) for span in spans]
+    return [
+        {
+            "text": span.text,
+            "probability": weight / math.fsum(weights),
+            "start_logit": span.start_logit,
+            "end_logit": span.end_logit,
+        }
+        for span, weight in zip(spans, weights, strict=True)
+    ]
 
-    Allowed: both ends among the `NUM_BEST` highest of their kind, in the context, in order, at most
-    `ANSWER_TOKENS` tokens. The score is -inf if there is none.
+
+def best_spans(scores: NDArray[Any], feature: Feature) -> list[tuple[int, int, float, float]]:
+    """The best allowed answers in one window, best first; scores are (length, 2).
+
+    Each is begin and end in characters and the logits of its ends. Allowed: both ends among the
+    `NUM_BEST` highest of their kind, in the context, in order, at most `ANSWER_TOKENS` tokens.
     """
     assert feature.places is not None
     inside = feature.places[:, 1] >= 0
@@ -163,11 +224,15 @@ def best_span(scores: NDArray[Any], feature: Feature) -> tuple[float, tuple[int,
     sums = masked[starts, 0][:, None] + masked[ends, 1][None, :]
     lengths = ends[None, :] - starts[:, None] + 1
     sums = np.where((lengths >= 1) & (lengths <= ANSWER_TOKENS), sums, -np.inf)
-    row, column = np.unravel_index(int(np.argmax(sums)), sums.shape)
-    if not np.isfinite(sums[row, column]):
-        return -math.inf, (0, 0)
-    start, end = feature.places[starts[row], 0], feature.places[ends[column], 1]
-    return float(sums[row, column]), (int(start), int(end))
+    found = []
+    for flat in np.argsort(-sums, axis=None, kind="stable")[:NUM_BEST]:
+        row, column = np.unravel_index(int(flat), sums.shape)
+        if not np.isfinite(sums[row, column]):
+            break
+        start, end = starts[row], ends[column]
+        begin, stop = int(feature.places[start, 0]), int(feature.places[end, 1])
+        found.append((begin, stop, float(masked[start, 0]), float(masked[end, 1])))
+    return found
 
 
 def _tokenize(

@@ -1,5 +1,6 @@
 """Texts and pairs of texts that have a class or a number."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import transformers
 from torch import Tensor
 
 from electra_pipeline.evaluation.problems.metrics import classification_scores, regression_scores
-from electra_pipeline.evaluation.problems.problem import Encoded, Feature
+from electra_pipeline.evaluation.problems.problem import IGNORED, Encoded, Feature
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,18 @@ class TextExample:
     id: str
     text: str
     pair: str | None
-    label: str
+    label: str | None
+    """None where it is kept back, as in GLUE's test files: to predict, not to score."""
 
     @property
     def content(self) -> str:
         """What must not be on both sides of a split."""
         return self.text if self.pair is None else f"{self.text}\t{self.pair}"
+
+    @property
+    def number(self) -> float:
+        """The label of a regression; not a number where it is kept back."""
+        return math.nan if self.label is None else float(self.label)
 
 
 def _encode(
@@ -81,7 +88,8 @@ class Classification:
     def encode(
         self, tokenizer: Any, examples: Sequence[TextExample], max_length: int, *, training: bool
     ) -> Encoded:
-        targets = [np.int64(self.labels.index(example.label)) for example in examples]
+        index: dict[str | None, int] = {label: i for i, label in enumerate(self.labels)}
+        targets = [np.int64(index.get(example.label, IGNORED)) for example in examples]
         return _encode(tokenizer, examples, targets, max_length, self.symmetric and training)
 
     def logits(self, output: Any) -> Tensor:
@@ -128,7 +136,7 @@ class Regression:
 
     @classmethod
     def of(cls, train: Sequence[TextExample], symmetric: bool) -> "Regression":
-        values = np.array([float(example.label) for example in train], dtype=np.float64)
+        values = np.array([example.number for example in train], dtype=np.float64)
         return cls(float(values.mean()), float(values.std()) or 1.0, symmetric)
 
     @property
@@ -142,7 +150,7 @@ class Regression:
         self, tokenizer: Any, examples: Sequence[TextExample], max_length: int, *, training: bool
     ) -> Encoded:
         targets = [
-            np.float32((float(example.label) - self.mean) / self.deviation) for example in examples
+            np.float32((example.number - self.mean) / self.deviation) for example in examples
         ]
         return _encode(tokenizer, examples, targets, max_length, self.symmetric and training)
 
@@ -172,7 +180,11 @@ class Regression:
     def score(
         self, examples: Sequence[TextExample], predictions: Sequence[float], names: Sequence[str]
     ) -> dict[str, float]:
-        return regression_scores([float(e.label) for e in examples], predictions, names)
+        return regression_scores([example.number for example in examples], predictions, names)
 
     def show(self, example: TextExample, prediction: float) -> dict[str, Any]:
-        return {"id": example.id, "expected": float(example.label), "prediction": prediction}
+        return {
+            "id": example.id,
+            "expected": None if example.label is None else example.number,
+            "prediction": prediction,
+        }
