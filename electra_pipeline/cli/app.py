@@ -34,6 +34,7 @@ for name, what in (
 app.command("sweep")(work.sweep)
 app.command("results")(show.results)
 app.command("report")(show.report)
+app.command("submission")(show.submission)
 app.command("config")(configured(show.config))
 app.command("presets")(show.presets)
 app.command("verify")(show.verify)

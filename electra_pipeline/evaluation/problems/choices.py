@@ -12,7 +12,7 @@ import transformers
 from torch import Tensor
 
 from electra_pipeline.evaluation.problems.metrics import choice_scores
-from electra_pipeline.evaluation.problems.problem import NO_TOKEN, Encoded, Feature
+from electra_pipeline.evaluation.problems.problem import NO_TOKEN, Encoded, Feature, shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +64,15 @@ class MultipleChoice:
         """
         if not examples:
             return Encoded([])
-        texts = _tokenize(tokenizer, [example.text for example in examples])
-        flat = _tokenize(tokenizer, [choice for example in examples for choice in example.choices])
+        flat = [choice for example in examples for choice in example.choices]
+        texts = _tokenize(tokenizer, [example.text for example in examples], max_length)
+        pieces = _tokenize(tokenizer, flat, max_length)
         capacity = max_length - tokenizer.num_special_tokens_to_add(pair=True)
+        told = "token_type_ids" in tokenizer.model_input_names
         features = []
         num_truncated = start = 0
         for origin, (example, text) in enumerate(zip(examples, texts, strict=True)):
-            choices = flat[start : start + len(example.choices)]
+            choices = pieces[start : start + len(example.choices)]
             start += len(example.choices)
             longest = max(len(choice) for choice in choices)
             room = max(capacity - longest, min(len(text), capacity // 2))
@@ -87,7 +89,9 @@ class MultipleChoice:
                 Feature(
                     input_ids=ids,
                     # the text is the same for all, and so is the place where a choice begins
-                    second=pairs[0].type_ids.index(1) if 1 in pairs[0].type_ids else length,
+                    second=pairs[0].type_ids.index(1)
+                    if told and any(pairs[0].type_ids)
+                    else length,
                     target=np.array([example.gold or 0, len(pairs)], dtype=np.int64),
                     origin=origin,
                 )
@@ -150,7 +154,8 @@ class MultipleChoice:
         }
 
 
-def _tokenize(tokenizer: Any, texts: Sequence[str]) -> list[Any]:
+def _tokenize(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[Any]:
     """The encodings of each text, without special tokens."""
-    encodings: list[Any] = tokenizer(list(texts), add_special_tokens=False, verbose=False).encodings
+    texts = shortened(tokenizer, texts, max_length)
+    encodings: list[Any] = tokenizer(texts, add_special_tokens=False, verbose=False).encodings
     return encodings

@@ -30,7 +30,11 @@ CHUNK_TAG = re.compile(r"[BIES]-.+")
 def classification_scores(
     expected: Sequence[int], predicted: Sequence[int], names: Sequence[str]
 ) -> Scores:
-    """The named scores of class indexes; `f1` is that of class 1, as in GLUE's MRPC and QQP."""
+    """The named scores of class indexes; `f1` is that of class 1, as in GLUE's MRPC and QQP.
+
+    All are sklearn's, which GLUE's own script calls; what it leaves undefined is 0, as there:
+    Matthews of a constant, F1 where class 1 is neither there nor predicted.
+    """
     compute: Mapping[str, Callable[[], float]] = {
         "accuracy": lambda: sk.accuracy_score(expected, predicted),
         "f1": lambda: sk.f1_score(
@@ -58,7 +62,11 @@ def choice_scores(
 def regression_scores(
     expected: Sequence[float], predicted: Sequence[float], names: Sequence[str]
 ) -> Scores:
-    """The named scores of real values; a correlation with a constant is 0: it orders nothing."""
+    """The named scores of real values.
+
+    A correlation with a constant is 0, for it orders nothing; scipy, and so GLUE's own script, has
+    no number there (nan).
+    """
 
     def correlation(function: Callable[..., Any]) -> float:
         if len(expected) < 2 or np.ptp(expected) == 0 or np.ptp(predicted) == 0:
@@ -137,7 +145,8 @@ def question_scores(
     def values(score: Callable[[str, str], float], withdrawn: bool) -> list[float]:
         guesses = [""] * len(answers) if withdrawn else answers
         return [
-            _best(score, accepted, guess) for accepted, guess in zip(expected, guesses, strict=True)
+            best_accepted(score, accepted, guess)
+            for accepted, guess in zip(expected, guesses, strict=True)
         ]
 
     def mean(score: Callable[[str, str], float]) -> float:
@@ -158,15 +167,14 @@ def question_scores(
     return {name: compute[name]() for name in names}
 
 
-def best_f1(accepted: Sequence[str], predicted: str) -> float:
-    """F1 of an answer against the accepted one that is most like it; none accepts the empty one."""
-    return _best(answer_f1, accepted, predicted)
+def best_accepted(score: Callable[[str, str], float], accepted: Sequence[str], guess: str) -> float:
+    """The best score of a guess against any of the accepted answers; without one, against ""."""
+    return max(score(answer, guess) for answer in _accepted(accepted))
 
 
-def _best(score: Callable[[str, str], float], accepted: Sequence[str], predicted: str) -> float:
+def _accepted(answers: Sequence[str]) -> list[str]:
     # evaluate-v2.0.py: answers that normalise to nothing are not accepted; if none is left, "" is
-    answers = [answer for answer in accepted if normalize_answer(answer)] or [""]
-    return max(score(answer, predicted) for answer in answers)
+    return [answer for answer in answers if normalize_answer(answer)] or [""]
 
 
 def best_threshold(

@@ -102,6 +102,29 @@ def special_ids(tokenizer: Any) -> tuple[int, int]:
     return tokenizer.cls_token_id, tokenizer.sep_token_id
 
 
+def shortened(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[str]:
+    """Texts without what lies far beyond an input of `max_length` tokens, which are as they were.
+
+    tokenizers makes a list of all that it cuts off, for pairs of each piece with each: truncating
+    two texts of 100,000 characters takes minutes and gigabytes. What is left here is still too long
+    where the text was, so that it is counted as truncated.
+    """
+    kept = list(texts)
+    long = [i for i, text in enumerate(texts) if len(text) > 4 * max_length]
+    if not long:
+        return kept
+    encoded = tokenizer(
+        [texts[i] for i in long],
+        add_special_tokens=False,
+        return_offsets_mapping=True,
+        verbose=False,  # it would warn of what this is for
+    )
+    for i, offsets in zip(long, encoded["offset_mapping"], strict=True):
+        if len(offsets) > 2 * max_length:
+            kept[i] = texts[i][: offsets[2 * max_length][0]]
+    return kept
+
+
 def check_vocabulary(tokenizer: Any, architecture: Any) -> None:
     """Raise ValueError if the tokenizer has ids that the model has no embedding for."""
     num_ids = max(tokenizer.get_vocab().values()) + 1
@@ -115,9 +138,15 @@ def check_vocabulary(tokenizer: Any, architecture: Any) -> None:
 
 def num_unknown(features: Sequence[Feature], tokenizer: Any) -> int:
     """How many examples have nothing but unknown tokens: a model can learn nothing from them."""
-    special = np.array(sorted({*tokenizer.all_special_ids, NO_TOKEN}))
-    known = {f.origin for f in features if np.isin(f.input_ids, special, invert=True).any()}
-    return len({feature.origin for feature in features} - known)
+    if not features:
+        return 0
+    special = np.array([*tokenizer.all_special_ids, NO_TOKEN])  # the unknown token is one of them
+    ids = [feature.input_ids.ravel() for feature in features]
+    starts = np.cumsum([0, *(len(each) for each in ids[:-1])])
+    is_known = np.isin(np.concatenate(ids), special, invert=True)
+    origins = np.array([feature.origin for feature in features])
+    known = origins[np.logical_or.reduceat(is_known, starts)]
+    return len(set(origins.tolist()) - set(known.tolist()))
 
 
 def collate(features: Sequence[Feature], pad_id: int) -> tuple[dict[str, Tensor], Tensor]:
@@ -163,8 +192,9 @@ def _collate_choices(features: Sequence[Feature], pad_id: int) -> tuple[dict[str
     inputs = {
         "input_ids": torch.from_numpy(np.where(input_ids == NO_TOKEN, pad_id, input_ids)),
         "attention_mask": torch.from_numpy(is_token.astype(np.int64)),
-        "token_type_ids": torch.from_numpy(np.where(is_token, token_type_ids, 0)),
     }
+    if token_type_ids.any():  # some models take none
+        inputs["token_type_ids"] = torch.from_numpy(token_type_ids * is_token)
     return inputs, torch.from_numpy(np.stack([feature.target for feature in features]))
 
 

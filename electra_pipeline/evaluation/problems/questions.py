@@ -12,7 +12,12 @@ import transformers
 from numpy.typing import NDArray
 from torch import Tensor
 
-from electra_pipeline.evaluation.problems.metrics import best_f1, best_threshold, question_scores
+from electra_pipeline.evaluation.problems.metrics import (
+    answer_f1,
+    best_accepted,
+    best_threshold,
+    question_scores,
+)
 from electra_pipeline.evaluation.problems.problem import Encoded, Feature, special_ids
 
 # configure_finetuning.py:80-92 (google-research/electra 8a46635)
@@ -85,7 +90,10 @@ class QuestionAnswering:
         `answers` are predictions of this problem for questions that were not trained on.
         """
         kept, withdrawn = (
-            [best_f1(example.answers, text) for example, text in zip(examples, texts, strict=True)]
+            [
+                best_accepted(answer_f1, example.answers, text)
+                for example, text in zip(examples, texts, strict=True)
+            ]
             for texts in ([answer.text for answer in answers], [""] * len(answers))
         )
         _, beyond = best_threshold(kept, withdrawn, [answer.null_margin for answer in answers])
@@ -183,14 +191,16 @@ class QuestionAnswering:
 
     def show(self, example: QuestionExample, prediction: Answer) -> dict[str, Any]:
         margin = prediction.null_margin
-        text = "" if margin > 0 else prediction.text
+        answer = "" if margin > 0 else prediction.text
+        (score,) = question_scores([example.answers], [answer], [-math.inf], ["f1"]).values()
         return {
             "id": example.id,
-            "input": f"{example.question}\n{example.context}",
+            "input": f"{example.question}\t{example.context}",
             "expected": list(example.answers),
-            "prediction": text,
-            "score": best_f1(example.answers, text),
+            "prediction": answer,
+            "score": score,
             "detail": {
+                "answer": prediction.text,  # what is said if it is not withdrawn
                 "null_margin": margin if math.isfinite(margin) else None,
                 "best": _with_probabilities(prediction.best),
             },

@@ -12,7 +12,7 @@ import transformers
 from torch import Tensor
 
 from electra_pipeline.evaluation.problems.metrics import classification_scores, regression_scores
-from electra_pipeline.evaluation.problems.problem import IGNORED, Encoded, Feature
+from electra_pipeline.evaluation.problems.problem import IGNORED, Encoded, Feature, shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,12 @@ def _encode(
     """[CLS] text [SEP], or [CLS] text [SEP] pair [SEP], the longer text cut first."""
     if not examples:
         return Encoded([])
-    items = [(origin, example.text, example.pair) for origin, example in enumerate(examples)]
+    texts = shortened(tokenizer, [example.text for example in examples], max_length)
+    seconds = shortened(tokenizer, [example.pair or "" for example in examples], max_length)
+    items = [
+        (origin, text, None if examples[origin].pair is None else second)
+        for origin, (text, second) in enumerate(zip(texts, seconds, strict=True))
+    ]
     if both_orders:
         items += [(origin, pair, text) for origin, text, pair in items if pair is not None]
     pairs = [pair or "" for _, _, pair in items] if items[0][2] is not None else None
