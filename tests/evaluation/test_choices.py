@@ -97,7 +97,9 @@ def test_a_column_with_two_meanings_is_refused():
 
 # --- model inputs ---------------------------------------------------------------------------------
 
-TEXT = st.lists(st.sampled_from(["red", "dog", "zz", "house"]), max_size=30).map(" ".join)
+TEXT = st.lists(st.sampled_from(["red", "dog", "zz", "house"]), min_size=1, max_size=30).map(
+    " ".join
+)
 EXAMPLES = st.lists(
     st.tuples(TEXT, st.lists(TEXT, min_size=2, max_size=5)).map(
         lambda pair: ChoiceExample("0", pair[0], tuple(pair[1]), 0)

@@ -15,10 +15,14 @@ from electra_pipeline.evaluation.problems.problem import (
     training_batches,
 )
 from electra_pipeline.evaluation.problems.questions import (
-    ANSWER_TOKENS,
     QuestionAnswering,
     QuestionExample,
+)
+from electra_pipeline.evaluation.problems.spans import (
+    ANSWER_TOKENS,
+    Span,
     best_spans,
+    distinct_best,
 )
 from electra_pipeline.evaluation.problems.tagging import TaggedExample, Tagging
 from electra_pipeline.evaluation.problems.texts import Classification, Regression, TextExample
@@ -186,6 +190,14 @@ def test_answers_are_the_best_over_windows_and_margins_the_least_null(tokenizer)
     assert [s["probability"] for s in shown] == pytest.approx((weights / weights.sum()).tolist())
 
 
+def test_an_n_best_list_has_each_text_once_where_it_scores_best():
+    ranked = [Span(text, float(-i), 0.0) for i, text in enumerate("abacd" * 10)]
+    assert [(span.text, span.score) for span in distinct_best(ranked)] == [
+        *(("a", 0.0), ("b", -1.0), ("c", -3.0), ("d", -4.0))
+    ]
+    assert len(distinct_best(Span(str(i), -i, 0.0) for i in range(50))) == 20
+
+
 def test_the_threshold_is_the_one_that_suits_other_questions_and_moves_the_margins(tokenizer):
     problem = QuestionAnswering(has_unanswerable=True)
     examples = [question("red dog", "dog", 4), question("red dog", None, -1)]
@@ -202,6 +214,8 @@ def test_the_threshold_is_the_one_that_suits_other_questions_and_moves_the_margi
     assert [answer.null_margin for answer in moved] == [0.0, 2.0]
     assert problem.score(examples, answers, ("f1",)) == {"f1": 0.5}
     assert calibrated.score(examples, moved, ("f1",)) == {"f1": 1.0}
+    nothing = problem.decode(examples[:1], [], [])  # no token to answer with: it chooses nothing
+    assert problem.calibrated(examples[:1], nothing) == problem
     best = ("best_f1", "best_exact_match")  # which see the labels, do not change
     assert problem.score(examples, answers, best) == calibrated.score(examples, moved, best)
 

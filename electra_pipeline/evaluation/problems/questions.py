@@ -9,7 +9,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import transformers
-from numpy.typing import NDArray
 from torch import Tensor
 
 from electra_pipeline.evaluation.problems.metrics import (
@@ -19,12 +18,17 @@ from electra_pipeline.evaluation.problems.metrics import (
     question_scores,
 )
 from electra_pipeline.evaluation.problems.problem import Encoded, Feature, special_ids
+from electra_pipeline.evaluation.problems.spans import (
+    NUM_BEST,
+    Span,
+    best_spans,
+    distinct_best,
+    with_probabilities,
+)
 
 # configure_finetuning.py:80-92 (google-research/electra 8a46635)
 QUESTION_TOKENS = 64
 STRIDE_TOKENS = 128  # from the start of one window to the start of the next
-ANSWER_TOKENS = 30
-NUM_BEST = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +46,6 @@ class QuestionExample:
     def content(self) -> str:
         """What must not be on both sides of a split: all questions on one context stay together."""
         return self.context
-
-
-@dataclass(frozen=True)
-class Span:
-    """A possible answer: its text, and the logits of its first and its last token."""
-
-    text: str
-    start_logit: float
-    end_logit: float
-
-    @property
-    def score(self) -> float:
-        return self.start_logit + self.end_logit
 
 
 @dataclass(frozen=True)
@@ -89,14 +80,18 @@ class QuestionAnswering:
 
         `answers` are predictions of this problem for questions that were not trained on.
         """
-        kept, withdrawn = (
-            [
-                best_accepted(answer_f1, example.answers, text)
-                for example, text in zip(examples, texts, strict=True)
-            ]
-            for texts in ([answer.text for answer in answers], [""] * len(answers))
+        finite = [
+            (example.answers, answer)
+            for example, answer in zip(examples, answers, strict=True)
+            if math.isfinite(answer.null_margin)  # else there was nothing to answer with
+        ]
+        if not finite:
+            return self
+        _, beyond = best_threshold(
+            [best_accepted(answer_f1, accepted, answer.text) for accepted, answer in finite],
+            [best_accepted(answer_f1, accepted, "") for accepted, _ in finite],
+            [answer.null_margin for _, answer in finite],
         )
-        _, beyond = best_threshold(kept, withdrawn, [answer.null_margin for answer in answers])
         return replace(self, threshold=self.threshold + beyond)
 
     @property
@@ -166,7 +161,7 @@ class QuestionAnswering:
         top = ranked[0] if ranked else None  # a context without a token leaves nothing to answer
         can_withdraw = self.has_unanswerable and top is not None
         margin = null.score - top.score - self.threshold if can_withdraw and top else -math.inf
-        distinct = list({span.text: span for span in reversed(ranked)}.values())[::-1][:NUM_BEST]
+        distinct = distinct_best(ranked)
         if self.has_unanswerable:
             distinct = sorted([*distinct[: NUM_BEST - 1], null], key=lambda span: -span.score)
         return Answer(top.text if top else "", margin, tuple(distinct))
@@ -202,47 +197,9 @@ class QuestionAnswering:
             "detail": {
                 "answer": prediction.text,  # what is said if it is not withdrawn
                 "null_margin": margin if math.isfinite(margin) else None,
-                "best": _with_probabilities(prediction.best),
+                "best": with_probabilities(prediction.best),
             },
         }
-
-
-def _with_probabilities(spans: Sequence[Span]) -> list[dict[str, Any]]:
-    """The n-best list as run_squad writes it: probabilities are a softmax over what it holds."""
-    weights = [math.exp(span.score - spans[0].score) for span in spans]
-    return [
-        {
-            "text": span.text,
-            "probability": weight / math.fsum(weights),
-            "start_logit": span.start_logit,
-            "end_logit": span.end_logit,
-        }
-        for span, weight in zip(spans, weights, strict=True)
-    ]
-
-
-def best_spans(scores: NDArray[Any], feature: Feature) -> list[tuple[int, int, float, float]]:
-    """The best allowed answers in one window, best first; scores are (length, 2).
-
-    Each is begin and end in characters and the logits of its ends. Allowed: both ends among the
-    `NUM_BEST` highest of their kind, in the context, in order, at most `ANSWER_TOKENS` tokens.
-    """
-    assert feature.places is not None
-    inside = feature.places[:, 1] >= 0
-    masked = np.where(inside[:, None], scores, -np.inf)
-    starts, ends = (np.argsort(-masked[:, side], kind="stable")[:NUM_BEST] for side in (0, 1))
-    sums = masked[starts, 0][:, None] + masked[ends, 1][None, :]
-    lengths = ends[None, :] - starts[:, None] + 1
-    sums = np.where((lengths >= 1) & (lengths <= ANSWER_TOKENS), sums, -np.inf)
-    found = []
-    for flat in np.argsort(-sums, axis=None, kind="stable")[:NUM_BEST]:
-        row, column = np.unravel_index(int(flat), sums.shape)
-        if not np.isfinite(sums[row, column]):
-            break
-        start, end = starts[row], ends[column]
-        begin, stop = int(feature.places[start, 0]), int(feature.places[end, 1])
-        found.append((begin, stop, float(masked[start, 0]), float(masked[end, 1])))
-    return found
 
 
 def _tokenize(

@@ -59,6 +59,8 @@ class UserTask(Config):
     """Longest input in tokens; longer texts are cut, longer sentences and contexts are windowed."""
     validation_fraction: float = Field(default=0.1, gt=0, lt=1)
     """Fraction of train that becomes the validation split when no validation file is given."""
+    calibration_fraction: float = Field(default=0.05, gt=0, lt=1)
+    """Fraction of the contexts of train, not trained on, that choose when to answer nothing."""
     max_examples: int | None = Field(default=None, ge=2)
     """Largest number of examples to keep of each file, chosen by content hash; null keeps all."""
 
@@ -118,6 +120,7 @@ class UserTask(Config):
             format=self.format,
             encoding=self.encoding,
             validation_fraction=self.validation_fraction,
+            calibration_fraction=self.calibration_fraction,
             max_examples=self.max_examples,
         )
 

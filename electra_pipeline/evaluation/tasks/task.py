@@ -35,7 +35,16 @@ DEFAULT_METRICS: Mapping[Kind, tuple[str, ...]] = {
     "multiple-choice": CHOICE_METRICS,
 }
 
-TRAIN, VALIDATION = "train", "validation"
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+
+NumRows = Mapping[str, tuple[int, ...]]
+"""Published number of examples of each split, one for each published version of it."""
+
+
+def sizes(train: int, validation: int | None, test: int) -> NumRows:
+    """The numbers of the usual splits, of one version; None: there is no such split."""
+    splits = {TRAIN: train, VALIDATION: validation, TEST: test}
+    return {split: (size,) for split, size in splits.items() if size is not None}
 
 
 class Columns(Config):
@@ -94,7 +103,6 @@ class Task(Config):
     published: Published | None = None
     hub: HubDataset | None = None
     num_rows: Mapping[str, tuple[int, ...]] = {}
-    """Published number of examples of each split, one for each published version of it."""
     files: Mapping[str, FileReference] = {}
     """Explicit files of each split; they take precedence over the published layout."""
     format: Format = "auto"
