@@ -140,9 +140,7 @@ def long_text():
     return text[:LONG]
 
 
-@pytest.mark.parametrize(
-    "text", [long_text(), "z" * LONG, "\u4e2d" * LONG], ids=["words", "one", "cjk"]
-)
+@pytest.mark.parametrize("text", [long_text(), "z" * LONG], ids=["words", "one"])
 def test_inputs_of_100000_characters_are_cut_or_windowed_and_counted(tokenizer, text):
     encoded = Classification(("x", "y")).encode(
         tokenizer, [TextExample("0", text, text, "x")], 64, training=True
