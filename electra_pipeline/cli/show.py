@@ -104,6 +104,33 @@ def report(
         print(output.with_name(name))
 
 
+def submission(
+    run: Annotated[str, typer.Option("--run", help="The run whose legs are submitted.")],
+    output: Annotated[Path, typer.Option("--output", help="The folder to write into.")],
+    root: RootOption = None,
+) -> None:
+    """Write what leaderboards take: GLUE's zip, SQuAD's predictions."""
+    from electra_pipeline.artifact import find_artifacts
+    from electra_pipeline.evaluation.results.submission import write_submission
+
+    place = root or "./runs"
+    legs = [leg for leg in find_artifacts(place, "finetune") if leg.counters["run"] == run]
+    if not legs:
+        raise ValueError(f"{place}: no fine-tuned leg of the run {run}; `results` lists the runs")
+    try:
+        written = write_submission(legs, output)
+    except OSError as error:
+        raise ValueError(
+            f"{output}: cannot be written ({error.strerror}); give another --output"
+        ) from error
+    for line in written.chosen:
+        print(line, file=sys.stderr)
+    if written.missing:
+        print(f"missing, GLUE wants all: {', '.join(written.missing)}", file=sys.stderr)
+    for path in written.files:
+        print(path)
+
+
 def config(config: "PipelineConfig") -> None:
     """Print the full configuration that would run, as YAML."""
     from electra_pipeline.config import to_yaml

@@ -10,6 +10,8 @@ import torch
 import transformers
 
 from electra_pipeline.artifact import Artifact, Draft, Written, locate, open_artifact, produce
+from electra_pipeline.evaluation.calibration import calibrated
+from electra_pipeline.evaluation.problems.problem import check_vocabulary, num_unknown
 from electra_pipeline.evaluation.scoring import score
 from electra_pipeline.evaluation.tasks.data import TaskData, load
 from electra_pipeline.evaluation.tasks.task import Task
@@ -107,6 +109,7 @@ def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: P
         )
     directory = published.local_folder(MODEL_FOLDER)
     tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
+    check_vocabulary(tokenizer, transformers.AutoConfig.from_pretrained(directory))
     longest = leg.hyperparameters.max_length
     encoded = data.problem.encode(tokenizer, data.train, longest, training=True)
     try:
@@ -125,6 +128,7 @@ def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: P
             )
             trained_on = str(next(model.parameters()).device)
             data.problem.finish(model)
+            data, calibration = calibrated(model, tokenizer, data, leg.hyperparameters)
             scores = score(
                 model,
                 tokenizer,
@@ -143,7 +147,9 @@ def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: P
         "metrics": scores.metrics,
         "majority": scores.majority,
         "intervals": scores.intervals,
+        "calibration": calibration,
         "truncated_train_examples": encoded.num_truncated,
+        "unknown_train_examples": num_unknown(encoded.features, tokenizer),
         "training": facts,
     }
     return Written(counters, {"device": trained_on, "num_threads": num_threads})

@@ -41,6 +41,7 @@ def make_tokenizer():
         cls_token="[CLS]",
         mask_token="[MASK]",
         model_max_length=POSITIONS,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
     )
 
 
@@ -150,9 +151,21 @@ def _write_questions(path, rng, size):
     path.write_bytes(orjson.dumps({"version": "v2.0", "data": [{"paragraphs": paragraphs}]}))
 
 
+def _write_choices(path, rng, size):
+    """The choice with "red" in it is right."""
+    records = []
+    for _ in range(size):
+        choices = [" ".join(sentence(rng, 3)) for _ in range(rng.randrange(2, 5))]
+        gold = rng.randrange(len(choices))
+        choices[gold] += " red"
+        records.append({"text": "which one?", "choices": choices, "label": gold})
+    path.write_bytes(b"".join(orjson.dumps(r, option=orjson.OPT_APPEND_NEWLINE) for r in records))
+
+
 WRITERS = {
     "classification": _write_classes,
     "regression": _write_numbers,
     "tagging": _write_tags,
     "question-answering": _write_questions,
+    "multiple-choice": _write_choices,
 }

@@ -116,6 +116,39 @@ def test_stsb_numbers_must_be_finite(tmp_path):
     assert data.problem.mean == pytest.approx(2.75)
 
 
+def test_test_files_and_diagnostics_are_predicted_and_not_scored(tmp_path):
+    header = "index\tsentence1\tsentence2\tlabel1\tgold_label\n"
+    rows = "".join(f"{i}\tp{i}\th{i}\tx\t{c}\n" for i, c in enumerate(("entailment", "neutral")))
+    for name in ("train", "dev_matched", "dev_mismatched"):
+        write(tmp_path / f"glue/MNLI/{name}.tsv", header + rows)
+    without = "index\tsentence1\tsentence2\n7\ta\tb\n9\tc\td\n"
+    write(tmp_path / "glue/MNLI/test_matched.tsv", without)
+    before = load(TASKS["mnli"], str(tmp_path))
+    assert list(before.unlabelled) == ["test_matched"]  # the others are optional
+    write(tmp_path / "glue/diagnostic/diagnostic.tsv", without)
+    data = load(TASKS["mnli"], str(tmp_path))
+    assert list(data.unlabelled) == ["test_matched", "ax"]
+    assert [(e.id, e.text, e.pair, e.label) for e in data.unlabelled["ax"]] == [
+        ("7", "a", "b", None),
+        ("9", "c", "d", None),
+    ]
+    assert list(data.scored) == ["validation", "validation_mismatched"]
+    assert data.counters["examples"]["ax"] == 2
+    assert data.digests != before.digests  # what is predicted is part of a leg's identity
+
+
+def test_the_test_file_of_cola_has_a_header_where_train_has_none(tmp_path, tokenizer):
+    for name in ("train", "dev"):
+        write(tmp_path / f"CoLA/{name}.tsv", "gj04\t1\t\tIt works.\ngj04\t0\t*\tIt work.\n")
+    write(tmp_path / "CoLA/test.tsv", "index\tsentence\n0\tBill whistled.\n")
+    data = load(TASKS["cola"], str(tmp_path))
+    assert [(e.id, e.text) for e in data.unlabelled["test"]] == [("0", "Bill whistled.")]
+    (feature,) = data.problem.encode(
+        tokenizer, data.unlabelled["test"], 16, training=False
+    ).features
+    assert data.problem.decode(data.unlabelled["test"], [feature], [[0.0, 1.0]])
+
+
 # --- CoNLL columns --------------------------------------------------------------------------------
 
 
@@ -385,6 +418,65 @@ def test_tags_and_questions_of_the_hub_read_as_from_files(tmp_path):
     assert data.train[0].answers == ("cat",) and data.train[0].start == 0
 
 
+def test_splits_of_the_hub_without_labels_are_predicted(tmp_path):
+    import datasets
+
+    names = datasets.ClassLabel(names=["unacceptable", "acceptable"])
+    features = datasets.Features(
+        {"sentence": datasets.Value("string"), "label": names, "idx": datasets.Value("int32")}
+    )
+    for split, label in (("train", None), ("test", -1)):
+        rows = {
+            "sentence": [f"{split} {i}" for i in range(30)],
+            "label": [i % 2 if label is None else label for i in range(30)],
+            "idx": list(range(100, 130)),
+        }
+        file = tmp_path / f"{split}.parquet"
+        datasets.Dataset.from_dict(rows, features=features).to_parquet(file)
+    task = hub_task("cola", tmp_path, text="sentence")
+    missing = {"test": (None, "test"), "other": (None, "absent")}
+    hub = task.hub.model_copy(update={"unlabelled": missing})
+    data = load(task.model_copy(update={"hub": hub}), None)
+    assert {e.label for e in data.unlabelled["test"]} == {None}
+    assert [e.id for e in data.unlabelled["test"]][:2] == ["100", "101"]
+    assert "other" not in data.unlabelled  # told in the log, and nothing is lost
+
+
+def test_choices_of_the_hub_read_as_from_files(tmp_path):
+    import datasets
+
+    text = datasets.Value("string")
+    features = datasets.Features(
+        {
+            "question": text,
+            "choices": datasets.Sequence({"text": text, "label": text}),
+            "answerKey": text,
+        }
+    )
+    rows = {
+        "question": [f"q{i}?" for i in range(30)],
+        "choices": [{"text": ["a", "b", "c"], "label": ["1", "2", "3"]}] * 30,
+        "answerKey": ["3"] * 30,
+    }
+    file = tmp_path / "arc/train.parquet"
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(file)
+    columns = {"text": "question", "label": "answerKey"}
+    data = load(hub_task("arc_easy", tmp_path / "arc", **columns), None)
+    assert data.train[0].choices == ("a", "b", "c") and data.train[0].gold == 2
+
+    endings = ("ending0", "ending1")
+    label = datasets.ClassLabel(names=["0", "1", "2", "3"])
+    columns = ("sent1", "sent2", *endings)
+    features = datasets.Features({**dict.fromkeys(columns, text), "label": label})
+    rows = {c: [f"{c} {i}" for i in range(30)] for c in columns} | {"label": [1] * 30}
+    file = tmp_path / "swag/train.parquet"
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(file)
+    task = hub_task("swag", tmp_path / "swag", text="sent1", pair="sent2", choices=endings)
+    example = load(task, None).train[0]
+    assert example.choices[1].startswith("sent2") and "ending1" in example.choices[1]
+    assert example.gold == 1
+
+
 def test_an_unreachable_hub_is_one_line_with_the_remedy():
     with pytest.raises(
         ValueError, match=r"nyu-mll/glue.*cannot load cola.*set finetune\.data"
@@ -435,11 +527,11 @@ def test_tasks_travel_to_workers():
 # --- real files -----------------------------------------------------------------------------------
 
 REAL_SIZES = {
-    "cola": {"train": 8551, "validation": 1043},
-    "sst2": {"train": 67349, "validation": 872},
-    "mrpc": {"train": 3668, "validation": 408},
-    "stsb": {"train": 5749, "validation": 1500},
-    "rte": {"train+validation": 2490},
+    "cola": {"train": 8551, "validation": 1043, "test": 1063},
+    "sst2": {"train": 67349, "validation": 872, "test": 1821},
+    "mrpc": {"train": 3668, "validation": 408, "test": 1725},
+    "stsb": {"train": 5749, "validation": 1500, "test": 1379},
+    "rte": {"train+validation": 2490, "test": 3000},
     "conll2000": {"train+validation": 8936, "test": 2012},
     "conll2002-es": {"train": 8323, "validation": 1915},
     "wnut17": {"train": 3394, "validation": 1009, "test": 1287},
@@ -455,6 +547,24 @@ def test_real_tasks_have_their_published_sizes(data_directory, name):
         sizes["train+validation"] = sizes.pop("train") + sizes.pop("validation")
     assert sizes == REAL_SIZES[name]
     assert counters["dropped"] == {}
+    assert counters["fewer_rows_than_published"] == {}
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("name", "size"), [("arc_easy", 2376), ("piqa", 1838)])
+def test_real_choices_are_all_read(data_directory, name, size):
+    train = data_directory / f"tasks/multiple-choice/{name}.jsonl"
+    task = user_task(train, type="multiple-choice", text_column="query", label_column="gold")
+    assert sum(load(task, None).counters["examples"].values()) == size
+
+
+@pytest.mark.data
+def test_real_diagnostics_are_predicted_by_the_model_of_mnli(data_directory, tmp_path):
+    row = "index\tsentence1\tsentence2\tgold_label\n0\ta\tb\tneutral\n1\tc\td\tentailment\n"
+    for name in ("train", "dev_matched", "dev_mismatched"):
+        write(tmp_path / f"MNLI/{name}.tsv", row)
+    (tmp_path / "diagnostic").symlink_to(data_directory / "tasks/glue/diagnostic")
+    assert len(load(TASKS["mnli"], str(tmp_path)).unlabelled["ax"]) == 1104
 
 
 @pytest.mark.data

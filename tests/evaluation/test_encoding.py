@@ -15,10 +15,14 @@ from electra_pipeline.evaluation.problems.problem import (
     training_batches,
 )
 from electra_pipeline.evaluation.problems.questions import (
-    ANSWER_TOKENS,
     QuestionAnswering,
     QuestionExample,
-    best_span,
+)
+from electra_pipeline.evaluation.problems.spans import (
+    ANSWER_TOKENS,
+    Span,
+    best_spans,
+    distinct_best,
 )
 from electra_pipeline.evaluation.problems.tagging import TaggedExample, Tagging
 from electra_pipeline.evaluation.problems.texts import Classification, Regression, TextExample
@@ -152,22 +156,21 @@ def test_the_best_span_equals_trying_all(seed, num_context, second):
     places[second:-1] = [(10 * i, 10 * i + 5) for i in range(num_context)]
     feature = Feature(np.zeros(length, dtype=np.int32), second, np.array([0, 0]), 0, places)
     scores = np.round(rng.normal(size=(length, 2)), 2)
-    score, (start, end) = best_span(scores, feature)
+    found = best_spans(scores, feature)
     ranked = [
         sorted(range(second, length - 1), key=lambda i, s=side: -scores[i, s])[:20]
         for side in (0, 1)
     ]
     allowed = [
-        (scores[i, 0] + scores[j, 1], (10 * (i - second), 10 * (j - second) + 5))
+        (scores[i, 0] + scores[j, 1], 10 * (i - second), 10 * (j - second) + 5)
         for i in ranked[0]
         for j in ranked[1]
         if i <= j < i + ANSWER_TOKENS
     ]
-    if not allowed:
-        assert score == -np.inf
-        return
-    assert score == pytest.approx(max(allowed)[0])
-    assert any(span == (start, end) and value == pytest.approx(score) for value, span in allowed)
+    scored = [(first + last, begin, end) for begin, end, first, last in found]
+    assert set(scored) <= set(allowed)
+    best = sorted((value for value, _, _ in allowed), reverse=True)[:20]
+    assert [value for value, _, _ in scored] == pytest.approx(best)
 
 
 def test_answers_are_the_best_over_windows_and_margins_the_least_null(tokenizer):
@@ -180,6 +183,41 @@ def test_answers_are_the_best_over_windows_and_margins_the_least_null(tokenizer)
     (answer,) = problem.decode([example], [feature, feature], [low, high])
     assert answer.text == "dog"
     assert answer.null_margin == pytest.approx(2.0 - 6.0)
+    texts = [span.text for span in answer.best]
+    assert texts[0] == "dog" and "" in texts and len(texts) == len(set(texts)) <= 20
+    shown = problem.show(example, answer)["detail"]["best"]
+    weights = np.exp([s["start_logit"] + s["end_logit"] for s in shown])
+    assert [s["probability"] for s in shown] == pytest.approx((weights / weights.sum()).tolist())
+
+
+def test_an_n_best_list_has_each_text_once_where_it_scores_best():
+    ranked = [Span(text, float(-i), 0.0) for i, text in enumerate("abacd" * 10)]
+    assert [(span.text, span.score) for span in distinct_best(ranked)] == [
+        *(("a", 0.0), ("b", -1.0), ("c", -3.0), ("d", -4.0))
+    ]
+    assert len(distinct_best(Span(str(i), -i, 0.0) for i in range(50))) == 20
+
+
+def test_the_threshold_is_the_one_that_suits_other_questions_and_moves_the_margins(tokenizer):
+    problem = QuestionAnswering(has_unanswerable=True)
+    examples = [question("red dog", "dog", 4), question("red dog", None, -1)]
+    features = problem.encode(tokenizer, examples, 40, training=False).features
+    logits = [np.zeros((len(feature.input_ids), 2)) for feature in features]
+    for rows, null in zip(logits, (4.0, 5.0), strict=True):  # "dog" scores 6, null 8 and 10
+        rows[features[0].second + 1] = 3.0
+        rows[0] = null
+    answers = problem.decode(examples, features, logits)
+    assert [answer.null_margin for answer in answers] == [2.0, 4.0]  # both are withdrawn
+    calibrated = problem.calibrated(examples, answers)
+    assert calibrated.threshold == 2.0
+    moved = calibrated.decode(examples, features, logits)
+    assert [answer.null_margin for answer in moved] == [0.0, 2.0]
+    assert problem.score(examples, answers, ("f1",)) == {"f1": 0.5}
+    assert calibrated.score(examples, moved, ("f1",)) == {"f1": 1.0}
+    nothing = problem.decode(examples[:1], [], [])  # no token to answer with: it chooses nothing
+    assert problem.calibrated(examples[:1], nothing) == problem
+    best = ("best_f1", "best_exact_match")  # which see the labels, do not change
+    assert problem.score(examples, answers, best) == calibrated.score(examples, moved, best)
 
 
 # --- batches and losses ---------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from transformers import (
+    AutoModelForMultipleChoice,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -21,6 +22,7 @@ from transformers import (
 from electra_pipeline.artifact import open_artifact
 from electra_pipeline.evaluation import predictions
 from electra_pipeline.evaluation.finetune import FinetuneConfig, plan, resolve, rows, run_leg
+from electra_pipeline.evaluation.problems.problem import check_vocabulary
 from electra_pipeline.evaluation.tasks.given import TASKS, UserTask
 
 # the metric of each kind, and what the tiny model reaches easily and the majority guess cannot
@@ -29,6 +31,7 @@ KINDS = {
     "regression": ("pearson", 0.9),
     "tagging": ("f1", 0.9),
     "question-answering": ("f1", 0.9),
+    "multiple-choice": ("accuracy", 0.9),
 }
 
 
@@ -111,6 +114,41 @@ def test_kept_models_load_in_plain_transformers(leg_artifacts, task_files):
     AutoModelForQuestionAnswering.from_pretrained(
         leg_artifacts["question-answering"][1].local_folder("model")
     )
+    AutoModelForMultipleChoice.from_pretrained(
+        leg_artifacts["multiple-choice"][1].local_folder("model")
+    )
+
+
+def test_the_null_threshold_is_chosen_on_questions_that_are_not_trained_on(leg_artifacts):
+    leg, artifact = leg_artifacts["question-answering"]
+    examples = artifact.counters["examples"]
+    assert examples["train"] + examples["calibration"] == 200
+    assert artifact.counters["calibration"]["questions"] == examples["calibration"] > 0
+    assert np.isfinite(artifact.counters["calibration"]["threshold"])
+    assert "calibration" in leg.digests
+    assert leg_artifacts["classification"][1].counters["calibration"] == {}
+
+
+def test_inputs_of_unknown_tokens_train_and_score_and_are_counted(published, tmp_path):
+    texts = ["\u4e2d\u6587 \u0434\u0430", "", "red dog", "blue dog"] * 5
+    path = tmp_path / "train.csv"
+    path.write_text("text,label\n" + "".join(f"{t},{'xy'[i % 2]}\n" for i, t in enumerate(texts)))
+    task = UserTask(
+        name="own", type="classification", train=str(path), validation=str(path), epochs=1
+    )
+    config = FinetuneConfig(tasks=(task,), seeds=(0,), baselines=(), keep_models="none")
+    (leg,) = plan(config, published, root=str(tmp_path), name="test")
+    counters = run_leg(leg).counters
+    assert counters["unknown_train_examples"] == 10
+    assert 0 <= counters["metrics"]["validation"]["accuracy"] <= 1
+
+
+def test_a_tokenizer_of_another_model_is_refused_before_training(tokenizer):
+    architecture = ElectraConfig(vocab_size=len(tokenizer))
+    check_vocabulary(tokenizer, architecture)
+    architecture.vocab_size -= 1
+    with pytest.raises(ValueError, match=r"the model has embeddings for \d+ tokens"):
+        check_vocabulary(tokenizer, architecture)
 
 
 def test_a_regression_model_says_the_numbers_of_the_file(leg_artifacts, task_files):

@@ -18,6 +18,7 @@ Scores = dict[str, float]
 
 CLASSIFICATION_METRICS = ("accuracy", "f1", "macro_f1", "matthews")
 REGRESSION_METRICS = ("pearson", "spearman")
+CHOICE_METRICS = ("accuracy",)
 TAGGING_METRICS = ("f1", "precision", "recall", "accuracy")
 QUESTION_METRICS = ("exact_match", "f1", "best_exact_match", "best_f1")
 
@@ -29,7 +30,11 @@ CHUNK_TAG = re.compile(r"[BIES]-.+")
 def classification_scores(
     expected: Sequence[int], predicted: Sequence[int], names: Sequence[str]
 ) -> Scores:
-    """The named scores of class indexes; `f1` is that of class 1, as in GLUE's MRPC and QQP."""
+    """The named scores of class indexes; `f1` is that of class 1, as in GLUE's MRPC and QQP.
+
+    All are sklearn's, which GLUE's own script calls; what it leaves undefined is 0, as there:
+    Matthews of a constant, F1 where class 1 is neither there nor predicted.
+    """
     compute: Mapping[str, Callable[[], float]] = {
         "accuracy": lambda: sk.accuracy_score(expected, predicted),
         "f1": lambda: sk.f1_score(
@@ -46,10 +51,22 @@ def classification_scores(
     return {name: float(compute[name]()) for name in names}
 
 
+def choice_scores(
+    expected: Sequence[int], predicted: Sequence[int], names: Sequence[str]
+) -> Scores:
+    """The named scores of chosen positions: the fraction that is right."""
+    compute = {"accuracy": lambda: float(sk.accuracy_score(expected, predicted))}
+    return {name: compute[name]() for name in names}
+
+
 def regression_scores(
     expected: Sequence[float], predicted: Sequence[float], names: Sequence[str]
 ) -> Scores:
-    """The named scores of real values; a correlation with a constant is 0: it orders nothing."""
+    """The named scores of real values.
+
+    A correlation with a constant is 0, for it orders nothing; scipy, and so GLUE's own script, has
+    no number there (nan).
+    """
 
     def correlation(function: Callable[..., Any]) -> float:
         if len(expected) < 2 or np.ptp(expected) == 0 or np.ptp(predicted) == 0:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 IGNORED = -100  # a target that the loss skips; torch's default ignore_index
+NO_TOKEN = -1  # in the ids of choices, where another choice is longer
 POOL_BATCHES = 64  # examples of so many batches are sorted by length together: little padding
 
 Example = TypeVar("Example", contravariant=True)
@@ -21,9 +22,11 @@ class Feature:
     """One model input with what its loss compares.
 
     `input_ids` has (length,) token ids, special tokens included; segment B begins at `second`.
-    `target` is a scalar for texts, (length,) for tags and (2,) for an answer's span. `origin` is
-    the position of the example that it was made from, and `places` maps tokens back to it: the word
-    of each token for tags, (length, 2) character offsets for answers; -1 where there is none.
+    Where one of several choices is right they are (length, choices), filled up with NO_TOKEN.
+    `target` is a scalar for texts, (length,) for tags, (2,) for an answer's span and for a choice.
+    `origin` is the position of the example that it was made from, and `places` maps tokens back to
+    it: the word of each token for tags, (length, 2) character offsets for answers; -1 where there
+    is none.
     """
 
     input_ids: NDArray[np.int32]
@@ -104,8 +107,60 @@ def special_ids(tokenizer: Any) -> tuple[int, int]:
     return tokenizer.cls_token_id, tokenizer.sep_token_id
 
 
+def shortened(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[str]:
+    """Texts without what lies far beyond an input of `max_length` tokens, which are as they were.
+
+    tokenizers makes a list of all that it cuts off, for pairs of each piece with each: truncating
+    two texts of 100,000 characters takes minutes and gigabytes. What is left here is still too long
+    where the text was, so that it is counted as truncated.
+    """
+    kept = list(texts)
+    long = [i for i, text in enumerate(texts) if len(text) > 4 * max_length]
+    if not long:
+        return kept
+    encoded = tokenizer(
+        [texts[i] for i in long],
+        add_special_tokens=False,
+        return_offsets_mapping=True,
+        verbose=False,  # it would warn of what this is for
+    )
+    for i, offsets in zip(long, encoded["offset_mapping"], strict=True):
+        if len(offsets) > 2 * max_length:
+            kept[i] = texts[i][: offsets[2 * max_length][0]]
+    return kept
+
+
+def check_vocabulary(tokenizer: Any, architecture: Any) -> None:
+    """Raise ValueError if the tokenizer has ids that the model has no embedding for."""
+    num_ids = max(tokenizer.get_vocab().values()) + 1
+    if num_ids > architecture.vocab_size:
+        raise ValueError(
+            f"{tokenizer.name_or_path}: the tokenizer has ids up to {num_ids - 1}, but the model "
+            f"has embeddings for {architecture.vocab_size} tokens: they belong to different "
+            "models; take the tokenizer that was published with the model"
+        )
+
+
+def num_unknown(features: Sequence[Feature], tokenizer: Any) -> int:
+    """How many examples have nothing but unknown tokens: a model can learn nothing from them."""
+    if not features:
+        return 0
+    special = np.array([*tokenizer.all_special_ids, NO_TOKEN])  # the unknown token is one of them
+    ids = [feature.input_ids.ravel() for feature in features]
+    starts = np.cumsum([0, *(len(each) for each in ids[:-1])])
+    is_known = np.isin(np.concatenate(ids), special, invert=True)
+    origins = np.array([feature.origin for feature in features])
+    known = origins[np.logical_or.reduceat(is_known, starts)]
+    return len(set(origins.tolist()) - set(known.tolist()))
+
+
 def collate(features: Sequence[Feature], pad_id: int) -> tuple[dict[str, Tensor], Tensor]:
-    """Model inputs (batch, length) padded to the longest feature, and targets padded likewise."""
+    """Model inputs (batch, length) padded to the longest feature, and targets padded likewise.
+
+    Features of choices give (batch, choices, length), padded to the largest number of choices.
+    """
+    if features[0].input_ids.ndim == 2:
+        return _collate_choices(features, pad_id)
     length = max(len(feature.input_ids) for feature in features)
     input_ids = np.full((len(features), length), pad_id, dtype=np.int64)
     attention_mask = np.zeros((len(features), length), dtype=np.int64)
@@ -127,6 +182,25 @@ def collate(features: Sequence[Feature], pad_id: int) -> tuple[dict[str, Tensor]
         "token_type_ids": torch.from_numpy(token_type_ids),
     }
     return inputs, torch.from_numpy(np.stack(targets))
+
+
+def _collate_choices(features: Sequence[Feature], pad_id: int) -> tuple[dict[str, Tensor], Tensor]:
+    length, num_choices = np.max([feature.input_ids.shape for feature in features], axis=0)
+    input_ids = np.full((len(features), num_choices, length), NO_TOKEN, dtype=np.int64)
+    token_type_ids = np.zeros_like(input_ids)
+    for row, feature in enumerate(features):
+        size, own = feature.input_ids.shape
+        input_ids[row, :own, :size] = feature.input_ids.T
+        token_type_ids[row, :, feature.second :] = 1
+    is_token = input_ids != NO_TOKEN
+    is_token[:, :, 0] = True  # a choice of padding alone attends to itself: nothing is undefined
+    inputs = {
+        "input_ids": torch.from_numpy(np.where(input_ids == NO_TOKEN, pad_id, input_ids)),
+        "attention_mask": torch.from_numpy(is_token.astype(np.int64)),
+    }
+    if token_type_ids.any():  # some models take none
+        inputs["token_type_ids"] = torch.from_numpy(token_type_ids * is_token)
+    return inputs, torch.from_numpy(np.stack([feature.target for feature in features]))
 
 
 def training_batches(

@@ -2,24 +2,33 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 import transformers
-from numpy.typing import NDArray
 from torch import Tensor
 
-from electra_pipeline.evaluation.problems.metrics import question_scores
+from electra_pipeline.evaluation.problems.metrics import (
+    answer_f1,
+    best_accepted,
+    best_threshold,
+    question_scores,
+)
 from electra_pipeline.evaluation.problems.problem import Encoded, Feature, special_ids
+from electra_pipeline.evaluation.problems.spans import (
+    NUM_BEST,
+    Span,
+    best_spans,
+    distinct_best,
+    with_probabilities,
+)
 
 # configure_finetuning.py:80-92 (google-research/electra 8a46635)
 QUESTION_TOKENS = 64
 STRIDE_TOKENS = 128  # from the start of one window to the start of the next
-ANSWER_TOKENS = 30
-NUM_BEST = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +50,15 @@ class QuestionExample:
 
 @dataclass(frozen=True)
 class Answer:
-    """The best span, and by how much "no answer" scored above it (-inf: always answer)."""
+    """The best span, and by how much "no answer" scored above it (-inf: always answer).
+
+    The margin is what is left after the threshold: the answer is withdrawn where it is positive.
+    """
 
     text: str
     null_margin: float
+    best: tuple[Span, ...] = ()
+    """The `NUM_BEST` best spans of different text, best first; no answer is the empty text."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,29 @@ class QuestionAnswering:
     """
 
     has_unanswerable: bool
+    threshold: float = 0.0
+    """The answer is withdrawn where "no answer" scores above it by more than this."""
+
+    def calibrated(
+        self, examples: Sequence[QuestionExample], answers: Sequence[Answer]
+    ) -> "QuestionAnswering":
+        """The same with the threshold that gives these answers the highest F1.
+
+        `answers` are predictions of this problem for questions that were not trained on.
+        """
+        finite = [
+            (example.answers, answer)
+            for example, answer in zip(examples, answers, strict=True)
+            if math.isfinite(answer.null_margin)  # else there was nothing to answer with
+        ]
+        if not finite:
+            return self
+        _, beyond = best_threshold(
+            [best_accepted(answer_f1, accepted, answer.text) for accepted, answer in finite],
+            [best_accepted(answer_f1, accepted, "") for accepted, _ in finite],
+            [answer.null_margin for _, answer in finite],
+        )
+        return replace(self, threshold=self.threshold + beyond)
 
     @property
     def head(self) -> Mapping[str, Any]:
@@ -107,20 +144,27 @@ class QuestionAnswering:
         features: Sequence[Feature],
         logits: Sequence[Any],
     ) -> list[Answer]:
-        best = [(-math.inf, "")] * len(examples)
-        null = [math.inf] * len(examples)
+        spans: list[list[Span]] = [[] for _ in examples]
+        null = [Span("", math.inf, math.inf)] * len(examples)
         for feature, scores in zip(features, logits, strict=True):
             origin = feature.origin
-            null[origin] = min(null[origin], float(scores[0].sum()))
-            score, (start, end) = best_span(scores, feature)
-            if score > best[origin][0]:
-                best[origin] = score, examples[origin].context[start:end]
-        margins = [n - b[0] for n, b in zip(null, best, strict=True)]
-        return [
-            # a context without a single token leaves nothing to answer with
-            Answer(text, margin if self.has_unanswerable and math.isfinite(margin) else -math.inf)
-            for (_, text), margin in zip(best, margins, strict=True)
-        ]
+            context = examples[origin].context
+            here = Span("", float(scores[0, 0]), float(scores[0, 1]))  # of the least likely window
+            null[origin] = min(null[origin], here, key=lambda span: span.score)
+            for begin, end, first, last in best_spans(scores, feature):
+                spans[origin].append(Span(context[begin:end], first, last))
+        return [self._answer(*found) for found in zip(spans, null, strict=True)]
+
+    def _answer(self, spans: Sequence[Span], null: Span) -> Answer:
+        """The best of the spans of all windows of a question, beside that of no answer."""
+        ranked = sorted(spans, key=lambda span: -span.score)
+        top = ranked[0] if ranked else None  # a context without a token leaves nothing to answer
+        can_withdraw = self.has_unanswerable and top is not None
+        margin = null.score - top.score - self.threshold if can_withdraw and top else -math.inf
+        distinct = distinct_best(ranked)
+        if self.has_unanswerable:
+            distinct = sorted([*distinct[: NUM_BEST - 1], null], key=lambda span: -span.score)
+        return Answer(top.text if top else "", margin, tuple(distinct))
 
     def majority(
         self, train: Sequence[QuestionExample], examples: Sequence[QuestionExample]
@@ -152,28 +196,9 @@ class QuestionAnswering:
             "detail": {
                 "answer": prediction.text,  # what is said if it is not withdrawn
                 "null_margin": margin if math.isfinite(margin) else None,
+                "best": with_probabilities(prediction.best),
             },
         }
-
-
-def best_span(scores: NDArray[Any], feature: Feature) -> tuple[float, tuple[int, int]]:
-    """Score and character span of the best allowed answer in one window; scores are (length, 2).
-
-    Allowed: both ends among the `NUM_BEST` highest of their kind, in the context, in order, at most
-    `ANSWER_TOKENS` tokens. The score is -inf if there is none.
-    """
-    assert feature.places is not None
-    inside = feature.places[:, 1] >= 0
-    masked = np.where(inside[:, None], scores, -np.inf)
-    starts, ends = (np.argsort(-masked[:, side], kind="stable")[:NUM_BEST] for side in (0, 1))
-    sums = masked[starts, 0][:, None] + masked[ends, 1][None, :]
-    lengths = ends[None, :] - starts[:, None] + 1
-    sums = np.where((lengths >= 1) & (lengths <= ANSWER_TOKENS), sums, -np.inf)
-    row, column = np.unravel_index(int(np.argmax(sums)), sums.shape)
-    if not np.isfinite(sums[row, column]):
-        return -math.inf, (0, 0)
-    start, end = feature.places[starts[row], 0], feature.places[ends[column], 1]
-    return float(sums[row, column]), (int(start), int(end))
 
 
 def _tokenize(

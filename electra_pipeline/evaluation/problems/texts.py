@@ -1,5 +1,6 @@
 """Texts and pairs of texts that have a class or a number."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from scipy.special import softmax
 from torch import Tensor
 
 from electra_pipeline.evaluation.problems.metrics import classification_scores, regression_scores
-from electra_pipeline.evaluation.problems.problem import IGNORED, Encoded, Feature
+from electra_pipeline.evaluation.problems.problem import IGNORED, Encoded, Feature, shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +23,18 @@ class TextExample:
     id: str
     text: str
     pair: str | None
-    label: str
+    label: str | None
+    """None where it is kept back, as in GLUE's test files: to predict, not to score."""
 
     @property
     def content(self) -> str:
         """What must not be on both sides of a split."""
         return self.text if self.pair is None else f"{self.text}\t{self.pair}"
+
+    @property
+    def number(self) -> float:
+        """The label of a regression; not a number where it is kept back."""
+        return math.nan if self.label is None else float(self.label)
 
 
 def _encode(
@@ -40,7 +47,12 @@ def _encode(
     """[CLS] text [SEP], or [CLS] text [SEP] pair [SEP], the longer text cut first."""
     if not examples:
         return Encoded([])
-    items = [(origin, example.text, example.pair) for origin, example in enumerate(examples)]
+    texts = shortened(tokenizer, [example.text for example in examples], max_length)
+    seconds = shortened(tokenizer, [example.pair or "" for example in examples], max_length)
+    items = [
+        (origin, text, None if examples[origin].pair is None else second)
+        for origin, (text, second) in enumerate(zip(texts, seconds, strict=True))
+    ]
     if both_orders:
         items += [(origin, pair, text) for origin, text, pair in items if pair is not None]
     pairs = [pair or "" for _, _, pair in items] if items[0][2] is not None else None
@@ -90,10 +102,8 @@ class Classification:
     def encode(
         self, tokenizer: Any, examples: Sequence[TextExample], max_length: int, *, training: bool
     ) -> Encoded:
-        index = {label: number for number, label in enumerate(self.labels)}
-        targets = [  # a label that is kept back is none of them
-            np.int64(index[e.label] if training else index.get(e.label, IGNORED)) for e in examples
-        ]
+        index: dict[str | None, int] = {label: i for i, label in enumerate(self.labels)}
+        targets = [np.int64(index.get(example.label, IGNORED)) for example in examples]
         return _encode(tokenizer, examples, targets, max_length, self.symmetric and training)
 
     def logits(self, output: Any) -> Tensor:
@@ -155,7 +165,7 @@ class Regression:
 
     @classmethod
     def of(cls, train: Sequence[TextExample], symmetric: bool) -> "Regression":
-        values = np.array([float(example.label) for example in train], dtype=np.float64)
+        values = np.array([example.number for example in train], dtype=np.float64)
         return cls(float(values.mean()), float(values.std()) or 1.0, symmetric)
 
     @property
@@ -168,9 +178,8 @@ class Regression:
     def encode(
         self, tokenizer: Any, examples: Sequence[TextExample], max_length: int, *, training: bool
     ) -> Encoded:
-        targets = [  # only training looks at them, and a label that is kept back is no number
-            np.float32((float(e.label) - self.mean) / self.deviation if training else np.nan)
-            for e in examples
+        targets = [
+            np.float32((example.number - self.mean) / self.deviation) for example in examples
         ]
         return _encode(tokenizer, examples, targets, max_length, self.symmetric and training)
 
@@ -200,10 +209,10 @@ class Regression:
     def score(
         self, examples: Sequence[TextExample], predictions: Sequence[float], names: Sequence[str]
     ) -> dict[str, float]:
-        return regression_scores([float(e.label) for e in examples], predictions, names)
+        return regression_scores([example.number for example in examples], predictions, names)
 
     def show(self, example: TextExample, prediction: float) -> dict[str, Any]:
-        expected = float(example.label) if example.label else None  # None: it is kept back
+        expected = None if example.label is None else example.number
         return {
             "input": example.content,
             "expected": expected,

@@ -9,18 +9,29 @@ from typing import Any, TypeVar
 
 import orjson
 
-from electra_pipeline.evaluation.problems.metrics import CHUNK_TAG, OUTSIDE
+from electra_pipeline.evaluation.problems.choices import ChoiceExample, MultipleChoice
 from electra_pipeline.evaluation.problems.problem import Problem
 from electra_pipeline.evaluation.problems.questions import QuestionAnswering, QuestionExample
 from electra_pipeline.evaluation.problems.tagging import TaggedExample, Tagging
 from electra_pipeline.evaluation.problems.texts import Classification, Regression, TextExample
-from electra_pipeline.evaluation.tasks.locate import Source, locate
-from electra_pipeline.evaluation.tasks.reading import Example, is_misplaced
+from electra_pipeline.evaluation.tasks.checks import (
+    check_num_rows,
+    labels_of,
+    metrics_of,
+    unreachable,
+    without_misplaced,
+)
+from electra_pipeline.evaluation.tasks.locate import Source, locate, locate_unlabelled
+from electra_pipeline.evaluation.tasks.reading import Example
 from electra_pipeline.evaluation.tasks.task import TRAIN, VALIDATION, Task
 
 logger = logging.getLogger(__name__)
 
-AnyExample = TypeVar("AnyExample", TextExample, TaggedExample, QuestionExample, Example)
+CALIBRATION = "calibration"
+
+AnyExample = TypeVar(
+    "AnyExample", TextExample, TaggedExample, QuestionExample, ChoiceExample, Example
+)
 
 
 @dataclass(frozen=True)
@@ -34,31 +45,38 @@ class TaskData:
     counters: Mapping[str, Any]
     unlabelled: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """Examples to predict and not to score: published test splits whose labels are kept back."""
+    calibration: Sequence[Any] = ()
+    """Examples of train that are not trained on: they choose when to answer nothing (SQuAD 2.0)."""
 
     @property
     def digests(self) -> dict[str, str]:
         """sha256 of each split's examples: what training and scoring see, wherever it came from."""
-        return {TRAIN: digest(self.train)} | {
-            split: digest(examples) for split, examples in self.scored.items()
-        }
+        splits = {TRAIN: self.train, **self.scored, **self.unlabelled}
+        if self.calibration:
+            splits[CALIBRATION] = self.calibration
+        return {split: digest(examples) for split, examples in splits.items()}
 
 
 def load(task: Task, data: str | None) -> TaskData:
     """Read, check and split a task's data: its own files, else the folder `data`, else the Hub.
 
-    Raises ValueError, naming file and line, if something is missing or wrong.
+    Raises ValueError, naming file and line, if something is missing or wrong. The counters have the
+    examples of each split, those that were dropped by reason, what of the scored splits no model
+    can get right, and the splits of which fewer rows were found than are published.
     """
     sources = locate(task, data)
     dropped: dict[str, Counter[str]] = {}
-    train = _read(task, TRAIN, sources[TRAIN], dropped)
-    labels = _labels(task, train, sources[TRAIN].place)
+    num_rows: dict[str, Mapping[str, int]] = {}
+    train = _read(task, TRAIN, sources[TRAIN], dropped, num_rows)
+    labels = labels_of(task, train, sources[TRAIN].place)
     if task.type == "classification":  # other splits may hold no other class
         task = task.model_copy(update={"labels": labels})
     scored = {
-        split: _read(task, split, source, dropped)
+        split: _read(task, split, source, dropped, num_rows)
         for split, source in sources.items()
         if split != TRAIN
     }
+    unlabelled = _read_unlabelled(task, data, dropped, num_rows)
     carved = VALIDATION not in scored
     if carved:
         train, validation = carve(train, task.validation_fraction)
@@ -68,7 +86,15 @@ def load(task: Task, data: str | None) -> TaskData:
             f"{sources[TRAIN].place}: all training examples are alike, so that no part of them can "
             "become the validation split; give a validation file"
         )
-    sizes = {TRAIN: len(train)} | {split: len(examples) for split, examples in scored.items()}
+    train, calibration = _calibration(train, task.calibration_fraction)
+    splits = {TRAIN: train, **scored, **unlabelled}
+    if calibration:
+        splits[CALIBRATION] = calibration
+    sizes = {split: len(examples) for split, examples in splits.items()}
+    impossible = {split: unreachable(examples, labels) for split, examples in scored.items()}
+    for split, counts in impossible.items():
+        if counts:
+            logger.warning("%s: %s: nothing can predict %s", task.name, split, counts)
     logger.info(
         "%s: %s%s",
         task.name,
@@ -77,25 +103,35 @@ def load(task: Task, data: str | None) -> TaskData:
     )
     return TaskData(
         problem=_problem(task, labels, train, sources[TRAIN].place),
-        metrics=_metrics(task, labels),
+        metrics=metrics_of(task, labels),
         train=train,
         scored=scored,
         counters={
             "examples": sizes,
             "dropped": {split: dict(counts) for split, counts in dropped.items() if counts},
+            "unreachable": {split: counts for split, counts in impossible.items() if counts},
+            "fewer_rows_than_published": num_rows,
             "validation_from_train_fraction": task.validation_fraction if carved else 0.0,
         },
+        unlabelled=unlabelled,
+        calibration=calibration,
     )
 
 
 def _read(
-    task: Task, split: str, source: Source, dropped: dict[str, Counter[str]]
+    task: Task,
+    split: str,
+    source: Source,
+    dropped: dict[str, Counter[str]],
+    num_rows: dict[str, Mapping[str, int]],
 ) -> list[Example]:
     """The examples of one split, at least one."""
     counts = dropped.setdefault(split, Counter())
     examples = list(source.read(task, counts))
+    if examples and (difference := check_num_rows(task, split, len(examples), source.place)):
+        num_rows[split] = difference
     if split == TRAIN:
-        examples = _without_misplaced(examples, source.place, counts)
+        examples = without_misplaced(examples, source.place, counts)
     if not examples:
         reasons = (
             ", ".join(f"{count} {reason}" for reason, count in counts.items()) or "it is empty"
@@ -109,19 +145,38 @@ def _read(
     return examples
 
 
-def _without_misplaced(examples: list[Example], place: str, counts: Counter[str]) -> list[Example]:
-    """Without the questions whose answer is not where they say: they would teach a wrong span."""
-    wrong = [e for e in examples if isinstance(e, QuestionExample) and is_misplaced(e)]
-    if not wrong:
-        return examples
-    counts["answer_not_at_start"] = len(wrong)
-    logger.warning(
-        "%s: the context of question %s does not have the answer %r at answer_start %d; "
-        "%d such questions are dropped",
-        *(place, wrong[0].id, wrong[0].answers[0], wrong[0].start, len(wrong)),
-    )
-    refused = {id(example) for example in wrong}
-    return [example for example in examples if id(example) not in refused]
+def _read_unlabelled(
+    task: Task,
+    data: str | None,
+    dropped: dict[str, Counter[str]],
+    num_rows: dict[str, Mapping[str, int]],
+) -> dict[str, list[Example]]:
+    """The splits whose labels are kept back. What the Hub does not give is done without."""
+    found = {}
+    for split, source in locate_unlabelled(task, data).items():
+        try:
+            found[split] = _read(task, split, source, dropped, num_rows)
+        except ValueError as error:
+            if data is not None:
+                raise
+            logger.warning("%s: nothing will be predicted of %s: %s", task.name, split, error)
+    return found
+
+
+def _calibration(train: list[Example], fraction: float) -> tuple[list[Example], list[Example]]:
+    """Training examples without, and with, the questions that choose when to answer nothing.
+
+    There are none unless both parts have questions with and without an answer.
+    """
+    if not _has_both_kinds(train):
+        return train, []
+    rest, held_out = carve(train, fraction, salt=CALIBRATION)
+    return (rest, held_out) if _has_both_kinds(rest) and _has_both_kinds(held_out) else (train, [])
+
+
+def _has_both_kinds(examples: Iterable[Example]) -> bool:
+    """Whether some questions have an answer and others have none."""
+    return len({bool(e.answers) for e in examples if isinstance(e, QuestionExample)}) == 2
 
 
 def _hash(data: bytes) -> int:
@@ -135,14 +190,17 @@ def sample(examples: Sequence[AnyExample], num_examples: int) -> list[AnyExample
 
 
 def carve(
-    examples: Sequence[AnyExample], fraction: float
+    examples: Sequence[AnyExample], fraction: float, salt: str = ""
 ) -> tuple[list[AnyExample], list[AnyExample]]:
     """Train and validation examples: about `fraction` of the contents, chosen by their hash.
+
+    Another salt chooses others.
 
     Examples of equal content (for questions: of one context) stay on one side. Neither side is
     empty if there are two contents or more.
     """
-    hashes = {content: _hash(content.encode()) for content in {e.content for e in examples}}
+    contents = {example.content for example in examples}
+    hashes = {content: _hash(f"{salt}{content}".encode()) for content in contents}
     held_out = {content for content, value in hashes.items() if value < fraction * 2**64}
     if not held_out and len(hashes) > 1:
         held_out = {min(hashes, key=lambda content: hashes[content])}
@@ -162,59 +220,6 @@ def digest(examples: Iterable[Example]) -> str:
     return hasher.hexdigest()
 
 
-def _labels(task: Task, train: Sequence[Example], place: str) -> tuple[str, ...]:
-    """The task's labels, else those of the training examples, sorted. None for other kinds."""
-    seen: set[str] = set()
-    for example in train:
-        if isinstance(example, TextExample):
-            seen.add(example.label)
-        elif isinstance(example, TaggedExample):
-            seen.update(example.tags)
-    if task.type not in ("classification", "tagging"):
-        return ()
-    labels = task.labels or tuple(sorted(seen))
-    if len(seen) < 2:
-        raise ValueError(
-            f"{place}: all training examples have the label {next(iter(seen))!r}; "
-            "at least two are needed to learn anything"
-        )
-    if task.type == "classification":
-        _check_classes(task, labels, len(train), place)
-    else:
-        _check_tags(labels, place)
-    return labels
-
-
-def _check_classes(task: Task, labels: Sequence[str], num_train: int, place: str) -> None:
-    if len(labels) > max(10, num_train // 2):
-        raise ValueError(
-            f"{place}: column {task.columns.label!r} has {len(labels)} different labels in "
-            f"{num_train} rows; name the right label_column, or use type regression for numbers"
-        )
-    if "f1" in task.metrics and len(labels) != 2:
-        raise ValueError(
-            f"{task.name}: the metric f1 is for two labels, {place} has {len(labels)}; use macro_f1"
-        )
-
-
-def _check_tags(labels: Sequence[str], place: str) -> None:
-    """Tags are all chunk tags (B-, I-, E-, S- and a type, or O), or none of them is."""
-    kinds = [bool(CHUNK_TAG.fullmatch(label)) for label in labels if label != OUTSIDE]
-    if any(kinds) and not all(kinds):
-        odd = [tag for tag in labels if tag != OUTSIDE and not CHUNK_TAG.fullmatch(tag)]
-        raise ValueError(
-            f"{place}: the tags {', '.join(map(repr, odd[:5]))} are neither {OUTSIDE} nor B-, I-, "
-            "E- or S- and a type, as the others are; repair them"
-        )
-
-
-def _metrics(task: Task, labels: Sequence[str]) -> tuple[str, ...]:
-    """The task's metrics; tags without chunks, such as parts of speech, have accuracy alone."""
-    if task.type == "tagging" and not any(CHUNK_TAG.fullmatch(label) for label in labels):
-        return ("accuracy",)
-    return task.metrics
-
-
 def _problem(
     task: Task, labels: tuple[str, ...], train: Sequence[Any], place: str
 ) -> Problem[Any, Any]:
@@ -232,3 +237,5 @@ def _problem(
             return Tagging(labels)
         case "question-answering":
             return QuestionAnswering(any(not example.answers for example in train))
+        case "multiple-choice":
+            return MultipleChoice()

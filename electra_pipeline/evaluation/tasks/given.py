@@ -28,7 +28,7 @@ class UserTask(Config):
     name: TaskName
     """Names the task in the results table."""
     type: Kind
-    """What is predicted: a class, a number, a tag for each word, or a span that answers."""
+    """What is predicted: a class, a number, a tag for each word, a span that answers, a choice."""
     train: FileReference
     """File to train on: a path or URL, one with its digest, or a data file in a PyPI wheel."""
     validation: FileReference | None = None
@@ -40,9 +40,13 @@ class UserTask(Config):
     text_column: Column | None = None
     """Column of the text; null is `text`, or for tagging the first column (`tokens` in records)."""
     pair_column: Column | None = None
-    """Column of the second text of a pair; null where there is none."""
+    """Column of the second text of a pair, or of what begins each choice; null: there is none."""
     label_column: Column | None = None
-    """Column of the label; null is `label`, or for tagging the last column (`tags` in records)."""
+    """Column of the label; null is `label`, or for tagging the last column (`tags` in records). Of
+    plain text with a class a line has no label: the file's name holds it (rt-polarity.neg)."""
+    choice_columns: tuple[Column, ...] | None = Field(default=None, min_length=1)
+    """Columns of the choices, or the one that lists them; null is `choices`. The label is then the
+    number of the right one from 0, its letter, or its name (ARC's `{"text", "label"}`)."""
     labels: tuple[str, ...] | None = None
     """Allowed labels; null takes those that train has."""
     other_labels: Literal["error", "drop"] = "error"
@@ -55,6 +59,8 @@ class UserTask(Config):
     """Longest input in tokens; longer texts are cut, longer sentences and contexts are windowed."""
     validation_fraction: float = Field(default=0.1, gt=0, lt=1)
     """Fraction of train that becomes the validation split when no validation file is given."""
+    calibration_fraction: float = Field(default=0.05, gt=0, lt=1)
+    """Fraction of the contexts of train, not trained on, that choose when to answer nothing."""
     max_examples: int | None = Field(default=None, ge=2)
     """Largest number of examples to keep of each file, chosen by content hash; null keeps all."""
 
@@ -72,6 +78,20 @@ class UserTask(Config):
             raise ValueError(f"labels {list(self.labels)} must be two or more different ones")
         if self.labels is not None and self.type not in ("classification", "tagging"):
             raise ValueError(f"labels are not for {self.type}; leave them out")
+        if self.choice_columns is not None and self.type != "multiple-choice":
+            raise ValueError(f"choice_columns are not for {self.type}; leave them out")
+        named = [
+            self.text_column,
+            self.pair_column,
+            self.label_column,
+            *(self.choice_columns or ()),
+        ]
+        twice = [column for column in named if column is not None and named.count(column) > 1]
+        if twice:
+            raise ValueError(
+                f"the column {twice[0]!r} is named twice among text_column, pair_column, "
+                "label_column and choice_columns; each needs its own"
+            )
         return self
 
     def as_task(self) -> Task:
@@ -88,13 +108,19 @@ class UserTask(Config):
             metrics=self.metrics or DEFAULT_METRICS[self.type],
             epochs=self.epochs,
             max_length=self.max_length,
-            columns=Columns(text=text, pair=self.pair_column, label=label),
+            columns=Columns(
+                text=text,
+                pair=self.pair_column,
+                label=label,
+                choices=self.choice_columns or ("choices",),
+            ),
             labels=self.labels,
             other_labels=self.other_labels,
             files={split: file for split, file in given.items() if file is not None},
             format=self.format,
             encoding=self.encoding,
             validation_fraction=self.validation_fraction,
+            calibration_fraction=self.calibration_fraction,
             max_examples=self.max_examples,
         )
 

@@ -4,18 +4,24 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from electra_pipeline.evaluation.tasks.multiple_choice import choice_examples
 from electra_pipeline.evaluation.tasks.reading import (
     Example,
-    question_example,
     tagged_records,
     text_examples,
 )
+from electra_pipeline.evaluation.tasks.squad import question_example
 from electra_pipeline.evaluation.tasks.task import HubDataset, Task
 from electra_pipeline.quiet import quiet_transformers
 
 
 def read_hub(
-    task: Task, dataset: HubDataset, split: str, dropped: Counter[str]
+    task: Task,
+    dataset: HubDataset,
+    split: str,
+    dropped: Counter[str],
+    *,
+    labelled: bool = True,
 ) -> Iterator[Example]:
     """The examples of one split. Raises ValueError if the Hub or the split cannot be had."""
     import datasets  # takes seconds; a run whose data lies in files does without
@@ -44,7 +50,9 @@ def read_hub(
     columns = dataset.columns
     match task.type:
         case "classification" | "regression":
-            yield from text_examples(task, records(), columns, dropped)
+            yield from text_examples(task, records(), columns, dropped, labelled=labelled)
+        case "multiple-choice":
+            yield from choice_examples(records(), columns, labelled=labelled)
         case "tagging":
             yield from tagged_records(task, records(), columns, dropped)
         case "question-answering":

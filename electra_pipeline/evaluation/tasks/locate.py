@@ -8,7 +8,13 @@ from typing import Protocol
 
 from electra_pipeline.evaluation.tasks.hub import read_hub
 from electra_pipeline.evaluation.tasks.reading import Example, read_examples
-from electra_pipeline.evaluation.tasks.task import TRAIN, HubDataset, Published, Task
+from electra_pipeline.evaluation.tasks.task import (
+    TRAIN,
+    Columns,
+    HubDataset,
+    Published,
+    Task,
+)
 from electra_pipeline.inputs.files import SourceFile, UrlFile, expand, fetch
 from electra_pipeline.storage import Folder
 
@@ -31,14 +37,19 @@ class Files:
     """A split in files."""
 
     files: tuple[SourceFile, ...]
+    columns: Columns | None = None
+    """Where they are not those of the task."""
+    labelled: bool = True
 
     @property
     def place(self) -> str:
         return ", ".join(file.name for file in self.files)
 
     def read(self, task: Task, dropped: Counter[str]) -> Iterator[Example]:
+        if self.columns is not None:
+            task = task.model_copy(update={"columns": self.columns})
         for file in self.files:
-            yield from read_examples(task, file, dropped)
+            yield from read_examples(task, file, dropped, labelled=self.labelled)
 
 
 @dataclass(frozen=True)
@@ -47,13 +58,14 @@ class HubSplit:
 
     dataset: HubDataset
     split: str
+    labelled: bool = True
 
     @property
     def place(self) -> str:
         return f"{self.dataset.path} ({self.split})"
 
     def read(self, task: Task, dropped: Counter[str]) -> Iterator[Example]:
-        yield from read_hub(task, self.dataset, self.split, dropped)
+        yield from read_hub(task, self.dataset, self.split, dropped, labelled=self.labelled)
 
 
 def locate(task: Task, data: str | None) -> dict[str, Source]:
@@ -64,7 +76,13 @@ def locate(task: Task, data: str | None) -> dict[str, Source]:
             for split, reference in task.files.items()
         }
     if data is not None:
-        assert task.published is not None
+        if not Folder(data).exists():
+            raise ValueError(f"finetune.data: no folder {data}; name one, or set null for the Hub")
+        if task.published is None:
+            raise ValueError(
+                f"finetune.data: {task.name} needs the Hub, which has it as {_hub(task).path}; "
+                "give its files as a task of your own, or set data to null for the Hub"
+            )
         found = _published_files(task.published, Folder(data))
         if TRAIN in found:
             return {split: Files((fetch(UrlFile(url=url)),)) for split, url in found.items()}
@@ -74,26 +92,57 @@ def locate(task: Task, data: str | None) -> dict[str, Source]:
             f"finetune.data: {task.name} needs {' or '.join(wanted)}, which {data} does not have; "
             "put it there, take the task out of finetune.tasks, or set data to null for the Hub"
         )
-    assert task.hub is not None
-    return {split: HubSplit(task.hub, name) for split, name in task.hub.splits.items()}
+    return {split: HubSplit(_hub(task), name) for split, name in _hub(task).splits.items()}
+
+
+def locate_unlabelled(task: Task, data: str | None) -> dict[str, Source]:
+    """The source of each split without labels that there is; published ones alone have them."""
+    if task.files:
+        return {}
+    if data is None:
+        hub = _hub(task)
+        return {
+            split: HubSplit(hub.model_copy(update={"config": config}), name, labelled=False)
+            for split, (config, name) in hub.unlabelled.items()
+        }
+    assert task.published is not None
+    folder, columns = Folder(data), task.published.unlabelled_columns
+    found: dict[str, Source] = {}
+    for split, path in task.published.unlabelled.items():
+        for base in _bases(folder):
+            file = base
+            for part in path.split("/"):
+                file = _child(folder, file, part)
+            if file is not None and split not in found:
+                found[split] = Files((fetch(UrlFile(url=_url(folder, file))),), columns, False)
+    return found
+
+
+def _hub(task: Task) -> HubDataset:
+    assert task.hub is not None  # every published task is there
+    return task.hub
+
+
+def _bases(folder: Folder) -> tuple[str | None, ...]:
+    """Where the folders of tasks may stand: in `folder` itself or in its `glue`."""
+    return folder.path, _child(folder, folder.path, "glue")
+
+
+def _url(folder: Folder, path: str) -> str:
+    return path if folder.is_local else str(folder.filesystem.unstrip_protocol(path))
 
 
 def _published_files(published: Published, folder: Folder) -> dict[str, str]:
     """URL of each split's file, directly below `folder` or in its `glue`, whatever the case."""
-    if not folder.exists():
-        raise ValueError(f"finetune.data: no folder {folder}; name one, or set null for the Hub")
     found = {}
-    for base in (folder.path, _child(folder, folder.path, "glue")):
+    for base in _bases(folder):
         for subfolder in published.folders:
             parent = _child(folder, base, subfolder)
             for split, names in published.files.items():
                 for name in names:
                     path = _child(folder, parent, name)
                     if path is not None and split not in found:
-                        local = folder.is_local
-                        found[split] = (
-                            path if local else str(folder.filesystem.unstrip_protocol(path))
-                        )
+                        found[split] = _url(folder, path)
     return found
 
 

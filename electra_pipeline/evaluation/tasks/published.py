@@ -1,70 +1,30 @@
 """The published tasks as rows of a table: layouts, columns, labels, scores.
 
-Sources: GLUE (Wang et al. 2019) as its archive unpacks; CoNLL-2000, 2002 and 2003 shared tasks;
-WNUT 2017; SQuAD (Rajpurkar et al. 2016, 2018). Epochs and lengths as in ELECTRA's table 7 and code.
+Sources: GLUE (see `glue`); CoNLL-2000, 2002 and 2003 shared tasks; WNUT 2017; SQuAD (Rajpurkar et
+al. 2016, 2018); SWAG (Zellers et al. 2018); ARC (Clark et al. 2018); PIQA (Bisk et al. 2020).
+Epochs and lengths as in ELECTRA's table 7 and code. Numbers of rows as the Hub's cards have them,
+of the CoNLL sets without the empty sentence that ends the Hub's.
 """
 
 from collections.abc import Mapping
-from typing import Literal
 
 from electra_pipeline.evaluation.problems.metrics import (
+    CHOICE_METRICS,
     QUESTION_METRICS,
-    REGRESSION_METRICS,
     TAGGING_METRICS,
 )
+from electra_pipeline.evaluation.tasks.glue import GLUE
 from electra_pipeline.evaluation.tasks.task import (
+    TEST,
     TRAIN,
     VALIDATION,
-    Column,
     Columns,
     HubDataset,
-    Kind,
+    NumRows,
     Published,
     Task,
+    sizes,
 )
-
-
-def _glue(
-    name: str,
-    folder: str,
-    columns: Columns,
-    hub_columns: Columns,
-    labels: tuple[str, ...] | None,
-    *,
-    label_values: tuple[str, ...] | None = None,
-    metrics: tuple[str, ...] = ("accuracy",),
-    kind: Kind = "classification",
-    epochs: float = 3.0,
-    files: Mapping[str, tuple[str, ...]] | None = None,
-    hub_splits: Mapping[str, str] | None = None,
-    short_rows: Literal["error", "drop"] = "error",
-    symmetric: bool = False,
-) -> Task:
-    return Task(
-        name=name,
-        type=kind,
-        metrics=metrics,
-        epochs=epochs,
-        columns=columns,
-        labels=labels,
-        label_values=label_values,
-        format="tsv",
-        short_rows=short_rows,
-        symmetric=symmetric,
-        published=Published(
-            folders=(folder,), files=files or {TRAIN: ("train.tsv",), VALIDATION: ("dev.tsv",)}
-        ),
-        hub=HubDataset(
-            path="nyu-mll/glue",
-            config=name,
-            columns=hub_columns,
-            splits=hub_splits or HubDataset.model_fields["splits"].default,
-        ),
-    )
-
-
-def _sentences(first: Column, second: Column | None, label: Column = "label") -> Columns:
-    return Columns(text=first, pair=second, label=label)
 
 
 def _conll(
@@ -72,21 +32,25 @@ def _conll(
     folders: tuple[str, ...],
     files: Mapping[str, tuple[str, ...]],
     hub: HubDataset,
+    num_rows: NumRows,
     encodings: tuple[str, ...] = ("utf-8",),
+    label: int = -1,
+    metrics: tuple[str, ...] = TAGGING_METRICS,
 ) -> Task:
     return Task(
         name=name,
         type="tagging",
-        metrics=TAGGING_METRICS,
+        metrics=metrics,
         max_length=256,
-        columns=Columns(text=0, label=-1),
+        columns=Columns(text=0, label=label),
+        num_rows=num_rows,
         published=Published(folders=folders, files=files, encodings=encodings),
         hub=hub,
     )
 
 
 def _conll_hub(path: str, config: str | None, label: str, validation: bool = True) -> HubDataset:
-    splits = {TRAIN: "train", "test": "test"} | ({VALIDATION: "validation"} if validation else {})
+    splits = {TRAIN: "train", TEST: "test"} | ({VALIDATION: "validation"} if validation else {})
     return HubDataset(
         path=path,
         config=config,
@@ -97,125 +61,109 @@ def _conll_hub(path: str, config: str | None, label: str, validation: bool = Tru
     )
 
 
-_ZERO_ONE = ("0", "1")
-_ENTAILMENT = ("entailment", "not_entailment")
-_MATCHED = {TRAIN: ("train.tsv",), VALIDATION: ("dev_matched.tsv",)}
-_MISMATCHED = {"validation_mismatched": ("dev_mismatched.tsv",)}
+def _choices(
+    name: str,
+    columns: Columns,
+    path: str,
+    config: str | None,
+    num_rows: NumRows,
+    *,
+    revision: str | None = None,
+    has_test_labels: bool = False,
+    published: Published | None = None,
+) -> Task:
+    splits = {TRAIN: "train", VALIDATION: "validation"} | (
+        {TEST: "test"} if has_test_labels else {}
+    )
+    return Task(
+        name=name,
+        type="multiple-choice",
+        metrics=CHOICE_METRICS,
+        columns=columns,
+        num_rows=num_rows,
+        published=published,
+        hub=HubDataset(
+            path=path,
+            config=config,
+            revision=revision,
+            columns=columns,
+            splits=splits,
+            unlabelled={} if has_test_labels else {TEST: (config, "test")},
+        ),
+    )
+
+
+def _topics(name: str, path: str, labels: tuple[str, ...], num_rows: NumRows) -> Task:
+    """Texts with one class that the Hub alone has in one layout."""
+    splits = {split: split for split in num_rows}
+    return Task(
+        name=name,
+        type="classification",
+        metrics=("accuracy", "macro_f1"),
+        max_length=256,
+        labels=labels,
+        num_rows=num_rows,
+        hub=HubDataset(path=path, splits=splits),
+    )
+
+
+_CONLL2000 = {TRAIN: ("train.txt",), TEST: ("test.txt",)}
+_CONLL2003 = {
+    TRAIN: ("eng.train", "train.txt"),
+    VALIDATION: ("eng.testa", "valid.txt"),
+    TEST: ("eng.testb", "test.txt"),
+}
+_ENDINGS = ("ending0", "ending1", "ending2", "ending3")
 
 _TASKS = (
-    _glue(
-        "cola",
-        "CoLA",
-        Columns(text=3, label=1),  # train and dev have no header row
-        _sentences("sentence", None),
-        ("unacceptable", "acceptable"),
-        label_values=_ZERO_ONE,
-        metrics=("matthews", "accuracy"),
-    ),
-    _glue(
-        "sst2",
-        "SST-2",
-        _sentences("sentence", None),
-        _sentences("sentence", None),
-        ("negative", "positive"),
-        label_values=_ZERO_ONE,
-    ),
-    _glue(
-        "mrpc",
-        "MRPC",
-        _sentences("#1 String", "#2 String", "Quality"),
-        _sentences("sentence1", "sentence2"),
-        ("not_equivalent", "equivalent"),
-        label_values=_ZERO_ONE,
-        metrics=("accuracy", "f1"),
-        symmetric=True,
-    ),
-    _glue(
-        "stsb",
-        "STS-B",
-        _sentences("sentence1", "sentence2", "score"),
-        _sentences("sentence1", "sentence2"),
-        None,
-        metrics=REGRESSION_METRICS,
-        kind="regression",
-        epochs=10.0,
-        symmetric=True,
-    ),
-    _glue(
-        "qqp",
-        "QQP",
-        _sentences("question1", "question2", "is_duplicate"),
-        _sentences("question1", "question2"),
-        ("not_duplicate", "duplicate"),
-        label_values=_ZERO_ONE,
-        metrics=("accuracy", "f1"),
-        short_rows="drop",  # the published train.tsv has a few rows that a line break tore apart
-    ),
-    _glue(
-        "mnli",
-        "MNLI",
-        _sentences("sentence1", "sentence2", "gold_label"),
-        _sentences("premise", "hypothesis"),
-        ("entailment", "neutral", "contradiction"),
-        files=_MATCHED | _MISMATCHED,
-        hub_splits={
-            TRAIN: "train",
-            VALIDATION: "validation_matched",
-            "validation_mismatched": "validation_mismatched",
-        },
-    ),
-    _glue(
-        "qnli",
-        "QNLI",
-        _sentences("question", "sentence"),
-        _sentences("question", "sentence"),
-        _ENTAILMENT,
-    ),
-    _glue(
-        "rte",
-        "RTE",
-        _sentences("sentence1", "sentence2"),
-        _sentences("sentence1", "sentence2"),
-        _ENTAILMENT,
-        epochs=10.0,
-    ),
-    _glue(
-        "wnli",
-        "WNLI",
-        _sentences("sentence1", "sentence2"),
-        _sentences("sentence1", "sentence2"),
-        ("not_entailment", "entailment"),
-        label_values=_ZERO_ONE,
-    ),
+    *GLUE,
     _conll(
         "conll2000",
         ("conll2000",),
-        {TRAIN: ("train.txt",), "test": ("test.txt",)},
+        _CONLL2000,
         _conll_hub("eriktks/conll2000", None, "chunk_tags", validation=False),
+        sizes(8936, None, 2012),
+    ),
+    _conll(
+        "conll2000-pos",
+        ("conll2000",),
+        _CONLL2000,
+        _conll_hub("eriktks/conll2000", None, "pos_tags", validation=False),
+        sizes(8936, None, 2012),
+        label=1,
+        metrics=("accuracy",),
     ),
     _conll(
         "conll2002-es",
         ("conll2002-es", "conll2002"),
-        {TRAIN: ("esp.train",), VALIDATION: ("esp.testa",), "test": ("esp.testb",)},
+        {TRAIN: ("esp.train",), VALIDATION: ("esp.testa",), TEST: ("esp.testb",)},
         _conll_hub("eriktks/conll2002", "es", "ner_tags"),
+        sizes(8323, 1915, 1517),
         encodings=("utf-8", "iso-8859-1"),
     ),
     _conll(
         "conll2002-nl",
         ("conll2002-nl", "conll2002"),
-        {TRAIN: ("ned.train",), VALIDATION: ("ned.testa",), "test": ("ned.testb",)},
+        {TRAIN: ("ned.train",), VALIDATION: ("ned.testa",), TEST: ("ned.testb",)},
         _conll_hub("eriktks/conll2002", "nl", "ner_tags"),
+        sizes(15806, 2895, 5195),
         encodings=("utf-8", "iso-8859-1"),
     ),
     _conll(
         "conll2003",
         ("conll2003",),
-        {
-            TRAIN: ("eng.train", "train.txt"),
-            VALIDATION: ("eng.testa", "valid.txt"),
-            "test": ("eng.testb", "test.txt"),
-        },
+        _CONLL2003,
         _conll_hub("eriktks/conll2003", None, "ner_tags"),
+        sizes(14041, 3250, 3453),
+    ),
+    _conll(
+        "conll2003-pos",
+        ("conll2003",),
+        _CONLL2003,
+        _conll_hub("eriktks/conll2003", None, "pos_tags"),
+        sizes(14041, 3250, 3453),
+        label=1,
+        metrics=("accuracy",),
     ),
     _conll(
         "wnut17",
@@ -223,9 +171,10 @@ _TASKS = (
         {
             TRAIN: ("wnut17train.conll",),
             VALIDATION: ("emerging.dev.conll",),
-            "test": ("emerging.test.annotated",),
+            TEST: ("emerging.test.annotated",),
         },
         _conll_hub("leondz/wnut_17", None, "ner_tags"),
+        sizes(3394, 1009, 1287),
     ),
     Task(
         name="squad",
@@ -233,6 +182,7 @@ _TASKS = (
         metrics=("exact_match", "f1"),
         epochs=2.0,
         max_length=512,
+        num_rows={TRAIN: (87_599,), VALIDATION: (10_570,)},
         published=Published(
             folders=("squad", "squad1.1"),
             files={
@@ -248,6 +198,7 @@ _TASKS = (
         metrics=QUESTION_METRICS,
         epochs=2.0,
         max_length=512,
+        num_rows={TRAIN: (130_319,), VALIDATION: (11_873,)},
         published=Published(
             folders=("squad", "squad_v2", "squad2.0"),
             files={
@@ -257,6 +208,55 @@ _TASKS = (
         ),
         hub=HubDataset(path="rajpurkar/squad_v2"),
     ),
+    _choices(
+        "swag",
+        Columns(text="sent1", pair="sent2", choices=_ENDINGS),
+        "allenai/swag",
+        "regular",
+        sizes(73_546, 20_006, 20_005),
+        published=Published(
+            folders=("swag", "swagaf"),
+            files={TRAIN: ("train.csv",), VALIDATION: ("val.csv",)},
+            unlabelled={TEST: "swag/test.csv"},
+        ),
+    ),
+    _choices(
+        "arc_easy",
+        Columns(text="question", label="answerKey"),
+        "allenai/ai2_arc",
+        "ARC-Easy",
+        sizes(2251, 570, 2376),
+        has_test_labels=True,
+    ),
+    _choices(
+        "arc_challenge",
+        Columns(text="question", label="answerKey"),
+        "allenai/ai2_arc",
+        "ARC-Challenge",
+        sizes(1119, 299, 1172),
+        has_test_labels=True,
+    ),
+    _choices(
+        "piqa",
+        Columns(text="goal", choices=("sol1", "sol2")),
+        "ybisk/piqa",
+        None,
+        sizes(16_113, 1838, 3084),
+        revision="refs/convert/parquet",  # a loading script, as for CoNLL
+    ),
+    _topics(
+        "ag_news",
+        "fancyzhx/ag_news",
+        ("World", "Sports", "Business", "Sci/Tech"),
+        sizes(120_000, None, 7600),
+    ),
+    _topics(
+        "rotten_tomatoes",
+        "cornell-movie-review-data/rotten_tomatoes",
+        ("neg", "pos"),
+        sizes(8530, 1066, 1066),
+    ),
+    _topics("imdb", "stanfordnlp/imdb", ("neg", "pos"), sizes(25_000, None, 25_000)),
 )
 
 TASKS: Mapping[str, Task] = {task.name: task for task in _TASKS}

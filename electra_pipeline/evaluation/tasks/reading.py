@@ -1,36 +1,45 @@
-"""Labelled files to examples: tables, CoNLL columns, SQuAD JSON, rows of the Hub.
+"""Labelled files to examples: tables and CoNLL columns here, SQuAD JSON and choices beside it.
 
 Every error names the file and the line (or record), the value, and what would be right.
 """
 
-import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
+from pathlib import PurePath
 from typing import Any
 
-import orjson
-
+from electra_pipeline.evaluation.problems.choices import ChoiceExample
 from electra_pipeline.evaluation.problems.questions import QuestionExample
 from electra_pipeline.evaluation.problems.tagging import TaggedExample
 from electra_pipeline.evaluation.problems.texts import TextExample
+from electra_pipeline.evaluation.tasks.cells import Record, number_in, require, text_in, texts_in
+from electra_pipeline.evaluation.tasks.multiple_choice import choice_examples
+from electra_pipeline.evaluation.tasks.squad import squad_questions
 from electra_pipeline.evaluation.tasks.task import Column, Columns, Task
 from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.inputs.records import decoded_text, read_records, resolve_format
 
 RECORD_SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".arrow")
-Example = TextExample | TaggedExample | QuestionExample
-Record = tuple[str, Mapping[Any, Any]]
-"""Where a record stands, for messages, and its values by column."""
+Example = TextExample | TaggedExample | QuestionExample | ChoiceExample
 
 
-def read_examples(task: Task, file: SourceFile, dropped: Counter[str]) -> Iterator[Example]:
-    """The examples of one file in order; `dropped` counts what the task's rules leave out."""
+def read_examples(
+    task: Task, file: SourceFile, dropped: Counter[str], *, labelled: bool = True
+) -> Iterator[Example]:
+    """The examples of one file in order; `dropped` counts what the task's rules leave out.
+
+    Without labels (texts and choices alone), the label column is not looked at.
+    """
     match task.type:
         case "classification" | "regression":
             is_tsv = resolve_format(file, task.format) == "tsv"
-            records = _tsv_records(task, file, dropped) if is_tsv else _records(task, file)
-            yield from text_examples(task, records, task.columns, dropped)
+            records = (
+                _tsv_records(task, file, dropped, labelled) if is_tsv else _records(task, file)
+            )
+            yield from text_examples(task, records, task.columns, dropped, labelled=labelled)
+        case "multiple-choice":
+            yield from choice_examples(_records(task, file), task.columns, labelled=labelled)
         case "tagging":
             if file.suffix in RECORD_SUFFIXES:
                 yield from tagged_records(task, _records(task, file), task.columns, dropped)
@@ -45,14 +54,31 @@ def read_examples(task: Task, file: SourceFile, dropped: Counter[str]) -> Iterat
 
 def _records(task: Task, file: SourceFile) -> Iterator[Record]:
     records = read_records(file, task.format, encoding=task.encoding or "utf-8")
+    is_text = task.type == "classification" and resolve_format(file, task.format) == "text"
+    label = {task.columns.label: _label_in_name(task, file)} if is_text else {}
     for number, record in enumerate(records, start=1):
-        yield f"{file.name}: record {number}", record
+        yield f"{file.name}: record {number}", {**record, **label}
 
 
-def _tsv_records(task: Task, file: SourceFile, dropped: Counter[str]) -> Iterator[Record]:
+def _label_in_name(task: Task, file: SourceFile) -> str:
+    """The class of all lines of a plain text file: the one label that its name holds."""
+    name = PurePath(file.name).name
+    found = [label for label in task.labels or () if label in name]
+    if len(found) != 1:
+        raise ValueError(
+            f"{file.name}: a plain text file has one class, and its name must hold exactly one of "
+            f"the labels {', '.join(task.labels or ()) or '(none are set)'}; set labels, or give a "
+            "file with a label column"
+        )
+    return found[0]
+
+
+def _tsv_records(
+    task: Task, file: SourceFile, dropped: Counter[str], labelled: bool
+) -> Iterator[Record]:
     """Rows of a tsv as GLUE publishes it: no quoting, and no header where columns are counted."""
     lines = enumerate(_lines(task, file), start=1)
-    columns = [task.columns.text, task.columns.pair, task.columns.label]
+    columns = [task.columns.text, task.columns.pair, task.columns.label if labelled else None]
     if any(isinstance(column, str) for column in columns):
         header: list[Column] = [*next(lines, (1, ""))[1].split("\t")]
         for column in columns:
@@ -91,52 +117,32 @@ def _lines(task: Task, file: SourceFile) -> list[str]:
     return [line.removesuffix("\r") for line in text.split("\n")]
 
 
-def require(record: Mapping[Any, Any], column: Column, place: str) -> Any:
-    """The record's value in a column. Raises ValueError that lists the columns there are."""
-    if column not in record:
-        raise ValueError(
-            f"{place}: no column {column!r}; it has {', '.join(map(repr, record)) or 'none'}; "
-            "set text_column, pair_column and label_column to the names in the file"
-        )
-    return record[column]
-
-
 def text_examples(
-    task: Task, records: Iterable[Record], columns: Columns, dropped: Counter[str]
+    task: Task,
+    records: Iterable[Record],
+    columns: Columns,
+    dropped: Counter[str],
+    *,
+    labelled: bool = True,
 ) -> Iterator[TextExample]:
-    """Texts and pairs of texts with a class that the task has, or with a finite number."""
+    """Texts and pairs of texts with a class that the task has, or with a finite number.
+
+    Those whose label is kept back bear the number that the published file or the Hub gives them.
+    """
     for number, (place, record) in enumerate(records):
-        text = _text(record, columns.text, place)
-        pair = None if columns.pair is None else _text(record, columns.pair, place)
+        text = text_in(record, columns.text, place)
+        pair = None if columns.pair is None else text_in(record, columns.pair, place)
+        if not labelled:
+            identifier = record.get("index", record.get("idx", number))
+            yield TextExample(str(identifier), text, pair, None)
+            continue
         value = require(record, columns.label, place)
         if task.type == "regression":
-            yield TextExample(str(number), text, pair, _number(value, columns.label, place))
+            yield TextExample(str(number), text, pair, number_in(value, columns.label, place))
             continue
         label = _label(task, value, columns.label, place)
         if _is_allowed(task, label, place, dropped):
             yield TextExample(str(number), text, pair, label)
-
-
-def _text(record: Mapping[Any, Any], column: Column, place: str) -> str:
-    value = require(record, column, place)
-    if not isinstance(value, str):
-        raise ValueError(
-            f"{place}: column {column!r} holds {value!r}, not a text; "
-            "repair the row or name another column"
-        )
-    return value.strip()
-
-
-def _number(value: Any, column: Column, place: str) -> str:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(
-            f"{place}: column {column!r} holds {value!r}, not a finite number; repair the row"
-        )
-    return repr(number)
 
 
 def _label(task: Task, value: Any, column: Column, place: str) -> str:
@@ -215,67 +221,10 @@ def tagged_records(
     word_column = columns.text if isinstance(columns.text, str) else "tokens"
     tag_column = columns.label if isinstance(columns.label, str) else "tags"
     for number, (place, record) in enumerate(records):
-        words, tags = (_texts(record, column, place) for column in (word_column, tag_column))
+        words, tags = (texts_in(record, column, place) for column in (word_column, tag_column))
         if len(words) != len(tags):
             raise ValueError(
                 f"{place}: {len(words)} words but {len(tags)} tags; repair or remove the record"
             )
         if words and all(_is_allowed(task, tag, place, dropped) for tag in tags):
             yield TaggedExample(str(number), words, tags)
-
-
-def _texts(record: Mapping[Any, Any], column: str, place: str) -> tuple[str, ...]:
-    value = require(record, column, place)
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError(
-            f"{place}: column {column!r} holds {value!r:.80}, not a list of texts; repair it"
-        )
-    return tuple(value)
-
-
-# --- questions ------------------------------------------------------------------------------------
-
-
-def squad_questions(file: SourceFile) -> Iterator[QuestionExample]:
-    """Questions of a file in SQuAD's form, version 1.1 or 2.0."""
-    with file.open() as stream:
-        try:
-            content = orjson.loads(stream.read().removeprefix(b"\xef\xbb\xbf"))
-        except orjson.JSONDecodeError as error:
-            raise ValueError(f"{file.name}: broken JSON ({error}); download it again") from error
-    try:
-        for article in content["data"]:
-            for paragraph in article["paragraphs"]:
-                for question in paragraph["qas"]:
-                    unanswerable = question.get("is_impossible", False)
-                    answers = [] if unanswerable else question["answers"]
-                    yield question_example(
-                        str(question["id"]),
-                        question["question"],
-                        paragraph["context"],
-                        [answer["text"] for answer in answers],
-                        [answer["answer_start"] for answer in answers],
-                    )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{file.name}: not in SQuAD's form ({type(error).__name__}: {error}); needed is "
-            '{"data": [{"paragraphs": [{"context": ..., "qas": [{"id", "question", "answers"}]}]}]}'
-        ) from error
-
-
-def question_example(
-    identifier: str, question: str, context: str, answers: Sequence[str], starts: Sequence[int]
-) -> QuestionExample:
-    """A question with its distinct answers; the first one's place is what training points at."""
-    start = int(starts[0]) if starts else -1
-    return QuestionExample(
-        identifier, question.strip(), context, tuple(dict.fromkeys(answers)), start
-    )
-
-
-def is_misplaced(example: QuestionExample) -> bool:
-    """Whether the context does not have the first answer where the example says."""
-    if not example.answers:
-        return False
-    answer = example.answers[0]
-    return example.context[example.start : example.start + len(answer)] != answer

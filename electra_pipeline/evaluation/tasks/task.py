@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import StringConstraints
 
 from electra_pipeline.evaluation.problems.metrics import (
+    CHOICE_METRICS,
     CLASSIFICATION_METRICS,
     QUESTION_METRICS,
     REGRESSION_METRICS,
@@ -15,7 +16,7 @@ from electra_pipeline.identity import Config
 from electra_pipeline.inputs.files import FileReference
 from electra_pipeline.inputs.records import Format
 
-Kind = Literal["classification", "regression", "tagging", "question-answering"]
+Kind = Literal["classification", "regression", "tagging", "question-answering", "multiple-choice"]
 TaskName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Column = int | str
 
@@ -24,15 +25,26 @@ METRICS: Mapping[Kind, tuple[str, ...]] = {
     "regression": REGRESSION_METRICS,
     "tagging": TAGGING_METRICS,
     "question-answering": QUESTION_METRICS,
+    "multiple-choice": CHOICE_METRICS,
 }
 DEFAULT_METRICS: Mapping[Kind, tuple[str, ...]] = {
     "classification": ("accuracy", "macro_f1"),
     "regression": REGRESSION_METRICS,
     "tagging": TAGGING_METRICS,
     "question-answering": ("exact_match", "f1"),
+    "multiple-choice": CHOICE_METRICS,
 }
 
-TRAIN, VALIDATION = "train", "validation"
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+
+NumRows = Mapping[str, tuple[int, ...]]
+"""Published number of examples of each split, one for each published version of it."""
+
+
+def sizes(train: int, validation: int | None, test: int) -> NumRows:
+    """The numbers of the usual splits, of one version; None: there is no such split."""
+    splits = {TRAIN: train, VALIDATION: validation, TEST: test}
+    return {split: (size,) for split, size in splits.items() if size is not None}
 
 
 class Columns(Config):
@@ -41,6 +53,9 @@ class Columns(Config):
     text: Column = "text"
     pair: Column | None = None
     label: Column = "label"
+    choices: tuple[Column, ...] = ("choices",)
+    """For multiple choice: a column for each, or the one that lists them. What the pair column
+    holds then begins each choice (SWAG's second sentence)."""
 
 
 class HubDataset(Config):
@@ -51,6 +66,8 @@ class HubDataset(Config):
     revision: str | None = None
     columns: Columns = Columns()
     splits: Mapping[str, str] = {TRAIN: "train", VALIDATION: "validation"}
+    unlabelled: Mapping[str, tuple[str | None, str]] = {}
+    """Configuration and split of what is predicted and not scored."""
 
 
 class Published(Config):
@@ -58,6 +75,10 @@ class Published(Config):
 
     folders: tuple[str, ...]
     files: Mapping[str, tuple[str, ...]]
+    unlabelled: Mapping[str, str] = {}
+    """What is predicted and not scored, each as folder and file name; they may be absent."""
+    unlabelled_columns: Columns | None = None
+    """Their columns; null is those of the task."""
     encodings: tuple[str, ...] = ("utf-8",)
     """Tried in turn; the CoNLL-2002 files were Latin-1 when they were published."""
 
@@ -81,10 +102,13 @@ class Task(Config):
     """Whether the order of a pair means nothing; training sees both (double_unordered)."""
     published: Published | None = None
     hub: HubDataset | None = None
+    num_rows: Mapping[str, tuple[int, ...]] = {}
     files: Mapping[str, FileReference] = {}
     """Explicit files of each split; they take precedence over the published layout."""
     format: Format = "auto"
     encoding: str | None = None
     validation_fraction: float = 0.1
     """Part of train that becomes the validation split where there is none."""
+    calibration_fraction: float = 0.05
+    """Part of the contexts of train, not trained on, that choose when to answer nothing."""
     max_examples: int | None = None

@@ -1,0 +1,153 @@
+"""What can be wrong with a task's examples as a whole, told or counted before training."""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import chain
+
+from electra_pipeline.evaluation.problems.metrics import CHUNK_TAG, OUTSIDE
+from electra_pipeline.evaluation.problems.questions import QuestionExample
+from electra_pipeline.evaluation.problems.tagging import TaggedExample
+from electra_pipeline.evaluation.problems.texts import TextExample
+from electra_pipeline.evaluation.tasks.reading import Example
+from electra_pipeline.evaluation.tasks.squad import is_misplaced
+from electra_pipeline.evaluation.tasks.task import Task
+
+logger = logging.getLogger(__name__)
+
+FEW_VALUES = 10  # so many different labels are plausible whatever the number of rows
+
+
+def check_num_rows(task: Task, split: str, num_found: int, place: str) -> Mapping[str, int] | None:
+    """Compare a split with its published number of rows; None where it is that, or none is known.
+
+    More rows than any published version has are another data set under the same name: ValueError.
+    Fewer are taken for a subset made on purpose: a warning, and what was expected and found, for
+    the counters, so that a broken download is noticed and a subset can be used.
+    """
+    published = task.num_rows.get(split)
+    if published is None or num_found in published:
+        return None
+    expected = max(published)
+    if num_found > expected:
+        raise ValueError(
+            f"{place}: {num_found} {split} examples where the published {task.name} has {expected};"
+            " it is another data set: download it again, or give it as a task of your own"
+        )
+    logger.warning(
+        "%s: %d %s examples where the published %s has %d; its scores compare with no published "
+        "ones unless this is a subset made on purpose: otherwise download it again",
+        *(place, num_found, split, task.name, expected),
+    )
+    return {"published": expected, "found": num_found}
+
+
+def without_misplaced(examples: list[Example], place: str, counts: Counter[str]) -> list[Example]:
+    """Without the questions whose answer is not where they say: they would teach a wrong span."""
+    wrong = [e for e in examples if isinstance(e, QuestionExample) and is_misplaced(e)]
+    if not wrong:
+        return examples
+    counts["answer_not_at_start"] = len(wrong)
+    logger.warning(
+        "%s: the context of question %s does not have the answer %r at answer_start %d; "
+        "%d such questions are dropped",
+        *(place, wrong[0].id, wrong[0].answers[0], wrong[0].start, len(wrong)),
+    )
+    refused = {id(example) for example in wrong}
+    return [example for example in examples if id(example) not in refused]
+
+
+def unreachable(examples: Sequence[Example], labels: Sequence[str]) -> dict[str, int]:
+    """How much of a scored split no model can get right, by reason; it is scored all the same.
+
+    `tags_not_in_train` counts words, `answers_not_in_context` questions none of whose answers is a
+    part of their context.
+    """
+    known = set(labels)
+    found: Counter[str] = Counter()
+    for example in examples:
+        if isinstance(example, TaggedExample):
+            found["tags_not_in_train"] += sum(tag not in known for tag in example.tags)
+        elif isinstance(example, QuestionExample) and example.answers:
+            is_absent = not any(answer in example.context for answer in example.answers)
+            found["answers_not_in_context"] += is_absent
+    return {reason: count for reason, count in found.items() if count}
+
+
+def labels_of(task: Task, train: Sequence[Example], place: str) -> tuple[str, ...]:
+    """The task's labels, else those of the training examples, sorted. None for other kinds.
+
+    Raises ValueError if there is but one, or if the column of labels cannot be one.
+    """
+    if task.type not in ("classification", "tagging"):
+        return ()
+    seen: set[str] = set()
+    for example in train:
+        if isinstance(example, TextExample) and example.label is not None:
+            seen.add(example.label)
+        elif isinstance(example, TaggedExample):
+            seen.update(example.tags)
+    labels = task.labels or tuple(sorted(seen))
+    if len(seen) < 2:
+        raise ValueError(
+            f"{place}: all training examples have the label {next(iter(seen))!r}; "
+            "at least two are needed to learn anything"
+        )
+    if task.type == "classification":
+        texts = [example for example in train if isinstance(example, TextExample)]
+        _check_classes(task, labels, texts, place)
+    else:
+        sentences = [example for example in train if isinstance(example, TaggedExample)]
+        _check_tags(labels, sentences, place)
+    return labels
+
+
+def _check_classes(
+    task: Task, labels: Sequence[str], train: Sequence[TextExample], place: str
+) -> None:
+    if len(labels) > max(FEW_VALUES, len(train) // 2):
+        raise ValueError(
+            f"{place}: column {task.columns.label!r} has {len(labels)} different labels in "
+            f"{len(train)} rows; {_swapped(task, train)}name the right label_column, or use type "
+            "regression for numbers"
+        )
+    if "f1" in task.metrics and len(labels) != 2:
+        raise ValueError(
+            f"{task.name}: the metric f1 is for two labels, {place} has {len(labels)}; use macro_f1"
+        )
+
+
+def _swapped(task: Task, train: Sequence[TextExample]) -> str:
+    """Which text column looks like one of labels, where the column of labels does not."""
+    columns = {"text_column": [example.text for example in train]}
+    if task.columns.pair is not None:
+        columns["pair_column"] = [example.pair or "" for example in train]
+    for name, values in columns.items():
+        num_values = len(set(values))
+        if num_values <= min(FEW_VALUES, len(train) // 4):
+            return f"the {name} has {num_values}: are the two swapped? "
+    return ""
+
+
+def _check_tags(labels: Sequence[str], train: Sequence[TaggedExample], place: str) -> None:
+    """Tags are all chunk tags (B-, I-, E-, S- and a type, or O), or none of them is."""
+    num_words = len(set(chain.from_iterable(example.words for example in train)))
+    if len(labels) > max(FEW_VALUES, num_words):
+        raise ValueError(
+            f"{place}: {len(labels)} different tags on {num_words} different words; the columns "
+            "look swapped: set text_column and label_column"
+        )
+    kinds = [bool(CHUNK_TAG.fullmatch(label)) for label in labels if label != OUTSIDE]
+    if any(kinds) and not all(kinds):
+        odd = [tag for tag in labels if tag != OUTSIDE and not CHUNK_TAG.fullmatch(tag)]
+        raise ValueError(
+            f"{place}: the tags {', '.join(map(repr, odd[:5]))} are neither {OUTSIDE} nor B-, I-, "
+            "E- or S- and a type, as the others are; repair them"
+        )
+
+
+def metrics_of(task: Task, labels: Sequence[str]) -> tuple[str, ...]:
+    """The task's metrics; tags without chunks, such as parts of speech, have accuracy alone."""
+    if task.type == "tagging" and not any(CHUNK_TAG.fullmatch(label) for label in labels):
+        return ("accuracy",)
+    return task.metrics
