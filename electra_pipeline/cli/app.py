@@ -31,6 +31,7 @@ for name, what in (
     ("finetune", "Fine-tune and evaluate every leg; record the results."),
 ):
     app.command(name, help=f"{what} Without Prefect.")(configured(work.stage(name)))
+app.command("evaluate")(work.evaluate)
 app.command("sweep")(work.sweep)
 app.command("results")(show.results)
 app.command("report")(show.report)

@@ -69,7 +69,6 @@ def train(
     hyperparameters: Hyperparameters,
     *,
     seed: int,
-    num_layers: int,
     report: Callable[[int, int, float], None],
 ) -> dict[str, float]:
     """Train `model` in place on its device; return what happened: steps, examples, last loss.
@@ -83,7 +82,6 @@ def train(
             model,
             weight_decay=hyperparameters.weight_decay,
             layer_decay=hyperparameters.layer_decay,
-            num_layers=num_layers,
             extra_exponent=hyperparameters.layer_extra_exponent,
         ),
         bias_correction=hyperparameters.adam_bias_correction,

@@ -41,6 +41,7 @@ def make_tokenizer():
         cls_token="[CLS]",
         mask_token="[MASK]",
         model_max_length=POSITIONS,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
     )
 
 

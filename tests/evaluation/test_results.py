@@ -27,6 +27,7 @@ def row(**values):
         "split": "validation",
         "seed": 0,
         "value": 0.1 + 0.2,  # no short decimal: what is read back must be the same double
+        "note": None,
         "examples": 1043,
         "seconds": 12.5,
         "leg": "fedcba987654",

@@ -11,7 +11,12 @@ import transformers
 from torch import Tensor
 
 from electra_pipeline.evaluation.problems.metrics import classification_scores, regression_scores
-from electra_pipeline.evaluation.problems.problem import Encoded, Feature
+from electra_pipeline.evaluation.problems.problem import (
+    Encoded,
+    Feature,
+    names_segments,
+    output_layer,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ def _encode(
     max_length: int,
     both_orders: bool,
 ) -> Encoded:
-    """[CLS] text [SEP], or [CLS] text [SEP] pair [SEP], the longer text cut first."""
+    """One text or a pair as the tokenizer frames them, the longer text cut first."""
     if not examples:
         return Encoded([])
     items = [(origin, example.text, example.pair) for origin, example in enumerate(examples)]
@@ -46,10 +51,11 @@ def _encode(
     encoded = tokenizer(
         [text for _, text, _ in items], pairs, truncation=True, max_length=max_length
     )
+    told = names_segments(tokenizer)
     features = [
         Feature(
             input_ids=np.asarray(encoding.ids, dtype=np.int32),
-            second=len(encoding.type_ids) - sum(encoding.type_ids),
+            second=len(encoding.ids) - (sum(encoding.type_ids) if told else 0),
             target=np.asarray(targets[origin]),
             origin=origin,
         )
@@ -76,7 +82,7 @@ class Classification:
         }
 
     def build(self, config: Any) -> Any:
-        return transformers.ElectraForSequenceClassification(config)
+        return transformers.AutoModelForSequenceClassification.from_config(config)
 
     def encode(
         self, tokenizer: Any, examples: Sequence[TextExample], max_length: int, *, training: bool
@@ -136,7 +142,7 @@ class Regression:
         return {"num_labels": 1, "problem_type": "regression"}
 
     def build(self, config: Any) -> Any:
-        return transformers.ElectraForSequenceClassification(config)
+        return transformers.AutoModelForSequenceClassification.from_config(config)
 
     def encode(
         self, tokenizer: Any, examples: Sequence[TextExample], max_length: int, *, training: bool
@@ -155,7 +161,7 @@ class Regression:
         return squares, targets.new_tensor(len(targets))
 
     def finish(self, model: Any) -> None:
-        projection = model.classifier.out_proj
+        projection = output_layer(model)
         projection.weight.data.mul_(self.deviation)
         projection.bias.data.mul_(self.deviation).add_(self.mean)
 

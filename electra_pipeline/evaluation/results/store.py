@@ -40,6 +40,7 @@ RESULTS = Table(
     Column("split", String, primary_key=True),
     Column("seed", Integer, primary_key=True),
     Column("value", Float(53), nullable=False),
+    Column("note", String),  # what must be said beside the value, such as "degenerate"
     Column("examples", Integer, nullable=False),
     Column("seconds", Float(53), nullable=False),
     Column("leg", String, nullable=False),  # fingerprint of the artifact that holds the value
