@@ -112,6 +112,8 @@ class FinetuneConfig(Config):
     """Peak learning rate; null is the recipe's for the model's size."""
     layer_decay: float | None = Field(default=None, gt=0, le=1)
     """Factor of the learning rate from each layer to the one below; null is the recipe's."""
+    layer_extra_exponent: int | None = Field(default=None, ge=0)
+    """Additional power of layer_decay on everything but the head; null is the recipe's."""
     weight_decay: float | None = Field(default=None, ge=0)
     """Decoupled weight decay; null is the recipe's."""
     loss_reduction: Literal["sum", "mean"] | None = None

@@ -178,8 +178,9 @@ def _knows_words(tokenizer: Any) -> bool:
 def _give_words_a_space(tokenizer: Any) -> None:
     """What `add_prefix_space` does in classes of one architecture, for those that ignore it."""
     first: Any = tokenizer.backend_tokenizer.pre_tokenizer
-    for each in first if type(first) is pre_tokenizers.Sequence else [first]:
-        if type(each) is pre_tokenizers.ByteLevel:
+    is_sequence = isinstance(first, pre_tokenizers.Sequence)
+    for each in first if is_sequence else [first]:
+        if isinstance(each, pre_tokenizers.ByteLevel):
             each.add_prefix_space = True
 
 

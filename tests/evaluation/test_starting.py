@@ -1,16 +1,20 @@
 """Any encoder: the logits of transformers' own classes, on the tokenizer's own padded input."""
 
+import json
 import shutil
-import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from electra_pipeline import optim
+from electra_pipeline.evaluation.problems.problem import output_layer
 from electra_pipeline.evaluation.problems.questions import QuestionAnswering, QuestionExample
 from electra_pipeline.evaluation.problems.tagging import TaggedExample, Tagging
 from electra_pipeline.evaluation.problems.texts import Classification, Regression, TextExample
@@ -23,8 +27,156 @@ from electra_pipeline.evaluation.starting import (
 )
 from electra_pipeline.evaluation.training import predict
 
-sys.path.insert(0, str(Path(__file__).parent))
-from architectures import ARCHITECTURES, LAYERS, POSITIONS, write_encoder  # noqa: E402
+SENTENCES = [
+    "the old baker paints a wooden boat near the river",
+    "a young doctor repairs it, and forgets the bread.",
+    "dog cat bird house tree red green blue",
+] * 20
+POSITIONS = 40  # tokens that each encoder takes
+LAYERS = 2
+SIZE = {
+    "hidden_size": 32,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+}
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def _trained(model: Any, trainer: Any, pre_tokenizer: Any) -> dict[str, Any]:
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizer
+    tokenizer.train_from_iterator(SENTENCES, trainer)
+    found: dict[str, Any] = json.loads(tokenizer.to_str())["model"]
+    return found
+
+
+def _wordpiece(name: str) -> Any:
+    letters = [*"abcdefghijklmnopqrstuvwxyz.,?"]
+    words = [*SPECIAL, "dog", "cat", "red", "blue", "the", *letters, *(f"##{x}" for x in letters)]
+    tokenizer = getattr(transformers, name)
+    return tokenizer(vocab={word: number for number, word in enumerate(words)})
+
+
+def _byte_level() -> dict[str, Any]:
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    return _trained(models.BPE(), trainer, pre_tokenizers.ByteLevel(add_prefix_space=False))
+
+
+def _roberta() -> Any:
+    found = _byte_level()
+    return transformers.RobertaTokenizer(
+        vocab=found["vocab"], merges=[tuple(m) for m in found["merges"]]
+    )
+
+
+def _modernbert() -> Any:
+    """As on the hub: a generic class, byte-level, without a space before the first word."""
+    found = _byte_level()
+    merges = [tuple(merge) for merge in found["merges"]]
+    tokenizer = Tokenizer(models.BPE(vocab=found["vocab"], merges=merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="<unk>",
+        pad_token="<pad>",
+        cls_token="<s>",
+        sep_token="</s>",
+        mask_token="<mask>",
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def _deberta() -> Any:
+    trainer = trainers.UnigramTrainer(
+        vocab_size=80,
+        special_tokens=["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"],
+        unk_token="[UNK]",
+        show_progress=False,
+    )
+    found = _trained(models.Unigram(), trainer, pre_tokenizers.Metaspace())
+    return transformers.DebertaV2Tokenizer(vocab=[tuple(piece) for piece in found["vocab"]])
+
+
+ARCHITECTURES = {
+    "electra": (
+        "ElectraConfig",
+        {**SIZE, "embedding_size": 16, "max_position_embeddings": POSITIONS},
+        partial(_wordpiece, "ElectraTokenizer"),
+    ),
+    "bert": (
+        "BertConfig",
+        {**SIZE, "max_position_embeddings": POSITIONS},
+        partial(_wordpiece, "BertTokenizer"),
+    ),
+    # positions count from the padding id plus 1
+    "roberta": (
+        "RobertaConfig",
+        {**SIZE, "max_position_embeddings": POSITIONS + 2, "type_vocab_size": 1, "pad_token_id": 1},
+        _roberta,
+    ),
+    "deberta-v2": (
+        "DebertaV2Config",  # as deberta-v3-small: relative positions alone, no types
+        {
+            **SIZE,
+            "max_position_embeddings": POSITIONS,
+            "relative_attention": True,
+            "position_buckets": 8,
+            "pos_att_type": ["p2c", "c2p"],
+            "share_att_key": True,
+            "norm_rel_ebd": "layer_norm",
+            "position_biased_input": False,
+            "type_vocab_size": 0,
+        },
+        _deberta,
+    ),
+    "distilbert": (
+        "DistilBertConfig",
+        {
+            "dim": 32,
+            "n_layers": LAYERS,
+            "n_heads": 2,
+            "hidden_dim": 64,
+            "max_position_embeddings": POSITIONS,
+        },
+        partial(_wordpiece, "DistilBertTokenizer"),
+    ),
+    "modernbert": (
+        "ModernBertConfig",
+        {
+            **SIZE,
+            "max_position_embeddings": POSITIONS,
+            "pad_token_id": 1,
+            **{f"{name}_token_id": 0 for name in ("bos", "cls")},
+            **{f"{name}_token_id": 2 for name in ("eos", "sep")},
+        },
+        _modernbert,
+    ),
+}
+
+
+def write_encoder(name: str, directory: Path, seed: int = 7) -> None:
+    """Save a random encoder of an architecture, and its tokenizer, as a model on the hub is."""
+    config, values, make_tokenizer = ARCHITECTURES[name]
+    tokenizer = make_tokenizer()
+    torch.manual_seed(seed)
+    architecture = getattr(transformers, config)(vocab_size=len(tokenizer), **values)
+    model = transformers.AutoModel.from_config(architecture)
+    # far from what a new model is given, so that lost weights show
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.3)
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+
 
 WORDS = ("the", "old", "dog", "paints", "a", "boat", "near", "it")
 TEXTS = [
@@ -54,6 +206,13 @@ def start(directory, problem, *, of_words=False):
         return new_model(problem, config, source).eval(), tokenizer
 
 
+def sharpened(model):
+    """With a head so large that logits differ by far more than float32 rounds."""
+    with torch.no_grad():
+        output_layer(model).weight.mul_(100)
+    return model
+
+
 def predicted(model, tokenizer, problem, examples):
     features = problem.encode(tokenizer, examples, POSITIONS, training=False).features
     return predict(model, problem, features, batch_examples=len(examples))
@@ -73,7 +232,7 @@ def plain(loader, model, directory, tmp_path, *texts, **options):
 def test_pairs_have_the_logits_of_transformers(name, directories, tmp_path):
     problem = Classification(labels=("a", "b"))
     model, tokenizer = start(directories / name, problem)
-    ours = predicted(model, tokenizer, problem, TEXTS)
+    ours = predicted(sharpened(model), tokenizer, problem, TEXTS)
     theirs, _ = plain(
         transformers.AutoModelForSequenceClassification,
         model,
@@ -82,15 +241,15 @@ def test_pairs_have_the_logits_of_transformers(name, directories, tmp_path):
         [example.text for example in TEXTS],
         [example.pair for example in TEXTS],
     )
-    np.testing.assert_allclose(np.stack(ours), theirs.logits, atol=1e-5)
-    assert np.ptp(np.stack(ours), axis=0).min() > 1e-4  # the texts do make a difference
+    np.testing.assert_allclose(np.stack(ours), theirs.logits, atol=1e-4)
+    assert np.ptp(np.stack(ours), axis=0).min() > 1e-2  # the texts do make a difference
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_answers_have_the_logits_of_transformers(name, directories, tmp_path):
     problem = QuestionAnswering(has_unanswerable=False)
     model, tokenizer = start(directories / name, problem)
-    ours = predicted(model, tokenizer, problem, QUESTIONS)
+    ours = predicted(sharpened(model), tokenizer, problem, QUESTIONS)
     theirs, lengths = plain(
         transformers.AutoModelForQuestionAnswering,
         model,
@@ -100,8 +259,8 @@ def test_answers_have_the_logits_of_transformers(name, directories, tmp_path):
         [example.context for example in QUESTIONS],
     )
     for row, (logits, length) in enumerate(zip(ours, lengths, strict=True)):
-        np.testing.assert_allclose(logits[:, 0], theirs.start_logits[row, :length], atol=1e-5)
-        np.testing.assert_allclose(logits[:, 1], theirs.end_logits[row, :length], atol=1e-5)
+        np.testing.assert_allclose(logits[:, 0], theirs.start_logits[row, :length], atol=1e-4)
+        np.testing.assert_allclose(logits[:, 1], theirs.end_logits[row, :length], atol=1e-4)
 
 
 # a class of one architecture can be asked for the space before a word; the generic one cannot
@@ -109,7 +268,7 @@ def test_answers_have_the_logits_of_transformers(name, directories, tmp_path):
 def test_tags_have_the_logits_of_transformers(name, directories, tmp_path):
     problem = Tagging(labels=("x", "y"))
     model, tokenizer = start(directories / name, problem, of_words=True)
-    ours = predicted(model, tokenizer, problem, TAGGED)
+    ours = predicted(sharpened(model), tokenizer, problem, TAGGED)
     theirs, lengths = plain(
         transformers.AutoModelForTokenClassification,
         model,
@@ -120,7 +279,7 @@ def test_tags_have_the_logits_of_transformers(name, directories, tmp_path):
         load={"add_prefix_space": True} if name == "roberta" else {},
     )
     for row, (logits, length) in enumerate(zip(ours, lengths, strict=True)):
-        np.testing.assert_allclose(logits, theirs.logits[row, :length], atol=1e-5)
+        np.testing.assert_allclose(logits, theirs.logits[row, :length], atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -138,7 +297,9 @@ def test_a_model_has_all_weights_of_its_encoder_and_one_head_for_all(name, direc
     kept = model.base_model.state_dict()
     encoder = AutoModel.from_pretrained(directories / name).state_dict()
     shared = [key for key in encoder if key in kept]
-    assert len(shared) >= len(encoder) - 2 and all("pooler" in key for key in set(encoder) - {*kept})
+    assert len(shared) >= len(encoder) - 2 and all(
+        "pooler" in key for key in set(encoder) - {*kept}
+    )
     for key in shared:
         assert torch.equal(kept[key], encoder[key]), key
     torch.manual_seed(0)
