@@ -40,11 +40,10 @@ def check(config: PipelineConfig, executor: Executor) -> None:
 
 
 def check_evaluation(config: PipelineConfig, executor: Executor) -> None:
-    """`check`, for the evaluation of a model that is there."""
+    """`check`, for the evaluation of a model that is there; `plan_legs` checks model and data."""
     if config.finetune is None:
         raise ValueError("finetune: missing; name the tasks, for instance finetune.tasks=[cola]")
     _check_place(config, executor)
-    finetune.check(config.finetune)
 
 
 def _check_place(config: PipelineConfig, executor: Executor) -> None:

@@ -1,7 +1,6 @@
 """The protocol around legs: baselines by name, two rounds, grids, degenerate seeds, recipes."""
 
 import statistics
-from pathlib import Path
 
 import pytest
 import torch
@@ -9,15 +8,16 @@ from pydantic import ValidationError
 from transformers import AutoModel, BertConfig, BertModel
 
 from electra_pipeline import pipeline
-from electra_pipeline.config import PipelineConfig
+from electra_pipeline.cli import app as cli
+from electra_pipeline.config import PipelineConfig, load, name_of, to_yaml
 from electra_pipeline.evaluation.finetune import (
     RECIPES,
     FinetuneConfig,
-    find_leg,
     plan,
     resolve,
     results,
 )
+from electra_pipeline.evaluation.results import store
 from electra_pipeline.evaluation.scoring import is_degenerate
 from electra_pipeline.evaluation.tasks.given import TASKS, UserTask
 from electra_pipeline.execution import LocalExecutor
@@ -151,41 +151,39 @@ def test_a_second_round_without_its_first_says_so_and_loses_only_itself(
     assert "starts from first, pretrained, seed 0, which is not there" in str(outcome.error)
 
 
-@pytest.mark.parametrize("by", ["median", "best"])
 def test_a_grid_keeps_every_point_and_reports_the_one_chosen_on_validation(
-    published, task_files, tmp_path, by
+    published, task_files, tmp_path
 ):
-    config = make_config(
-        task_files,
-        tmp_path,
-        num_tasks=1,
-        seeds=(0, 1, 2),
-        grid={"learning_rate": (1e-12, 3e-3), "epochs": (0.1, 1)},
-        choose=by,
-        layer_decay=1.0,
-    )
+    grid = {"learning_rate": (1e-12, 3e-3), "epochs": (0.1, 1)}
+    config = make_config(task_files, tmp_path, num_tasks=1, grid=grid, layer_decay=1.0)
     legs, outcomes = run(config, published)
-    assert len(legs) == 12 and len({leg.label for leg in legs}) == 12
-    assert len(list(Path(tmp_path).rglob("manifest.json"))) == 12
+    finished = [outcome.value for outcome in outcomes]
+    assert len({leg.label for leg in legs}) == len({leg.fingerprint for leg in finished}) == 8
     scores = {}
-    for leg, outcome in zip(legs, outcomes, strict=True):
-        value = outcome.value.counters["metrics"]["validation"]["accuracy"]
+    for leg, artifact in zip(legs, finished, strict=True):
+        value = artifact.counters["metrics"]["validation"]["accuracy"]
         scores.setdefault(tuple(leg.point.items()), []).append(value)
-    judge = statistics.median if by == "median" else max
-    rows = [
-        row
-        for row in results(config.finetune, [outcome.value for outcome in outcomes])
-        if row["model"] == "pretrained"
-    ]
-    assert len(rows) == 3
-    best = max(judge(values) for values in scores.values())
-    assert judge([row["value"] for row in rows]) == best
-    for row in rows:
-        point = row["note"].split(f"best of 4 by {by} accuracy on validation: ")[1]
-        given = {name: float(value) for name, value in (p.split("=") for p in point.split(", "))}
-        assert judge(scores[tuple(given.items())]) == best
-        leg = next(leg for leg in legs if find_leg(leg).fingerprint == row["leg"])
-        assert dict(leg.point) == given
+    points = {
+        artifact.fingerprint: dict(leg.point) for leg, artifact in zip(legs, finished, strict=True)
+    }
+    for by, judge in (("median", statistics.median), ("best", max)):
+        chosen = config.finetune.model_copy(update={"choose": by})
+        rows = [row for row in results(chosen, finished) if row["model"] == "pretrained"]
+        best = max(judge(values) for values in scores.values())
+        assert len(rows) == 2 and judge([row["value"] for row in rows]) == best
+        for row in rows:
+            told = row["note"].split(f"best of 4 by {by} accuracy on validation: ")[1]
+            named = (part.split("=") for part in told.split(", "))
+            assert {name: float(value) for name, value in named} == points[row["leg"]]
+
+
+def test_a_point_that_lost_a_seed_is_not_chosen(published, task_files, tmp_path):
+    grid = {"learning_rate": (1e-12, 1e-11)}
+    config = make_config(task_files, tmp_path, num_tasks=1, grid=grid)
+    legs, outcomes = run(config, published)
+    whole = [o.value for leg, o in zip(legs, outcomes, strict=True) if leg.point != legs[0].point]
+    rows = results(config.finetune, [outcomes[0].value, *whole])
+    assert {row["leg"] for row in rows} == {artifact.fingerprint for artifact in whole}
 
 
 def test_degenerate_seeds_are_counted_and_told(published, task_files, tmp_path):
@@ -259,6 +257,66 @@ def test_recipes_are_the_published_ones_by_the_size_of_the_model(recipe, size, e
 def test_bad_protocols_are_refused(values, message):
     with pytest.raises(ValidationError, match=message):
         FinetuneConfig(tasks=("rte",), **values)
+
+
+def command(monkeypatch, *arguments):
+    """Exit code of the command line in this process."""
+    monkeypatch.setattr("sys.argv", ["electra-pipeline", *arguments])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    return int(left.value.code or 0)
+
+
+def test_one_command_evaluates_a_model_that_is_there(
+    bert, published, task_files, tmp_path, monkeypatch, capsys
+):
+    config = make_config(task_files, tmp_path, num_tasks=1, seeds=(0,), baselines=("random",))
+    file = tmp_path / "tasks.yaml"
+    file.write_text(to_yaml(config))
+    database = f"sqlite:///{tmp_path}/other.db"
+    given = ("--config", str(file), "--database", database, "--root", str(tmp_path / "there"))
+    assert command(monkeypatch, "evaluate", bert, *given) == 0
+    told = capsys.readouterr()
+    assert "first" in told.out and "results  sqlite" in told.out
+    assert {(row["run"], row["model"]) for row in store.read(database)} == {
+        ("tiny-bert", model) for model in ("pretrained", "random", "majority")
+    }
+    assert (tmp_path / "there" / "tiny-bert-report.html").is_file()
+    legs = sorted(path.stat().st_mtime_ns for path in tmp_path.rglob("manifest.json"))
+    assert command(monkeypatch, "evaluate", bert, *given) == 0  # finds all of it there
+    assert legs == sorted(path.stat().st_mtime_ns for path in tmp_path.rglob("manifest.json"))
+    ours = str(published.folder)
+    assert command(monkeypatch, "evaluate", ours, *given, "--set", "finetune.baselines=[]") == 0
+    assert command(monkeypatch, "evaluate", ours, *given, "--set", "name=mine") == 0
+    assert {row["run"] for row in store.read(database)} == {"tiny-bert", published.name, "mine"}
+
+
+def test_what_cannot_be_evaluated_or_trained_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert command(monkeypatch, "evaluate", "./absent") == 2
+    assert "./absent: no such directory" in capsys.readouterr().err
+    assert command(monkeypatch, "corpus", "--preset", "glue") == 2
+    assert "corpus: missing; name its sources" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("google-bert/bert-base-uncased", "bert-base-uncased"),
+        ("s3://bucket/models/ours/", "ours"),
+        ("./some/odd name", "odd-name"),
+        ("/", "model"),
+    ],
+)
+def test_a_run_is_named_after_its_model(model, name):
+    assert name_of(model) == name
+
+
+def test_the_preset_glue_is_the_papers_table():
+    config = load(preset="glue").finetune
+    assert config.tasks == ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte")
+    assert (config.recipe, config.seeds, config.intermediate) == ("paper", tuple(range(10)), {})
+    assert (config.baselines, config.grid) == (("random",), {})
 
 
 def test_a_baseline_that_is_not_there_is_told_before_any_leg(published, task_files, tmp_path):
