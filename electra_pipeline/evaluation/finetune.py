@@ -22,6 +22,7 @@ from electra_pipeline.evaluation.leg import (
     rows,
     run_leg,
 )
+from electra_pipeline.evaluation.recipes import Recipe, recipe_values
 from electra_pipeline.evaluation.starting import (
     Encoder,
     architecture,
@@ -35,6 +36,7 @@ from electra_pipeline.evaluation.tasks.task import Task
 from electra_pipeline.evaluation.training import Hyperparameters
 from electra_pipeline.identity import Config
 from electra_pipeline.inputs.files import PackageFile, UrlFile
+from electra_pipeline.optim import Schedule
 
 __all__ = [
     "MAJORITY",
@@ -49,8 +51,6 @@ __all__ = [
     "run_leg",
 ]
 
-Recipe = Literal["google", "paper"]
-Size = Literal["small", "base", "large"]
 GridKey = Literal[
     "learning_rate",
     "layer_decay",
@@ -62,33 +62,11 @@ GridKey = Literal[
     "max_length",
 ]
 
-# google: configure_finetuning.py:54-60, 71-73, 150-151 (google-research/electra 8a46635), with the
-# extra power of layer_decay of its issue 51 and an Adam without bias correction. paper: table 7;
-# how it reduces the loss is not said, and its Adam is taken as defined (Kingma and Ba 2015).
-_GOOGLE = {
-    "weight_decay": 0.01,
-    "layer_extra_exponent": 1,
-    "loss_reduction": "sum",
-    "adam_bias_correction": False,
-}
-_PAPER = {
-    "weight_decay": 0.0,
-    "layer_extra_exponent": 0,
-    "loss_reduction": "mean",
-    "adam_bias_correction": True,
-}
-RECIPES: Mapping[Recipe, Mapping[Size, Mapping[str, Any]]] = {
-    "google": {
-        "small": {"learning_rate": 1e-4, "layer_decay": 0.8, **_GOOGLE},
-        "base": {"learning_rate": 1e-4, "layer_decay": 0.8, **_GOOGLE},
-        "large": {"learning_rate": 5e-5, "layer_decay": 0.9, **_GOOGLE},
-    },
-    "paper": {
-        "small": {"learning_rate": 3e-4, "layer_decay": 0.8, **_PAPER},
-        "base": {"learning_rate": 1e-4, "layer_decay": 0.8, **_PAPER},
-        "large": {"learning_rate": 5e-5, "layer_decay": 0.9, **_PAPER},
-    },
-}
+# What is the same in both recipes and for every task
+COMMON = (
+    *("warmup_fraction", "schedule", "adam_beta1", "adam_beta2", "adam_epsilon"),
+    *("max_gradient_norm", "batch_examples"),
+)
 
 
 class FinetuneConfig(Config):
@@ -124,6 +102,14 @@ class FinetuneConfig(Config):
     at higher rates (Zhang et al. 2021, arXiv:2006.05987, section 4)."""
     warmup_fraction: float = Field(default=0.1, ge=0, le=1)  # table 7; configure_finetuning.py:60
     """Fraction of the steps over which the learning rate rises."""
+    schedule: Schedule = "linear"  # table 7
+    """How the learning rate goes on after its rise."""
+    adam_beta1: float = Field(default=0.9, ge=0, lt=1)  # table 7; model/optimization.py:50-56
+    """Decay of Adam's mean of gradients."""
+    adam_beta2: float = Field(default=0.999, ge=0, lt=1)
+    """Decay of Adam's mean of squared gradients."""
+    adam_epsilon: float = Field(default=1e-6, gt=0)
+    """What is added to the root of the squares."""
     max_gradient_norm: float = Field(default=1.0, gt=0)  # model/optimization.py:63
     """Norm to which all gradients together are clipped."""
     batch_examples: int = Field(default=32, ge=1)  # table 7; configure_finetuning.py:73
@@ -280,9 +266,7 @@ def results(config: FinetuneConfig, legs: Iterable[Artifact]) -> list[dict[str, 
 
 def resolve(config: FinetuneConfig, task: Task, architecture: Any) -> Hyperparameters:
     """The values that a task is fine-tuned with. Raises ValueError if the model is too short."""
-    width = architecture.hidden_size  # table 6: 256, 768, 1024
-    size: Size = "small" if width < 768 else "base" if width < 1024 else "large"
-    recipe = RECIPES[config.recipe][size]
+    recipe = recipe_values(config.recipe, architecture.hidden_size)
     positions = num_positions(architecture)
     longest = config.max_length or task.max_length
     if positions is not None and longest > positions:
@@ -295,11 +279,9 @@ def resolve(config: FinetuneConfig, task: Task, architecture: Any) -> Hyperparam
     given = {key: getattr(config, key, None) for key in recipe}
     return Hyperparameters(
         **{key: recipe[key] if value is None else value for key, value in given.items()},
-        warmup_fraction=config.warmup_fraction,
-        batch_examples=config.batch_examples,
+        **{key: getattr(config, key) for key in COMMON},
         epochs=config.epochs or task.epochs,
         max_length=longest,
-        max_gradient_norm=config.max_gradient_norm,
     )
 
 

@@ -89,9 +89,11 @@ def opened(encoder: Encoder) -> Iterator[Opened]:
 
 
 def architecture(encoder: Encoder) -> Any:
-    """The encoder's transformers config."""
+    """The encoder's transformers config. Raises ValueError if its tokenizer does not fit it."""
     with opened(encoder) as source:
-        return source.load(transformers.AutoConfig)
+        config = source.load(transformers.AutoConfig)
+        load_tokenizer(source, config, of_words=False)
+        return config
 
 
 def load_tokenizer(source: Opened, config: Any, *, of_words: bool) -> Any:
@@ -104,7 +106,7 @@ def load_tokenizer(source: Opened, config: Any, *, of_words: bool) -> Any:
     if of_words and not _knows_words(tokenizer):
         tokenizer = source.load(transformers.AutoTokenizer, add_prefix_space=True)
         _give_words_a_space(tokenizer)
-    num_rows = config.vocab_size
+    num_rows = getattr(config, "vocab_size", 0)  # models of characters have none
     # Without tokenizer files transformers makes up a vocabulary of special tokens.
     if not len(tokenizer.all_special_ids) < len(tokenizer) <= num_rows:
         raise ValueError(

@@ -1,5 +1,6 @@
 """The protocol around legs: baselines by name, two rounds, grids, degenerate seeds, recipes."""
 
+import shutil
 import statistics
 
 import pytest
@@ -11,12 +12,12 @@ from electra_pipeline import pipeline
 from electra_pipeline.cli import app as cli
 from electra_pipeline.config import PipelineConfig, load, name_of, to_yaml
 from electra_pipeline.evaluation.finetune import (
-    RECIPES,
     FinetuneConfig,
     plan,
     resolve,
     results,
 )
+from electra_pipeline.evaluation.recipes import RECIPES
 from electra_pipeline.evaluation.results import store
 from electra_pipeline.evaluation.scoring import is_degenerate
 from electra_pipeline.evaluation.tasks.given import TASKS, UserTask
@@ -186,8 +187,9 @@ def test_a_point_that_lost_a_seed_is_not_chosen(published, task_files, tmp_path)
     assert {row["leg"] for row in rows} == {artifact.fingerprint for artifact in whole}
 
 
-def test_degenerate_seeds_are_counted_and_told(published, task_files, tmp_path):
-    config = make_config(task_files, tmp_path, num_tasks=1, seeds=(0,), learning_rate=1e-12)
+@pytest.mark.parametrize("stays", [{"learning_rate": 1e-12}, {"adam_epsilon": 1e12}])
+def test_degenerate_seeds_are_counted_and_told(published, task_files, tmp_path, stays):
+    config = make_config(task_files, tmp_path, num_tasks=1, seeds=(0,), **stays)
     _, (first,) = run(config, published)
     assert first.value.counters["degenerate"] is True
     notes = {row["model"]: row["note"] for row in results(config.finetune, [first.value])}
@@ -234,6 +236,8 @@ def test_recipes_are_the_published_ones_by_the_size_of_the_model(recipe, size, e
         found.layer_extra_exponent,
     ) == expected
     assert (found.epochs, found.batch_examples, found.warmup_fraction) == (10, 32, 0.1)
+    assert (found.adam_beta1, found.adam_beta2, found.adam_epsilon) == (0.9, 0.999, 1e-6)
+    assert (found.schedule, found.max_gradient_norm) == ("linear", 1.0)
     changed = dict.fromkeys(("learning_rate", "layer_decay", "weight_decay"), 0.5)
     changed |= {"layer_extra_exponent": 3, "loss_reduction": "mean", "adam_bias_correction": True}
     assert set(changed) == set(RECIPES[recipe][size])  # each can be set apart from the recipe
@@ -323,3 +327,11 @@ def test_a_baseline_that_is_not_there_is_told_before_any_leg(published, task_fil
     config = make_config(task_files, tmp_path, baselines=("./nowhere",))
     with pytest.raises(ValueError, match=r"\./nowhere: no such directory"):
         plan(config.finetune, published, root=str(tmp_path), name="test")
+
+
+def test_a_foreign_tokenizer_is_told_before_any_leg(bert, task_files, tmp_path):
+    shutil.copytree(bert, tmp_path / "mixed")
+    BertConfig(vocab_size=9).save_pretrained(tmp_path / "mixed")
+    config = make_config(task_files, tmp_path)
+    with pytest.raises(ValueError, match=r"mixed: its tokenizer has \d+ tokens, .* embeds 9; put"):
+        plan(config.finetune, str(tmp_path / "mixed"), root=str(tmp_path), name="test")
