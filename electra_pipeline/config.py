@@ -1,6 +1,7 @@
 """The stages' configurations composed into one, and how a user gives it: preset, file, `--set`."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ class PipelineConfig(Config):
     """Where artifacts are kept: a local path or any fsspec URI."""
     database: str | None = None
     """SQLAlchemy URL of the results table; null is results.db in a local root, else in ./runs."""
-    corpus: CorpusConfig
+    corpus: CorpusConfig | None = None
+    """The text to train on; null where a model that is there is evaluated."""
     tokenizer: TokenizerConfig = TokenizerConfig()
     sequences: SequencesConfig = SequencesConfig()
     pretrain: PretrainConfig = PretrainConfig()
@@ -42,6 +44,12 @@ class PipelineConfig(Config):
     @property
     def database_url(self) -> str:
         return self.database or default_database(self.root)
+
+
+def name_of(model: str) -> str:
+    """The name of a run that evaluates a model: the last part of the model's own place or name."""
+    last = re.split(r"[/:\\]", model.rstrip("/"))[-1]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", last).lstrip("._-") or "model"
 
 
 def default_database(root: str) -> str:

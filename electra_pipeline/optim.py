@@ -4,14 +4,15 @@ Source of each rule: google-research/electra, model/optimization.py (commit 8a46
 """
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
-NO_DECAY = ("LayerNorm", "layer_norm", "bias")  # optimization.py: exclude_from_weight_decay
+# optimization.py: exclude_from_weight_decay names LayerNorm and bias; other architectures have
+# layer_norm, final_norm, attn_norm
+NO_DECAY = ("norm", "bias")
 
 Group = dict[str, Any]
 Schedule = Literal["linear", "cosine", "constant"]
@@ -38,7 +39,7 @@ def learning_rate(
 
 def decays(name: str) -> bool:
     """Whether the parameter of this name is decayed: embeddings yes, LayerNorm and biases no."""
-    return not any(part in name for part in NO_DECAY)
+    return not any(part in name.lower() for part in NO_DECAY)
 
 
 def _groups(model: nn.Module, weight_decay: float, lr_scale: Callable[[str], float]) -> list[Group]:
@@ -60,32 +61,55 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[Group]:
 
 
 def layerwise_groups(
-    model: nn.Module,
+    model: Any,
     *,
     weight_decay: float,
     layer_decay: float,
-    num_layers: int,
     extra_exponent: int = 1,
 ) -> list[Group]:
     """Groups whose learning rate falls by `layer_decay` per layer from the head to the embeddings.
 
-    Embeddings have depth 0, encoder layer i depth i + 1, everything else is the task's head with
-    rate 1. Layer rates are layer_decay ** (num_layers + 1 + extra_exponent - depth). The published
-    code has `extra_exponent` 1, a left-over of a removed pooler (google-research/electra issue 51);
-    the paper's text means 0.
+    `model` is a transformers model with a task's head, of any architecture: what lies outside its
+    encoder is the head and has rate 1. A parameter at `depth` (see `depths`) has the rate
+    layer_decay ** (num_layers + 1 + extra_exponent - depth). The published code has
+    `extra_exponent` 1, a left-over of a removed pooler (google-research/electra issue 51); the
+    paper's text means 0.
     """
+    depth_of, num_layers = depths(model.base_model)
+    prefix = f"{model.base_model_prefix}."
 
     def lr_scale(name: str) -> float:
-        layer = re.search(r"\.layers?\.(\d+)\.", name)
-        if layer:
-            depth = int(layer[1]) + 1
-        elif "embeddings" in name:
-            depth = 0
-        else:
+        if not name.startswith(prefix):
             return 1.0
+        depth = depth_of[name.removeprefix(prefix)]
         return float(layer_decay ** (num_layers + 1 + extra_exponent - depth))
 
     return _groups(model, weight_decay, lr_scale)
+
+
+def depths(encoder: nn.Module) -> tuple[dict[str, int], int]:
+    """Depth of each parameter of an encoder by name, and its number of layers.
+
+    Its layers are its largest module list; layer i has depth i + 1. The children that stand after
+    the one which holds the layers (a pooler, a final norm) have depth num_layers + 1. All else has
+    0: embeddings, their projection, tables of relative positions. Layers that share their weights
+    (ALBERT) count once. Raises ValueError for a model without a list of layers.
+    """
+    lists = [
+        (name, each) for name, each in encoder.named_modules() if isinstance(each, nn.ModuleList)
+    ]
+    if not lists:
+        raise ValueError(f"{type(encoder).__name__} has no list of layers; give an encoder")
+    place, layers = max(lists, key=lambda item: sum(p.numel() for p in item[1].parameters()))
+    children = [name for name, _ in encoder.named_children()]
+    after = set(children[children.index(place.split(".")[0]) + 1 :])
+
+    def depth(name: str) -> int:
+        if name.startswith(f"{place}."):
+            return int(name.removeprefix(f"{place}.").split(".")[0]) + 1
+        return len(layers) + 1 if name.split(".")[0] in after else 0
+
+    return {name: depth(name) for name, _ in encoder.named_parameters()}, len(layers)
 
 
 class Adam(torch.optim.Optimizer):

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from electra_pipeline import tokenizer as tokenizer_stage
-from electra_pipeline.artifact import Artifact
+from electra_pipeline.artifact import Artifact, open_artifact
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.corpus import build as corpus_stage
 from electra_pipeline.evaluation import finetune
@@ -29,17 +29,34 @@ logger = logging.getLogger(__name__)
 
 def check(config: PipelineConfig, executor: Executor) -> None:
     """Refuse, before any work, whatever can be known to fail; raises ValueError in one line."""
-    executor.check(config.scale, config.root)
-    Folder(config.root).check_writable()
-    store.check(config.database_url)
+    if config.corpus is None:
+        raise ValueError(
+            "corpus: missing; name its sources, or evaluate a model that is there: evaluate MODEL"
+        )
+    _check_place(config, executor)
     tokenizer_stage.check(config.tokenizer)
     loop.check(config.pretrain, config.sequences.length, config.scale)
     if config.finetune is not None:
         finetune.check(config.finetune)
 
 
+def check_evaluation(config: PipelineConfig, executor: Executor) -> None:
+    """`check`, for the evaluation of a model that is there; `plan_legs` checks model and data."""
+    if config.finetune is None:
+        raise ValueError("finetune: missing; name the tasks, for instance finetune.tasks=[cola]")
+    _check_place(config, executor)
+
+
+def _check_place(config: PipelineConfig, executor: Executor) -> None:
+    executor.check(config.scale, config.root)
+    Folder(config.root).check_writable()
+    store.check(config.database_url)
+
+
 def build_corpus(config: PipelineConfig, executor: Executor, progress: Progress) -> Artifact:
     """Sources -> clean, deduplicated documents, none of which holds what models are scored on."""
+    if config.corpus is None:
+        raise ValueError("corpus: missing; name its sources")
     wanted = config.corpus.decontaminate
     examples = (
         finetune.scored_texts(config.finetune)
@@ -111,8 +128,17 @@ def publish(
     )
 
 
-def plan_legs(config: PipelineConfig, model: Artifact) -> list[Leg]:
-    """One leg for each task, seed and starting model; none without a finetune section."""
+def find_model(place: str) -> Artifact | str:
+    """The published or fine-tuned artifact at a place, or else the place itself."""
+    folder = Folder(place)
+    return (open_artifact(folder) if folder.exists() else None) or place
+
+
+def plan_legs(config: PipelineConfig, model: Artifact | str) -> list[Leg]:
+    """One leg for each task, seed and starting model; none without a finetune section.
+
+    `model` is an artifact, a Hugging Face directory, a URI or a hub name.
+    """
     if config.finetune is None:
         return []
     return finetune.plan(config.finetune, model, root=config.root, name=config.name)
@@ -128,23 +154,29 @@ def run_legs(
 ) -> Iterator[Outcome[Artifact]]:
     """Outcomes of all legs as they finish; a failed leg loses only itself.
 
-    A leg that has run is found here: asking a worker would cost seconds a leg.
+    Legs that start from others come after all that do not. A leg that has run is found here: asking
+    a worker would cost seconds a leg.
     """
-    missing = []
-    for index, leg in enumerate(legs):
-        if (found := finetune.find_leg(leg)) is not None:
-            yield Outcome(index, value=found)
-        else:
-            missing.append(index)
-    outcomes = executor.map(
-        partial(run_leg, config),
-        [legs[index] for index in missing],
-        num_cpus=config.scale.cpus_per_leg,
-        num_gpus=config.scale.gpus_per_leg,
-    )
-    for num_done, outcome in enumerate(outcomes, start=len(legs) - len(missing) + 1):
-        progress(Update("finetune", num_done, len(legs), "legs"))
-        yield replace(outcome, index=missing[outcome.index])
+    num_done = 0
+    for is_second in (False, True):
+        missing = []
+        for index, leg in enumerate(legs):
+            if (leg.parent is not None) != is_second:
+                continue
+            if (found := finetune.find_leg(leg)) is not None:
+                num_done += 1
+                yield Outcome(index, value=found)
+            else:
+                missing.append(index)
+        for outcome in executor.map(
+            partial(run_leg, config),
+            [legs[index] for index in missing],
+            num_cpus=config.scale.cpus_per_leg,
+            num_gpus=config.scale.gpus_per_leg,
+        ):
+            num_done += 1
+            progress(Update("finetune", num_done, len(legs), "legs"))
+            yield replace(outcome, index=missing[outcome.index])
 
 
 def record_pretraining(
@@ -158,7 +190,7 @@ def record_pretraining(
 
 def record_results(config: PipelineConfig, legs: Iterable[Artifact]) -> list[dict[str, Any]]:
     """Write the rows of finished legs into the results table and return them."""
-    rows = [row for leg in legs for row in finetune.rows(leg)]
+    rows = finetune.results(config.finetune, legs) if config.finetune is not None else []
     try:
         store.record(config.database_url, rows)
     except ValueError as error:
@@ -166,10 +198,14 @@ def record_results(config: PipelineConfig, legs: Iterable[Artifact]) -> list[dic
     return rows
 
 
-def write_report(config: PipelineConfig, model: Artifact, rows: Sequence[dict[str, Any]]) -> str:
+def write_report(
+    config: PipelineConfig, model: Artifact | str, rows: Sequence[dict[str, Any]]
+) -> str:
     """Write the run's report beside its artifacts; return its place."""
     name = f"{config.name}-report.html"
+    ours = model if isinstance(model, Artifact) else None
     folder = Folder(config.root)
-    for page, text in render(config.root, config.database_url, model, rows, name).items():
+    pages = render(config.root, config.database_url, config.name, ours, rows, name)
+    for page, text in pages.items():
         folder.write_bytes(page, text.encode())
     return folder.join(name) if folder.is_local else f"{config.root.rstrip('/')}/{name}"

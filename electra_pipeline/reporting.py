@@ -8,18 +8,24 @@ from electra_pipeline.evaluation.results import errors, history, report, store
 
 
 def render(
-    root: str, database: str, model: Artifact, rows: Sequence[dict[str, Any]], name: str
+    root: str,
+    database: str,
+    run: str,
+    model: Artifact | None,
+    rows: Sequence[dict[str, Any]],
+    name: str,
 ) -> dict[str, str]:
     """The report of a model as HTML by file name: `name`, and a page of its errors if it has any.
 
-    `rows` are those of its run. What its earlier checkpoints scored is read from the results table.
+    `model` is None for one that is no artifact of ours; `rows` are those of its run. What earlier
+    checkpoints of the model scored is read from the results table.
     """
-    made = trace(root, model)
-    steps = checkpoints_of(root, model)
+    made = trace(root, model) if model is not None else {}
+    steps = checkpoints_of(root, model) if model is not None else {}
     found = errors.find(legs_of(root, model, rows))
     errors_name = f"{name.removesuffix('.html')}-errors.html"
     page = report.write_report(
-        run_name=model.name,
+        run_name=run,
         rows=list(rows),
         pretrain=made.get("snapshot", made.get("pretrain")),
         corpus=made.get("corpus"),
@@ -30,7 +36,7 @@ def render(
     )
     if not found:
         return {name: page}
-    return {name: page, errors_name: errors.render(found, run_name=model.name, report=name)}
+    return {name: page, errors_name: errors.render(found, run_name=run, report=name)}
 
 
 def trace(root: str, model: Artifact) -> dict[str, Artifact]:
@@ -47,12 +53,16 @@ def trace(root: str, model: Artifact) -> dict[str, Artifact]:
     return found
 
 
-def legs_of(root: str, model: Artifact, rows: Iterable[dict[str, Any]]) -> list[Artifact]:
-    """The legs that fine-tuned `model` itself, as far as `rows` come from them."""
+def legs_of(root: str, model: Artifact | None, rows: Iterable[dict[str, Any]]) -> list[Artifact]:
+    """The legs that fine-tuned the model itself, as far as `rows` come from them.
+
+    `model` is None where all rows are about one model, which is no artifact of ours.
+    """
     wanted = {
         row["leg"]
         for row in rows
-        if row["model"] == "pretrained" and row["fingerprint"] == model.fingerprint
+        if row["model"] == "pretrained"
+        and (model is None or row["fingerprint"] == model.fingerprint)
     }
     found = find_artifacts(root, "finetune") if wanted else []
     return list({leg.fingerprint: leg for leg in found if leg.fingerprint in wanted}.values())

@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from prefect import flow
+from prefect import allow_failure, flow
 
-from electra_pipeline.artifact import Artifact, find_artifacts, open_artifact
+from electra_pipeline import pipeline
+from electra_pipeline.artifact import Artifact, find_artifacts
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.evaluation.results import table
 from electra_pipeline.on_ray import RayExecutor
-from electra_pipeline.storage import Folder
 from flows import stages
 from flows.session import connected, step
 from flows.watching import show_results
@@ -26,28 +26,21 @@ class Summary:
 
 @flow(name="finetune", flow_run_name="{config.name}", persist_result=False)
 def finetune(config: PipelineConfig, model: str | None = None) -> Summary:
-    """Fine-tune and evaluate a published model on every task and seed of `config`.
+    """Fine-tune and evaluate a model that is there on every task and seed of `config`.
 
-    `model` is the folder or URI of a published model; null takes the newest that a run of this
-    name left below `config.root`. Raises ValueError if there is none, or no task.
+    `model` is a published artifact, a Hugging Face directory, the URI of either or a hub name, of
+    any encoder; null takes the newest that a run of this name left below `config.root`. Raises
+    ValueError if there is none, or no task.
     """
-    published = find_model(config, model)
-    if config.finetune is None:
-        raise ValueError("finetune: missing; name the tasks, for instance finetune.tasks=[cola]")
-    with connected(config) as executor:
-        return evaluate(config, published, executor)
+    found = find_model(config, model)
+    with connected(config, stages.check_evaluation) as executor:
+        return evaluate(config, found, executor)
 
 
-def find_model(config: PipelineConfig, place: str | None) -> Artifact:
-    """The published model at `place`, or else the newest of this name below the root."""
+def find_model(config: PipelineConfig, place: str | None) -> Artifact | str:
+    """The model at `place`, or else the newest published one of this name below the root."""
     if place is not None:
-        model = open_artifact(Folder(place))
-        if model is None or model.stage != "publish":
-            raise ValueError(
-                f"model: no published model at {place!r}; give a folder that the publish stage "
-                "wrote (<root>/publish/<name>-<fingerprint>)"
-            )
-        return model
+        return pipeline.find_model(place)
     models = [each for each in find_artifacts(config.root, "publish") if each.name == config.name]
     if not models:
         raise ValueError(
@@ -57,16 +50,22 @@ def find_model(config: PipelineConfig, place: str | None) -> Artifact:
     return max(models, key=lambda each: str(each.observed["created_at"]))
 
 
-def evaluate(config: PipelineConfig, model: Artifact, executor: RayExecutor) -> Summary:
+def evaluate(config: PipelineConfig, model: Artifact | str, executor: RayExecutor) -> Summary:
     """Run every leg, record those that finished, and only then fail for those that did not."""
+    place = str(model.folder) if isinstance(model, Artifact) else model
     legs = step(stages.plan, config, model)
     if not legs:
-        return Summary(str(model.folder))
-    futures = [stages.finetune.submit(config, leg, executor) for leg in legs]
+        return Summary(place)
+    futures: dict[str, Any] = {}
+    for leg in sorted(legs, key=lambda leg: leg.parent is not None):
+        # A leg whose parent fails is let run: it says itself what it misses.
+        parents = [allow_failure(futures[leg.parent.label])] if leg.parent is not None else []
+        submit: Any = stages.finetune.submit  # its types do not know allow_failure
+        futures[leg.label] = submit(config, leg, executor, wait_for=parents)
     finished, lost = [], []
-    for leg, future in zip(legs, futures, strict=True):
+    for leg in legs:
         try:
-            finished.append(future.result())
+            finished.append(futures[leg.label].result())
         except Exception as error:
             lost.append(f"{leg.label}: {error}")
     rows = step(stages.record, config, finished)
@@ -76,4 +75,4 @@ def evaluate(config: PipelineConfig, model: Artifact, executor: RayExecutor) -> 
         raise RuntimeError(
             f"{len(lost)} of {len(legs)} legs failed, the others are recorded: {'; '.join(lost)}"
         )
-    return Summary(str(model.folder), report, rows)
+    return Summary(place, report, rows)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from prefect import Task
 
 from electra_pipeline.config import PipelineConfig
+from electra_pipeline.execution import Executor
 from electra_pipeline.on_ray import RayExecutor, cluster
 from flows import stages
 
@@ -20,11 +21,13 @@ Value = TypeVar("Value")
 
 
 @contextmanager
-def connected(config: PipelineConfig) -> Iterator[RayExecutor]:
+def connected(
+    config: PipelineConfig, check: Task[[PipelineConfig, Executor], None] = stages.check
+) -> Iterator[RayExecutor]:
     """Ray for one flow run, after everything that can be refused at once has been checked."""
     logging.getLogger("electra_pipeline").setLevel(logging.INFO)
     with cluster() as executor:
-        step(stages.check, config, executor)
+        step(check, config, executor)
         yield executor
 
 

@@ -44,6 +44,12 @@ def check(config: PipelineConfig, executor: Executor) -> None:
     pipeline.check(config, executor)
 
 
+@task(name="check", task_run_name="check", **PLAIN)
+def check_evaluation(config: PipelineConfig, executor: Executor) -> None:
+    """Refuse before any leg whatever can be known to fail."""
+    pipeline.check_evaluation(config, executor)
+
+
 @task(name="corpus", task_run_name="corpus", **RETRIED)
 def corpus(config: PipelineConfig, executor: Executor) -> Artifact:
     """Sources to clean, deduplicated documents."""
@@ -81,7 +87,7 @@ def publish(
 
 
 @task(name="plan", task_run_name="plan", **RETRIED)
-def plan(config: PipelineConfig, model: Artifact) -> list[Leg]:
+def plan(config: PipelineConfig, model: Artifact | str) -> list[Leg]:
     """One leg for each task, seed and starting model."""
     return pipeline.plan_legs(config, model)
 
@@ -111,6 +117,6 @@ def record(config: PipelineConfig, legs: list[Artifact]) -> list[dict[str, Any]]
 
 
 @task(name="report", task_run_name="report", **PLAIN)
-def report(config: PipelineConfig, model: Artifact, rows: list[dict[str, Any]]) -> str:
+def report(config: PipelineConfig, model: Artifact | str, rows: list[dict[str, Any]]) -> str:
     """Draw the run as one HTML page; return its place."""
     return pipeline.write_report(config, model, rows)

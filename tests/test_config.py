@@ -176,7 +176,9 @@ def test_files_that_cannot_be_used_are_told(tmp_path: Path) -> None:
     broken.write_text("just text")
     with pytest.raises(ValueError, match="expected keys such as name: and corpus:"):
         load(file=str(broken))
-    with pytest.raises(ValueError, match="no preset 'none'; there are base, large, quickstart"):
+    with pytest.raises(
+        ValueError, match="no preset 'none'; there are base, glue, large, quickstart"
+    ):
         load(preset="none")
     with pytest.raises(ValueError, match="either --preset NAME or --config FILE"):
         load(preset="small", file="x.yaml")

@@ -167,7 +167,6 @@ def test_layer_rates(
         model,
         weight_decay=0.01,
         layer_decay=decay,
-        num_layers=num_layers,
         extra_exponent=extra,
     )
     scale = {id(p): group["lr_scale"] for group in groups for p in group["params"]}

@@ -32,6 +32,7 @@ for name, what in (
 ):
     app.command(name, help=f"{what} Without Prefect.")(configured(work.stage(name)))
 app.command("history")(configured(work.history))
+app.command("evaluate")(work.evaluate)
 app.command("sweep")(work.sweep)
 app.command("results")(show.results)
 app.command("report")(show.report)

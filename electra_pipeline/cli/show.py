@@ -93,7 +93,8 @@ def report(
     model = max(models, key=lambda artifact: str(artifact.observed["created_at"]))
     source = database or default_database(place)
     rows = store.read(source, run=model.name)
-    for name, page in reporting.render(place, source, model, rows, output.name).items():
+    pages = reporting.render(place, source, model.name, model, rows, output.name)
+    for name, page in pages.items():
         try:
             output.with_name(name).write_text(page, "utf-8")
         except OSError as error:

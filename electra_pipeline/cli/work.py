@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from electra_pipeline.cli.options import ConfigOption, PresetOption, RootOption, SetOption
+from electra_pipeline.cli.options import (
+    ConfigOption,
+    DatabaseOption,
+    PresetOption,
+    RootOption,
+    SetOption,
+)
 from electra_pipeline.cli.surroundings import complain, surroundings
 
 if TYPE_CHECKING:
@@ -15,6 +21,8 @@ if TYPE_CHECKING:
     from electra_pipeline.config import PipelineConfig
     from electra_pipeline.execution import Executor
     from electra_pipeline.progress import Progress
+
+DEFAULT_EVALUATION = "glue"  # the preset of `evaluate`
 
 
 def run(config: "PipelineConfig") -> None:
@@ -35,7 +43,7 @@ def stage(last: str) -> "Callable[[PipelineConfig], None]":
     """The command that runs the stages up to `last`, without Prefect."""
 
     def command(config: "PipelineConfig") -> None:
-        with surroundings(_use_ray(config)) as (executor, progress):
+        with surroundings(_wants_ray(config)) as (executor, progress):
             artifact = _run_until(last, config, executor, progress)
         if artifact is not None:
             print(artifact.folder)
@@ -97,7 +105,7 @@ def history(config: "PipelineConfig") -> None:
     from electra_pipeline.evaluation.results import history as curves
     from electra_pipeline.evaluation.results import table
 
-    with surroundings(_use_ray(config)) as (executor, progress):
+    with surroundings(_wants_ray(config)) as (executor, progress):
         found = past.run(config, executor, progress)
     print(table.grid(*curves.table(curves.learning_curves(found.rows, found.steps)), "table"))
     of_newest = [row for row in found.rows if row["fingerprint"] == found.newest.fingerprint]
@@ -108,10 +116,6 @@ def history(config: "PipelineConfig") -> None:
         raise RuntimeError(
             f"{len(found.lost)} of {found.num_legs} legs failed; the others are recorded"
         )
-
-
-def _use_ray(config: "PipelineConfig") -> bool:
-    return config.scale.workers > 1 or bool(os.environ.get("RAY_ADDRESS"))
 
 
 def _run_until(
@@ -141,9 +145,50 @@ def _run_until(
     return None
 
 
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(help="An artifact of ours, a model directory, a URI or a hub name.")
+    ],
+    preset: PresetOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    root: RootOption = None,
+    database: DatabaseOption = None,
+) -> None:
+    """Fine-tune and evaluate a model that is there, ours or any Hugging Face encoder.
+
+    Of the configuration only root, database, finetune and scale count; without one it is the preset
+    glue. The run is named after the model (--set name=... names it otherwise). Without Prefect.
+    """
+    from electra_pipeline import config as configuration
+    from electra_pipeline import pipeline
+
+    is_given = preset is not None or config is not None
+    values, place = configuration.read(
+        preset=preset if is_given else DEFAULT_EVALUATION,
+        file=config,
+        overrides=set_ or [],
+        root=root,
+    )
+    found = pipeline.find_model(model)
+    if not any(each.startswith("name=") for each in set_ or []):
+        values["name"] = configuration.name_of(model if isinstance(found, str) else found.name)
+    if database is not None:
+        values["database"] = database
+    chosen = configuration.validate(values, place)
+    with surroundings(_wants_ray(chosen)) as (executor, progress):
+        pipeline.check_evaluation(chosen, executor)
+        _finetune(chosen, found, [], executor, progress)
+    print(f"results  {chosen.database_url}")
+
+
+def _wants_ray(config: "PipelineConfig") -> bool:
+    return config.scale.workers > 1 or bool(os.environ.get("RAY_ADDRESS"))
+
+
 def _finetune(
     config: "PipelineConfig",
-    model: "Artifact",
+    model: "Artifact | str",
     pretraining: "list[dict[str, Any]]",
     executor: "Executor",
     progress: "Progress",

@@ -4,29 +4,39 @@ Heads are those of transformers, so that the result loads there; the published c
 dense layer on [CLS].
 """
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import transformers
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from electra_pipeline.artifact import Artifact
+from electra_pipeline.evaluation.choosing import Choice, choose
 from electra_pipeline.evaluation.leg import (
     MAJORITY,
-    MODEL_FOLDER,
+    PRETRAINED,
+    RANDOM,
     Leg,
-    Start,
     find_leg,
     rows,
     run_leg,
 )
-from electra_pipeline.evaluation.tasks.data import TaskData, load
+from electra_pipeline.evaluation.recipes import Recipe, recipe_values
+from electra_pipeline.evaluation.starting import (
+    Encoder,
+    architecture,
+    find_encoder,
+    num_positions,
+)
+from electra_pipeline.evaluation.tasks.data import load
 from electra_pipeline.evaluation.tasks.given import GivenTask, find_task
+from electra_pipeline.evaluation.tasks.published import TASKS
 from electra_pipeline.evaluation.tasks.task import Task
 from electra_pipeline.evaluation.training import Hyperparameters
 from electra_pipeline.identity import Config
 from electra_pipeline.inputs.files import PackageFile, UrlFile
+from electra_pipeline.optim import Schedule
 
 __all__ = [
     "MAJORITY",
@@ -36,40 +46,27 @@ __all__ = [
     "find_leg",
     "plan",
     "resolve",
+    "results",
     "rows",
     "run_leg",
 ]
 
-Recipe = Literal["google", "paper"]
-Size = Literal["small", "base", "large"]
+GridKey = Literal[
+    "learning_rate",
+    "layer_decay",
+    "weight_decay",
+    "warmup_fraction",
+    "max_gradient_norm",
+    "batch_examples",
+    "epochs",
+    "max_length",
+]
 
-# google: configure_finetuning.py:54-60, 71-73, 150-151 (google-research/electra 8a46635), with the
-# extra power of layer_decay of its issue 51 and an Adam without bias correction. paper: table 7;
-# how it reduces the loss is not said, and its Adam is taken as defined (Kingma and Ba 2015).
-_GOOGLE = {
-    "weight_decay": 0.01,
-    "layer_extra_exponent": 1,
-    "loss_reduction": "sum",
-    "adam_bias_correction": False,
-}
-_PAPER = {
-    "weight_decay": 0.0,
-    "layer_extra_exponent": 0,
-    "loss_reduction": "mean",
-    "adam_bias_correction": True,
-}
-RECIPES: Mapping[Recipe, Mapping[Size, Mapping[str, Any]]] = {
-    "google": {
-        "small": {"learning_rate": 1e-4, "layer_decay": 0.8, **_GOOGLE},
-        "base": {"learning_rate": 1e-4, "layer_decay": 0.8, **_GOOGLE},
-        "large": {"learning_rate": 5e-5, "layer_decay": 0.9, **_GOOGLE},
-    },
-    "paper": {
-        "small": {"learning_rate": 3e-4, "layer_decay": 0.8, **_PAPER},
-        "base": {"learning_rate": 1e-4, "layer_decay": 0.8, **_PAPER},
-        "large": {"learning_rate": 5e-5, "layer_decay": 0.9, **_PAPER},
-    },
-}
+# What is the same in both recipes and for every task
+COMMON = (
+    *("warmup_fraction", "schedule", "adam_beta1", "adam_beta2", "adam_epsilon"),
+    *("max_gradient_norm", "batch_examples"),
+)
 
 
 class FinetuneConfig(Config):
@@ -81,14 +78,20 @@ class FinetuneConfig(Config):
     """Folder or URI with the published GLUE tsv, SQuAD JSON, CoNLL columns; null takes the Hub."""
     seeds: tuple[int, ...] = Field(default=(0, 1, 2, 3, 4), min_length=1)
     """One fine-tuning per seed; the paper reports the median of 10."""
-    baselines: tuple[Literal["random"], ...] = ("random",)
-    """Other starting weights to fine-tune alike, so that the table shows what pre-training gave."""
+    baselines: tuple[str, ...] = (RANDOM,)
+    """Models to fine-tune alike, to stand beside the one under test: random (its architecture with
+    random weights), and any other by hub name, folder or URI. Their rows bear the name given."""
+    intermediate: Mapping[str, str] = {}
+    """Two rounds: `{rte: mnli}` starts RTE from the encoder fine-tuned on MNLI with the same seed.
+    The first round is run, and recorded, even if its task is not among `tasks`."""
     recipe: Recipe = "google"
     """Where values that are null come from: google, the published code, or paper, its table 7."""
     learning_rate: float | None = Field(default=None, gt=0)
     """Peak learning rate; null is the recipe's for the model's size."""
     layer_decay: float | None = Field(default=None, gt=0, le=1)
     """Factor of the learning rate from each layer to the one below; null is the recipe's."""
+    layer_extra_exponent: int | None = Field(default=None, ge=0)
+    """Additional power of layer_decay on everything but the head; null is the recipe's."""
     weight_decay: float | None = Field(default=None, ge=0)
     """Decoupled weight decay; null is the recipe's."""
     loss_reduction: Literal["sum", "mean"] | None = None
@@ -99,6 +102,14 @@ class FinetuneConfig(Config):
     at higher rates (Zhang et al. 2021, arXiv:2006.05987, section 4)."""
     warmup_fraction: float = Field(default=0.1, ge=0, le=1)  # table 7; configure_finetuning.py:60
     """Fraction of the steps over which the learning rate rises."""
+    schedule: Schedule = "linear"  # table 7
+    """How the learning rate goes on after its rise."""
+    adam_beta1: float = Field(default=0.9, ge=0, lt=1)  # table 7; model/optimization.py:50-56
+    """Decay of Adam's mean of gradients."""
+    adam_beta2: float = Field(default=0.999, ge=0, lt=1)
+    """Decay of Adam's mean of squared gradients."""
+    adam_epsilon: float = Field(default=1e-6, gt=0)
+    """What is added to the root of the squares."""
     max_gradient_norm: float = Field(default=1.0, gt=0)  # model/optimization.py:63
     """Norm to which all gradients together are clipped."""
     batch_examples: int = Field(default=32, ge=1)  # table 7; configure_finetuning.py:73
@@ -107,8 +118,14 @@ class FinetuneConfig(Config):
     """Passes over the training examples; null is the task's own number."""
     max_length: int | None = Field(default=None, ge=16)
     """Longest input in tokens; null is the task's own, or less where the model takes less."""
+    grid: Mapping[GridKey, tuple[int | float, ...]] = {}
+    """Values to try of some of the above: every combination is fine-tuned, in both rounds alike."""
+    choose: Choice = "median"
+    """Which point of the grid is reported for a model and task: the one whose seeds have the
+    highest median, or best, of the task's first metric on validation. Its rows' note tells."""
     keep_models: Literal["none", "first-seed", "all"] = "first-seed"
-    """Which fine-tuned models stay on disk; first-seed keeps one pre-trained one for each task."""
+    """Which fine-tuned models stay on disk; first-seed keeps one pre-trained one for each task.
+    Those that a second round starts from stay in any case."""
 
     @field_validator("tasks")
     @classmethod
@@ -124,8 +141,56 @@ class FinetuneConfig(Config):
             raise ValueError(f"seed {min(seeds)} is negative; seeds count from 0")
         return seeds
 
+    @field_validator("baselines")
+    @classmethod
+    def _others(cls, baselines: tuple[str, ...]) -> tuple[str, ...]:
+        _distinct("baselines", baselines)
+        for name in {PRETRAINED, MAJORITY, ""} & set(baselines):
+            raise ValueError(
+                f"{name!r} is in the table anyway; give random, or a model's hub name or folder"
+            )
+        return baselines
 
-def _distinct(key: str, values: Any) -> None:
+    @model_validator(mode="after")
+    def _two_rounds(self) -> "FinetuneConfig":
+        names = {find_task(task).name for task in self.tasks}
+        for task, parent in self.intermediate.items():
+            for name in (task, parent):
+                if name not in names and name not in TASKS:
+                    raise ValueError(
+                        f"finetune.intermediate: unknown task {name!r}; name one of tasks or a "
+                        "published one"
+                    )
+            if parent in self.intermediate:
+                raise ValueError(
+                    f"finetune.intermediate: {task} starts from {parent}, which starts from "
+                    f"{self.intermediate[parent]}; there are two rounds"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _each_point(self) -> "FinetuneConfig":
+        for key, values in self.grid.items():
+            if not values:
+                raise ValueError(f"finetune.grid.{key}: expected at least one value")
+            _distinct(f"grid.{key}", values)
+            for value in values:
+                given = self.model_dump(mode="json", exclude={"grid"}) | {key: value}
+                try:
+                    FinetuneConfig.model_validate(given)
+                except ValidationError as error:
+                    told = error.errors()[0]["msg"]
+                    raise ValueError(f"finetune.grid.{key}: {value}: {told}") from error
+        return self
+
+    def points(self) -> Iterator[tuple[dict[str, float], "FinetuneConfig"]]:
+        """Each combination of the grid's values, and the configuration that it makes."""
+        for combination in itertools.product(*self.grid.values()):
+            point = dict(zip(map(str, self.grid), combination, strict=True))
+            yield point, self.model_copy(update=point)
+
+
+def _distinct(key: str, values: Sequence[Any]) -> None:
     twice = {value for value in values if list(values).count(value) > 1}
     if twice:
         raise ValueError(f"finetune.{key}: {sorted(twice)[0]!r} is there twice; keep one")
@@ -149,61 +214,74 @@ def scored_texts(config: FinetuneConfig) -> dict[str, list[str]]:
     }
 
 
-def plan(config: FinetuneConfig, model: Artifact, *, root: str, name: str) -> list[Leg]:
+def plan(config: FinetuneConfig, model: Artifact | str, *, root: str, name: str) -> list[Leg]:
     """All legs, the longest first, with every task's data read and checked.
 
-    Raises ValueError, before any leg has started, for a missing file, a wrong column, a label
+    `model` is an artifact, a Hugging Face directory, a URI or a hub name. Raises ValueError, before
+    any leg has started, for a model that is not there, a missing file, a wrong column, a label
     outside the set, or a length that the model does not take.
     """
-    architecture = transformers.ElectraConfig.from_pretrained(model.local_folder(MODEL_FOLDER))
+    tested = find_encoder(model)
+    starts: dict[str, Encoder | None] = {PRETRAINED: tested}
+    starts |= {each: None if each == RANDOM else find_encoder(each) for each in config.baselines}
+    architectures = {start: architecture(each or tested) for start, each in starts.items()}
     data = _data_folder(config)
-    legs = []
-    for task in _tasks(config):
+    parents = _parents(config)
+    legs: dict[tuple[Any, ...], Leg] = {}
+    # tasks of the first round come first: a leg of the second holds its parent
+    for task in sorted(_tasks(config), key=lambda task: task.name not in parents):
         loaded = load(task, data)
-        hyperparameters = resolve(config, task, architecture)
-        starts: tuple[Start, ...] = ("pretrained", *config.baselines)
-        for start in starts:
-            for seed in config.seeds:
-                is_first = start == "pretrained" and seed == config.seeds[0]
-                legs.append(
-                    Leg(
-                        run=name,
-                        root=_absolute(root),
-                        task=task,
-                        data=data,
-                        start=start,
-                        seed=seed,
-                        model=_absolute(str(model.folder)),
-                        model_fingerprint=model.fingerprint,
-                        hyperparameters=hyperparameters,
-                        digests=loaded.digests,
-                        keep_model=config.keep_models == "all"
-                        or (config.keep_models == "first-seed" and is_first),
-                        num_characters=_num_characters(loaded, hyperparameters),
-                    )
-                )
-    return sorted(legs, key=lambda leg: -leg.num_characters)
+        num_characters = sum(len(example.content) for example in loaded.train)
+        for start, (place, point_config), seed in itertools.product(
+            starts, enumerate(config.points()), config.seeds
+        ):
+            point, configured = point_config
+            hyperparameters = resolve(configured, task, architectures[start])
+            is_first = start == PRETRAINED and seed == config.seeds[0]
+            legs[task.name, start, place, seed] = Leg(
+                run=name,
+                root=_absolute(root),
+                task=task,
+                data=data,
+                start=start,
+                seed=seed,
+                model=tested,
+                encoder=starts[start],
+                hyperparameters=hyperparameters,
+                digests=loaded.digests,
+                keep_model=config.keep_models == "all"
+                or (config.keep_models == "first-seed" and is_first)
+                or task.name in parents,
+                num_characters=int(hyperparameters.epochs * num_characters),
+                parent=legs.get((config.intermediate.get(task.name), start, place, seed)),
+                point=point,
+            )
+    return sorted(legs.values(), key=lambda leg: -leg.num_characters)
+
+
+def results(config: FinetuneConfig, legs: Iterable[Artifact]) -> list[dict[str, Any]]:
+    """The results table's rows of finished legs; of a grid, those of the points chosen."""
+    return [row for leg, note in choose(list(legs), config.choose) for row in rows(leg, note)]
 
 
 def resolve(config: FinetuneConfig, task: Task, architecture: Any) -> Hyperparameters:
     """The values that a task is fine-tuned with. Raises ValueError if the model is too short."""
-    width = architecture.hidden_size  # table 6: 256, 768, 1024
-    size: Size = "small" if width < 768 else "base" if width < 1024 else "large"
-    recipe = RECIPES[config.recipe][size]
-    positions = architecture.max_position_embeddings
-    if config.max_length is not None and config.max_length > positions:
-        raise ValueError(
-            f"finetune.max_length is {config.max_length}, but the model has {positions} positions; "
-            f"set it to {positions} or less"
-        )
+    recipe = recipe_values(config.recipe, architecture.hidden_size)
+    positions = num_positions(architecture)
+    longest = config.max_length or task.max_length
+    if positions is not None and longest > positions:
+        if config.max_length is not None:
+            raise ValueError(
+                f"finetune.max_length is {config.max_length}, but the model has {positions} "
+                f"positions; set it to {positions} or less"
+            )
+        longest = positions
     given = {key: getattr(config, key, None) for key in recipe}
     return Hyperparameters(
         **{key: recipe[key] if value is None else value for key, value in given.items()},
-        warmup_fraction=config.warmup_fraction,
-        batch_examples=config.batch_examples,
+        **{key: getattr(config, key) for key in COMMON},
         epochs=config.epochs or task.epochs,
-        max_length=config.max_length or min(task.max_length, positions),
-        max_gradient_norm=config.max_gradient_norm,
+        max_length=longest,
     )
 
 
@@ -211,9 +289,18 @@ def _data_folder(config: FinetuneConfig) -> str | None:
     return None if config.data is None else _absolute(config.data)
 
 
+def _parents(config: FinetuneConfig) -> set[str]:
+    """Names of the tasks whose models a second round starts from."""
+    names = [find_task(given).name for given in config.tasks]
+    return {config.intermediate[name] for name in names if name in config.intermediate}
+
+
 def _tasks(config: FinetuneConfig) -> Iterator[Task]:
-    for given in config.tasks:
-        task = find_task(given)
+    """The tasks, and those of the first round that are not among them."""
+    given = {task.name: task for task in map(find_task, config.tasks)}
+    for name in sorted(_parents(config) - set(given)):
+        given[name] = find_task(name)
+    for task in given.values():
         files = {split: _absolute_file(file) for split, file in task.files.items()}
         yield task.model_copy(update={"files": files})
 
@@ -231,7 +318,3 @@ def _absolute_file(file: str | UrlFile | PackageFile) -> str | UrlFile | Package
             return file.model_copy(update={"url": _absolute(file.url)})
         case PackageFile():
             return file
-
-
-def _num_characters(data: TaskData, hyperparameters: Hyperparameters) -> int:
-    return int(hyperparameters.epochs * sum(len(example.content) for example in data.train))

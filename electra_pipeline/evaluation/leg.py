@@ -1,8 +1,10 @@
 """One leg: fine-tune, score, keep. Its artifact is its own: a failed leg loses only itself."""
 
+import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,20 +13,26 @@ import transformers
 
 from electra_pipeline.artifact import Artifact, Draft, Written, locate, open_artifact, produce
 from electra_pipeline.evaluation.calibration import calibrated
-from electra_pipeline.evaluation.problems.problem import check_vocabulary, num_unknown
+from electra_pipeline.evaluation.problems.problem import num_unknown
 from electra_pipeline.evaluation.scoring import score
+from electra_pipeline.evaluation.starting import (
+    Encoder,
+    find_encoder,
+    load_tokenizer,
+    new_model,
+    opened,
+)
 from electra_pipeline.evaluation.tasks.data import TaskData, load
 from electra_pipeline.evaluation.tasks.task import Task
 from electra_pipeline.evaluation.training import Hyperparameters, reproducible, train
+from electra_pipeline.identity import fingerprint
 from electra_pipeline.progress import Progress, Update, silent
 from electra_pipeline.quiet import quiet_transformers
-from electra_pipeline.storage import Folder
 
 STAGE = "finetune"
 FORMAT_VERSION = 2
-MODEL_FOLDER = "discriminator"  # ELECTRA fine-tunes its discriminator (paper section 2)
-MAJORITY = "majority"
-Start = Literal["pretrained", "random"]
+PRETRAINED, RANDOM, MAJORITY = "pretrained", "random", "majority"
+START_CHARACTERS = 60  # of a baseline's name in the name of a leg's folder
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -36,21 +44,33 @@ class Leg:
     root: str
     task: Task
     data: str | None
-    start: Start
+    start: str
+    """The model's name in the results: pretrained, random, or a baseline's as the user gave it."""
     seed: int
-    model: str
-    """URI of the published model's artifact."""
-    model_fingerprint: str
+    model: Encoder
+    """The model under test: all baselines stand beside it, under its fingerprint."""
+    encoder: Encoder | None
+    """Where the weights come from; None for random ones of the model's architecture."""
     hyperparameters: Hyperparameters
     digests: Mapping[str, str]
     """sha256 of each split's examples, as they were when the leg was planned."""
     keep_model: bool
     num_characters: int
     """Characters that training reads: what a leg costs, for planning."""
+    parent: "Leg | None" = None
+    """The leg whose fine-tuned encoder this one starts from, in the second of two rounds."""
+    point: Mapping[str, float] = field(default_factory=dict)
+    """The point of the grid of hyperparameters, where there is a grid."""
 
     @property
     def label(self) -> str:
-        return f"{self.task.name}, {self.start}, seed {self.seed}"
+        point = "".join(f", {name}={value:g}" for name, value in self.point.items())
+        return f"{self.task.name}, {self.start}, seed {self.seed}{point}"
+
+    @property
+    def source(self) -> Encoder:
+        """Whose architecture and tokenizer the leg has."""
+        return self.encoder or self.model
 
 
 def find_leg(leg: Leg) -> Artifact | None:
@@ -78,10 +98,14 @@ def run_leg(
 
 def _identity(leg: Leg) -> dict[str, Any]:
     """What names the leg's artifact, for `produce` and `locate`."""
+    inputs = {"model": leg.model.fingerprint, "encoder": leg.source.fingerprint, **leg.digests}
+    if leg.parent is not None:
+        inputs["parent"] = _fingerprint(leg.parent)
+    start = re.sub(r"[^A-Za-z0-9._-]+", "-", leg.start).strip("-.")[-START_CHARACTERS:]
     return {
         "root": leg.root,
         "stage": STAGE,
-        "name": f"{leg.run}-{leg.task.name}-{leg.start}-{leg.seed}",
+        "name": f"{leg.run}-{leg.task.name}-{start}-{leg.seed}",
         "format_version": FORMAT_VERSION,
         "config": {
             "task": leg.task.name,
@@ -90,38 +114,39 @@ def _identity(leg: Leg) -> dict[str, Any]:
             "labels": list(leg.task.labels) if leg.task.labels else None,
             "symmetric": leg.task.symmetric,
             "start": leg.start,
+            "after": leg.parent.task.name if leg.parent is not None else None,
             "seed": leg.seed,
             "keep_model": leg.keep_model,
             **leg.hyperparameters.model_dump(mode="json"),
         },
-        "inputs": {"model": leg.model_fingerprint, **leg.digests},
+        "inputs": inputs,
     }
 
 
+def _fingerprint(leg: Leg) -> str:
+    identity = _identity(leg)
+    return fingerprint(STAGE, identity["format_version"], identity["config"], identity["inputs"])
+
+
 def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: Progress) -> Written:
-    published = open_artifact(Folder(leg.model))
-    if published is None:
-        raise ValueError(f"{leg.label}: {leg.model} is no finished model; publish it again")
     data = load(leg.task, leg.data)
     if data.digests != leg.digests:
         raise ValueError(
             f"{leg.label}: the task's files changed since it was planned; run it again"
         )
-    directory = published.local_folder(MODEL_FOLDER)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
-    check_vocabulary(tokenizer, transformers.AutoConfig.from_pretrained(directory))
-    longest = leg.hyperparameters.max_length
-    encoded = data.problem.encode(tokenizer, data.train, longest, training=True)
     try:
         with reproducible(leg.seed, num_threads):
-            model = _start(leg, data, directory).to(_device(device))
+            model, tokenizer = _start(leg, data)
+            model = model.to(_device(device))
+            encoded = data.problem.encode(
+                tokenizer, data.train, leg.hyperparameters.max_length, training=True
+            )
             facts = train(
                 model,
                 data.problem,
                 encoded.features,
                 leg.hyperparameters,
                 seed=leg.seed,
-                num_layers=model.config.num_hidden_layers,
                 report=lambda step, steps, loss: progress(
                     Update(STAGE, step, steps, "steps", {"leg": leg.label, "loss": loss})
                 ),
@@ -141,12 +166,18 @@ def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: P
         raise ValueError(f"{leg.label}: {error}") from error
     if leg.keep_model:
         _save(leg, model, tokenizer, scores.metrics, draft)
+    notes = [
+        *(["degenerate"] if scores.degenerate else []),
+        *([f"after {leg.parent.task.name}"] if leg.parent is not None else []),
+    ]
     counters = {
         "run": leg.run,
         **data.counters,
         "metrics": scores.metrics,
         "majority": scores.majority,
         "intervals": scores.intervals,
+        "degenerate": scores.degenerate,
+        "note": "; ".join(notes) or None,
         "calibration": calibration,
         "truncated_train_examples": encoded.num_truncated,
         "unknown_train_examples": num_unknown(encoded.features, tokenizer),
@@ -161,15 +192,24 @@ def _device(name: Device) -> torch.device:
     )
 
 
-def _start(leg: Leg, data: TaskData, directory: Path) -> Any:
-    """The model before its first step: the same new head whatever the encoder starts from."""
-    architecture = transformers.ElectraConfig.from_pretrained(directory, **data.problem.head)
-    model = data.problem.build(architecture)
-    if leg.start == "pretrained":
-        with quiet_transformers():  # it would list the head that is left out
-            encoder = transformers.ElectraModel.from_pretrained(directory, dtype=torch.float32)
-        model.electra.load_state_dict(encoder.state_dict())
-    return model
+def _start(leg: Leg, data: TaskData) -> tuple[Any, Any]:
+    """The model before its first step, and its tokenizer.
+
+    For one seed the head is the same whatever the encoder starts from. Raises ValueError if the
+    leg's parent is not there.
+    """
+    with ExitStack() as open_places:
+        source = open_places.enter_context(opened(leg.source))
+        config = source.load(transformers.AutoConfig, **data.problem.head)
+        tokenizer = load_tokenizer(source, config, of_words=leg.task.type == "tagging")
+        weights = source if leg.encoder is not None else None
+        if leg.parent is not None:
+            if (parent := find_leg(leg.parent)) is None:
+                raise ValueError(
+                    f"starts from {leg.parent.label}, which is not there; run that leg again"
+                )
+            weights = open_places.enter_context(opened(find_encoder(parent)))
+        return new_model(data.problem, config, weights), tokenizer
 
 
 def _save(
@@ -189,11 +229,11 @@ def _save(
         [
             "---",
             "library_name: transformers",
-            "tags: [electra]",
+            f"tags: [{model.config.model_type}]",
             "---",
-            f"# ELECTRA fine-tuned on {leg.task.name} ({leg.task.type})",
+            f"# {type(model).__name__}, fine-tuned on {leg.task.name} ({leg.task.type})",
             "",
-            f"Run `{leg.run}`, {leg.start} weights of model `{leg.model_fingerprint}`, "
+            f"Run `{leg.run}`, {leg.start} weights of model `{leg.source.fingerprint}`, "
             f"seed {leg.seed}. Made by electra-pipeline.",
             "",
             "| split | metric | value |",
@@ -210,13 +250,17 @@ def _save(
         (draft.folder / "model").upload(Path(scratch))
 
 
-def rows(artifact: Artifact) -> list[dict[str, Any]]:
-    """The results table's rows of one leg: its metrics, and the majority guess beside them."""
+def rows(artifact: Artifact, note: str | None = None) -> list[dict[str, Any]]:
+    """The results table's rows of one leg: its metrics, and the majority guess beside them.
+
+    `note` is said beside the metrics, after what the leg itself has to say.
+    """
     config, counters, observed = artifact.config, artifact.counters, artifact.observed
+    notes = "; ".join(each for each in (counters["note"], note) if each)
     found = []
-    for start, scores, intervals in (
-        (config["start"], counters["metrics"], counters["intervals"]),
-        (MAJORITY, counters["majority"], {}),
+    for start, scores, intervals, said in (
+        (config["start"], counters["metrics"], counters["intervals"], notes or None),
+        (MAJORITY, counters["majority"], {}, None),
     ):
         for split, values in scores.items():
             for metric, value in values.items():
@@ -233,6 +277,7 @@ def rows(artifact: Artifact) -> list[dict[str, Any]]:
                         "value": value,
                         "lower": lower,
                         "upper": upper,
+                        "note": said,
                         "examples": counters["examples"][split],
                         "seconds": observed["seconds"],
                         "leg": artifact.fingerprint,

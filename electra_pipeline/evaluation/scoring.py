@@ -8,11 +8,11 @@ from electra_pipeline.artifact import Draft
 from electra_pipeline.evaluation import predictions
 from electra_pipeline.evaluation.bootstrap import intervals
 from electra_pipeline.evaluation.tasks.data import TaskData
-from electra_pipeline.evaluation.tasks.task import Kind
+from electra_pipeline.evaluation.tasks.task import VALIDATION, Kind
 from electra_pipeline.evaluation.training import Hyperparameters, predict
 
 
-@dataclass(frozen=True)
+@dataclass
 class Scores:
     """Of each scored split, by metric."""
 
@@ -21,6 +21,8 @@ class Scores:
     """What a guess that looks at the training labels alone would have."""
     intervals: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     """95 % interval [lower, upper] of the model's metrics, over the examples (see `bootstrap`)."""
+    degenerate: bool = False
+    """Whether the training came to nothing, by the validation split (see `is_degenerate`)."""
 
 
 def score(
@@ -60,7 +62,24 @@ def score(
             rows = shown(split, examples, found)
             scores.intervals[split] = intervals(kind, data.metrics, rows)
             write(rows)
+            if split == VALIDATION:
+                said = [row["prediction"] for row in rows]
+                of_split = scores.metrics[split], scores.majority[split]
+                scores.degenerate = is_degenerate(said, *of_split)
         for split, examples in data.unlabelled.items():
             rows = shown(split, examples, predicted(examples))
             write([{**row, "expected": None, "score": None} for row in rows])
     return scores
+
+
+def is_degenerate(
+    predictions: Sequence[Any], scores: Mapping[str, float], majority: Mapping[str, float]
+) -> bool:
+    """Whether a model says the same of every example, or is no better than the majority guess.
+
+    Better by the first metric, which is the task's own. Some seeds end so, of large models above
+    all (ELECTRA's published runs too); such a leg is counted and told, never left out.
+    """
+    metric = next(iter(scores))
+    says_one_thing = all(prediction == predictions[0] for prediction in predictions)
+    return (len(predictions) > 1 and says_one_thing) or not scores[metric] > majority[metric]

@@ -18,7 +18,13 @@ from electra_pipeline.evaluation.problems.problem import (
     training_batches,
 )
 from electra_pipeline.identity import Config
-from electra_pipeline.optim import Adam, clip_gradients, layerwise_groups, learning_rate
+from electra_pipeline.optim import (
+    Adam,
+    Schedule,
+    clip_gradients,
+    layerwise_groups,
+    learning_rate,
+)
 
 
 class Hyperparameters(Config):
@@ -38,6 +44,10 @@ class Hyperparameters(Config):
     loss_reduction: Literal["sum", "mean"]
     adam_bias_correction: bool
     max_gradient_norm: float = Field(gt=0)
+    schedule: Schedule = "linear"
+    adam_beta1: float = Field(default=0.9, ge=0, lt=1)
+    adam_beta2: float = Field(default=0.999, ge=0, lt=1)
+    adam_epsilon: float = Field(default=1e-6, gt=0)
 
     def num_steps(self, num_features: int) -> int:
         """Optimizer steps for so many features; the last batch of an epoch may be smaller."""
@@ -69,7 +79,6 @@ def train(
     hyperparameters: Hyperparameters,
     *,
     seed: int,
-    num_layers: int,
     report: Callable[[int, int, float], None],
 ) -> dict[str, float]:
     """Train `model` in place on its device; return what happened: steps, examples, last loss.
@@ -83,9 +92,11 @@ def train(
             model,
             weight_decay=hyperparameters.weight_decay,
             layer_decay=hyperparameters.layer_decay,
-            num_layers=num_layers,
             extra_exponent=hyperparameters.layer_extra_exponent,
         ),
+        beta1=hyperparameters.adam_beta1,
+        beta2=hyperparameters.adam_beta2,
+        epsilon=hyperparameters.adam_epsilon,
         bias_correction=hyperparameters.adam_bias_correction,
     )
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -114,7 +125,13 @@ def train(
         loss.backward()  # type: ignore[no-untyped-call]
         clip_gradients(parameters, hyperparameters.max_gradient_norm)
         optimizer.set_learning_rate(
-            learning_rate(step, hyperparameters.learning_rate, num_steps, warmup_steps)
+            learning_rate(
+                step,
+                hyperparameters.learning_rate,
+                num_steps,
+                warmup_steps,
+                hyperparameters.schedule,
+            )
         )
         optimizer.step()
         num_examples += len(chosen)

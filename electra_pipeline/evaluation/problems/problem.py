@@ -21,8 +21,9 @@ Prediction = TypeVar("Prediction")
 class Feature:
     """One model input with what its loss compares.
 
-    `input_ids` has (length,) token ids, special tokens included; segment B begins at `second`.
-    Where one of several choices is right they are (length, choices), filled up with NO_TOKEN.
+    `input_ids` has (length,) token ids, special tokens included; segment B begins at `second`,
+    which is the length where there is none or the model is not told. Where one of several choices
+    is right they are (length, choices), filled up with NO_TOKEN.
     `target` is a scalar for texts, (length,) for tags, (2,) for an answer's span and for a choice.
     `origin` is the position of the example that it was made from, and `places` maps tokens back to
     it: the word of each token for tags, (length, 2) character offsets for answers; -1 where there
@@ -100,11 +101,49 @@ class Problem(Protocol[Example, Prediction]):
         ...
 
 
-def special_ids(tokenizer: Any) -> tuple[int, int]:
-    """Ids of [CLS] and [SEP]. Raises ValueError if the tokenizer has none."""
-    if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
-        raise ValueError(f"{tokenizer.name_or_path}: the tokenizer has no [CLS] or [SEP] token")
-    return tokenizer.cls_token_id, tokenizer.sep_token_id
+@dataclass(frozen=True)
+class Frame:
+    """The special tokens that a tokenizer puts around texts.
+
+    `before` a `between` b `after`: [CLS] a [SEP] b [SEP] for BERT and its like, <s> a </s></s> b
+    </s> for RoBERTa.
+    """
+
+    before: tuple[int, ...]
+    between: tuple[int, ...]
+    after: tuple[int, ...]
+    has_segments: bool
+    """Whether the model is told which tokens are of the second text."""
+
+
+def frame(tokenizer: Any) -> Frame:
+    """What the tokenizer itself puts around a pair. Raises ValueError if that is nothing."""
+    encoded = tokenizer("a", "a")  # whatever the texts
+    ids, texts = encoded["input_ids"], encoded.sequence_ids(0)
+    first = [position for position, text in enumerate(texts) if text == 0]
+    second = [position for position, text in enumerate(texts) if text == 1]
+    if not (first and second and first[0] > 0 and second[-1] + 1 < len(ids)):
+        raise ValueError(
+            f"{tokenizer.name_or_path}: the tokenizer puts no [CLS] and [SEP] around a text; give "
+            "an encoder's"
+        )
+    return Frame(
+        before=tuple(ids[: first[0]]),
+        between=tuple(ids[first[-1] + 1 : second[0]]),
+        after=tuple(ids[second[-1] + 1 :]),
+        has_segments=names_segments(tokenizer) and encoded.encodings[0].type_ids[second[0]] == 1,
+    )
+
+
+def names_segments(tokenizer: Any) -> bool:
+    """Whether the tokenizer gives its model token types; RoBERTa's and DistilBERT's do not."""
+    return "token_type_ids" in tokenizer.model_input_names
+
+
+def output_layer(model: Any) -> torch.nn.Linear:
+    """The linear layer that gives a model's logits: the last one that its head has."""
+    *_, last = (each for each in model.modules() if isinstance(each, torch.nn.Linear))
+    return last
 
 
 def shortened(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[str]:
@@ -130,17 +169,6 @@ def shortened(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[str
     return kept
 
 
-def check_vocabulary(tokenizer: Any, architecture: Any) -> None:
-    """Raise ValueError if the tokenizer has ids that the model has no embedding for."""
-    num_ids = max(tokenizer.get_vocab().values()) + 1
-    if num_ids > architecture.vocab_size:
-        raise ValueError(
-            f"{tokenizer.name_or_path}: the tokenizer has ids up to {num_ids - 1}, but the model "
-            f"has embeddings for {architecture.vocab_size} tokens: they belong to different "
-            "models; take the tokenizer that was published with the model"
-        )
-
-
 def num_unknown(features: Sequence[Feature], tokenizer: Any) -> int:
     """How many examples have nothing but unknown tokens: a model can learn nothing from them."""
     if not features:
@@ -157,7 +185,8 @@ def num_unknown(features: Sequence[Feature], tokenizer: Any) -> int:
 def collate(features: Sequence[Feature], pad_id: int) -> tuple[dict[str, Tensor], Tensor]:
     """Model inputs (batch, length) padded to the longest feature, and targets padded likewise.
 
-    Features of choices give (batch, choices, length), padded to the largest number of choices.
+    Token types are left out where all are 0: models fill these in, and some take none. Features of
+    choices give (batch, choices, length), padded to the largest number of choices.
     """
     if features[0].input_ids.ndim == 2:
         return _collate_choices(features, pad_id)
@@ -179,8 +208,9 @@ def collate(features: Sequence[Feature], pad_id: int) -> tuple[dict[str, Tensor]
     inputs = {
         "input_ids": torch.from_numpy(input_ids),
         "attention_mask": torch.from_numpy(attention_mask),
-        "token_type_ids": torch.from_numpy(token_type_ids),
     }
+    if token_type_ids.any():
+        inputs["token_type_ids"] = torch.from_numpy(token_type_ids)
     return inputs, torch.from_numpy(np.stack(targets))
 
 

@@ -17,7 +17,7 @@ from electra_pipeline.evaluation.problems.metrics import (
     best_threshold,
     question_scores,
 )
-from electra_pipeline.evaluation.problems.problem import Encoded, Feature, special_ids
+from electra_pipeline.evaluation.problems.problem import Encoded, Feature, Frame, frame
 from electra_pipeline.evaluation.problems.spans import (
     NUM_BEST,
     Span,
@@ -99,7 +99,7 @@ class QuestionAnswering:
         return {"num_labels": 2}  # start and end
 
     def build(self, config: Any) -> Any:
-        return transformers.ElectraForQuestionAnswering(config)
+        return transformers.AutoModelForQuestionAnswering.from_config(config)
 
     def encode(
         self,
@@ -110,18 +110,19 @@ class QuestionAnswering:
         training: bool,
     ) -> Encoded:
         """Windows over each context; in training, those without the answer point to [CLS]."""
-        special = special_ids(tokenizer)
+        special = frame(tokenizer)
+        room = max_length - len(special.before) - len(special.between) - len(special.after)
         contexts = list(dict.fromkeys(example.context for example in examples))
         tokenized = dict(zip(contexts, _tokenize(tokenizer, contexts), strict=True))
         questions = _tokenize(tokenizer, [example.question for example in examples])
         features = []
         num_truncated = 0
         for origin, (example, (question, _)) in enumerate(zip(examples, questions, strict=True)):
-            longest = min(QUESTION_TOKENS, (max_length - 3) // 2)
+            longest = min(QUESTION_TOKENS, room // 2)
             num_truncated += len(question) > longest
             ids, offsets = tokenized[example.context]
             span = _token_span(offsets, example) if training else None
-            capacity = max_length - 3 - min(len(question), longest)  # [CLS] and two [SEP]
+            capacity = room - min(len(question), longest)
             for window in _windows(len(ids), capacity):
                 features.append(
                     _feature(question[:longest], ids, offsets, window, span, origin, special)
@@ -244,22 +245,20 @@ def _feature(
     window: range,
     span: tuple[int, int] | None,
     origin: int,
-    special: tuple[int, int],
+    special: Frame,
 ) -> Feature:
-    """[CLS] question [SEP] window of the context [SEP]."""
-    cls_id, sep_id = special
-    second = len(question) + 2
-    shift = second - window.start  # position in the input of the context's token 0
+    """The question and a window of the context: [CLS] question [SEP] window [SEP]."""
+    head = [*special.before, *question, *special.between]
+    input_ids = [*head, *ids[window.start : window.stop], *special.after]
+    shift = len(head) - window.start  # position in the input of the context's token 0
     is_inside = span is not None and window.start <= span[0] and span[1] < window.stop
     target = [span[0] + shift, span[1] + shift] if span is not None and is_inside else [0, 0]
-    places = np.full((second + len(window) + 1, 2), -1, dtype=np.int32)
+    places = np.full((len(input_ids), 2), -1, dtype=np.int32)
     if len(window):
-        places[second:-1] = offsets[window.start : window.stop]
+        places[len(head) : len(head) + len(window)] = offsets[window.start : window.stop]
     return Feature(
-        input_ids=np.asarray(
-            [cls_id, *question, sep_id, *ids[window.start : window.stop], sep_id], dtype=np.int32
-        ),
-        second=second,
+        input_ids=np.asarray(input_ids, dtype=np.int32),
+        second=len(head) if special.has_segments else len(input_ids),
         target=np.asarray(target, dtype=np.int64),
         origin=origin,
         places=places,

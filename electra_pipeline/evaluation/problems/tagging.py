@@ -11,7 +11,13 @@ import transformers
 from torch import Tensor
 
 from electra_pipeline.evaluation.problems.metrics import tagging_scores
-from electra_pipeline.evaluation.problems.problem import IGNORED, Encoded, Feature, special_ids
+from electra_pipeline.evaluation.problems.problem import (
+    IGNORED,
+    Encoded,
+    Feature,
+    Frame,
+    frame,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,7 @@ class Tagging:
         }
 
     def build(self, config: Any) -> Any:
-        return transformers.ElectraForTokenClassification(config)
+        return transformers.AutoModelForTokenClassification.from_config(config)
 
     def encode(
         self, tokenizer: Any, examples: Sequence[TaggedExample], max_length: int, *, training: bool
@@ -60,7 +66,8 @@ class Tagging:
             verbose=False,  # it would warn of sentences that are too long: they are windowed
         )
         index = {label: number for number, label in enumerate(self.labels)}
-        capacity = max_length - 2  # [CLS] and [SEP]
+        special = frame(tokenizer)
+        capacity = max_length - len(special.before) - len(special.after)
         features = []
         for origin, example in enumerate(examples):
             pieces: list[list[int]] = [[] for _ in example.words]
@@ -71,7 +78,7 @@ class Tagging:
             pieces = [piece[:capacity] or [tokenizer.unk_token_id] for piece in pieces]
             tags = [index.get(tag, IGNORED) for tag in example.tags]  # scoring may meet new tags
             for window in _windows(pieces, capacity):
-                features.append(_feature(pieces, tags, window, origin, special_ids(tokenizer)))
+                features.append(_feature(pieces, tags, window, origin, special))
         return Encoded(features)
 
     def logits(self, output: Any) -> Tensor:
@@ -140,19 +147,20 @@ def _feature(
     tags: Sequence[int],
     window: range,
     origin: int,
-    special: tuple[int, int],
+    special: Frame,
 ) -> Feature:
-    cls_id, sep_id = special
-    ids, targets, places = [cls_id], [IGNORED], [-1]
+    ids = list(special.before)
+    targets, places = [IGNORED] * len(ids), [-1] * len(ids)
     for word in window:
         rest = len(pieces[word]) - 1
         ids += pieces[word]
         targets += [tags[word]] + [IGNORED] * rest
         places += [word] + [-1] * rest
+    end = [-1] * len(special.after)
     return Feature(
-        input_ids=np.asarray([*ids, sep_id], dtype=np.int32),
-        second=len(ids) + 1,
-        target=np.asarray([*targets, IGNORED], dtype=np.int64),
+        input_ids=np.asarray([*ids, *special.after], dtype=np.int32),
+        second=len(ids) + len(end),
+        target=np.asarray([*targets, *(IGNORED for _ in end)], dtype=np.int64),
         origin=origin,
-        places=np.asarray([*places, -1], dtype=np.int32),
+        places=np.asarray([*places, *end], dtype=np.int32),
     )

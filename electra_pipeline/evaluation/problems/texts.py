@@ -13,7 +13,14 @@ from scipy.special import softmax
 from torch import Tensor
 
 from electra_pipeline.evaluation.problems.metrics import classification_scores, regression_scores
-from electra_pipeline.evaluation.problems.problem import IGNORED, Encoded, Feature, shortened
+from electra_pipeline.evaluation.problems.problem import (
+    IGNORED,
+    Encoded,
+    Feature,
+    names_segments,
+    output_layer,
+    shortened,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,7 @@ def _encode(
     max_length: int,
     both_orders: bool,
 ) -> Encoded:
-    """[CLS] text [SEP], or [CLS] text [SEP] pair [SEP], the longer text cut first."""
+    """One text or a pair as the tokenizer frames them, the longer text cut first."""
     if not examples:
         return Encoded([])
     texts = shortened(tokenizer, [example.text for example in examples], max_length)
@@ -59,10 +66,11 @@ def _encode(
     encoded = tokenizer(
         [text for _, text, _ in items], pairs, truncation=True, max_length=max_length
     )
+    told = names_segments(tokenizer)
     features = [
         Feature(
             input_ids=np.asarray(encoding.ids, dtype=np.int32),
-            second=len(encoding.type_ids) - sum(encoding.type_ids),
+            second=len(encoding.ids) - (sum(encoding.type_ids) if told else 0),
             target=np.asarray(targets[origin]),
             origin=origin,
         )
@@ -97,7 +105,7 @@ class Classification:
         }
 
     def build(self, config: Any) -> Any:
-        return transformers.ElectraForSequenceClassification(config)
+        return transformers.AutoModelForSequenceClassification.from_config(config)
 
     def encode(
         self, tokenizer: Any, examples: Sequence[TextExample], max_length: int, *, training: bool
@@ -173,7 +181,7 @@ class Regression:
         return {"num_labels": 1, "problem_type": "regression"}
 
     def build(self, config: Any) -> Any:
-        return transformers.ElectraForSequenceClassification(config)
+        return transformers.AutoModelForSequenceClassification.from_config(config)
 
     def encode(
         self, tokenizer: Any, examples: Sequence[TextExample], max_length: int, *, training: bool
@@ -192,7 +200,7 @@ class Regression:
         return squares, targets.new_tensor(len(targets))
 
     def finish(self, model: Any) -> None:
-        projection = model.classifier.out_proj
+        projection = output_layer(model)
         projection.weight.data.mul_(self.deviation)
         projection.bias.data.mul_(self.deviation).add_(self.mean)
 

@@ -47,7 +47,7 @@ RESULTS = Table(
     Column("seconds", Float(53), nullable=False),
     Column("leg", String, nullable=False),  # fingerprint of the artifact that holds the value
     Column("created_at", DateTime(timezone=True), nullable=False),
-    Column("note", String),  # what must be said beside the value
+    Column("note", String),  # what must be said beside the value, such as "degenerate"
 )
 KEY = tuple(str(column.name) for column in RESULTS.primary_key.columns)
 OPTIONAL = tuple(str(column.name) for column in RESULTS.columns if column.nullable)
