@@ -5,6 +5,7 @@ steps. Where the work runs is the executor's business.
 """
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,7 +18,7 @@ from electra_pipeline.corpus import build as corpus_stage
 from electra_pipeline.evaluation import finetune
 from electra_pipeline.evaluation.finetune import Leg
 from electra_pipeline.evaluation.results import pretraining, report, store
-from electra_pipeline.execution import Executor, Outcome
+from electra_pipeline.execution import Executor, Outcome, Share
 from electra_pipeline.pretraining import loop, sequences
 from electra_pipeline.progress import Progress, Update
 from electra_pipeline.publishing import huggingface
@@ -125,25 +126,61 @@ def run_leg(config: PipelineConfig, leg: Leg) -> Artifact:
 def run_legs(
     config: PipelineConfig, legs: Sequence[Leg], executor: Executor, progress: Progress
 ) -> Iterator[Outcome[Artifact]]:
-    """Outcomes of all legs as they finish; a failed leg loses only itself.
+    """Outcomes of all legs as they finish; a failed leg loses only itself and those after it.
 
-    A leg that has run is found here: asking a worker would cost seconds a leg.
+    A leg that has run is found here: asking a worker would cost seconds a leg. The others run the
+    longest first, each after its parent. Where several ran, the log says how busy they kept the
+    executor.
     """
+    positions = {id(leg): index for index, leg in enumerate(legs)}
     missing = []
     for index, leg in enumerate(legs):
         if (found := finetune.find_leg(leg)) is not None:
             yield Outcome(index, value=found)
         else:
-            missing.append(index)
+            missing.append(leg)
+    missing = finetune.longest_first(missing)
+    started, made = time.monotonic(), []
     outcomes = executor.map(
         partial(run_leg, config),
-        [legs[index] for index in missing],
-        num_cpus=config.scale.cpus_per_leg,
-        num_gpus=config.scale.gpus_per_leg,
+        missing,
+        share=partial(_share, config, executor),
+        after=finetune.parents(missing),
     )
     for num_done, outcome in enumerate(outcomes, start=len(legs) - len(missing) + 1):
         progress(Update("finetune", num_done, len(legs), "legs"))
-        yield replace(outcome, index=missing[outcome.index])
+        leg = missing[outcome.index]
+        if outcome.value is not None:
+            made.append((leg, outcome.value))
+        yield replace(outcome, index=positions[id(leg)])
+    if len(missing) > 1:
+        log_busy_share(config, made, executor, time.monotonic() - started)
+
+
+def log_busy_share(
+    config: PipelineConfig,
+    made: Sequence[tuple[Leg, Artifact]],
+    executor: Executor,
+    wall_seconds: float,
+) -> float:
+    """Say, and return, the share of a fan-out's time in which its slots were busy with legs.
+
+    Busy time over slots x wall time: 1 is as fast as the place can be. What is missing are starts
+    of processes, and slots that have nothing left to do while the last legs end.
+    """
+    slots = [executor.slots(_share(config, executor, leg)) for leg, _ in made]
+    seconds = [float(artifact.observed["seconds"]) for _, artifact in made]
+    busy = sum(each / most for each, most in zip(seconds, slots, strict=True)) / wall_seconds
+    logger.info(
+        "finetune: %d legs in %.0f s, %d at once, busy for %.0f %% of the slots' time; one after "
+        "another they take %.0f s",
+        *(len(made), wall_seconds, max(slots, default=0), 100 * busy, sum(seconds)),
+    )
+    return busy
+
+
+def _share(config: PipelineConfig, executor: Executor, leg: Leg) -> Share:
+    return executor.leg_share(config.scale, leg.cost.memory_bytes)
 
 
 def record_pretraining(

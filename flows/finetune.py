@@ -1,5 +1,6 @@
 """The flow that fine-tunes and evaluates a model that is already there."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -7,6 +8,7 @@ from prefect import flow
 
 from electra_pipeline.artifact import Artifact, find_artifacts, open_artifact
 from electra_pipeline.config import PipelineConfig
+from electra_pipeline.evaluation.finetune import find_leg
 from electra_pipeline.evaluation.results import table
 from electra_pipeline.on_ray import RayExecutor
 from electra_pipeline.storage import Folder
@@ -62,14 +64,19 @@ def evaluate(config: PipelineConfig, model: Artifact, executor: RayExecutor) -> 
     legs = step(stages.plan, config, model)
     if not legs:
         return Summary(str(model.folder))
+    missing = [leg for leg in legs if find_leg(leg) is None]
+    started = time.monotonic()
     futures = [stages.finetune.submit(config, leg, executor) for leg in legs]
     finished, lost = [], []
     for leg, future in zip(legs, futures, strict=True):
         try:
-            finished.append(future.result())
+            finished.append((leg, future.result()))
         except Exception as error:
             lost.append(f"{leg.label}: {error}")
-    rows = step(stages.record, config, finished)
+    made = [(leg, artifact) for leg, artifact in finished if leg in missing]
+    if len(made) > 1:
+        step(stages.log_busy_share, config, made, executor, time.monotonic() - started)
+    rows = step(stages.record, config, [artifact for _, artifact in finished])
     report = step(stages.report, config, model, rows)
     show_results(config, table.aggregate(rows), report)
     if lost:

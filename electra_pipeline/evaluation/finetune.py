@@ -12,6 +12,7 @@ import transformers
 from pydantic import Field, field_validator
 
 from electra_pipeline.artifact import Artifact
+from electra_pipeline.evaluation.cost import EncoderShape
 from electra_pipeline.evaluation.leg import (
     MAJORITY,
     MODEL_FOLDER,
@@ -21,7 +22,8 @@ from electra_pipeline.evaluation.leg import (
     rows,
     run_leg,
 )
-from electra_pipeline.evaluation.tasks.data import TaskData, load
+from electra_pipeline.evaluation.order import longest_first, parents
+from electra_pipeline.evaluation.tasks.data import load
 from electra_pipeline.evaluation.tasks.given import GivenTask, find_task
 from electra_pipeline.evaluation.tasks.task import Task
 from electra_pipeline.evaluation.training import Hyperparameters
@@ -34,6 +36,8 @@ __all__ = [
     "Leg",
     "check",
     "find_leg",
+    "longest_first",
+    "parents",
     "plan",
     "resolve",
     "rows",
@@ -156,11 +160,13 @@ def plan(config: FinetuneConfig, model: Artifact, *, root: str, name: str) -> li
     outside the set, or a length that the model does not take.
     """
     architecture = transformers.ElectraConfig.from_pretrained(model.local_folder(MODEL_FOLDER))
+    shape = EncoderShape.of(architecture)
     data = _data_folder(config)
     legs = []
     for task in _tasks(config):
         loaded = load(task, data)
         hyperparameters = resolve(config, task, architecture)
+        cost = shape.cost((example.content for example in loaded.train), hyperparameters)
         starts: tuple[Start, ...] = ("pretrained", *config.baselines)
         for start in starts:
             for seed in config.seeds:
@@ -179,10 +185,10 @@ def plan(config: FinetuneConfig, model: Artifact, *, root: str, name: str) -> li
                         digests=loaded.digests,
                         keep_model=config.keep_models == "all"
                         or (config.keep_models == "first-seed" and is_first),
-                        num_characters=_num_characters(loaded, hyperparameters),
+                        cost=cost,
                     )
                 )
-    return sorted(legs, key=lambda leg: -leg.num_characters)
+    return longest_first(legs)
 
 
 def resolve(config: FinetuneConfig, task: Task, architecture: Any) -> Hyperparameters:
@@ -231,7 +237,3 @@ def _absolute_file(file: str | UrlFile | PackageFile) -> str | UrlFile | Package
             return file.model_copy(update={"url": _absolute(file.url)})
         case PackageFile():
             return file
-
-
-def _num_characters(data: TaskData, hyperparameters: Hyperparameters) -> int:
-    return int(hyperparameters.epochs * sum(len(example.content) for example in data.train))

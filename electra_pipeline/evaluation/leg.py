@@ -10,6 +10,7 @@ import torch
 import transformers
 
 from electra_pipeline.artifact import Artifact, Draft, Written, locate, open_artifact, produce
+from electra_pipeline.evaluation.cost import Cost
 from electra_pipeline.evaluation.scoring import score
 from electra_pipeline.evaluation.tasks.data import TaskData, load
 from electra_pipeline.evaluation.tasks.task import Task
@@ -43,8 +44,10 @@ class Leg:
     digests: Mapping[str, str]
     """sha256 of each split's examples, as they were when the leg was planned."""
     keep_model: bool
-    num_characters: int
-    """Characters that training reads: what a leg costs, for planning."""
+    cost: Cost
+    """What it takes, for planning; never part of its identity."""
+    parent: "Leg | None" = None
+    """The leg whose fine-tuned model this one starts from; null starts from the encoder."""
 
     @property
     def label(self) -> str:
@@ -54,6 +57,11 @@ class Leg:
 def find_leg(leg: Leg) -> Artifact | None:
     """The artifact of a leg that has run, or None."""
     return open_artifact(locate(**_identity(leg)))
+
+
+def place(leg: Leg) -> str:
+    """Where the artifact of a leg lies, finished or not."""
+    return str(locate(**_identity(leg)))
 
 
 def run_leg(
