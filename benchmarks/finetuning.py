@@ -159,6 +159,8 @@ def trainer(pad_to_max_length: bool, grouped: bool = False) -> Run:
     import datasets
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
+    datasets.disable_progress_bars()
+
     class Steps(TrainerCallback):  # type: ignore[misc]
         def __init__(self, clock: Clock) -> None:
             self.clock = clock
@@ -306,6 +308,7 @@ def main() -> None:
     parser.add_argument("--task", default="mrpc", choices=["cola", "sst2", "mrpc", "rte"])
     parser.add_argument("--shape", default="small", choices=list(SHAPES))
     parser.add_argument("--examples", type=int, default=320, help="to train on, in each round")
+    parser.add_argument("--validation", type=int, default=64, help="examples to score on")
     parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--rounds", type=int, default=3)
@@ -334,11 +337,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         few = write_files(arguments.task, data, folder, 2 * BATCH_EXAMPLES, BATCH_EXAMPLES)
-        files = write_files(arguments.task, data, folder, arguments.examples, 64)
+        tiny = make_model("tiny", data, folder)
+        files = write_files(arguments.task, data, folder, arguments.examples, arguments.validation)
         model = make_model(arguments.shape, data, folder)
         results: dict[str, list[Result]] = {name: [] for name in runs}
-        for run in runs.values():  # to warm up: imports, the allocator's pages, the files' cache
-            run(model, few, 1.0, arguments.learning_rate, 0)
+        for run in runs.values():  # to warm up: imports and caches
+            run(tiny, few, 1.0, arguments.learning_rate, 0)
         for round_number in range(arguments.rounds):
             for name, run in runs.items():
                 found = run(model, files, arguments.epochs, arguments.learning_rate, round_number)
@@ -353,14 +357,13 @@ def main() -> None:
         show_rates(results, round(files.num_train * arguments.epochs))
         if arguments.score_seeds:
             files = write_files(arguments.score_task, data, folder, arguments.score_examples, None)
-            model = make_model("tiny", data, folder)
             print(
                 f"accuracy on {arguments.score_task}'s validation split, {files.num_train} "
                 f"training examples, 3 epochs, {arguments.score_seeds} seeds, electra-tiny"
             )
             for name in ("ours", "Trainer, as run_glue"):
                 scores = [
-                    runs[name](model, files, 3.0, arguments.score_learning_rate, seed).accuracy
+                    runs[name](tiny, files, 3.0, arguments.score_learning_rate, seed).accuracy
                     for seed in range(arguments.score_seeds)
                 ]
                 print(

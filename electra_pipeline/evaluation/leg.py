@@ -11,8 +11,9 @@ import transformers
 
 from electra_pipeline.artifact import Artifact, Draft, Written, locate, open_artifact, produce
 from electra_pipeline.evaluation.cost import Cost
+from electra_pipeline.evaluation.prepared import prepare
 from electra_pipeline.evaluation.scoring import score
-from electra_pipeline.evaluation.tasks.data import TaskData, load
+from electra_pipeline.evaluation.tasks.data import TaskData
 from electra_pipeline.evaluation.tasks.task import Task
 from electra_pipeline.evaluation.training import Hyperparameters, reproducible, train
 from electra_pipeline.progress import Progress, Update, silent
@@ -107,16 +108,12 @@ def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: P
     published = open_artifact(Folder(leg.model))
     if published is None:
         raise ValueError(f"{leg.label}: {leg.model} is no finished model; publish it again")
-    data = load(leg.task, leg.data)
-    if data.digests != leg.digests:
-        raise ValueError(
-            f"{leg.label}: the task's files changed since it was planned; run it again"
-        )
     directory = published.local_folder(MODEL_FOLDER)
     tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
-    longest = leg.hyperparameters.max_length
-    encoded = data.problem.encode(tokenizer, data.train, longest, training=True)
     try:
+        data, encoded = prepare(
+            leg.task, leg.data, leg.digests, tokenizer, leg.hyperparameters.max_length
+        )
         with reproducible(leg.seed, num_threads):
             model = _start(leg, data, directory).to(_device(device))
             facts = train(

@@ -10,9 +10,10 @@ from transformers import AutoModelForSequenceClassification, BertConfig, Electra
 
 from electra_pipeline import pipeline
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.evaluation import finetune
+from electra_pipeline.evaluation import finetune, prepared
 from electra_pipeline.evaluation.cost import EncoderShape
 from electra_pipeline.evaluation.finetune import FinetuneConfig, longest_first, parents, plan
+from electra_pipeline.evaluation.problems.texts import Classification
 from electra_pipeline.evaluation.tasks.given import UserTask
 from electra_pipeline.execution import LocalExecutor
 from electra_pipeline.progress import silent
@@ -85,7 +86,7 @@ def test_legs_run_after_their_parents_and_are_lost_with_them(legs, config, monke
 
 
 def test_the_busy_share_is_busy_time_over_slots_and_wall_time(legs, config):
-    @dataclass
+    @dataclass(frozen=True)
     class Slots(LocalExecutor):
         num_slots: int = 4
 
@@ -149,3 +150,24 @@ def test_the_shape_is_that_of_the_real_model(architecture):
     assert abs(shape.num_parameters - total) <= architecture.hidden_size * (
         architecture.hidden_size + 1
     )  # a pooler that the head leaves out
+
+
+def test_legs_that_differ_in_the_seed_tokenize_once(legs, monkeypatch):
+    encoded, encode = [], Classification.encode
+
+    def count(self, tokenizer, examples, max_length, *, training):
+        encoded.append(training)
+        return encode(self, tokenizer, examples, max_length, training=training)
+
+    monkeypatch.setattr(Classification, "encode", count)
+    prepared._prepare.cache_clear()
+    first, second = (leg for leg in legs if leg.task.type == "classification")
+    alone = finetune.run_leg(replace(second, root=f"{second.root}-alone"))
+    prepared._prepare.cache_clear()
+    encoded.clear()
+    finetune.run_leg(first)
+    assert finetune.run_leg(second).manifest == alone.manifest
+    assert encoded.count(True) == 1 and encoded.count(False) == 2
+    shorter = first.hyperparameters.model_copy(update={"max_length": 16})
+    finetune.run_leg(replace(first, hyperparameters=shorter))
+    assert encoded.count(True) == 2
