@@ -141,10 +141,11 @@ def run_legs(
             missing.append(leg)
     missing = finetune.longest_first(missing)
     started, made = time.monotonic(), []
+    shares = _shares(config, missing, executor)
     outcomes = executor.map(
         partial(run_leg, config),
         missing,
-        share=partial(_share, config, executor),
+        share=lambda leg: shares[leg.cost.memory_bytes],
         after=finetune.parents(missing),
     )
     for num_done, outcome in enumerate(outcomes, start=len(legs) - len(missing) + 1):
@@ -168,7 +169,9 @@ def log_busy_share(
     Busy time over slots x wall time: 1 is as fast as the place can be. What is missing are starts
     of processes, and slots that have nothing left to do while the last legs end.
     """
-    slots = [executor.slots(_share(config, executor, leg)) for leg, _ in made]
+    shares = _shares(config, [leg for leg, _ in made], executor)
+    at_once = {memory_bytes: executor.slots(share) for memory_bytes, share in shares.items()}
+    slots = [at_once[leg.cost.memory_bytes] for leg, _ in made]
     seconds = [float(artifact.observed["seconds"]) for _, artifact in made]
     busy = sum(each / most for each, most in zip(seconds, slots, strict=True)) / wall_seconds
     logger.info(
@@ -179,8 +182,10 @@ def log_busy_share(
     return busy
 
 
-def _share(config: PipelineConfig, executor: Executor, leg: Leg) -> Share:
-    return executor.leg_share(config.scale, leg.cost.memory_bytes)
+def _shares(config: PipelineConfig, legs: Iterable[Leg], executor: Executor) -> dict[int, Share]:
+    """What legs take of a node, by the memory that they need."""
+    needed = {leg.cost.memory_bytes for leg in legs}
+    return {memory_bytes: executor.leg_share(config.scale, memory_bytes) for memory_bytes in needed}
 
 
 def record_pretraining(

@@ -70,7 +70,9 @@ def leg_share(
             (GPU_GIGABYTES.get(name or "", OTHER_GPU_GIGABYTES) for name in types), default=0
         )
         at_once = int(0.9e9 * smallest / (memory_bytes + CONTEXT_BYTES))
-        num_gpus = 1 / min(max(at_once, 1), MOST_PROCESSES_ON_GPU) if types else 0.0
+        at_once = min(max(at_once, 1), MOST_PROCESSES_ON_GPU)
+        # Rounded down: Ray counts in ten-thousandths, and 7 x 0.1429 would be more than 1.
+        num_gpus = (10_000 // at_once) / 10_000 if types else 0.0
     wanted = PROCESS_BYTES + (0 if num_gpus else memory_bytes)
     able = [node.memory_bytes for node in nodes if fitting([node], num_cpus, num_gpus)]
     return Share(num_cpus, num_gpus, min(wanted, max(able, default=0)))
