@@ -79,7 +79,7 @@ class LateLosses:
         event = None
         if self.device.type == "cuda":
             loss = loss.to("cpu", non_blocking=True)
-            event = torch.cuda.Event()
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             event.record()
         self.waiting.append((step, loss, event))
         return self._read(num_left=1 if event is not None else 0)
