@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from pydantic import Field
 
@@ -17,6 +17,8 @@ from electra_pipeline.progress import Progress, Update, deliver, silent
 
 if TYPE_CHECKING:  # torch takes seconds to import, and most commands do not need it
     import torch
+
+NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -54,8 +56,9 @@ class Scale(Config):
     """Whether training writes TensorBoard's files to `<root>/tensorboard/`; local disks only."""
     cpus_per_leg: int = Field(default=1, ge=1)
     """CPU cores of one fine-tuning leg."""
-    gpus_per_leg: float = Field(default=0.0, ge=0.0)
-    """GPUs of one fine-tuning leg; a fraction shares one GPU between legs."""
+    gpus_per_leg: float | None = Field(default=None, ge=0.0)
+    """GPUs of one fine-tuning leg, a fraction shares one GPU between legs; null takes none where
+    there is none, else as much of one as the leg's memory needs."""
     retries: int = Field(default=2, ge=0)
     """How often a task whose worker process died is started again."""
 
@@ -124,6 +127,51 @@ class Outcome(Generic[Value]):
     error: Exception | None = None
 
 
+@dataclass(frozen=True)
+class Share:
+    """What one item of a fan-out takes of the node that it runs on."""
+
+    num_cpus: int = 1
+    num_gpus: float = 0.0
+    memory_bytes: int = 0
+    """Of the node's own memory; 0 is not counted."""
+
+
+def one_cpu(item: Any) -> Share:
+    """The share of an item that asks for nothing more."""
+    return Share()
+
+
+class Waiting:
+    """The items of a fan-out that have not started: each may start once another one is done."""
+
+    def __init__(self, num_items: int, after: Mapping[int, int]) -> None:
+        self._left = list(range(num_items))
+        self._after = after
+        self._done: set[int] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._left)
+
+    def take(self) -> int | None:
+        """The first item that may start, or None while all of them wait for another one."""
+        for position, index in enumerate(self._left):
+            if index not in self._after or self._after[index] in self._done:
+                return self._left.pop(position)
+        return None
+
+    def finish(self, outcome: "Outcome[Value]") -> "Iterator[Outcome[Value]]":
+        """The outcome, and those of the items that are lost with it."""
+        yield outcome
+        if outcome.error is None:
+            self._done.add(outcome.index)
+            return
+        for index in [each for each in self._left if self._after.get(each) == outcome.index]:
+            self._left.remove(index)
+            error = RuntimeError(f"not run: what it starts from failed ({outcome.error})")
+            yield from self.finish(Outcome(index, error=error))
+
+
 class Executor(Protocol):
     """What a stage may ask of the place it runs in."""
 
@@ -136,10 +184,22 @@ class Executor(Protocol):
         function: Callable[[Item], Value],
         items: Sequence[Item],
         *,
-        num_cpus: int = 1,
-        num_gpus: float = 0.0,
+        share: Callable[[Item], Share] = one_cpu,
+        after: Mapping[int, int] = NOTHING,
     ) -> Iterator[Outcome[Value]]:
-        """Apply `function` to each item; outcomes come as they finish, a failure loses one item."""
+        """Apply `function` to each item; outcomes come as they finish, a failure loses one item.
+
+        Items start in their order, each with its `share` of a node. `after` has the positions of
+        those that must wait for another one to be done, and which; they are lost with it.
+        """
+        ...
+
+    def leg_share(self, scale: Scale, memory_bytes: int) -> Share:
+        """What a fine-tuning takes here that needs so much memory for its model."""
+        ...
+
+    def slots(self, share: Share) -> int:
+        """How many items with that share run here at the same time."""
         ...
 
     def train_each(
@@ -185,14 +245,22 @@ class LocalExecutor:
         function: Callable[[Item], Value],
         items: Sequence[Item],
         *,
-        num_cpus: int = 1,
-        num_gpus: float = 0.0,
+        share: Callable[[Item], Share] = one_cpu,
+        after: Mapping[int, int] = NOTHING,
     ) -> Iterator[Outcome[Value]]:
-        for index, item in enumerate(items):
+        waiting = Waiting(len(items), after)
+        while (index := waiting.take()) is not None:
             try:
-                yield Outcome(index, value=function(item))
+                outcome = Outcome(index, value=function(items[index]))
             except Exception as error:
-                yield Outcome(index, error=error)
+                outcome = Outcome(index, error=error)
+            yield from waiting.finish(outcome)
+
+    def leg_share(self, scale: Scale, memory_bytes: int) -> Share:
+        return Share(scale.cpus_per_leg)
+
+    def slots(self, share: Share) -> int:
+        return 1
 
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
         function(self._worker(progress))

@@ -5,6 +5,7 @@ steps. Where the work runs is the executor's business.
 """
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,7 +18,7 @@ from electra_pipeline.corpus import build as corpus_stage
 from electra_pipeline.evaluation import finetune
 from electra_pipeline.evaluation.finetune import Leg
 from electra_pipeline.evaluation.results import pretraining, store
-from electra_pipeline.execution import Executor, Outcome
+from electra_pipeline.execution import Executor, Outcome, Share
 from electra_pipeline.pretraining import loop, sequences
 from electra_pipeline.progress import Progress, Update
 from electra_pipeline.publishing import huggingface
@@ -152,31 +153,66 @@ def run_leg(config: PipelineConfig, leg: Leg) -> Artifact:
 def run_legs(
     config: PipelineConfig, legs: Sequence[Leg], executor: Executor, progress: Progress
 ) -> Iterator[Outcome[Artifact]]:
-    """Outcomes of all legs as they finish; a failed leg loses only itself.
+    """Outcomes of all legs as they finish; a failed leg loses only itself and those after it.
 
-    Legs that start from others come after all that do not. A leg that has run is found here: asking
-    a worker would cost seconds a leg.
+    A leg that has run is found here: asking a worker would cost seconds a leg. The others run the
+    longest first, each after its parent. Where several ran, the log says how busy they kept the
+    executor.
     """
-    num_done = 0
-    for is_second in (False, True):
-        missing = []
-        for index, leg in enumerate(legs):
-            if (leg.parent is not None) != is_second:
-                continue
-            if (found := finetune.find_leg(leg)) is not None:
-                num_done += 1
-                yield Outcome(index, value=found)
-            else:
-                missing.append(index)
-        for outcome in executor.map(
-            partial(run_leg, config),
-            [legs[index] for index in missing],
-            num_cpus=config.scale.cpus_per_leg,
-            num_gpus=config.scale.gpus_per_leg,
-        ):
-            num_done += 1
-            progress(Update("finetune", num_done, len(legs), "legs"))
-            yield replace(outcome, index=missing[outcome.index])
+    positions = {id(leg): index for index, leg in enumerate(legs)}
+    missing = []
+    for index, leg in enumerate(legs):
+        if (found := finetune.find_leg(leg)) is not None:
+            yield Outcome(index, value=found)
+        else:
+            missing.append(leg)
+    missing = finetune.longest_first(missing)
+    started, made = time.monotonic(), []
+    shares = _shares(config, missing, executor)
+    outcomes = executor.map(
+        partial(run_leg, config),
+        missing,
+        share=lambda leg: shares[leg.cost.memory_bytes],
+        after=finetune.parents(missing),
+    )
+    for num_done, outcome in enumerate(outcomes, start=len(legs) - len(missing) + 1):
+        progress(Update("finetune", num_done, len(legs), "legs"))
+        leg = missing[outcome.index]
+        if outcome.value is not None:
+            made.append((leg, outcome.value))
+        yield replace(outcome, index=positions[id(leg)])
+    if len(missing) > 1:
+        log_busy_share(config, made, executor, time.monotonic() - started)
+
+
+def log_busy_share(
+    config: PipelineConfig,
+    made: Sequence[tuple[Leg, Artifact]],
+    executor: Executor,
+    wall_seconds: float,
+) -> float:
+    """Say, and return, the share of a fan-out's time in which its slots were busy with legs.
+
+    Busy time over slots x wall time: 1 is as fast as the place can be. What is missing are starts
+    of processes, and slots that have nothing left to do while the last legs end.
+    """
+    shares = _shares(config, [leg for leg, _ in made], executor)
+    at_once = {memory_bytes: executor.slots(share) for memory_bytes, share in shares.items()}
+    slots = [at_once[leg.cost.memory_bytes] for leg, _ in made]
+    seconds = [float(artifact.observed["seconds"]) for _, artifact in made]
+    busy = sum(each / most for each, most in zip(seconds, slots, strict=True)) / wall_seconds
+    logger.info(
+        "finetune: %d legs in %.0f s, %d at once, busy for %.0f %% of the slots' time; one after "
+        "another they take %.0f s",
+        *(len(made), wall_seconds, max(slots, default=0), 100 * busy, sum(seconds)),
+    )
+    return busy
+
+
+def _shares(config: PipelineConfig, legs: Iterable[Leg], executor: Executor) -> dict[int, Share]:
+    """What legs take of a node, by the memory that they need."""
+    needed = {leg.cost.memory_bytes for leg in legs}
+    return {memory_bytes: executor.leg_share(config.scale, memory_bytes) for memory_bytes in needed}
 
 
 def record_pretraining(

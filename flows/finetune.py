@@ -1,5 +1,6 @@
 """The flow that fine-tunes and evaluates a model that is already there."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +9,7 @@ from prefect import allow_failure, flow
 from electra_pipeline import pipeline
 from electra_pipeline.artifact import Artifact, find_artifacts
 from electra_pipeline.config import PipelineConfig
+from electra_pipeline.evaluation.finetune import find_leg
 from electra_pipeline.evaluation.results import table
 from electra_pipeline.on_ray import RayExecutor
 from flows import stages
@@ -56,6 +58,8 @@ def evaluate(config: PipelineConfig, model: Artifact | str, executor: RayExecuto
     legs = step(stages.plan, config, model)
     if not legs:
         return Summary(place)
+    missing = [leg for leg in legs if find_leg(leg) is None]
+    started = time.monotonic()
     futures: dict[str, Any] = {}
     for leg in sorted(legs, key=lambda leg: leg.parent is not None):
         # A leg whose parent fails is let run: it says itself what it misses.
@@ -65,10 +69,13 @@ def evaluate(config: PipelineConfig, model: Artifact | str, executor: RayExecuto
     finished, lost = [], []
     for leg in legs:
         try:
-            finished.append(futures[leg.label].result())
+            finished.append((leg, futures[leg.label].result()))
         except Exception as error:
             lost.append(f"{leg.label}: {error}")
-    rows = step(stages.record, config, finished)
+    made = [(leg, artifact) for leg, artifact in finished if leg in missing]
+    if len(made) > 1:
+        step(stages.log_busy_share, config, made, executor, time.monotonic() - started)
+    rows = step(stages.record, config, [artifact for _, artifact in finished])
     report = step(stages.report, config, model, rows)
     show_results(config, table.aggregate(rows), report)
     if lost:

@@ -102,6 +102,17 @@ def finetune(config: PipelineConfig, leg: Leg, executor: Executor) -> Artifact:
     return outcome.value
 
 
+@task(name="busy-share", task_run_name="busy-share", **PLAIN)
+def log_busy_share(
+    config: PipelineConfig,
+    made: list[tuple[Leg, Artifact]],
+    executor: Executor,
+    wall_seconds: float,
+) -> None:
+    """Say how busy the legs of this run kept the cluster."""
+    pipeline.log_busy_share(config, made, executor, wall_seconds)
+
+
 @task(name="held-out", task_run_name="held-out", **PLAIN)
 def record_pretraining(
     config: PipelineConfig, sequences: Artifact, pretrained: Artifact, model: Artifact

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from electra_pipeline.artifact import Artifact
 from electra_pipeline.evaluation.choosing import Choice, choose
+from electra_pipeline.evaluation.cost import EncoderShape
 from electra_pipeline.evaluation.leg import (
     MAJORITY,
     PRETRAINED,
@@ -22,6 +23,7 @@ from electra_pipeline.evaluation.leg import (
     rows,
     run_leg,
 )
+from electra_pipeline.evaluation.order import longest_first, parents
 from electra_pipeline.evaluation.recipes import Recipe, recipe_values
 from electra_pipeline.evaluation.starting import (
     Encoder,
@@ -44,6 +46,8 @@ __all__ = [
     "Leg",
     "check",
     "find_leg",
+    "longest_first",
+    "parents",
     "plan",
     "resolve",
     "results",
@@ -225,38 +229,39 @@ def plan(config: FinetuneConfig, model: Artifact | str, *, root: str, name: str)
     starts: dict[str, Encoder | None] = {PRETRAINED: tested}
     starts |= {each: None if each == RANDOM else find_encoder(each) for each in config.baselines}
     architectures = {start: architecture(each or tested) for start, each in starts.items()}
+    shapes = {start: EncoderShape.of(each) for start, each in architectures.items()}
     data = _data_folder(config)
-    parents = _parents(config)
+    first_round = _parents(config)
     legs: dict[tuple[Any, ...], Leg] = {}
     # tasks of the first round come first: a leg of the second holds its parent
-    for task in sorted(_tasks(config), key=lambda task: task.name not in parents):
+    for task in sorted(_tasks(config), key=lambda task: task.name not in first_round):
         loaded = load(task, data)
-        num_characters = sum(len(example.content) for example in loaded.train)
-        for start, (place, point_config), seed in itertools.product(
-            starts, enumerate(config.points()), config.seeds
-        ):
+        texts = [example.content for example in loaded.train]
+        for start, (place, point_config) in itertools.product(starts, enumerate(config.points())):
             point, configured = point_config
             hyperparameters = resolve(configured, task, architectures[start])
-            is_first = start == PRETRAINED and seed == config.seeds[0]
-            legs[task.name, start, place, seed] = Leg(
-                run=name,
-                root=_absolute(root),
-                task=task,
-                data=data,
-                start=start,
-                seed=seed,
-                model=tested,
-                encoder=starts[start],
-                hyperparameters=hyperparameters,
-                digests=loaded.digests,
-                keep_model=config.keep_models == "all"
-                or (config.keep_models == "first-seed" and is_first)
-                or task.name in parents,
-                num_characters=int(hyperparameters.epochs * num_characters),
-                parent=legs.get((config.intermediate.get(task.name), start, place, seed)),
-                point=point,
-            )
-    return sorted(legs.values(), key=lambda leg: -leg.num_characters)
+            cost = shapes[start].cost(texts, hyperparameters)
+            for seed in config.seeds:
+                is_first = start == PRETRAINED and seed == config.seeds[0]
+                legs[task.name, start, place, seed] = Leg(
+                    run=name,
+                    root=_absolute(root),
+                    task=task,
+                    data=data,
+                    start=start,
+                    seed=seed,
+                    model=tested,
+                    encoder=starts[start],
+                    hyperparameters=hyperparameters,
+                    digests=loaded.digests,
+                    keep_model=config.keep_models == "all"
+                    or (config.keep_models == "first-seed" and is_first)
+                    or task.name in first_round,
+                    cost=cost,
+                    parent=legs.get((config.intermediate.get(task.name), start, place, seed)),
+                    point=point,
+                )
+    return longest_first(list(legs.values()))
 
 
 def results(config: FinetuneConfig, legs: Iterable[Artifact]) -> list[dict[str, Any]]:

@@ -13,7 +13,9 @@ import transformers
 
 from electra_pipeline.artifact import Artifact, Draft, Written, locate, open_artifact, produce
 from electra_pipeline.evaluation.calibration import calibrated
-from electra_pipeline.evaluation.problems.problem import num_unknown
+from electra_pipeline.evaluation.cost import Cost
+from electra_pipeline.evaluation.prepared import prepare
+from electra_pipeline.evaluation.problems.problem import Encoded, num_unknown
 from electra_pipeline.evaluation.scoring import score
 from electra_pipeline.evaluation.starting import (
     Encoder,
@@ -22,7 +24,7 @@ from electra_pipeline.evaluation.starting import (
     new_model,
     opened,
 )
-from electra_pipeline.evaluation.tasks.data import TaskData, load
+from electra_pipeline.evaluation.tasks.data import TaskData
 from electra_pipeline.evaluation.tasks.task import Task
 from electra_pipeline.evaluation.training import Hyperparameters, reproducible, train
 from electra_pipeline.identity import fingerprint
@@ -55,8 +57,8 @@ class Leg:
     digests: Mapping[str, str]
     """sha256 of each split's examples, as they were when the leg was planned."""
     keep_model: bool
-    num_characters: int
-    """Characters that training reads: what a leg costs, for planning."""
+    cost: Cost
+    """What it takes, for planning; never part of its identity."""
     parent: "Leg | None" = None
     """The leg whose fine-tuned encoder this one starts from, in the second of two rounds."""
     point: Mapping[str, float] = field(default_factory=dict)
@@ -76,6 +78,11 @@ class Leg:
 def find_leg(leg: Leg) -> Artifact | None:
     """The artifact of a leg that has run, or None."""
     return open_artifact(locate(**_identity(leg)))
+
+
+def place(leg: Leg) -> str:
+    """Where the artifact of a leg lies, finished or not."""
+    return str(locate(**_identity(leg)))
 
 
 def run_leg(
@@ -129,18 +136,10 @@ def _fingerprint(leg: Leg) -> str:
 
 
 def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: Progress) -> Written:
-    data = load(leg.task, leg.data)
-    if data.digests != leg.digests:
-        raise ValueError(
-            f"{leg.label}: the task's files changed since it was planned; run it again"
-        )
     try:
         with reproducible(leg.seed, num_threads):
-            model, tokenizer = _start(leg, data)
+            model, tokenizer, data, encoded = _start(leg)
             model = model.to(_device(device))
-            encoded = data.problem.encode(
-                tokenizer, data.train, leg.hyperparameters.max_length, training=True
-            )
             facts = train(
                 model,
                 data.problem,
@@ -192,16 +191,19 @@ def _device(name: Device) -> torch.device:
     )
 
 
-def _start(leg: Leg, data: TaskData) -> tuple[Any, Any]:
-    """The model before its first step, and its tokenizer.
+def _start(leg: Leg) -> tuple[Any, Any, TaskData, Encoded]:
+    """The model before its first step, its tokenizer, and the task's examples and model inputs.
 
     For one seed the head is the same whatever the encoder starts from. Raises ValueError if the
-    leg's parent is not there.
+    leg's parent is not there, or the data changed since planning.
     """
     with ExitStack() as open_places:
         source = open_places.enter_context(opened(leg.source))
-        config = source.load(transformers.AutoConfig, **data.problem.head)
+        config = source.load(transformers.AutoConfig)
         tokenizer = load_tokenizer(source, config, of_words=leg.task.type == "tagging")
+        longest = leg.hyperparameters.max_length
+        data, encoded = prepare(leg.task, leg.data, leg.digests, tokenizer, longest)
+        config = source.load(transformers.AutoConfig, **data.problem.head)
         weights = source if leg.encoder is not None else None
         if leg.parent is not None:
             if (parent := find_leg(leg.parent)) is None:
@@ -209,7 +211,7 @@ def _start(leg: Leg, data: TaskData) -> tuple[Any, Any]:
                     f"starts from {leg.parent.label}, which is not there; run that leg again"
                 )
             weights = open_places.enter_context(opened(find_encoder(parent)))
-        return new_model(data.problem, config, weights), tokenizer
+        return new_model(data.problem, config, weights), tokenizer, data, encoded
 
 
 def _save(

@@ -2,14 +2,17 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
+from torch import Tensor
 
+from electra_pipeline.evaluation.limits import LateLosses, Parts
 from electra_pipeline.evaluation.problems.problem import (
     Feature,
     Problem,
@@ -83,8 +86,10 @@ def train(
 ) -> dict[str, float]:
     """Train `model` in place on its device; return what happened: steps, examples, last loss.
 
-    `report` is told step, steps and the mean loss of the batch. Raises ValueError when the loss is
-    not a finite number any more.
+    `report` is told step, steps and the mean loss of the batch. Where memory runs out, batches go
+    through the model in halves from then on, to the same gradient; `micro_batch_examples` is how
+    many examples went through it at once in the end. Other parts draw other dropout. Raises
+    ValueError when the loss is not a finite number any more, or one example alone does not fit.
     """
     device = next(model.parameters()).device
     optimizer = Adam(
@@ -102,27 +107,29 @@ def train(
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     num_steps = hyperparameters.num_steps(len(features))
     warmup_steps = int(num_steps * hyperparameters.warmup_fraction)
-    pad_id = model.config.pad_token_id
     batches = _endless(features, hyperparameters.batch_examples, seed)
-    mean_loss = math.nan
+    parts = Parts(hyperparameters.batch_examples)
+    losses = LateLosses(device)
+    last_loss = math.nan
     num_examples = 0
+
+    def look(found: Iterable[tuple[int, float]]) -> None:
+        nonlocal last_loss
+        for step, last_loss in found:
+            if not math.isfinite(last_loss):
+                raise ValueError(
+                    f"the loss is {last_loss} at step {step} of {num_steps}; lower "
+                    "finetune.learning_rate, or look for broken weights in the model"
+                )
+            report(step + 1, num_steps, last_loss)
+
     model.train()
     for step in range(num_steps):
         chosen = [features[position] for position in next(batches)]
-        inputs, targets = collate(chosen, pad_id)
-        inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
-        with _autocast(device):
-            logits = problem.logits(model(**inputs))
-        total, count = problem.loss(logits.float(), targets.to(device))
-        mean_loss = float(total.detach() / count)
-        if not math.isfinite(mean_loss):
-            raise ValueError(
-                f"the loss is {mean_loss} at step {step} of {num_steps}; lower "
-                "finetune.learning_rate, or look for broken weights in the model"
-            )
-        loss = total if hyperparameters.loss_reduction == "sum" else total / count
-        model.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        mean_loss = parts.run(
+            partial(backward, model, problem, reduction=hyperparameters.loss_reduction), chosen
+        )
+        look(losses.add(step, mean_loss))
         clip_gradients(parameters, hyperparameters.max_gradient_norm)
         optimizer.set_learning_rate(
             learning_rate(
@@ -135,8 +142,42 @@ def train(
         )
         optimizer.step()
         num_examples += len(chosen)
-        report(step + 1, num_steps, mean_loss)
-    return {"steps": num_steps, "features_seen": num_examples, "last_loss": mean_loss}
+    look(losses.rest())
+    return {
+        "steps": num_steps,
+        "features_seen": num_examples,
+        "last_loss": last_loss,
+        "micro_batch_examples": parts.num_examples,
+    }
+
+
+def backward(
+    model: Any,
+    problem: Problem[Any, Any],
+    parts: Sequence[Sequence[Feature]],
+    *,
+    reduction: Literal["sum", "mean"],
+) -> Tensor:
+    """Leave the gradient of a batch's loss in the model, and return its mean loss, of shape ().
+
+    The parts of the batch go through the model one after another. Their gradients are those of the
+    whole batch, up to the order of summation: a mean is over all things that the batch counts.
+    """
+    model.zero_grad(set_to_none=True)
+    totals, counts = [], []
+    for part in parts:
+        logits, targets = _forward(model, problem, part)
+        total, count = problem.loss(logits, targets)
+        divided = reduction == "mean" and len(parts) == 1
+        loss = total / count if divided else total
+        loss.backward()  # type: ignore[no-untyped-call]
+        totals.append(total.detach())
+        counts.append(count)
+    num_counted = torch.stack(counts).sum()
+    if reduction == "mean" and len(parts) > 1:
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        torch._foreach_div_(gradients, num_counted.float())
+    return torch.stack(totals).sum() / num_counted
 
 
 def _endless(
@@ -157,22 +198,55 @@ def predict(
     *,
     batch_examples: int,
 ) -> list[NDArray[np.float32]]:
-    """Logits of each feature, without its padding: (out,) or (length, out)."""
-    device = next(model.parameters()).device
-    pad_id = model.config.pad_token_id
+    """Logits of each feature, without its padding: (out,) or (length, out).
+
+    Where memory runs out, the batches are halved. Raises ValueError if one feature does not fit.
+    """
     found: dict[int, NDArray[np.float32]] = {}
+    parts = Parts(batch_examples)
     model.eval()
     for positions in scoring_batches([len(f.input_ids) for f in features], batch_examples):
         chosen = [features[position] for position in positions]
-        inputs, _ = collate(chosen, pad_id)
-        inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
-        with _autocast(device):
-            logits = problem.logits(model(**inputs))
-        for position, feature, row in zip(
-            positions, chosen, logits.float().cpu().numpy(), strict=True
-        ):
+        rows = parts.run(partial(_logits, model, problem), chosen)
+        for position, feature, row in zip(positions, chosen, rows, strict=True):
             found[int(position)] = row[: len(feature.input_ids)] if row.ndim == 2 else row
     return [found[position] for position in range(len(features))]
+
+
+def _logits(
+    model: Any, problem: Problem[Any, Any], parts: Sequence[Sequence[Feature]]
+) -> list[NDArray[np.float32]]:
+    """A row of logits, padding included, for each feature of all parts."""
+    return [row for part in parts for row in _forward(model, problem, part)[0].cpu().numpy()]
+
+
+def _forward(
+    model: Any, problem: Problem[Any, Any], features: Sequence[Feature]
+) -> tuple[Tensor, Tensor]:
+    """The logits of a batch, in float32, and its targets, on the model's device.
+
+    Padding has the lowest logit: a softmax over positions would else depend on what stands beside
+    an example in its batch.
+    """
+    device = next(model.parameters()).device
+    inputs, targets = collate(features, model.config.pad_token_id)
+    is_padded = not bool(inputs["attention_mask"].all())
+    if not is_padded:  # transformers would look for itself, on the device, and wait for it
+        del inputs["attention_mask"]
+    inputs = {name: _moved(tensor, device) for name, tensor in inputs.items()}
+    with _autocast(device):
+        logits = problem.logits(model(**inputs)).float()
+    if is_padded and logits.ndim == 3:  # (batch, length, out)
+        padding = inputs["attention_mask"].unsqueeze(-1) == 0
+        logits = logits.masked_fill(padding, torch.finfo(torch.float32).min)
+    return logits, _moved(targets, device)
+
+
+def _moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device; a GPU copies from pinned memory, for which nothing waits."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def _autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:

@@ -4,19 +4,30 @@ import logging
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from electra_pipeline.execution import LocalWorker, Outcome, Scale, TrainFunction, Worker
+from electra_pipeline.execution import (
+    NOTHING,
+    LocalWorker,
+    Outcome,
+    Scale,
+    Share,
+    TrainFunction,
+    Waiting,
+    Worker,
+    one_cpu,
+)
 from electra_pipeline.on_ray.connection import Connection, first_line
 from electra_pipeline.on_ray.placement import (
     Node,
     cpus_per_worker,
     fitting,
     gpus_per_worker,
+    leg_share,
     total,
 )
 from electra_pipeline.progress import Progress, Update, deliver
@@ -99,8 +110,24 @@ class RayExecutor:
         import ray
 
         with self.connection:
-            resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        return [Node(int(each.get("CPU", 0)), each.get("GPU", 0.0)) for each in resources]
+            alive = [node for node in ray.nodes() if node["Alive"]]
+        return [
+            Node(
+                int(node["Resources"].get("CPU", 0)),
+                node["Resources"].get("GPU", 0.0),
+                int(node["Resources"].get("memory", 0)),
+                node.get("Labels", {}).get("ray.io/accelerator-type"),
+            )
+            for node in alive
+        ]
+
+    def leg_share(self, scale: Scale, memory_bytes: int) -> Share:
+        """See `placement.leg_share`: its formula."""
+        return leg_share(self.nodes(), scale.cpus_per_leg, scale.gpus_per_leg, memory_bytes)
+
+    def slots(self, share: Share) -> int:
+        """How many items with that share fit on the nodes, by CPUs, GPUs and memory."""
+        return fitting(self.nodes(), share.num_cpus, share.num_gpus, share.memory_bytes)
 
     def check(self, scale: Scale, root: str) -> None:
         """Refuse what this cluster can never run.
@@ -114,53 +141,58 @@ class RayExecutor:
                 "give a path or an object store that all of them reach"
             )
         self.check_workers(scale)
-        self._check_fits(scale.cpus_per_leg, scale.gpus_per_leg)
+        self._check_fits(Share(scale.cpus_per_leg, scale.gpus_per_leg or 0.0))
 
     def map(
         self,
         function: Callable[[Item], Value],
         items: Sequence[Item],
         *,
-        num_cpus: int = 1,
-        num_gpus: float = 0.0,
+        share: Callable[[Item], Share] = one_cpu,
+        after: Mapping[int, int] = NOTHING,
     ) -> Iterator[Outcome[Value]]:
         """Apply `function` to each item in a Ray task; see `execution.Executor.map`.
 
         An outcome's error is the exception that `function` raised, or a RuntimeError where the
         worker process died each time. Closing the iterator cancels what is still running.
         """
-        return self._map(function, items, num_cpus, num_gpus, lambda: None)
+        return self._map(function, items, share, after, lambda: None)
 
     def _map(
         self,
         function: Callable[[Item], Value],
         items: Sequence[Item],
-        num_cpus: int,
-        num_gpus: float,
+        share: Callable[[Item], Share],
+        after: Mapping[int, int],
         while_waiting: Callable[[], None],
     ) -> Iterator[Outcome[Value]]:
         import ray
 
-        self._check_fits(num_cpus, num_gpus)
+        shares = [share(item) for item in items]
+        at_once = [self._check_fits(each) for each in dict.fromkeys(shares)]
         # One round waits while one runs: no worker idles, and few arguments are held at once.
-        limit = 2 * fitting(self.nodes(), num_cpus, num_gpus)
-        apply = ray.remote(_apply).options(
-            num_cpus=num_cpus, num_gpus=num_gpus, max_retries=self.max_retries
-        )
-        waiting = deque(enumerate(items))
+        limit = 2 * max(at_once, default=0)
+        apply = ray.remote(_apply)
+        waiting = Waiting(len(items), after)
         running: dict[Any, int] = {}
         with self.connection:
             shared = ray.put(function)
         try:
             while waiting or running:
                 with self.connection:
-                    while waiting and len(running) < limit:
-                        index, item = waiting.popleft()
-                        running[apply.remote(shared, item)] = index
+                    while len(running) < limit and (index := waiting.take()) is not None:
+                        task = apply.options(
+                            num_cpus=shares[index].num_cpus,
+                            num_gpus=shares[index].num_gpus,
+                            memory=shares[index].memory_bytes or None,
+                            max_retries=self.max_retries,
+                        )
+                        running[task.remote(shared, items[index])] = index
                     ready, _ = ray.wait(list(running), timeout=POLL_SECONDS)
                     outcomes = [self._outcome(running.pop(each), each) for each in ready]
                 while_waiting()
-                yield from outcomes
+                for outcome in outcomes:
+                    yield from waiting.finish(outcome)
         finally:
             with suppress(RuntimeError), self.connection:
                 for reference in running:
@@ -191,7 +223,11 @@ class RayExecutor:
                 ray.get(mailbox.__ray_ready__.remote())  # as in `_fit`: its updates have arrived
 
         yield from self._map(
-            run_one, items, num_cpus, num_gpus, lambda: self._deliver(mailbox, progress)
+            run_one,
+            items,
+            lambda _: Share(num_cpus, num_gpus),
+            NOTHING,
+            lambda: self._deliver(mailbox, progress),
         )
 
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
@@ -295,14 +331,17 @@ class RayExecutor:
                 f"set scale.workers to at most {fitting(nodes, 1, num_gpus)}"
             )
 
-    def _check_fits(self, num_cpus: int, num_gpus: float) -> None:
+    def _check_fits(self, share: Share) -> int:
+        """How many with that share fit at once; raises ValueError if not even one does."""
         nodes = self.nodes()
-        if fitting(nodes, num_cpus, num_gpus) == 0:
+        at_once = fitting(nodes, share.num_cpus, share.num_gpus, share.memory_bytes)
+        if at_once == 0:
             raise ValueError(
-                f"a task asks for {num_cpus} CPUs and {num_gpus:g} GPUs on one node, and Ray "
-                f"({self.address}) has {total(nodes)}; "
+                f"a task asks for {share.num_cpus} CPUs and {share.num_gpus:g} GPUs on one node, "
+                f"and Ray ({self.address}) has {total(nodes)}; "
                 "lower scale.cpus_per_leg or scale.gpus_per_leg"
             )
+        return at_once
 
     def _outcome(self, index: int, reference: Any) -> Outcome[Any]:
         import ray

@@ -175,7 +175,7 @@ def test_legs_are_planned_for_every_start_and_seed_longest_first(published, task
         for start in ("pretrained", "random")
         for seed in (0, 7)
     }
-    costs = [leg.num_characters for leg in legs]
+    costs = [leg.cost.operations for leg in legs]
     assert costs == sorted(costs, reverse=True)
     assert [leg.keep_model for leg in legs if (leg.start, leg.seed) == ("pretrained", 0)] == [
         True

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from electra_pipeline.execution import Scale, values_in_order
+from electra_pipeline.execution import Scale, Share, values_in_order
 from electra_pipeline.on_ray import RayExecutor, cluster
 from electra_pipeline.on_ray.connection import Connection
 from electra_pipeline.progress import Update, silent
@@ -76,6 +76,32 @@ def test_an_item_whose_worker_always_dies_loses_only_itself(ray_cluster):
     assert message.startswith("item 1: its worker process died 1 times") and "\n" not in message
 
 
+def test_items_start_after_those_that_they_wait_for_and_are_lost_with_them(executor, tmp_path):
+    def run(number):
+        if number == 3:
+            raise ValueError("no")
+        seen = {path.name for path in Path(tmp_path).iterdir()}
+        (Path(tmp_path) / str(number)).touch()
+        return seen
+
+    after = {0: 1, 1: 2, 4: 3}
+    outcomes = list(executor.map(run, range(5), after=after, share=lambda _: Share(1, 0.0, 1000)))
+    found = {outcome.index: outcome for outcome in outcomes}
+    assert "2" in found[1].value and {"1", "2"} <= found[0].value
+    assert str(found[4].error) == "not run: what it starts from failed (no)"
+    assert len(outcomes) == 5
+
+
+def test_no_more_run_at_once_than_the_memory_holds(executor):
+    (node,) = executor.nodes()
+    assert node.memory_bytes > 10**8
+    share = executor.leg_share(Scale(), node.memory_bytes)
+    assert share == Share(1, 0.0, node.memory_bytes)  # more than there is: alone
+    assert executor.slots(share) == 1
+    assert executor.slots(Share(1, 0.0, node.memory_bytes // 2)) == 2
+    assert values_in_order(executor.map(abs, [-1, -2], share=lambda _: share)) == [1, 2]
+
+
 def test_closing_the_iterator_stops_what_runs(executor, tmp_path):
     def wait_for_ever(number):
         if number == 1:
@@ -94,7 +120,7 @@ def test_closing_the_iterator_stops_what_runs(executor, tmp_path):
 
 def test_more_than_a_node_has_is_refused(executor):
     with pytest.raises(ValueError, match=r"3 CPUs .* has 2 CPUs .*lower scale\.cpus_per_leg"):
-        list(executor.map(str, [1], num_cpus=3))
+        list(executor.map(str, [1], share=lambda _: Share(3)))
     with pytest.raises(ValueError, match=r"scale\.workers is 3, .*to at most 2"):
         executor.check(Scale(workers=3), "runs")
     with pytest.raises(ValueError, match=r"scale\.workers is 3, .*to at most 2"):
