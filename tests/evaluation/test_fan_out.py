@@ -61,7 +61,8 @@ def test_a_killed_evaluation_goes_on_with_the_legs_that_are_missing(legs, config
 
 
 def test_legs_run_after_their_parents_and_are_lost_with_them(legs, config, monkeypatch, caplog):
-    first, second, third, fourth = legs
+    first, second = (replace(leg, keep_model=True) for leg in legs[:2])
+    third, fourth = legs[2:]
     children = [replace(third, parent=first), replace(fourth, parent=second)]
     given = [*children, first, second]
     ran, run_leg = [], finetune.run_leg

@@ -110,7 +110,6 @@ def test_training_goes_on_with_half_the_batch_and_says_so(error, caplog):
                 features,
                 values,
                 seed=0,
-                num_layers=2,
                 report=lambda step, steps, loss, told=told: told.append((step, loss)),
             )
         assert facts["micro_batch_examples"] == {8: 8, 3: 2}[most]

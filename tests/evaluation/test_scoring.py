@@ -16,8 +16,8 @@ from electra_pipeline.evaluation.tasks.data import load
 from electra_pipeline.evaluation.tasks.given import UserTask
 
 KEPT_BACK = {
-    "classification": {"label": ""},
-    "regression": {"label": ""},
+    "classification": {"label": None},
+    "regression": {"label": None},
     "tagging": {},  # its readers give every word some tag
     "question-answering": {"answers": (), "start": -1},
 }
