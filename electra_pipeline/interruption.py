@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
@@ -49,5 +49,6 @@ def _end_by_force(timeout_seconds: float) -> None:
         flush=True,
     )
     for process in psutil.Process().children(recursive=True):
-        process.kill()
+        with suppress(psutil.NoSuchProcess):  # it ended by itself
+            process.kill()
     os._exit(INTERRUPTED)

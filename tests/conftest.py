@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import hypothesis
@@ -101,7 +102,8 @@ def ray_cluster() -> Iterator[None]:
         except Exception:  # Ray gives its own processes 30 seconds; they take three
             ray.shutdown()
             for left in set(psutil.Process().children()) - others:
-                left.kill()
+                with suppress(psutil.NoSuchProcess):
+                    left.kill()
             if attempt == 0:
                 raise
     yield

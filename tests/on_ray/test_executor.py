@@ -12,6 +12,7 @@ import tempfile
 import textwrap
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -258,6 +259,12 @@ def ray_folder():
         yield folder
 
 
+def has_raylet(head):
+    with suppress(psutil.NoSuchProcess):  # a child that ended meanwhile
+        return any("raylet" in child.name() for child in head.children(recursive=True))
+    return False
+
+
 def test_a_cluster_that_is_already_there_is_used_and_left_running(free_port, ray_folder):
     port = free_port()
     command = f"ray start --head --block --port={port} --num-cpus=2 --include-dashboard=false"
@@ -275,7 +282,7 @@ def test_a_cluster_that_is_already_there_is_used_and_left_running(free_port, ray
     )
     try:
         deadline = time.monotonic() + 600
-        while not any("raylet" in child.name() for child in head.children(recursive=True)):
+        while not has_raylet(head):
             assert head.poll() is None and time.monotonic() < deadline
             time.sleep(0.2)
         finished = subprocess.run(
@@ -290,7 +297,8 @@ def test_a_cluster_that_is_already_there_is_used_and_left_running(free_port, ray
         assert raylet in head.children(recursive=True)
     finally:
         for process in [*head.children(recursive=True), head]:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # its parent took it along
+                process.kill()
         head.wait(120)
 
 

@@ -94,7 +94,8 @@ def load(task: Task, data: str | None) -> TaskData:
     impossible = {split: unreachable(examples, labels) for split, examples in scored.items()}
     for split, counts in impossible.items():
         if counts:
-            logger.warning("%s: %s: nothing can predict %s", task.name, split, counts)
+            told = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+            logger.warning("%s: %s has %s, which no training can reach", task.name, split, told)
     logger.info(
         "%s: %s%s",
         task.name,
