@@ -10,7 +10,6 @@ are more of them as the input grows.
 
 import argparse
 import multiprocessing
-import resource
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -90,11 +89,20 @@ def artifact(place: str, stage: str) -> Artifact:
     return found
 
 
+def peak_megabytes() -> float:
+    """What this process had resident at most, in MiB.
+
+    Not `ru_maxrss`, which begins with what the parent had when it started this process.
+    """
+    (line,) = (x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x)
+    return int(line.split()[1]) / 1024
+
+
 def measure(stage: Callable[[str], None], place: str) -> tuple[float, float]:
-    """MB that this process had resident at most, before the stage and after it."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Peak of this process, before the stage and after it."""
+    before = peak_megabytes()
     stage(place)
-    return before / 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return before, peak_megabytes()
 
 
 def main() -> None:

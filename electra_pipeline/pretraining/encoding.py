@@ -48,7 +48,7 @@ class Encoder:
         self._at_once = at_once
         self._max_remembered = max_remembered
         self._part = re.compile(rf"(?s).{{1,{at_once}}}[^ ]{{0,{at_once}}}")
-        self._ids_of = self._of_words if has_words_between_spaces(tokenizer) else self._of_texts
+        self._by_words = has_words_between_spaces(tokenizer)
         self._ids_by_word: dict[str, tuple[int, ...]] = {}  # tuples, so that gc forgets them
         self._num_remembered = 0  # characters
 
@@ -66,7 +66,9 @@ class Encoder:
             else:
                 yield from self._ids_of(group)
 
-    def _of_texts(self, texts: list[str]) -> list[list[int]]:
+    def _ids_of(self, texts: list[str]) -> list[list[int]]:
+        if self._by_words:
+            return self._of_words(texts)
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
