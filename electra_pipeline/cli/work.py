@@ -158,7 +158,8 @@ def evaluate(
     """Fine-tune and evaluate a model that is there, ours or any Hugging Face encoder.
 
     Of the configuration only root, database, finetune and scale count; without one it is the preset
-    glue. The run is named after the model (--set name=... names it otherwise). Without Prefect.
+    glue. The run is named after the model (--set name=... names it otherwise). Legs run one after
+    another; with scale.workers above 1, or RAY_ADDRESS, side by side over Ray. Without Prefect.
     """
     from electra_pipeline import config as configuration
     from electra_pipeline import pipeline
