@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,8 +46,16 @@ class Server:
             headers={"Content-Type": "application/json"},
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            return json.loads(answer.read() or b"null")
+        for _ in range(10):
+            try:
+                with urllib.request.urlopen(request, timeout=120) as answer:
+                    return json.loads(answer.read() or b"null")
+            except urllib.error.HTTPError as error:
+                if error.code != 503:
+                    raise
+            # What the server says while SQLite is busy; Prefect's own client tries again, too.
+            time.sleep(2)
+        raise AssertionError(f"{method} {path}: unavailable for 20 s")
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         return self.call("POST", path, body)
