@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,6 +20,7 @@ from electra_pipeline.cli.surroundings import complain, surroundings
 if TYPE_CHECKING:
     from electra_pipeline.artifact import Artifact
     from electra_pipeline.config import PipelineConfig
+    from electra_pipeline.evaluation.finetune import Leg
     from electra_pipeline.execution import Executor
     from electra_pipeline.progress import Progress
 
@@ -158,8 +160,7 @@ def evaluate(
     """Fine-tune and evaluate a model that is there, ours or any Hugging Face encoder.
 
     Of the configuration only root, database, finetune and scale count; without one it is the preset
-    glue. The run is named after the model (--set name=... names it otherwise). Legs run one after
-    another; with scale.workers above 1, or RAY_ADDRESS, side by side over Ray. Without Prefect.
+    glue. The run is named after the model (--set name=... names it otherwise). Without Prefect.
     """
     from electra_pipeline import config as configuration
     from electra_pipeline import pipeline
@@ -187,6 +188,22 @@ def _wants_ray(config: "PipelineConfig") -> bool:
     return config.scale.workers > 1 or bool(os.environ.get("RAY_ADDRESS"))
 
 
+@contextmanager
+def _side_by_side(
+    config: "PipelineConfig", legs: "list[Leg]", executor: "Executor"
+) -> "Iterator[Executor]":
+    """A Ray of this command alone, where that ends sooner than one leg after another."""
+    from electra_pipeline import pipeline
+    from electra_pipeline.execution import LocalExecutor
+    from electra_pipeline.on_ray import cluster
+
+    if isinstance(executor, LocalExecutor) and pipeline.gain_from_ray(config, legs):
+        with cluster() as on_ray:
+            yield on_ray
+    else:
+        yield executor
+
+
 def _finetune(
     config: "PipelineConfig",
     model: "Artifact | str",
@@ -200,7 +217,8 @@ def _finetune(
     if config.finetune is None:
         raise ValueError("finetune: missing; name the tasks, for instance finetune.tasks=[cola]")
     legs = pipeline.plan_legs(config, model)
-    outcomes = list(pipeline.run_legs(config, legs, executor, progress))
+    with _side_by_side(config, legs, executor) as place:
+        outcomes = list(pipeline.run_legs(config, legs, place, progress))
     finished = [outcome.value for outcome in outcomes if outcome.value is not None]
     rows = pipeline.record_results(config, finished)
     print(table.render(table.aggregate([*pretraining, *rows]), "table"))

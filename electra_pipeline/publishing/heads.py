@@ -61,6 +61,24 @@ class TextOrWords(Config):
         return cls(text=line)
 
 
+class TextWithChoices(Config):
+    """A text, and what may complete it."""
+
+    text: str
+    choices: tuple[str, ...] = Field(min_length=2)
+
+    @classmethod
+    def from_line(cls, line: str) -> "TextWithChoices":
+        """A line holds the text and its choices, with TABs between them."""
+        text, *choices = line.split("\t")
+        if len(choices) < 2:
+            raise ValueError(
+                'needs a text and its choices: {"text": ..., "choices": [..., ...]}, '
+                "or all of them with TABs between them"
+            )
+        return cls(text=text, choices=tuple(choices))
+
+
 class Question(Config):
     """A question and the text that answers it, or does not."""
 
@@ -198,6 +216,24 @@ def _verdict(config: Any, logits: Tensor) -> dict[str, Any]:
         return {"labels": [label for label, p in scores.items() if p > 0.5], "scores": scores}
     label = config.id2label[int(logits.argmax())]
     return {"label": label, "score": scores[label], "scores": scores}
+
+
+def chosen(loaded: Loaded, examples: Sequence[TextWithChoices]) -> list[dict[str, Any]]:
+    """Which of its choices completes each text, and how likely each of them is."""
+    results = []
+    for example in examples:  # one at a time: they may have different numbers of choices
+        encoded = loaded.encode([(example.text, choice) for choice in example.choices])
+        batch = {name: value.unsqueeze(0) for name, value in encoded.items()}
+        scores = torch.softmax(loaded.forward(batch).logits[0].float(), dim=-1).tolist()
+        best = max(range(len(scores)), key=scores.__getitem__)
+        answer = example.model_dump() | {
+            "choice": best,
+            "score": _rounded(scores[best]),
+            "scores": [_rounded(score) for score in scores],
+        }
+        is_cut = any(encoding.overflowing for encoding in encoded.encodings)
+        results.append(answer | ({"truncated": True} if is_cut else {}))
+    return results
 
 
 def tagged_words(loaded: Loaded, examples: Sequence[TextOrWords]) -> list[dict[str, Any]]:

@@ -20,7 +20,14 @@ from electra_pipeline.identity import Config
 from electra_pipeline.location import model_directory
 from electra_pipeline.publishing import heads
 from electra_pipeline.publishing.answers import answers
-from electra_pipeline.publishing.heads import Loaded, Question, Text, TextOrPair, TextOrWords
+from electra_pipeline.publishing.heads import (
+    Loaded,
+    Question,
+    Text,
+    TextOrPair,
+    TextOrWords,
+    TextWithChoices,
+)
 from electra_pipeline.quiet import quiet_transformers
 
 BATCH_SIZE = 32  # inputs in one forward pass
@@ -42,7 +49,7 @@ class Head:
     """Raises ValueError if this model cannot be asked that."""
 
 
-# Named as the tasks of transformers' pipelines; the first has none there.
+# Named as the tasks of transformers' pipelines; the first and multiple-choice have none there.
 HEADS: Mapping[str, Head] = MappingProxyType(
     {
         "replaced-token-detection": Head(
@@ -62,6 +69,9 @@ HEADS: Mapping[str, Head] = MappingProxyType(
             "AutoModelForTokenClassification",
             TextOrWords,
             heads.tagged_words,
+        ),
+        "multiple-choice": Head(
+            "ForMultipleChoice", "AutoModelForMultipleChoice", TextWithChoices, heads.chosen
         ),
         "question-answering": Head(
             "ForQuestionAnswering", "AutoModelForQuestionAnswering", Question, answers

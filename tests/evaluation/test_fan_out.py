@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+import torch
 from transformers import AutoModelForSequenceClassification, BertConfig, ElectraConfig
 
 from electra_pipeline import pipeline
@@ -102,6 +103,28 @@ def test_the_busy_share_is_busy_time_over_slots_and_wall_time(legs, config):
         (leg, Made({"seconds": seconds})) for leg, seconds in zip(legs, (6, 3, 3), strict=False)
     ]
     assert pipeline.log_busy_share(config, made, Slots(), 5.0) == pytest.approx(12 / (4 * 5))
+
+
+def test_ray_is_started_where_that_pays(legs, config, monkeypatch):
+    monkeypatch.setattr(pipeline, "cpus_of_this_process", lambda: 2)
+    start = pipeline.RAY_START_OPERATIONS
+
+    def gains(*operations, cpus_per_leg=1):
+        some = [
+            replace(leg, cost=replace(leg.cost, operations=each))
+            for leg, each in zip(legs, operations, strict=False)
+        ]
+        scale = config.scale.model_copy(update={"cpus_per_leg": cpus_per_leg})
+        return pipeline.gain_from_ray(config.model_copy(update={"scale": scale}), some)
+
+    assert gains(2 * start, 2 * start)
+    assert not gains(0.4 * start, 0.4 * start)  # over before Ray is there
+    assert not gains(9 * start)  # nothing to run beside it
+    assert not gains(9 * start, 0.1 * start)  # the long one is waited for in any case
+    if not torch.cuda.is_available():
+        assert not gains(2 * start, 2 * start, cpus_per_leg=2)
+    pipeline.run_leg(config, legs[0])
+    assert not gains(9 * start, 0.5 * start, 0.4 * start)  # the first one has run
 
 
 def test_the_order_is_by_the_longest_chain_and_keeps_every_leg(legs):

@@ -18,6 +18,7 @@ from transformers import (
     BertForPreTraining,
     ElectraConfig,
     ElectraForMaskedLM,
+    ElectraForMultipleChoice,
     ElectraForPreTraining,
     ElectraForQuestionAnswering,
     ElectraForSequenceClassification,
@@ -127,6 +128,27 @@ def test_classes_of_texts_and_pairs(tmp_path: Path) -> None:
         assert answer["score"] == answer["scores"][answer["label"]]
         assert list(answer["scores"].values()) == pytest.approx(expected.tolist(), abs=1e-5)
         assert [answer["text"], *filter(None, [answer.get("text_pair")])] == texts
+
+
+def test_choices(tmp_path: Path) -> None:
+    directory = save(tmp_path, ElectraForMultipleChoice)
+    predictor = load_predictor(str(directory), device="cpu")
+    lines = [
+        "ana lives\tin paris .\tgood film\tbad",
+        '{"text": "who", "choices": ["ana", "does live in paris"]}',
+    ]
+    three, two = predict(predictor, lines)
+    assert predictor.task == "multiple-choice"
+    for answer in (three, two):
+        pairs = [[answer["text"], choice] for choice in answer["choices"]]
+        encoded = predictor.loaded.tokenizer(pairs, padding=True, return_tensors="pt")
+        with torch.no_grad():
+            output = predictor.loaded.model(**{k: v.unsqueeze(0) for k, v in encoded.items()})
+        expected = torch.softmax(output.logits[0], dim=-1).tolist()
+        assert answer["scores"] == pytest.approx(expected, abs=1e-5)
+        assert answer["choice"] == expected.index(max(expected))
+        assert answer["score"] == max(answer["scores"])
+    assert len(three["scores"]) == 3
 
 
 def test_regression(tmp_path: Path) -> None:
@@ -295,10 +317,12 @@ def test_windows_share_one_no_answer_and_no_span_twice() -> None:
         (ElectraForMaskedLM, "ana lives " * 20 + "[MASK]"),
         (ElectraForSequenceClassification, "ana lives " * 20),
         (ElectraForTokenClassification, "ana lives " * 20),
+        (ElectraForMultipleChoice, "ana lives " * 20 + "\tgood\tbad"),
     ],
 )
 def test_long_input_is_cut_and_says_so(model_class: Any, line: str, tmp_path: Path) -> None:
-    short = "[MASK] lives" if model_class is ElectraForMaskedLM else "ana lives"
+    others = {ElectraForMaskedLM: "[MASK] lives", ElectraForMultipleChoice: "ana\tgood\tbad"}
+    short = others.get(model_class, "ana lives")
     answers = ask(save(tmp_path, model_class), short, line)
     assert [answer.get("truncated", False) for answer in answers] == [False, True]
     assert len(answers[1].get("tokens", answers[1].get("words", []))) in (0, 22)
@@ -331,6 +355,12 @@ def test_lines_before_a_bad_one_are_answered(tmp_path: Path) -> None:
         (ElectraForQuestionAnswering, "\tana", "line 1: question: String should have at least 1"),
         (ElectraForPreTraining, '{"text": 7}', "line 1: text: Input should be a valid string"),
         (ElectraForPreTraining, '{"txt": "a"}', "line 1: text: Field required"),
+        (ElectraForMultipleChoice, "who\tana", "line 1: needs a text and its choices"),
+        (
+            ElectraForMultipleChoice,
+            '{"text": "", "choices": ["a"]}',
+            "choices: Tuple should",
+        ),
         (ElectraForTokenClassification, '{"words": []}', "give either text or words"),
     ],
 )
@@ -449,5 +479,6 @@ def test_models_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_tasks_are_named_as_transformers_names_them() -> None:
     from transformers.pipelines import SUPPORTED_TASKS
 
-    ours_alone = {"replaced-token-detection", "question-answering"}  # the latter was removed there
+    # question-answering was removed there; multiple-choice has a head and no pipeline
+    ours_alone = {"replaced-token-detection", "question-answering", "multiple-choice"}
     assert set(HEADS) - ours_alone <= set(SUPPORTED_TASKS)
