@@ -228,6 +228,27 @@ def test_the_table_has_the_baselines_beside_the_model():
         assert cell in shown
 
 
+@pytest.mark.parametrize(
+    ("ours", "random", "standing"),
+    [
+        ((0.5, 0.6), (0.3, 0.4), "ahead"),
+        ((0.3, 0.4), (0.5, 0.6), "behind"),
+        ((0.3, 0.9), (0.4, 0.5), None),
+        ((0.3, 0.4), (0.4, 0.5), None),
+    ],
+)
+def test_a_model_stands_apart_where_no_seed_reaches_one_of_the_other(ours, random, standing):
+    rows = [
+        row(model=model, seed=seed, value=value)
+        for model, values in (("pretrained", ours), ("random", random))
+        for seed, value in enumerate(values)
+    ]
+    (line,) = table.compare(table.aggregate(rows))
+    assert line.standing == standing
+    (alone,) = table.compare(table.aggregate(rows[:2]))
+    assert alone.standing is None
+
+
 def test_a_lost_baseline_leaves_its_cells_empty():
     lost = [row(task="rte", seed=seed, value=value) for seed, value in enumerate((0.5, 0.7, 0.6))]
     summaries = table.aggregate([*compared(), *lost])

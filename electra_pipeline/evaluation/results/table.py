@@ -113,6 +113,16 @@ class Line:
             return None
         return float(self.scores["pretrained"]["median"] - self.scores["random"]["median"])
 
+    @property
+    def standing(self) -> Literal["ahead", "behind"] | None:
+        """Where every seed of the pre-trained model is above, or below, every one of random."""
+        if self.difference is None:
+            return None
+        ours, random = self.scores["pretrained"], self.scores["random"]
+        if ours["min"] > random["max"]:
+            return "ahead"
+        return "behind" if ours["max"] < random["min"] else None
+
 
 def compare(summaries: Iterable[Row]) -> list[Line]:
     """One line for each (run, fingerprint, task, metric, split), the models side by side."""
