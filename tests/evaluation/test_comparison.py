@@ -15,10 +15,8 @@ from electra_pipeline.evaluation.results.comparison import (
     Side,
     compare,
     find_side,
-    holm,
-    sign_flip,
-    student,
 )
+from electra_pipeline.evaluation.results.significance import holm, sign_flip, student
 
 FLOATS = st.lists(st.floats(-1, 1).map(lambda x: round(x, 3)), min_size=2, max_size=7).map(np.array)
 

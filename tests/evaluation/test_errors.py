@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
 
 from electra_pipeline.artifact import Written, produce
-from electra_pipeline.evaluation.results import errors
-from electra_pipeline.evaluation.results.errors import MAX_CHARACTERS, MAX_EXAMPLES, OTHERS
+from electra_pipeline.evaluation.results import agreement, errors
+from electra_pipeline.evaluation.results.agreement import OTHERS
+from electra_pipeline.evaluation.results.errors import MAX_CHARACTERS, MAX_EXAMPLES
 from electra_pipeline.evaluation.results.seeds import Predictions, read
 
 SCHEMA = pa.schema(
@@ -137,7 +138,7 @@ def test_legs_without_predictions_have_no_page(tmp_path):
 @given(st.lists(st.tuples(*[st.sampled_from("abc")] * 3), min_size=1, max_size=30))
 def test_the_matrix_is_that_of_scikit_learn_summed_over_seeds(triples):
     expected, *said = zip(*triples, strict=True)
-    found = errors.confuse(predictions(said, expected))
+    found = agreement.confuse(predictions(said, expected))
     oracle = sum(confusion_matrix(expected, of_seed, labels=found.labels) for of_seed in said)
     assert found.counts.tolist() == oracle.tolist()
     for counts, shares in zip(found.counts, found.shares, strict=True):
@@ -145,7 +146,7 @@ def test_the_matrix_is_that_of_scikit_learn_summed_over_seeds(triples):
 
 
 def test_tags_are_confused_word_by_word():
-    found = errors.confuse(
+    found = agreement.confuse(
         predictions([[["O", "B"], ["O"]]], [["O", "O"], ["B"]], "tagging", scores=[[0.5, 0]])
     )
     assert found.labels == ("B", "O")
@@ -154,8 +155,8 @@ def test_tags_are_confused_word_by_word():
 
 def test_classes_that_are_too_many_are_counted_together_and_none_is_lost():
     expected = [str(number) for number in range(40) for _ in range(40 - number)]
-    found = errors.confuse(predictions([expected[::-1]], expected))
-    assert len(found.labels) == errors.MAX_CLASSES and found.labels[-1] == OTHERS
+    found = agreement.confuse(predictions([expected[::-1]], expected))
+    assert len(found.labels) == agreement.MAX_CLASSES and found.labels[-1] == OTHERS
     assert "0" in found.labels and "39" not in found.labels
     assert found.counts.sum() == len(expected)
 
@@ -166,13 +167,13 @@ def test_the_calibration_error_is_that_of_a_plain_loop(pairs):
     said = ["a"] * len(pairs)
     expected = ["a" if right else "b" for _, right in pairs]
     details = [[{"probabilities": {"a": p, "b": 1 - p}} for p, _ in pairs]]
-    found = errors.calibrate(predictions([said], expected, details=details))
+    found = agreement.calibrate(predictions([said], expected, details=details))
     error = 0.0
-    for number in range(errors.NUM_BINS):
+    for number in range(agreement.NUM_BINS):
         inside = [
             (p, right)
             for p, right in pairs
-            if min(int(p * errors.NUM_BINS), errors.NUM_BINS - 1) == number
+            if min(int(p * agreement.NUM_BINS), agreement.NUM_BINS - 1) == number
         ]
         if inside:
             sure = sum(p for p, _ in inside) / len(inside)
@@ -183,7 +184,7 @@ def test_the_calibration_error_is_that_of_a_plain_loop(pairs):
 
 
 def test_without_probabilities_there_is_no_calibration():
-    assert errors.calibrate(predictions(["ab"], "ab")) is None
+    assert agreement.calibrate(predictions(["ab"], "ab")) is None
 
 
 # --- ranking --------------------------------------------------------------------------------------
