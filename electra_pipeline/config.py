@@ -15,7 +15,7 @@ from electra_pipeline.evaluation.finetune import FinetuneConfig
 from electra_pipeline.execution import Scale
 from electra_pipeline.identity import Config
 from electra_pipeline.presets import preset_text
-from electra_pipeline.pretraining.loop import PretrainConfig
+from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.sequences import SequencesConfig
 from electra_pipeline.publishing.huggingface import PublishConfig
 from electra_pipeline.storage import Folder

@@ -27,7 +27,7 @@ from electra_pipeline.pretraining.checkpoint import (
     refuse_foreign,
     steps_in,
 )
-from electra_pipeline.pretraining.loop import PretrainConfig
+from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.outcome import count, write_history, write_weights
 from electra_pipeline.pretraining.sequences import load_vocabulary
 from electra_pipeline.storage import Folder

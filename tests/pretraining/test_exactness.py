@@ -18,7 +18,7 @@ from electra_pipeline.artifact import Artifact
 from electra_pipeline.execution import Scale, Worker
 from electra_pipeline.on_ray import RayExecutor, cluster
 from electra_pipeline.pretraining import loop
-from electra_pipeline.pretraining.loop import PretrainConfig
+from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.model import ModelOverrides
 from electra_pipeline.progress import Progress, silent
 

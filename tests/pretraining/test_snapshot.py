@@ -9,7 +9,7 @@ import torch
 from electra_pipeline.artifact import Artifact, verify
 from electra_pipeline.execution import LocalExecutor, Scale
 from electra_pipeline.pretraining import loop, snapshot
-from electra_pipeline.pretraining.loop import PretrainConfig
+from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.model import ModelOverrides
 from electra_pipeline.pretraining.snapshot import Training
 from electra_pipeline.progress import silent
