@@ -13,7 +13,7 @@ import tempfile
 from electra_pipeline import config as configuration
 from electra_pipeline import pipeline
 from electra_pipeline.on_ray import cluster
-from electra_pipeline.pretraining.model import SIZES
+from electra_pipeline.pretraining.sizes import SIZES
 from electra_pipeline.progress import silent
 
 

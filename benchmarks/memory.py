@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from electra_pipeline.pretraining.model import SIZES, Size
+from electra_pipeline.pretraining.sizes import SIZES, Size
 
 VOCAB_SIZE = 30_522  # of the published models
 MASK_FRACTION = 0.15

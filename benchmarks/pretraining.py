@@ -42,9 +42,10 @@ from electra_pipeline.artifact import Artifact
 from electra_pipeline.execution import LocalExecutor, LocalWorker
 from electra_pipeline.optim import Adam, clip_gradients, learning_rate, parameter_groups
 from electra_pipeline.pretraining.batches import BatchSource
-from electra_pipeline.pretraining.model import SIZES, Electra
+from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.objective import Masking, SpecialIds, num_slots
 from electra_pipeline.pretraining.sequences import SequenceReader, load_vocabulary
+from electra_pipeline.pretraining.sizes import SIZES
 from electra_pipeline.pretraining.step import Step, arithmetic
 from electra_pipeline.progress import silent
 from electra_pipeline.shards import TRAIN_PREFIX, open_shard

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from electra_pipeline.identity import Config, canonical_json
 from electra_pipeline.location import model_directory
-from electra_pipeline.pretraining.model import Electra, ModelConfig
+from electra_pipeline.pretraining.model import Electra
+from electra_pipeline.pretraining.sizes import ModelConfig
 from electra_pipeline.quiet import quiet_transformers
 from electra_pipeline.storage import Folder
 

@@ -21,12 +21,13 @@ from electra_pipeline.pretraining.checkpoint import Checkpoints, Position
 from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.initialization import InitialModels
 from electra_pipeline.pretraining.journal import Journal, Meter
-from electra_pipeline.pretraining.model import Electra, model_config
+from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.objective import Masking, SpecialIds, num_slots
 from electra_pipeline.pretraining.outcome import count, observe, write_history, write_weights
 from electra_pipeline.pretraining.saving import Saver
 from electra_pipeline.pretraining.scalars import Scalars
 from electra_pipeline.pretraining.sequences import SequenceReader, Vocabulary, load_vocabulary
+from electra_pipeline.pretraining.sizes import model_config
 from electra_pipeline.pretraining.step import Step, arithmetic, is_compiled
 from electra_pipeline.prior import only_the_prior
 from electra_pipeline.progress import Progress

@@ -19,7 +19,7 @@ from electra_pipeline.execution import Scale, Worker
 from electra_pipeline.on_ray import RayExecutor, cluster
 from electra_pipeline.pretraining import loop
 from electra_pipeline.pretraining.config import PretrainConfig
-from electra_pipeline.pretraining.model import ModelOverrides
+from electra_pipeline.pretraining.sizes import ModelOverrides
 from electra_pipeline.progress import Progress, silent
 
 CHECKPOINT_STEPS = 10

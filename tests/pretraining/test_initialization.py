@@ -16,7 +16,7 @@ from electra_pipeline.execution import LocalExecutor, Scale
 from electra_pipeline.pretraining import initialization, loop
 from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.initialization import InitialModels, Pair, Shared, initial_state
-from electra_pipeline.pretraining.model import ModelOverrides, model_config
+from electra_pipeline.pretraining.sizes import ModelOverrides, model_config
 from electra_pipeline.progress import silent
 from electra_pipeline.tokenizer import SPECIAL_TOKENS, TokenizerConfig
 

@@ -19,7 +19,7 @@ from electra_pipeline.artifact import Artifact
 from electra_pipeline.execution import LocalExecutor, LocalWorker, Scale, TrainFunction
 from electra_pipeline.pretraining import journal, loop
 from electra_pipeline.pretraining.config import PretrainConfig
-from electra_pipeline.pretraining.model import ModelOverrides
+from electra_pipeline.pretraining.sizes import ModelOverrides
 from electra_pipeline.progress import Progress, Update, silent
 
 CONFIG = PretrainConfig(

@@ -13,16 +13,9 @@ from transformers import AutoModelForMaskedLM, AutoModelForPreTraining
 
 from electra_pipeline.pretraining import encoder, objective
 from electra_pipeline.pretraining.batches import Batch
-from electra_pipeline.pretraining.model import (
-    SIZES,
-    Electra,
-    ModelOverrides,
-    Size,
-    count_parameters,
-    layout,
-    model_config,
-)
+from electra_pipeline.pretraining.model import Electra, count_parameters, layout
 from electra_pipeline.pretraining.objective import Masking
+from electra_pipeline.pretraining.sizes import SIZES, ModelOverrides, Size, model_config
 
 VOCAB_SIZE = 30_522
 OVERRIDES = ModelOverrides(hidden_size=32, num_layers=2, feed_forward_size=64)

@@ -7,8 +7,9 @@ from electra_pipeline.optim import Adam, clip_gradients, learning_rate, paramete
 from electra_pipeline.pretraining import objective
 from electra_pipeline.pretraining.batches import Batch
 from electra_pipeline.pretraining.metrics import held_out_metrics, tally
-from electra_pipeline.pretraining.model import Electra, ModelOverrides, model_config
+from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.objective import Masking, SpecialIds
+from electra_pipeline.pretraining.sizes import ModelOverrides, model_config
 from electra_pipeline.pretraining.step import Step
 
 SPECIAL = SpecialIds(pad=0, cls=2, sep=3, mask=4)

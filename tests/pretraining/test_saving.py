@@ -17,8 +17,8 @@ from electra_pipeline.optim import Adam, parameter_groups
 from electra_pipeline.pretraining import journal, loop
 from electra_pipeline.pretraining.checkpoint import Checkpoints, Position
 from electra_pipeline.pretraining.config import PretrainConfig
-from electra_pipeline.pretraining.model import ModelOverrides
 from electra_pipeline.pretraining.saving import Saver, best_step
+from electra_pipeline.pretraining.sizes import ModelOverrides
 from electra_pipeline.progress import Progress, Update, silent
 from electra_pipeline.storage import Folder
 

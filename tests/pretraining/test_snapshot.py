@@ -10,7 +10,7 @@ from electra_pipeline.artifact import Artifact, verify
 from electra_pipeline.execution import LocalExecutor, Scale
 from electra_pipeline.pretraining import loop, snapshot
 from electra_pipeline.pretraining.config import PretrainConfig
-from electra_pipeline.pretraining.model import ModelOverrides
+from electra_pipeline.pretraining.sizes import ModelOverrides
 from electra_pipeline.pretraining.snapshot import Training
 from electra_pipeline.progress import silent
 

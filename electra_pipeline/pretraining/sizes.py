@@ -1,0 +1,128 @@
+"""The published sizes, and what of their shape can be replaced."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from electra_pipeline.identity import Config
+
+Size = Literal["tiny", "small", "base", "large"]
+EmbeddingSharing = Literal["tied", "gdes"]
+
+
+class ModelConfig(Config):
+    """Shape of the discriminator, and how much smaller the generator is."""
+
+    embedding_size: int = Field(ge=1)
+    """Width of the token embeddings that generator and discriminator share."""
+    hidden_size: int = Field(ge=1)
+    """Width of the discriminator."""
+    num_layers: int = Field(ge=1)
+    """Transformer layers of the discriminator."""
+    num_heads: int = Field(ge=1)
+    """Attention heads of the discriminator."""
+    feed_forward_size: int = Field(ge=1)
+    """Width of the discriminator's feed-forward layers."""
+    generator_width_fraction: float = Field(gt=0, le=1)
+    """Generator's hidden size, heads and feed-forward width over the discriminator's."""
+    generator_depth_fraction: float = Field(default=1.0, gt=0, le=1)
+    """Generator's layers over the discriminator's."""
+    max_positions: int = Field(default=512, ge=8)
+    """Rows of the position table: the longest input the model will ever read."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Hidden dropout of both models."""
+    attention_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Dropout of the attention probabilities of both models."""
+    embedding_sharing: EmbeddingSharing = "tied"
+    """tied: one embedding block for both models, as published. gdes: the discriminator adds its own
+    to the generator's and sends no gradient there (DeBERTaV3, arXiv:2111.09543, section 3)."""
+
+    @model_validator(mode="after")
+    def _check_heads(self) -> "ModelConfig":
+        if self.hidden_size % self.num_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}"
+            )
+        return self
+
+    @property
+    def generator_num_layers(self) -> int:
+        return max(1, round(self.num_layers * self.generator_depth_fraction))
+
+    @property
+    def generator_hidden_size(self) -> int:
+        """The fraction of the hidden size (run_pretraining.py:338-348); its feed-forward is 4x."""
+        return round(self.hidden_size * self.generator_width_fraction)
+
+    @property
+    def generator_num_heads(self) -> int:
+        """One head for every 64 of the generator's width, at least one (run_pretraining.py:345)."""
+        heads = max(1, self.generator_hidden_size // 64)
+        return heads if self.generator_hidden_size % heads == 0 else 1
+
+
+class ModelOverrides(Config):
+    """Any field of `ModelConfig`; null takes the value of the chosen size."""
+
+    embedding_size: int | None = None
+    hidden_size: int | None = None
+    num_layers: int | None = None
+    num_heads: int | None = None
+    feed_forward_size: int | None = None
+    generator_width_fraction: float | None = None
+    generator_depth_fraction: float | None = None
+    max_positions: int | None = None
+    dropout: float | None = None
+    attention_dropout: float | None = None
+    embedding_sharing: EmbeddingSharing | None = None
+
+
+# Paper table 6 and configure_pretraining.py. `tiny` has the shape of BERT-Tiny (Turc et al. 2019,
+# arXiv:1908.08962) with narrower embeddings, for laptops: few layers learn soonest from little
+# text. Its dropout is 0 because so small a model underfits what it sees a few times.
+SIZES: Mapping[str, ModelConfig] = MappingProxyType(
+    {
+        "tiny": ModelConfig(
+            embedding_size=64,
+            hidden_size=128,
+            num_layers=2,
+            num_heads=2,
+            feed_forward_size=512,
+            generator_width_fraction=1 / 2,
+            dropout=0.0,
+            attention_dropout=0.0,
+        ),
+        "small": ModelConfig(
+            embedding_size=128,
+            hidden_size=256,
+            num_layers=12,
+            num_heads=4,
+            feed_forward_size=1024,
+            generator_width_fraction=1 / 4,
+        ),
+        "base": ModelConfig(
+            embedding_size=768,
+            hidden_size=768,
+            num_layers=12,
+            num_heads=12,
+            feed_forward_size=3072,
+            generator_width_fraction=1 / 3,
+        ),
+        "large": ModelConfig(
+            embedding_size=1024,
+            hidden_size=1024,
+            num_layers=24,
+            num_heads=16,
+            feed_forward_size=4096,
+            generator_width_fraction=1 / 4,
+        ),
+    }
+)
+
+
+def model_config(size: Size, overrides: ModelOverrides) -> ModelConfig:
+    """The shape of a size with some fields replaced. Raises ValueError if they do not fit."""
+    chosen = {key: value for key, value in overrides.model_dump().items() if value is not None}
+    return ModelConfig(**{**SIZES[size].model_dump(), **chosen})
