@@ -145,11 +145,6 @@ def plan_legs(config: PipelineConfig, model: Artifact | str) -> list[Leg]:
     return finetune.plan(config.finetune, model, root=config.root, name=config.name)
 
 
-def run_leg(config: PipelineConfig, leg: Leg) -> Artifact:
-    """Fine-tune and evaluate one leg with its share of the machine."""
-    return finetune.run_leg(leg, num_threads=config.scale.cpus_per_leg)
-
-
 def run_legs(
     config: PipelineConfig, legs: Sequence[Leg], executor: Executor, progress: Progress
 ) -> Iterator[Outcome[Artifact]]:
@@ -170,7 +165,7 @@ def run_legs(
     started, made = time.monotonic(), []
     shares = _shares(config, missing, executor)
     outcomes = executor.map(
-        partial(run_leg, config),
+        partial(finetune.run_leg, num_threads=config.scale.cpus_per_leg),
         missing,
         share=lambda leg: shares[leg.cost.memory_bytes],
         after=finetune.parents(missing),
