@@ -27,6 +27,8 @@ from electra_pipeline.storage import Folder
 
 logger = logging.getLogger(__name__)
 
+RECORD_DELAYS_SECONDS = (1.0, 5.0, 15.0, 45.0)  # a server that is started again is there by then
+
 
 def check(config: PipelineConfig, executor: Executor) -> None:
     """Refuse, before any work, whatever can be known to fail; raises ValueError in one line."""
@@ -215,18 +217,33 @@ def record_pretraining(
 ) -> list[dict[str, Any]]:
     """Write what held-out text says of a model into the results table and return the rows."""
     rows = pretraining.rows(config.name, pretrained, model, sequences)
-    store.record(config.database_url, rows)
+    _record(config, rows)
     return rows
 
 
 def record_results(config: PipelineConfig, legs: Iterable[Artifact]) -> list[dict[str, Any]]:
     """Write the rows of finished legs into the results table and return them."""
     rows = finetune.results(config.finetune, legs) if config.finetune is not None else []
-    try:
-        store.record(config.database_url, rows)
-    except ValueError as error:
-        raise ValueError(f"{error}; what is finished is kept, run it again to record it") from error
+    _record(config, rows)
     return rows
+
+
+def _record(config: PipelineConfig, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows into the results table, for which a database may be away for a minute.
+
+    Raises ValueError if it stays away, or refuses.
+    """
+    for delay_seconds in (*RECORD_DELAYS_SECONDS, None):
+        try:
+            return store.record(config.database_url, rows)
+        except ValueError as error:
+            if delay_seconds is None or not isinstance(error, store.UnreachableError):
+                raise ValueError(
+                    f"{error}; what is finished is kept, run it again to record it"
+                ) from error
+            logger.warning("%s; trying again in %g s", error, delay_seconds)
+            time.sleep(delay_seconds)
+    return None
 
 
 def write_report(

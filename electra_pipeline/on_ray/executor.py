@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from electra_pipeline.execution import (
@@ -51,6 +51,14 @@ FIT_END_SECONDS = 5.0  # how long a training that was shut down may take to end;
 # Silence after which the log says what waits: on a quiet machine training workers start in ten.
 PLACEMENT_SECONDS = 60.0
 NODE_SECONDS = 600.0  # how long a training waits for another node where one was lost
+
+
+class WorkerDiedError(RuntimeError):
+    """The process ended, or its node, or another one that it needs; nothing that it raised."""
+
+    def __init__(self, reason: str, message: str = "") -> None:
+        super().__init__(message or reason)
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -176,65 +184,71 @@ class RayExecutor:
         A task has one GPU where there are any, and the most CPUs with which as many tasks run at
         the same time as there is room for.
         """
-        import ray
-
         nodes = self.nodes()
         num_gpus = gpus_per_worker(nodes)
         at_once = max(1, min(len(items), fitting(nodes, 1, num_gpus)))
-        num_cpus = max(1, cpus_per_worker(nodes, at_once))
+        share = Share(max(1, cpus_per_worker(nodes, at_once)), num_gpus)
+        return self._train_each(function, items, share, progress)
+
+    def _train_each(
+        self,
+        function: Callable[[Item, Worker], Value],
+        items: Sequence[Item],
+        share: Share,
+        progress: Progress,
+    ) -> Iterator[Outcome[Value]]:
+        import ray
+
         with self.connection:
             mailbox = open_mailbox()
-        worker = LocalWorker(Post(mailbox), num_cpus)
+        worker = LocalWorker(Post(mailbox), share.num_cpus)
 
         def run_one(item: Item) -> Value:
+            mailbox.arrive.remote()
             try:
                 return function(item, worker)
             finally:
-                ray.get(
-                    mailbox.__ray_ready__.remote()
-                )  # as in `start_fit`: its updates have arrived
+                ray.get(mailbox.__ray_ready__.remote())  # as in `start_fit`: its updates are there
 
         yield from self._map(
-            run_one,
-            items,
-            lambda _: Share(num_cpus, num_gpus),
-            NOTHING,
-            lambda: self._deliver(mailbox, progress),
+            run_one, items, lambda _: share, NOTHING, lambda: self._deliver(mailbox, progress)
         )
 
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
-        """Run `function(worker)` on `scale.workers` Ray Train workers; see `execution.Executor`.
+        """Run `function(worker)` on `scale.workers` workers; see `execution.Executor`.
 
+        More than one are Ray Train's; one alone is a Ray task, which starts ten seconds sooner.
         `progress` is called in the thread that calls this. When a worker process dies, all of them
         are started again, up to `scale.retries` times; `function` itself finds where it was. Where
         a lost node leaves too little room for them, they wait for another one.
 
         Raises the exception of `function`, or RuntimeError if workers keep dying.
         """
-        from ray.exceptions import RayActorError
-        from ray.train import WorkerGroupError
-
         share = self._await_room(scale)
         for attempt in range(scale.retries + 1):
             try:
+                if scale.workers == 1:
+                    return self._train_alone(function, share, progress)
                 return self._fit(function, scale.workers, share, progress)
-            except (WorkerGroupError, RayActorError) as error:
-                failures = error.worker_failures if isinstance(error, WorkerGroupError) else {}
-                # Ray's own FailureConfig would also start again what fails the same way each time.
-                own = own_error(failures.values())
-                if own is not None:
-                    raise own from error
-                reason = first_line(next(iter(failures.values()), error))
+            except WorkerDiedError as error:
                 if attempt == scale.retries:
                     raise RuntimeError(
-                        f"a training worker died {attempt + 1} times, last with: {reason}; "
+                        f"a training worker died {attempt + 1} times, last with: {error.reason}; "
                         "started again, the run goes on from its last checkpoint; if memory ran "
                         "out, lower scale.micro_batch_sequences"
                     ) from error
-                logger.warning("a training worker died (%s); starting all of them again", reason)
+                logger.warning("a training worker died (%s); started again", error.reason)
                 # where they do not fit now, Ray waits for a node like the one that was lost
                 share = worker_share(self.nodes(), scale.workers) or share
         return None
+
+    def _train_alone(self, function: TrainFunction, share: Share, progress: Progress) -> None:
+        alone = replace(self, max_retries=0)
+        for outcome in alone._train_each(
+            lambda _, worker: function(worker), [None], share, progress
+        ):
+            if outcome.error is not None:
+                raise outcome.error
 
     def _await_room(self, scale: Scale) -> Share:
         """The share of a worker; where a node of this cluster was lost, waits for another.
@@ -263,7 +277,7 @@ class RayExecutor:
         return any(not node["Alive"] for node in ray.nodes())
 
     def _fit(self, function: TrainFunction, workers: int, share: Share, progress: Progress) -> None:
-        from ray.exceptions import RayError
+        from ray.exceptions import RayActorError, RayError
         from ray.train import WorkerGroupError
 
         with self.connection:
@@ -286,13 +300,20 @@ class RayExecutor:
                 raise
             try:
                 fitted.result()
-            except WorkerGroupError:
+            except WorkerGroupError as error:
                 self._deliver(mailbox, progress)  # what led to it
-                raise
-            except RayError:
+                # Ray's own FailureConfig would also start again what fails the same way each time.
+                own = own_error(error.worker_failures.values())
+                if own is not None:
+                    raise own from error
+                reason = next(iter(error.worker_failures.values()), error)
+                raise WorkerDiedError(first_line(reason)) from error
+            except RayError as error:
                 with self.connection:  # where this run was interrupted, that is what to say
                     remove_placement_groups(placement_groups() - others)
-                    raise
+                if isinstance(error, RayActorError):  # Ray Train's controller
+                    raise WorkerDiedError(first_line(error)) from error
+                raise
             self._deliver(mailbox, progress)
 
     def _deliver(self, mailbox: Any, progress: Progress) -> int:
@@ -357,7 +378,7 @@ class RayExecutor:
                 f"({first_line(error)}); if memory ran out, give each task more CPUs, so that "
                 "fewer run at once"
             )
-            return Outcome(index, error=RuntimeError(message))
+            return Outcome(index, error=WorkerDiedError(first_line(error), message))
 
 
 def _apply(function: Callable[[Item], Value], item: Item) -> Value:

@@ -10,9 +10,12 @@ nothing happened to.
 """
 
 import argparse
+import faulthandler
 import json
+import multiprocessing
 import os
 import random
+import signal
 import statistics
 import sys
 import tempfile
@@ -28,6 +31,8 @@ import yaml
 
 from electra_pipeline.artifact import find_artifacts, verify
 from electra_pipeline.evaluation.results import store
+from electra_pipeline.execution import THREAD_ENVIRONMENT
+from flows.local import ENVIRONMENT as COMMAND_ENVIRONMENT
 from tests.faults.stack import ENVIRONMENT, PostgreSQL, Prefect, Ray, family, kill
 from tests.flows.conftest import tiny_config, write_inputs
 
@@ -35,6 +40,24 @@ STAGES = ("corpus", "tokenizer", "sequences", "pretrain", "publish", "finetune")
 HUNG_SECONDS = 600.0  # without a new file or an end
 MOST_DOWN_SECONDS = 6.0  # a killed server stays away for so long at most
 NOT_COMPARED = ("seconds", "created_at")  # of a row of the results table
+
+
+# Commands are forked from a process with their imports, which take half of a tiny chain's time.
+FORKSERVER = multiprocessing.get_context("forkserver")
+
+
+def run_command(config: Path, log: Path, ray_address: str) -> None:
+    """`electra-pipeline run` in this process."""
+    from electra_pipeline.cli.app import main
+
+    os.setsid()
+    with log.open("a") as file:
+        for descriptor in (1, 2):
+            os.dup2(file.fileno(), descriptor)
+    faulthandler.enable()
+    os.environ["RAY_ADDRESS"] = ray_address
+    sys.argv = ["electra-pipeline", "run", "--config", str(config)]
+    main()
 
 
 class Stack:
@@ -100,18 +123,19 @@ def plan(seed: int, victims: tuple[str, ...]) -> Iterator[list[Kill]]:
 class Chain:
     """One tiny chain with a root and a database of its own, and the command that makes it."""
 
-    def __init__(self, name: str, folder: Path, stack: Stack, victims: bool = True) -> None:
+    def __init__(self, name: str, folder: Path, stack: Stack, workers: int) -> None:
         self.stack, self.root, self.log = stack, folder / name / "runs", folder / name / "log"
         self.root.parent.mkdir()
         self.database = stack.postgresql.create(name)
         config = tiny_config(folder / "inputs", str(self.root)) | {"database": self.database}
         config["pretrain"]["steps"] = 60
         config["finetune"]["seeds"] = [0]
+        config["scale"]["workers"] = workers
         self.file = folder / name / "config.yaml"
         self.file.write_text(yaml.safe_dump(config))
         self.struck: list[Struck] = []
         self.began: dict[str, float] = {}  # when each stage was first seen
-        self.num_starts, self.is_disturbed = 0, False
+        self.num_starts = 0
         self.seen: set[tuple[str, int]] = set()
         self.started = time.monotonic()
         self.moved = self.started
@@ -119,16 +143,9 @@ class Chain:
 
     def start(self) -> None:
         self.num_starts, self.is_disturbed = self.num_starts + 1, False
-        with self.log.open("a") as log:
-            self.command = psutil.Popen(
-                [sys.executable, "-m", "electra_pipeline.cli", "run", "--config", str(self.file)],
-                env=os.environ
-                | {"RAY_ADDRESS": self.stack.ray.address, "PREFECT_API_URL": self.stack.prefect.url}
-                | {"PYTHONFAULTHANDLER": "1"},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        arguments = (self.file, self.log, self.stack.ray.address)
+        self.command = FORKSERVER.Process(target=run_command, args=arguments)
+        self.command.start()
 
     @property
     def seconds(self) -> float:
@@ -137,7 +154,7 @@ class Chain:
     def look(self) -> bool:
         """Note what is new; whether the chain is done. Starts a command again that died."""
         time.sleep(0.1)
-        returncode = self.command.poll()
+        returncode = self.command.exitcode
         for stage in STAGES:
             if stage not in self.began and (self.root / stage).is_dir():
                 self.began[stage] = time.monotonic()
@@ -161,7 +178,7 @@ class Chain:
                 struck.said = struck.said or ("" if returncode < 0 else said)
             self.start()
         if time.monotonic() - self.moved > HUNG_SECONDS:
-            os.kill(self.command.pid, 6)
+            os.kill(self.command.pid or 0, signal.SIGABRT)  # says where its threads are
             raise AssertionError(f"{self.log}: nothing happened for {HUNG_SECONDS:g} seconds")
         return returncode == 0
 
@@ -176,9 +193,9 @@ class Chain:
             victim = workers[int(planned.choice * len(workers))]
             where += f" ({victim.cmdline()[0].split()[0].removeprefix('ray::')})"
         self.is_disturbed = True
-        self.look_back = time.monotonic()
         if planned.victim == "driver":
-            kill(family(self.command))
+            kill(family(psutil.Process(self.command.pid)))
+            self.command.join()
         elif planned.victim == "worker":
             kill([victim])
         else:
@@ -260,28 +277,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=1e9, help="begin no chain after these")
+    parser.add_argument("--workers", type=int, choices=(1, 2), default=1, help="in pre-training")
     parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=VICTIMS)
     parser.add_argument("--keep", type=Path, help="a folder for roots and logs; it must be short")
     arguments = parser.parse_args()
-    os.environ.update(ENVIRONMENT)
+    os.environ.update(ENVIRONMENT | COMMAND_ENVIRONMENT | THREAD_ENVIRONMENT)
     folder = arguments.keep or Path(tempfile.mkdtemp(prefix="chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["ELECTRA_PIPELINE_CACHE"] = str(folder / "cache")
     (folder / "inputs").mkdir()
     write_inputs(folder / "inputs")
     stack = Stack(folder)
+    os.environ["PREFECT_API_URL"] = stack.prefect.url
+    FORKSERVER.set_forkserver_preload(["flows.electra", "electra_pipeline.cli.app"])
     struck: list[Struck] = []
     try:
-        undisturbed = Chain("undisturbed", folder, stack)
+        undisturbed = Chain("undisturbed", folder, stack, arguments.workers)
         undisturbed.run([], {})
         usual, undisturbed_seconds = undisturbed.durations(), undisturbed.seconds
         expected = undisturbed.result()
         print(f"undisturbed: {undisturbed_seconds:.0f} s, {json.dumps(usual)}", flush=True)
         chains: list[float] = []
+        deadline = time.monotonic() + 60 * arguments.minutes
         for number, kills in enumerate(plan(arguments.seed, tuple(arguments.victims))):
-            if len(struck) >= arguments.kills:
+            if len(struck) >= arguments.kills or time.monotonic() > deadline:
                 break
-            chain = Chain(f"chain{number}", folder, stack)
+            chain = Chain(f"chain{number}", folder, stack, arguments.workers)
             kills = kills[: arguments.kills - len(struck)]
             struck += chain.run(kills, usual)
             chains.append(chain.seconds)
