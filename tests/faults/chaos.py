@@ -10,6 +10,7 @@ nothing happened to.
 """
 
 import argparse
+import contextlib
 import faulthandler
 import json
 import multiprocessing
@@ -147,6 +148,12 @@ class Chain:
         self.command = FORKSERVER.Process(target=run_command, args=arguments)
         self.command.start()
 
+    def end(self) -> None:
+        """Kill the command, and all below it, if it is still there."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            kill(family(psutil.Process(self.command.pid)))
+        self.command.join()
+
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.started
@@ -186,16 +193,17 @@ class Chain:
         """Kill, and start again what was killed; the command is `look`'s to start again."""
         unfinished = [s for s in STAGES if (self.root / s).is_dir() and not _finished(self.root, s)]
         where = unfinished[-1] if unfinished else f"after {list(self.began)[-1]}"
+        if planned.victim == "driver" and self.command.exitcode is not None:
+            return  # its end is not looked at yet
         if planned.victim == "worker":
             workers = self.stack.ray.workers()
             if not workers:
                 return
-            victim = workers[int(planned.choice * len(workers))]
-            where += f" ({victim.cmdline()[0].split()[0].removeprefix('ray::')})"
+            victim, title = workers[int(planned.choice * len(workers))]
+            where += f" ({title})"
         self.is_disturbed = True
         if planned.victim == "driver":
-            kill(family(psutil.Process(self.command.pid)))
-            self.command.join()
+            self.end()
         elif planned.victim == "worker":
             kill([victim])
         else:
@@ -252,7 +260,9 @@ def _finished(root: Path, stage: str) -> bool:
     return bool(folders) and all((each / "manifest.json").exists() for each in folders)
 
 
-def show(struck: list[Struck], undisturbed_seconds: float, chains: list[float]) -> None:
+def show(
+    struck: list[Struck], undisturbed_seconds: float, chains: list[float], failures: list[str]
+) -> None:
     """The tally."""
     cells: dict[tuple[str, str], list[Struck]] = defaultdict(list)
     for each in struck:
@@ -263,7 +273,12 @@ def show(struck: list[Struck], undisturbed_seconds: float, chains: list[float]) 
         again = sum(bool(each.num_restarts) for each in group)
         spread = f"{statistics.median(lost):.1f} [{min(lost):.1f}, {max(lost):.1f}]"
         print(f"{victim:22}{where:20}{len(group):6}{again:15}{spread:>20}")
-    print(f"\n{len(struck)} kills in {len(chains)} chains; each chain ended with the same bytes")
+    num_chains = len(chains) + len(failures)
+    print(
+        f"\n{len(struck)} kills in {num_chains} chains, of which {len(failures)} did not end equal"
+    )
+    for failure in failures:
+        print(f"  {failure}")
     print(
         f"undisturbed {undisturbed_seconds:.0f} s; with kills {statistics.median(chains):.0f} s "
         f"[{min(chains):.0f}, {max(chains):.0f}]"
@@ -299,21 +314,29 @@ def main() -> None:
         expected = undisturbed.result()
         print(f"undisturbed: {undisturbed_seconds:.0f} s, {json.dumps(usual)}", flush=True)
         chains: list[float] = []
+        failures: list[str] = []
         deadline = time.monotonic() + 60 * arguments.minutes
         for number, kills in enumerate(plan(arguments.seed, tuple(arguments.victims))):
             if len(struck) >= arguments.kills or time.monotonic() > deadline:
                 break
             chain = Chain(f"chain{number}", folder, stack, arguments.workers)
-            kills = kills[: arguments.kills - len(struck)]
-            struck += chain.run(kills, usual)
-            chains.append(chain.seconds)
-            assert chain.result() == expected, f"{chain.root} differs from {undisturbed.root}"
-            print(f"chain {number}: {chain.seconds:.0f} s, {chain.num_starts} starts", flush=True)
+            outcome = "equal"
+            try:
+                chain.run(kills[: arguments.kills - len(struck)], usual)
+                chains.append(chain.seconds)
+                assert chain.result() == expected, f"{chain.root}: other bytes than undisturbed"
+            except AssertionError as error:
+                outcome = str(error)
+                failures.append(outcome)
+                chain.end()
+            struck += chain.struck
+            print(f"chain {number}: {chain.seconds:.0f} s, {chain.num_starts} starts, {outcome}")
             for each in chain.struck:
-                print(f"  {each.victim} at {each.where}: {each.seconds:.1f} s", flush=True)
-        show(struck, undisturbed_seconds, chains)
+                print(f"  {each.victim} at {each.where}: {each.seconds or -1:.1f} s", flush=True)
+        show(struck, undisturbed_seconds, chains, failures)
     finally:
         stack.stop()
+    sys.exit(1 if failures else 0)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ import logging
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -138,18 +138,24 @@ def main(folder: Path) -> None:
     def add_node() -> None:
         nodes.add_node(num_cpus=1, object_store_memory=10**8)
 
-    def replace_nodes() -> None:
-        for stage in STAGES[:-1]:
-            wait_until((marks / stage).exists, f"a node was lost in {stage}")
-            add_node()
+    def run() -> dict[str, dict[str, Any]]:
+        with cluster(str(nodes.address)) as executor:
+            deadly = Deadly(executor, marks)
+            return run_chain(config.model_copy(update={"root": str(folder / "runs")}), deadly)
 
     try:
         add_node()
         add_node()
-        threading.Thread(target=replace_nodes, daemon=True).start()
-        with cluster(str(nodes.address)) as executor:
-            deadly = Deadly(executor, marks)
-            found = run_chain(config.model_copy(update={"root": str(folder / "runs")}), deadly)
+        with ThreadPoolExecutor(1) as thread:  # nodes can be added in the main thread alone
+            running = thread.submit(run)
+            for num_lost in (1, 2):
+                wait_until(
+                    lambda lost=num_lost: len(list(marks.iterdir())) >= lost or running.done(),
+                    f"{num_lost} nodes lost, or an end",
+                )
+                if not running.done():
+                    add_node()
+            found = running.result()
     finally:
         nodes.shutdown()
     lost = {mark.name for mark in marks.iterdir()}

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-DEADLINE_SECONDS = 600.0
+DEADLINE_SECONDS = 900.0
 # Ray on loopback and without a token, as a cluster of this machine alone; it is read on import.
 ENVIRONMENT = {
     "RAY_AUTH_MODE": "disabled",
@@ -143,20 +143,19 @@ class Ray:
         pids = [_pid(node, "raylet") for node in (self.cluster.head_node, self.node)]
         return [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
 
-    def workers(self) -> list[psutil.Process]:
-        """The processes that run tasks or actors, sorted by number."""
+    def workers(self) -> list[tuple[psutil.Process, str]]:
+        """The processes that run tasks or actors, sorted by number, and what they run."""
         found = []
         for process in (each for raylet in self.raylets() for each in family(raylet)):
             with contextlib.suppress(psutil.Error):
                 title = process.cmdline()[0]
                 if title.startswith("ray::") and not title.startswith(NO_WORKERS):
-                    found.append(process)
-        return sorted(found, key=lambda process: process.pid)
+                    found.append((process, title.split()[0].removeprefix("ray::")))
+        return sorted(found, key=lambda pair: pair[0].pid)
 
     def kill_node(self) -> None:
         """The node that is not the driver's, as if its machine were switched off."""
-        gone = family(psutil.Process(_pid(self.node, "raylet")))
-        kill(gone)
+        kill(family(psutil.Process(_pid(self.node, "raylet"))))
         self.cluster.remove_node(self.node, allow_graceful=False)
 
     def kill_raylet_of_driver(self) -> None:
