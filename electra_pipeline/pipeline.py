@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 # What a CPU core computes in the 15 seconds that Ray and its workers take to start: the quick
 # start's legs reach 2.7e10 operations a second (an AMD EPYC, Zen 3).
 RAY_START_OPERATIONS = 4e11
+RECORD_DELAYS_SECONDS = (1.0, 5.0, 15.0, 45.0)  # a server that is started again is there by then
 
 
 def check(config: PipelineConfig, executor: Executor) -> None:
@@ -155,11 +156,6 @@ def plan_legs(config: PipelineConfig, model: Artifact | str) -> list[Leg]:
     return finetune.plan(config.finetune, model, root=config.root, name=config.name)
 
 
-def run_leg(config: PipelineConfig, leg: Leg) -> Artifact:
-    """Fine-tune and evaluate one leg with its share of the machine."""
-    return finetune.run_leg(leg, num_threads=config.scale.cpus_per_leg)
-
-
 def run_legs(
     config: PipelineConfig, legs: Sequence[Leg], executor: Executor, progress: Progress
 ) -> Iterator[Outcome[Artifact]]:
@@ -180,7 +176,7 @@ def run_legs(
     started, made = time.monotonic(), []
     shares = _shares(config, missing, executor)
     outcomes = executor.map(
-        partial(run_leg, config),
+        partial(finetune.run_leg, num_threads=config.scale.cpus_per_leg),
         missing,
         share=lambda leg: shares[leg.cost.memory_bytes],
         after=finetune.parents(missing),
@@ -241,18 +237,33 @@ def record_pretraining(
 ) -> list[dict[str, Any]]:
     """Write what held-out text says of a model into the results table and return the rows."""
     rows = pretraining.rows(config.name, pretrained, model, sequences)
-    store.record(config.database_url, rows)
+    _record(config, rows)
     return rows
 
 
 def record_results(config: PipelineConfig, legs: Iterable[Artifact]) -> list[dict[str, Any]]:
     """Write the rows of finished legs into the results table and return them."""
     rows = finetune.results(config.finetune, legs) if config.finetune is not None else []
-    try:
-        store.record(config.database_url, rows)
-    except ValueError as error:
-        raise ValueError(f"{error}; what is finished is kept, run it again to record it") from error
+    _record(config, rows)
     return rows
+
+
+def _record(config: PipelineConfig, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows into the results table, for which a database may be away for a minute.
+
+    Raises ValueError if it stays away, or refuses.
+    """
+    for delay_seconds in (*RECORD_DELAYS_SECONDS, None):
+        try:
+            return store.record(config.database_url, rows)
+        except ValueError as error:
+            if delay_seconds is None or not isinstance(error, store.UnreachableError):
+                raise ValueError(
+                    f"{error}; what is finished is kept, run it again to record it"
+                ) from error
+            logger.warning("%s; trying again in %g s", error, delay_seconds)
+            time.sleep(delay_seconds)
+    return None
 
 
 def write_report(

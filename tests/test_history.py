@@ -13,6 +13,7 @@ from electra_pipeline import history, pipeline, reporting
 from electra_pipeline.artifact import find_artifacts
 from electra_pipeline.cli import app as cli
 from electra_pipeline.config import PipelineConfig
+from electra_pipeline.evaluation import finetune
 from electra_pipeline.evaluation.results import history as curves
 from electra_pipeline.evaluation.results import store
 from electra_pipeline.execution import LocalExecutor
@@ -197,17 +198,18 @@ def test_finished_legs_are_recorded_by_the_next_run_if_the_database_is_lost(
     given["finetune"] |= {"seeds": [0], "baselines": []}
     config = PipelineConfig.model_validate(given)
     database = Path(given["root"], "results.db")
-    real = pipeline.run_leg
+    real = finetune.run_leg
     called = []
 
-    def loses_the_database(config: PipelineConfig, leg: Any) -> Any:
+    def loses_the_database(leg: Any, **options: Any) -> Any:
         called.append(leg)
         if len(called) == 3:
             database.unlink()
             database.mkdir()
-        return real(config, leg)
+        return real(leg, **options)
 
-    monkeypatch.setattr(pipeline, "run_leg", loses_the_database)
+    monkeypatch.setattr(finetune, "run_leg", loses_the_database)
+    monkeypatch.setattr(pipeline, "RECORD_DELAYS_SECONDS", ())
     with pytest.raises(
         ValueError, match=r"results\.db: .*; what is finished is kept, run it again"
     ):

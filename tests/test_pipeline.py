@@ -74,3 +74,25 @@ def test_a_root_that_can_be_written_is_left_as_it_was(
     monkeypatch.chdir(tmp_path)
     check(root)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_database_that_is_away_for_a_moment_costs_that_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, slept = tmp_path / "results.db", []
+    file.mkdir()  # no database can be opened there
+
+    def come_back(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            file.rmdir()
+
+    monkeypatch.setattr(pipeline.time, "sleep", come_back)
+    config = PipelineConfig(name="x", root=str(tmp_path), database=f"sqlite:///{file}")
+    assert pipeline.record_results(config, []) == []
+    assert slept == list(pipeline.RECORD_DELAYS_SECONDS[:2])
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(ValueError, match=r"what is finished is kept, run it again to record it"):
+        pipeline.record_results(config, [])
+    assert len(slept) == 2 + len(pipeline.RECORD_DELAYS_SECONDS)

@@ -2,13 +2,12 @@
 
 import logging
 import tempfile
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, wait
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import wait
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from electra_pipeline.execution import (
     NOTHING,
@@ -29,12 +28,18 @@ from electra_pipeline.on_ray.placement import (
     gpus_per_worker,
     leg_share,
     total,
+    worker_share,
 )
-from electra_pipeline.progress import Progress, Update, deliver
+from electra_pipeline.on_ray.training import (
+    Post,
+    open_mailbox,
+    own_error,
+    placement_groups,
+    remove_placement_groups,
+    start_fit,
+)
+from electra_pipeline.progress import Progress, deliver
 from electra_pipeline.storage import Folder
-
-if TYPE_CHECKING:
-    import torch
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -43,52 +48,17 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5  # how long one call into Ray waits
 FIT_END_SECONDS = 5.0  # how long a training that was shut down may take to end; it takes 0.5
-MAILBOX_UPDATES = 256  # more than a driver that polls twice a second can be behind
+# Silence after which the log says what waits: on a quiet machine training workers start in ten.
+PLACEMENT_SECONDS = 60.0
+NODE_SECONDS = 600.0  # how long a training waits for another node where one was lost
 
 
-class _Mailbox:
-    """An actor between the training workers, who never wait, and the driver, who looks in."""
+class WorkerDiedError(RuntimeError):
+    """The process ended, or its node, or another one that it needs; nothing that it raised."""
 
-    def __init__(self) -> None:
-        self.updates: deque[Update] = deque(maxlen=MAILBOX_UPDATES)
-
-    def put(self, update: Update) -> None:
-        self.updates.append(update)
-
-    def take(self) -> list[Update]:
-        taken = list(self.updates)
-        self.updates.clear()
-        return taken
-
-
-@dataclass(frozen=True)
-class _Post:
-    """A `Progress` that any process of the cluster can call."""
-
-    mailbox: Any
-
-    def __call__(self, update: Update) -> None:
-        self.mailbox.put.remote(update)
-
-
-@dataclass(frozen=True)
-class RayWorker:
-    """A Ray Train worker as the training loop sees it."""
-
-    rank: int
-    world_size: int
-    num_threads: int
-    mailbox: Any
-
-    @property
-    def device(self) -> "torch.device":
-        import ray.train.torch
-
-        device: torch.device = ray.train.torch.get_device()
-        return device
-
-    def report(self, update: Update) -> None:
-        self.mailbox.put.remote(update)
+    def __init__(self, reason: str, message: str = "") -> None:
+        super().__init__(message or reason)
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -164,7 +134,7 @@ class RayExecutor:
         items: Sequence[Item],
         share: Callable[[Item], Share],
         after: Mapping[int, int],
-        while_waiting: Callable[[], None],
+        while_waiting: Callable[[], object],
     ) -> Iterator[Outcome[Value]]:
         import ray
 
@@ -175,6 +145,7 @@ class RayExecutor:
         apply = ray.remote(_apply)
         waiting = Waiting(len(items), after)
         running: dict[Any, int] = {}
+        quiet_until = time.monotonic() + PLACEMENT_SECONDS
         with self.connection:
             shared = ray.put(function)
         try:
@@ -191,6 +162,13 @@ class RayExecutor:
                     ready, _ = ray.wait(list(running), timeout=POLL_SECONDS)
                     outcomes = [self._outcome(running.pop(each), each) for each in ready]
                 while_waiting()
+                if outcomes:
+                    quiet_until = time.monotonic() + PLACEMENT_SECONDS
+                elif time.monotonic() > quiet_until:
+                    lost = [each for each in dict.fromkeys(shares) if self.slots(each) == 0]
+                    if lost:
+                        self._say_what_waits("tasks", lost[0])
+                    quiet_until = time.monotonic() + (float("inf") if lost else PLACEMENT_SECONDS)
                 for outcome in outcomes:
                     yield from waiting.finish(outcome)
         finally:
@@ -206,124 +184,165 @@ class RayExecutor:
         A task has one GPU where there are any, and the most CPUs with which as many tasks run at
         the same time as there is room for.
         """
-        import ray
-
         nodes = self.nodes()
         num_gpus = gpus_per_worker(nodes)
         at_once = max(1, min(len(items), fitting(nodes, 1, num_gpus)))
-        num_cpus = max(1, cpus_per_worker(nodes, at_once))
+        share = Share(max(1, cpus_per_worker(nodes, at_once)), num_gpus)
+        return self._train_each(function, items, share, progress)
+
+    def _train_each(
+        self,
+        function: Callable[[Item, Worker], Value],
+        items: Sequence[Item],
+        share: Share,
+        progress: Progress,
+    ) -> Iterator[Outcome[Value]]:
+        import ray
+
         with self.connection:
-            mailbox = ray.remote(_Mailbox).options(num_cpus=0).remote()
-        worker = LocalWorker(_Post(mailbox), num_cpus)
+            mailbox = open_mailbox()
+        worker = LocalWorker(Post(mailbox), share.num_cpus)
 
         def run_one(item: Item) -> Value:
+            mailbox.arrive.remote()
             try:
                 return function(item, worker)
             finally:
-                ray.get(mailbox.__ray_ready__.remote())  # as in `_fit`: its updates have arrived
+                ray.get(mailbox.__ray_ready__.remote())  # as in `start_fit`: its updates are there
 
         yield from self._map(
-            run_one,
-            items,
-            lambda _: Share(num_cpus, num_gpus),
-            NOTHING,
-            lambda: self._deliver(mailbox, progress),
+            run_one, items, lambda _: share, NOTHING, lambda: self._deliver(mailbox, progress)
         )
 
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
-        """Run `function(worker)` on `scale.workers` Ray Train workers; see `execution.Executor`.
+        """Run `function(worker)` on `scale.workers` workers; see `execution.Executor`.
 
+        More than one are Ray Train's; one alone is a Ray task, which starts ten seconds sooner.
         `progress` is called in the thread that calls this. When a worker process dies, all of them
-        are started again, up to `scale.retries` times; `function` itself finds where it was.
+        are started again, up to `scale.retries` times; `function` itself finds where it was. Where
+        a lost node leaves too little room for them, they wait for another one.
 
         Raises the exception of `function`, or RuntimeError if workers keep dying.
         """
-        from ray.train import WorkerGroupError
-
-        self.check_workers(scale)
+        share = self._await_room(scale)
         for attempt in range(scale.retries + 1):
             try:
-                return self._fit(function, scale.workers, progress)
-            except WorkerGroupError as error:
-                # Ray's own FailureConfig would also start again what fails the same way each time.
-                own = _own_error(error.worker_failures.values())
-                if own is not None:
-                    raise own from error
-                reason = first_line(next(iter(error.worker_failures.values()), error))
+                if scale.workers == 1:
+                    return self._train_alone(function, share, progress)
+                return self._fit(function, scale.workers, share, progress)
+            except WorkerDiedError as error:
                 if attempt == scale.retries:
                     raise RuntimeError(
-                        f"a training worker died {attempt + 1} times, last with: {reason}; "
+                        f"a training worker died {attempt + 1} times, last with: {error.reason}; "
                         "started again, the run goes on from its last checkpoint; if memory ran "
                         "out, lower scale.micro_batch_sequences"
                     ) from error
-                logger.warning("a training worker died (%s); starting all of them again", reason)
+                logger.warning("a training worker died (%s); started again", error.reason)
+                # where they do not fit now, Ray waits for a node like the one that was lost
+                share = worker_share(self.nodes(), scale.workers) or share
         return None
 
-    def _fit(self, function: TrainFunction, workers: int, progress: Progress) -> None:
+    def _train_alone(self, function: TrainFunction, share: Share, progress: Progress) -> None:
+        alone = replace(self, max_retries=0)
+        for outcome in alone._train_each(
+            lambda _, worker: function(worker), [None], share, progress
+        ):
+            if outcome.error is not None:
+                raise outcome.error
+
+    def _await_room(self, scale: Scale) -> Share:
+        """The share of a worker; where a node of this cluster was lost, waits for another.
+
+        Raises ValueError if they do not fit and no node was lost, or none came.
+        """
+        deadline = time.monotonic() + NODE_SECONDS
+        warned = False
+        while (share := worker_share(self.nodes(), scale.workers)) is None:
+            with self.connection:
+                was_lost = self._has_lost_a_node()
+            if not was_lost or time.monotonic() > deadline:
+                self.check_workers(scale)
+            if not warned:
+                logger.warning(
+                    "%d training workers wait for a node: Ray (%s) has %s, and one was lost",
+                    *(scale.workers, self.address, total(self.nodes())),
+                )
+                warned = True
+            time.sleep(POLL_SECONDS)
+        return share
+
+    def _has_lost_a_node(self) -> bool:
         import ray
-        from ray.exceptions import RayError
-        from ray.train import RunConfig, ScalingConfig, WorkerGroupError
-        from ray.train.torch import TorchTrainer
 
-        nodes = self.nodes()
-        num_cpus, num_gpus = cpus_per_worker(nodes, workers), gpus_per_worker(nodes)
+        return any(not node["Alive"] for node in ray.nodes())
+
+    def _fit(self, function: TrainFunction, workers: int, share: Share, progress: Progress) -> None:
+        from ray.exceptions import RayActorError, RayError
+        from ray.train import WorkerGroupError
+
         with self.connection:
-            mailbox = ray.remote(_Mailbox).options(num_cpus=0).remote()
-
-        def train_one() -> None:
-            context = ray.train.get_context()
-            rank = context.get_world_rank()
-            try:
-                function(RayWorker(rank, context.get_world_size(), num_cpus, mailbox))
-            finally:
-                # The calls of one worker run in order: after this one, its updates have arrived.
-                ray.get(mailbox.__ray_ready__.remote())
-
-        # Ray keeps its controller's state in `scratch` and nothing else: checkpoints lie in the
-        # artifact, where any later cluster finds them. The controller runs on the driver's node, so
-        # no other node needs to see this folder.
+            mailbox = open_mailbox()
+            others = placement_groups()
+        quiet_until = time.monotonic() + PLACEMENT_SECONDS
         with tempfile.TemporaryDirectory(
             prefix="ray-train-", ignore_cleanup_errors=True
         ) as scratch:
-            trainer = TorchTrainer(
-                train_one,
-                scaling_config=ScalingConfig(
-                    num_workers=workers,
-                    use_gpu=num_gpus > 0,
-                    resources_per_worker={"CPU": num_cpus, "GPU": num_gpus},
-                ),
-                run_config=RunConfig(name="train", storage_path=scratch),
-            )
-            fitted = _started(trainer.fit)
+            fitted = start_fit(function, workers, share, mailbox, scratch)
             try:
                 while not wait([fitted], POLL_SECONDS).done:
-                    self._deliver(mailbox, progress)
+                    num_arrived = self._deliver(mailbox, progress)
+                    if time.monotonic() > quiet_until and num_arrived == 0:
+                        self._say_what_waits(f"{workers} training workers", share)
+                        quiet_until = float("inf")
             except BaseException:
                 self.connection.close()  # nothing else ends `fit`
                 wait([fitted], FIT_END_SECONDS)
                 raise
             try:
                 fitted.result()
-            except WorkerGroupError:
+            except WorkerGroupError as error:
                 self._deliver(mailbox, progress)  # what led to it
-                raise
-            except RayError:
+                # Ray's own FailureConfig would also start again what fails the same way each time.
+                own = own_error(error.worker_failures.values())
+                if own is not None:
+                    raise own from error
+                reason = next(iter(error.worker_failures.values()), error)
+                raise WorkerDiedError(first_line(reason)) from error
+            except RayError as error:
                 with self.connection:  # where this run was interrupted, that is what to say
-                    raise
+                    remove_placement_groups(placement_groups() - others)
+                if isinstance(error, RayActorError):  # Ray Train's controller
+                    raise WorkerDiedError(first_line(error)) from error
+                raise
             self._deliver(mailbox, progress)
 
-    def _deliver(self, mailbox: Any, progress: Progress) -> None:
+    def _deliver(self, mailbox: Any, progress: Progress) -> int:
+        """Hand on what lies in the mailbox; how many workers have started."""
         import ray
 
         with self.connection:
-            updates = ray.get(mailbox.take.remote())
+            num_arrived, updates = ray.get(mailbox.take.remote())
         for update in updates:
             deliver(update, progress)
+        return int(num_arrived)
+
+    def _say_what_waits(self, what: str, share: Share) -> None:
+        import ray
+
+        with self.connection:
+            free = ray.available_resources()
+        logger.warning(
+            "%s wait for room since %.0f s, each for %d CPUs and %g GPUs on one node: Ray (%s) has "
+            "%s, of which %g CPUs and %g GPUs are free; a lost node has to come back, or other "
+            "runs have to end",
+            *(what, PLACEMENT_SECONDS, share.num_cpus, share.num_gpus, self.address),
+            *(total(self.nodes()), free.get("CPU", 0.0), free.get("GPU", 0.0)),
+        )
 
     def check_workers(self, scale: Scale) -> None:
         """Raise ValueError if `scale.workers` training workers can never run at the same time."""
         nodes = self.nodes()
-        if cpus_per_worker(nodes, scale.workers) == 0:
+        if worker_share(nodes, scale.workers) is None:
             num_gpus = gpus_per_worker(nodes)
             raise ValueError(
                 f"scale.workers is {scale.workers}, each takes one "
@@ -359,38 +378,8 @@ class RayExecutor:
                 f"({first_line(error)}); if memory ran out, give each task more CPUs, so that "
                 "fewer run at once"
             )
-            return Outcome(index, error=RuntimeError(message))
-
-
-def _started(function: Callable[[], Value]) -> "Future[Value]":
-    """`function` in a thread that nothing waits for, not even the end of the process.
-
-    `ray.get` now and then never returns from a Ray that was shut down meanwhile.
-    """
-    future: Future[Value] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(function())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True, name="ray-train").start()
-    return future
+            return Outcome(index, error=WorkerDiedError(first_line(error), message))
 
 
 def _apply(function: Callable[[Item], Value], item: Item) -> Value:
     return function(item)
-
-
-def _own_error(failures: Iterable[Exception]) -> Exception | None:
-    """What the training function itself raised; None where workers died or lost each other.
-
-    A worker that loses its peer sees a RuntimeError of torch.distributed, which therefore counts as
-    a lost worker.
-    """
-    for failure in failures:
-        from_ray = type(failure).__module__.partition(".")[0] == "ray"
-        if not from_ray and not isinstance(failure, RuntimeError):
-            return failure
-    return None

@@ -88,6 +88,12 @@ def cpus_per_worker(nodes: Sequence[Node], workers: int) -> int:
     return next((n for n in range(largest, 0, -1) if fitting(nodes, n, num_gpus) >= workers), 0)
 
 
+def worker_share(nodes: Sequence[Node], workers: int) -> Share | None:
+    """What each of `workers` training workers takes of its node; None if they do not fit."""
+    num_cpus = cpus_per_worker(nodes, workers)
+    return Share(num_cpus, gpus_per_worker(nodes)) if num_cpus else None
+
+
 def gpus_per_worker(nodes: Sequence[Node]) -> int:
     """1 where there are GPUs, else 0."""
     return int(any(node.num_gpus >= 1 for node in nodes))

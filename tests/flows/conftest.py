@@ -48,9 +48,13 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny(inputs: Path, tmp_path: Path) -> dict[str, Any]:
     """A configuration as a user writes it, with a root of this test alone."""
+    return tiny_config(inputs, str(tmp_path / "runs"))
+
+
+def tiny_config(inputs: Path, root: str) -> dict[str, Any]:
     return {
         "name": "tiny-test",
-        "root": str(tmp_path / "runs"),
+        "root": root,
         "corpus": {
             "sources": [{"type": "files", "urls": [str(inputs / "documents.jsonl")]}],
             "held_out_fraction": 0.1,

@@ -15,7 +15,11 @@ import psutil
 import pytest
 import yaml
 
+from electra_pipeline import pipeline
 from electra_pipeline.artifact import find_artifacts
+from electra_pipeline.config import PipelineConfig
+from electra_pipeline.execution import LocalExecutor
+from electra_pipeline.progress import silent
 
 COMMAND = [sys.executable, "-m", "electra_pipeline.cli"]
 
@@ -95,43 +99,45 @@ def manifests(root: str) -> dict[str, bytes]:
     }
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    """One root for the tests of this file that need not make all of the chain themselves."""
-    return str(tmp_path_factory.mktemp("interruption") / "runs")
+def undisturbed(config: dict[str, Any]) -> dict[str, bytes]:
+    """The manifests of the chain in this process: neither Prefect nor Ray."""
+    parsed, executor = PipelineConfig.model_validate(config), LocalExecutor()
+    corpus = pipeline.build_corpus(parsed, executor, silent)
+    tokenizer = pipeline.train_tokenizer(parsed, corpus, silent)
+    sequences = pipeline.build_sequences(parsed, corpus, tokenizer, executor, silent)
+    pretrained = pipeline.pretrain(parsed, tokenizer, sequences, executor, silent)
+    pipeline.publish(parsed, pretrained, tokenizer, corpus)
+    return manifests(config["root"])
 
 
-def test_a_run_that_was_killed_half_way_ends_with_the_same_bytes(start, tiny, root, prefect_server):
+def test_a_run_that_was_interrupted_and_killed_ends_with_the_same_bytes(
+    start, tiny, tmp_path, prefect_server
+):
     tiny["finetune"] = None
     tiny["pretrain"]["steps"] = 200
     tiny["scale"] = {"workers": 1, "checkpoint_every_steps": 20}
-    # Neither Prefect nor Ray: the bytes are the configuration's.
-    output_of(start(tiny | {"root": root}, "publish"))
+    expected = undisturbed(tiny | {"root": str(tmp_path / "undisturbed")})
 
     # With a checkpoint after each step, which changes no byte, most of the run is still to come.
     often = tiny | {"scale": {"workers": 1, "checkpoint_every_steps": 1}}
-    process = start(often, PREFECT_API_URL=prefect_server)
-    wait_until(lambda: checkpoints(tiny["root"]), process)
-    kill(family(process))
-    assert not [a for a in find_artifacts(tiny["root"]) if a.stage == "pretrain"]
-
-    output = output_of(start(tiny, PREFECT_API_URL=prefect_server))
-    assert "resuming" in output
-    assert manifests(tiny["root"]) == manifests(root)
-
-
-def test_ctrl_c_ends_the_run_and_all_its_processes(start, tiny, root):
-    tiny["finetune"], tiny["root"] = None, root
-    tiny["pretrain"]["steps"] = 1_000_000
-    tiny["scale"] = {"workers": 1, "checkpoint_every_steps": 10}
     # No server is given: Prefect starts one for the run, which has to end with it.
-    process = start(tiny)
+    process = start(often)
     wait_until(lambda: checkpoints(tiny["root"]), process)
     processes = family(process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     output_of(process, returncode=130)
     _, alive = psutil.wait_procs(processes, timeout=120)
     assert alive == []
+
+    before = set(checkpoints(tiny["root"]))
+    process = start(often, PREFECT_API_URL=prefect_server)
+    wait_until(lambda: set(checkpoints(tiny["root"])) - before, process)
+    kill(family(process))
+    assert not [a for a in find_artifacts(tiny["root"]) if a.stage == "pretrain"]
+
+    output = output_of(start(tiny, PREFECT_API_URL=prefect_server))
+    assert "resuming" in output
+    assert manifests(tiny["root"]) == expected
 
 
 def test_ctrl_c_ends_a_stage_that_runs_in_the_process_of_the_flow(start, tiny, prefect_server):

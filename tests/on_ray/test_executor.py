@@ -346,8 +346,8 @@ def test_a_training_that_never_comes_back_does_not_keep_the_process():
     # As Ray's get does now and then when Ray is shut down under it.
     script = (
         "import threading\n"
-        "from electra_pipeline.on_ray.executor import _started\n"
-        "_started(threading.Event().wait)\n"
+        "from electra_pipeline.on_ray.training import started\n"
+        "started(threading.Event().wait)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], timeout=600, check=False)
     assert done.returncode == 0

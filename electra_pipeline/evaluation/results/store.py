@@ -22,7 +22,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    NoSuchModuleError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.schema import CreateColumn, CreateTable
 
 CONNECT_SECONDS = 10  # an unreachable server is reported within this time
@@ -51,6 +57,10 @@ RESULTS = Table(
 )
 KEY = tuple(str(column.name) for column in RESULTS.primary_key.columns)
 OPTIONAL = tuple(str(column.name) for column in RESULTS.columns if column.nullable)
+
+
+class UnreachableError(ValueError):
+    """The database does not answer, or not now; a moment later it may."""
 
 
 def check(database: str) -> None:
@@ -139,7 +149,8 @@ def _connected(database: str) -> Iterator[Engine]:
             engine.dispose()
     except (SQLAlchemyError, OSError, ImportError) as error:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-        raise ValueError(
+        kind = UnreachableError if isinstance(error, OperationalError) else ValueError
+        raise kind(
             f"database {url.render_as_string(hide_password=True)}: "
             f"{' '.join(str(cause).split())[:300]}; "
             "check the URL, that the server runs, and that you may write there"
