@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Protocol, TypeVar
 
 from pydantic import Field
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # torch takes seconds to import, and most commands do not nee
     import torch
 
 NOTHING: Mapping[Any, Any] = MappingProxyType({})
+
+StageName = Literal["corpus", "tokenizer", "sequences", "pretrain", "publish", "finetune"]
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -61,6 +63,9 @@ class Scale(Config):
     there is none, else as much of one as the leg's memory needs."""
     retries: int = Field(default=2, ge=0)
     """How often a task whose worker process died is started again."""
+    timeout_seconds: Mapping[StageName, Annotated[float, Field(gt=0)]] = {}
+    """Longest time of a stage in a flow, for finetune of a leg; one that takes longer fails, and
+    goes on where it was when it is run again. Stages that are not named take any time."""
 
 
 class Worker(Protocol):
@@ -198,6 +203,10 @@ class Executor(Protocol):
         """What a fine-tuning takes here that needs so much memory for its model."""
         ...
 
+    def training_share(self, scale: Scale) -> Share:
+        """What one of `scale.workers` training workers takes here."""
+        ...
+
     def slots(self, share: Share) -> int:
         """How many items with that share run here at the same time."""
         ...
@@ -258,6 +267,10 @@ class LocalExecutor:
 
     def leg_share(self, scale: Scale, memory_bytes: int) -> Share:
         return Share(scale.cpus_per_leg)
+
+    def training_share(self, scale: Scale) -> Share:
+        worker = self._worker(silent)
+        return Share(worker.num_threads, 1.0 if worker.device.type == "cuda" else 0.0)
 
     def slots(self, share: Share) -> int:
         return 1

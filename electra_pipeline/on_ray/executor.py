@@ -125,6 +125,11 @@ class RayExecutor:
         """See `placement.leg_share`: its formula."""
         return leg_share(self.nodes(), scale.cpus_per_leg, scale.gpus_per_leg, memory_bytes)
 
+    def training_share(self, scale: Scale) -> Share:
+        """As many CPUs as each worker can have, and one GPU where there are any."""
+        nodes = self.nodes()
+        return Share(cpus_per_worker(nodes, scale.workers), gpus_per_worker(nodes))
+
     def slots(self, share: Share) -> int:
         """How many items with that share fit on the nodes, by CPUs, GPUs and memory."""
         return fitting(self.nodes(), share.num_cpus, share.num_gpus, share.memory_bytes)
