@@ -21,7 +21,9 @@ from electra_pipeline.execution import (
     Worker,
     one_cpu,
 )
+from electra_pipeline.on_ray import gauges
 from electra_pipeline.on_ray.connection import Connection, first_line
+from electra_pipeline.on_ray.logs import caught, log_again
 from electra_pipeline.on_ray.placement import (
     Node,
     cpus_per_worker,
@@ -43,6 +45,7 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5  # how long one call into Ray waits
 FIT_END_SECONDS = 5.0  # how long a training that was shut down may take to end; it takes 0.5
+RECORDS = "worker_log_records"  # attribute of an error that a task raised
 MAILBOX_UPDATES = 256  # more than a driver that polls twice a second can be behind
 
 
@@ -50,12 +53,12 @@ class _Mailbox:
     """An actor between the training workers, who never wait, and the driver, who looks in."""
 
     def __init__(self) -> None:
-        self.updates: deque[Update] = deque(maxlen=MAILBOX_UPDATES)
+        self.updates: deque[Update | logging.LogRecord] = deque(maxlen=MAILBOX_UPDATES)
 
-    def put(self, update: Update) -> None:
+    def put(self, update: Update | logging.LogRecord) -> None:
         self.updates.append(update)
 
-    def take(self) -> list[Update]:
+    def take(self) -> list[Update | logging.LogRecord]:
         taken = list(self.updates)
         self.updates.clear()
         return taken
@@ -278,8 +281,11 @@ class RayExecutor:
         def train_one() -> None:
             context = ray.train.get_context()
             rank = context.get_world_rank()
+            # What all of them say, rank 0 says for all.
+            level = logging.INFO if rank == 0 else logging.WARNING
             try:
-                function(RayWorker(rank, context.get_world_size(), num_cpus, mailbox))
+                with caught(mailbox.put.remote, level):
+                    function(RayWorker(rank, context.get_world_size(), num_cpus, mailbox))
             finally:
                 # The calls of one worker run in order: after this one, its updates have arrived.
                 ray.get(mailbox.__ray_ready__.remote())
@@ -322,8 +328,13 @@ class RayExecutor:
 
         with self.connection:
             updates = ray.get(mailbox.take.remote())
+            if counted := [each for each in updates if isinstance(each, Update)]:
+                gauges.show(counted[-1])
         for update in updates:
-            deliver(update, progress)
+            if isinstance(update, logging.LogRecord):
+                log_again(update)
+            else:
+                deliver(update, progress)
 
     def check_workers(self, scale: Scale) -> None:
         """Raise ValueError if `scale.workers` training workers can never run at the same time."""
@@ -353,9 +364,14 @@ class RayExecutor:
         from ray.exceptions import RayError, RayTaskError
 
         try:
-            return Outcome(index, value=ray.get(reference))
+            value, records = ray.get(reference)
+            for record in records:
+                log_again(record)
+            return Outcome(index, value=value)
         except RayTaskError as error:
             if isinstance(error.cause, Exception):
+                for record in getattr(error.cause, RECORDS, ()):
+                    log_again(record)
                 return Outcome(index, error=error.cause)
             return Outcome(index, error=RuntimeError(first_line(error)))
         except RayError as error:
@@ -384,8 +400,15 @@ def _started(function: Callable[[], Value]) -> "Future[Value]":
     return future
 
 
-def _apply(function: Callable[[Item], Value], item: Item) -> Value:
-    return function(item)
+def _apply(function: Callable[[Item], Value], item: Item) -> tuple[Value, list[logging.LogRecord]]:
+    """The value, and what was logged on the way; an error carries that along."""
+    records: list[logging.LogRecord] = []
+    try:
+        with caught(records.append):
+            return function(item), records
+    except Exception as error:
+        setattr(error, RECORDS, records)
+        raise
 
 
 def _own_error(failures: Iterable[Exception]) -> Exception | None:
