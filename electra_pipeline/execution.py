@@ -5,10 +5,11 @@
 """
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Protocol, TypeVar
 
 from pydantic import Field
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:  # torch takes seconds to import, and most commands do not nee
     import torch
 
 NOTHING: Mapping[Any, Any] = MappingProxyType({})
+
+StageName = Literal["corpus", "tokenizer", "sequences", "pretrain", "publish", "finetune"]
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -61,6 +64,9 @@ class Scale(Config):
     there is none, else as much of one as the leg's memory needs."""
     retries: int = Field(default=2, ge=0)
     """How often a task whose worker process died is started again."""
+    timeout_seconds: Mapping[StageName, Annotated[float, Field(gt=0)]] = {}
+    """Longest time of a stage in a flow, for finetune of a leg; one that takes longer fails, and
+    goes on where it was when it is run again. Stages that are not named take any time."""
 
 
 class Worker(Protocol):
@@ -142,6 +148,12 @@ def one_cpu(item: Any) -> Share:
     return Share()
 
 
+def timed(function: Callable[[Item], Value], item: Item) -> tuple[Value, float]:
+    """The value of an item, and the seconds it took; here, where a worker loads little else."""
+    started = time.monotonic()
+    return function(item), time.monotonic() - started
+
+
 class Waiting:
     """The items of a fan-out that have not started: each may start once another one is done."""
 
@@ -196,6 +208,10 @@ class Executor(Protocol):
 
     def leg_share(self, scale: Scale, memory_bytes: int) -> Share:
         """What a fine-tuning takes here that needs so much memory for its model."""
+        ...
+
+    def training_share(self, scale: Scale) -> Share:
+        """What one of `scale.workers` training workers takes here."""
         ...
 
     def slots(self, share: Share) -> int:
@@ -258,6 +274,10 @@ class LocalExecutor:
 
     def leg_share(self, scale: Scale, memory_bytes: int) -> Share:
         return Share(scale.cpus_per_leg)
+
+    def training_share(self, scale: Scale) -> Share:
+        worker = self._worker(silent)
+        return Share(worker.num_threads, 1.0 if worker.device.type == "cuda" else 0.0)
 
     def slots(self, share: Share) -> int:
         return 1

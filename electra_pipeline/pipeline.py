@@ -15,6 +15,7 @@ from electra_pipeline import tokenizer as tokenizer_stage
 from electra_pipeline.artifact import Artifact, open_artifact
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.corpus import build as corpus_stage
+from electra_pipeline.costs import driver_metered, metered
 from electra_pipeline.evaluation import finetune
 from electra_pipeline.evaluation.finetune import Leg
 from electra_pipeline.evaluation.results import pretraining, store
@@ -75,21 +76,23 @@ def build_corpus(config: PipelineConfig, executor: Executor, progress: Progress)
         if wanted is not None and wanted.tasks and config.finetune is not None
         else {}
     )
-    return corpus_stage.build(
-        config.corpus,
-        root=config.root,
-        name=config.name,
-        executor=executor,
-        progress=progress,
-        examples=examples,
-    )
+    with metered(config.database_url, config.name, "corpus", executor) as meter:
+        return corpus_stage.build(
+            config.corpus,
+            root=config.root,
+            name=config.name,
+            executor=meter,
+            progress=progress,
+            examples=examples,
+        )
 
 
 def train_tokenizer(config: PipelineConfig, corpus: Artifact, progress: Progress) -> Artifact:
     """Documents -> WordPiece vocabulary."""
-    return tokenizer_stage.train(
-        config.tokenizer, corpus, root=config.root, name=config.name, progress=progress
-    )
+    with driver_metered(config.database_url, config.name, "tokenizer"):
+        return tokenizer_stage.train(
+            config.tokenizer, corpus, root=config.root, name=config.name, progress=progress
+        )
 
 
 def build_sequences(
@@ -100,15 +103,16 @@ def build_sequences(
     progress: Progress,
 ) -> Artifact:
     """Documents and vocabulary -> sequences of ids."""
-    return sequences.build(
-        config.sequences,
-        corpus,
-        tokenizer,
-        root=config.root,
-        name=config.name,
-        executor=executor,
-        progress=progress,
-    )
+    with metered(config.database_url, config.name, "sequences", executor) as meter:
+        return sequences.build(
+            config.sequences,
+            corpus,
+            tokenizer,
+            root=config.root,
+            name=config.name,
+            executor=meter,
+            progress=progress,
+        )
 
 
 def pretrain(
@@ -119,25 +123,27 @@ def pretrain(
     progress: Progress,
 ) -> Artifact:
     """Sequences -> generator and discriminator."""
-    return loop.pretrain(
-        config.pretrain,
-        tokenizer,
-        sequences,
-        root=config.root,
-        name=config.name,
-        executor=executor,
-        scale=config.scale,
-        progress=progress,
-    )
+    with metered(config.database_url, config.name, "pretrain", executor) as meter:
+        return loop.pretrain(
+            config.pretrain,
+            tokenizer,
+            sequences,
+            root=config.root,
+            name=config.name,
+            executor=meter,
+            scale=config.scale,
+            progress=progress,
+        )
 
 
 def publish(
     config: PipelineConfig, pretrained: Artifact, tokenizer: Artifact, corpus: Artifact
 ) -> Artifact:
     """Weights, tokenizer and card -> directories that plain transformers loads."""
-    return huggingface.publish(
-        config.publish, pretrained, tokenizer, corpus, root=config.root, name=config.name
-    )
+    with driver_metered(config.database_url, config.name, "publish"):
+        return huggingface.publish(
+            config.publish, pretrained, tokenizer, corpus, root=config.root, name=config.name
+        )
 
 
 def find_model(place: str) -> Artifact | str:
@@ -175,18 +181,19 @@ def run_legs(
     missing = finetune.longest_first(missing)
     started, made = time.monotonic(), []
     shares = _shares(config, missing, executor)
-    outcomes = executor.map(
-        partial(finetune.run_leg, num_threads=config.scale.cpus_per_leg),
-        missing,
-        share=lambda leg: shares[leg.cost.memory_bytes],
-        after=finetune.parents(missing),
-    )
-    for num_done, outcome in enumerate(outcomes, start=len(legs) - len(missing) + 1):
-        progress(Update("finetune", num_done, len(legs), "legs"))
-        leg = missing[outcome.index]
-        if outcome.value is not None:
-            made.append((leg, outcome.value))
-        yield replace(outcome, index=positions[id(leg)])
+    with metered(config.database_url, config.name, "finetune", executor) as meter:
+        outcomes = meter.map(
+            partial(finetune.run_leg, num_threads=config.scale.cpus_per_leg),
+            missing,
+            share=lambda leg: shares[leg.cost.memory_bytes],
+            after=finetune.parents(missing),
+        )
+        for num_done, outcome in enumerate(outcomes, start=len(legs) - len(missing) + 1):
+            progress(Update("finetune", num_done, len(legs), "legs"))
+            leg = missing[outcome.index]
+            if outcome.value is not None:
+                made.append((leg, outcome.value))
+            yield replace(outcome, index=positions[id(leg)])
     if len(missing) > 1:
         log_busy_share(config, made, executor, time.monotonic() - started)
 
@@ -264,6 +271,11 @@ def _record(config: PipelineConfig, rows: Sequence[dict[str, Any]]) -> None:
             logger.warning("%s; trying again in %g s", error, delay_seconds)
             time.sleep(delay_seconds)
     return None
+
+
+def read_costs(config: PipelineConfig) -> list[dict[str, Any]]:
+    """What the run has cost so far: a row for each attempt at a stage."""
+    return store.read_costs(config.database_url, run=config.name)
 
 
 def write_report(

@@ -33,6 +33,7 @@ def render(
         sequences=made.get("sequences"),
         history=history.learning_curves(store.read(database), steps) if len(steps) > 1 else [],
         errors=errors_name if found else None,
+        costs=store.read_costs(database, run=run),
     )
     if not found:
         return {name: page}

@@ -14,10 +14,12 @@ from typing import Any
 from electra_pipeline import pipeline
 from electra_pipeline.artifact import Artifact
 from electra_pipeline.config import PipelineConfig
+from electra_pipeline.costs import metered
 from electra_pipeline.evaluation.finetune import Leg
 from electra_pipeline.evaluation.results import pretraining, table
 from electra_pipeline.execution import Executor, LocalExecutor, Worker
 from electra_pipeline.identity import canonical_json
+from electra_pipeline.pretraining import loop
 from electra_pipeline.progress import Progress, Update
 from electra_pipeline.variants import Variant, label_of, text_of
 
@@ -76,15 +78,18 @@ def run(variants: Sequence[Variant], executor: Executor, progress: Progress) -> 
     found = [Result(variant) for variant in variants]
     jobs = list(plan(found, executor, progress))
     legs: list[Leg] = []
-    for num_done, outcome in enumerate(executor.train_each(_pretrain, jobs, progress), start=1):
-        job = jobs[outcome.index]
-        for result in job.members:
-            with _losing(result):
-                if outcome.error is not None:
-                    raise outcome.error
-                assert outcome.value is not None
-                legs += _publish(result, job, outcome.value)
-        progress(Update("pretrain", num_done, len(jobs), "models"))
+    shared = variants[0].shared
+    with metered(shared.database_url, shared.name, "pretrain", executor) as meter:
+        outcomes = meter.train_each(_pretrain, jobs, progress)
+        for num_done, outcome in enumerate(outcomes, start=1):
+            job = jobs[outcome.index]
+            for result in job.members:
+                with _losing(result):
+                    if outcome.error is not None:
+                        raise outcome.error
+                    assert outcome.value is not None
+                    legs += _publish(result, job, outcome.value)
+            progress(Update("pretrain", num_done, len(jobs), "models"))
     _evaluate(found, legs, executor, progress)
     return found
 
@@ -129,7 +134,16 @@ def _pretrain(job: Job, worker: Worker) -> Artifact:
 
     here = LocalExecutor(worker.num_threads)
     config = job.members[0].variant.shared
-    return pipeline.pretrain(config, job.tokenizer, job.sequences, here, report)
+    return loop.pretrain(
+        config.pretrain,
+        job.tokenizer,
+        job.sequences,
+        root=config.root,
+        name=config.name,
+        executor=here,
+        scale=config.scale,
+        progress=report,
+    )
 
 
 def _publish(result: Result, job: Job, pretrained: Artifact) -> list[Leg]:

@@ -4,7 +4,10 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
 
+import orjson
 from rich.console import Console, RenderableType
 from rich.logging import RichHandler
 from rich.progress import (
@@ -27,10 +30,45 @@ LINE_SECONDS = 10.0  # between two lines of one stage in a log
 DOCUMENT_CHARACTERS = 2000  # a screen full: enough to judge a document by
 
 
-def set_up_logging(console: Console) -> None:
-    """Our messages on stderr; libraries only when something is wrong."""
+class JsonLines(logging.Formatter):
+    """Each record as one line of JSON, for collectors of logs; progress with its numbers."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__()
+        self._run = run
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC)
+        line: dict[str, Any] = {
+            "time": moment.isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "run": self._run,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if isinstance(update := getattr(record, "update", None), Update):
+            line |= {
+                "stage": update.stage,
+                "done": update.done,
+                "total": update.total,
+                "unit": update.unit,
+                "facts": dict(update.facts),
+            }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return orjson.dumps(line).decode()
+
+
+def set_up_logging(console: Console, json_run: str | None = None) -> None:
+    """Our messages on stderr; libraries only when something is wrong.
+
+    With `json_run`, the name of the run, they are lines of JSON.
+    """
     handler: logging.Handler
-    if console.is_terminal:  # rich folds lines to the width, which a log file must not have
+    if json_run is not None:
+        handler = logging.StreamHandler(console.file)
+        handler.setFormatter(JsonLines(json_run))
+    elif console.is_terminal:  # rich folds lines to the width, which a log file must not have
         handler = RichHandler(console=console, show_path=False, show_level=False, markup=False)
         handler.setFormatter(logging.Formatter("%(message)s"))
     else:
@@ -41,9 +79,9 @@ def set_up_logging(console: Console) -> None:
 
 
 @contextmanager
-def shown_progress(console: Console) -> Iterator[Progress]:
-    """A `Progress` that draws bars on a terminal and logs lines elsewhere."""
-    if not console.is_terminal:
+def shown_progress(console: Console, *, lines: bool = False) -> Iterator[Progress]:
+    """A `Progress` that draws bars on a terminal and logs lines elsewhere, or if told so."""
+    if lines or not console.is_terminal:
         yield LoggedProgress()
         return
     with _Stages(
@@ -95,7 +133,8 @@ class LoggedProgress:
         if not finished and now - self._last.get(update.stage, first_time) < LINE_SECONDS:
             return
         self._last[update.stage] = now
-        logger.info(progress_line(update, update.done - first_done, now - first_time))
+        line = progress_line(update, update.done - first_done, now - first_time)
+        logger.info(line, extra={"update": update})
 
 
 def progress_line(update: Update, num_recent: float, seconds: float) -> str:

@@ -5,12 +5,13 @@ from dataclasses import replace
 from prefect import flow
 
 from electra_pipeline.config import PipelineConfig
+from flows.ending import FLOW
 from flows.finetune import Summary, evaluate
 from flows.pretrain import make_model
 from flows.session import connected
 
 
-@flow(name="electra", flow_run_name="{config.name}", persist_result=False)
+@flow(name="electra", **FLOW)
 def electra(config: PipelineConfig) -> Summary:
     """Text in, evaluated model out."""
     with connected(config) as executor:

@@ -13,7 +13,8 @@ from electra_pipeline.evaluation.finetune import find_leg
 from electra_pipeline.evaluation.results import table
 from electra_pipeline.on_ray import RayExecutor
 from flows import stages
-from flows.session import connected, step
+from flows.ending import FLOW
+from flows.session import connected, step, timed
 from flows.watching import show_results
 
 
@@ -26,7 +27,7 @@ class Summary:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
 
-@flow(name="finetune", flow_run_name="{config.name}", persist_result=False)
+@flow(name="finetune", **FLOW)
 def finetune(config: PipelineConfig, model: str | None = None) -> Summary:
     """Fine-tune and evaluate a model that is there on every task and seed of `config`.
 
@@ -64,7 +65,7 @@ def evaluate(config: PipelineConfig, model: Artifact | str, executor: RayExecuto
     for leg in sorted(legs, key=lambda leg: leg.parent is not None):
         # A leg whose parent fails is let run: it says itself what it misses.
         parents = [allow_failure(futures[leg.parent.label])] if leg.parent is not None else []
-        submit: Any = stages.finetune.submit  # its types do not know allow_failure
+        submit: Any = timed(stages.finetune, config).submit  # its types do not know allow_failure
         futures[leg.label] = submit(config, leg, executor, wait_for=parents)
     finished, lost = [], []
     for leg in legs:
@@ -77,7 +78,8 @@ def evaluate(config: PipelineConfig, model: Artifact | str, executor: RayExecuto
         step(stages.log_busy_share, config, made, executor, time.monotonic() - started)
     rows = step(stages.record, config, [artifact for _, artifact in finished])
     report = step(stages.report, config, model, rows)
-    show_results(config, table.aggregate(rows), report)
+    costs = step(stages.costs, config)
+    show_results(config, table.aggregate(rows), report, costs)
     if lost:
         raise RuntimeError(
             f"{len(lost)} of {len(legs)} legs failed, the others are recorded: {'; '.join(lost)}"

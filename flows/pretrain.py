@@ -8,11 +8,12 @@ from electra_pipeline.artifact import Artifact
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.on_ray import RayExecutor
 from flows import stages
+from flows.ending import FLOW
 from flows.session import connected, step
 from flows.watching import show_model
 
 
-@flow(name="pretrain", flow_run_name="{config.name}", persist_result=False)
+@flow(name="pretrain", **FLOW)
 def pretrain(config: PipelineConfig) -> str:
     """Corpus to published model; returns the model's place."""
     with connected(config) as executor:

@@ -8,12 +8,12 @@ Ray down, which ends what the threads wait for.
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from prefect import Task
 
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.execution import Executor
+from electra_pipeline.execution import Executor, StageName
 from electra_pipeline.on_ray import RayExecutor, cluster
 from flows import stages
 
@@ -31,6 +31,12 @@ def connected(
         yield executor
 
 
-def step(task: Task[..., Value], *arguments: Any) -> Value:
+def step(task: Task[..., Value], config: PipelineConfig, *arguments: Any) -> Value:
     """Run a task in its thread and wait for what it returns, or raise what it raised."""
-    return task.submit(*arguments).result()
+    return timed(task, config).submit(config, *arguments).result()
+
+
+def timed(task: Task[..., Value], config: PipelineConfig) -> Task[..., Value]:
+    """The task, which fails once it takes longer than `scale.timeout_seconds` has for its name."""
+    seconds = config.scale.timeout_seconds.get(cast(StageName, task.name))
+    return task.with_options(timeout_seconds=seconds) if seconds is not None else task

@@ -17,6 +17,7 @@ from prefect.logging import get_run_logger
 
 from electra_pipeline.artifact import Artifact
 from electra_pipeline.config import PipelineConfig
+from electra_pipeline.evaluation.results import spending
 from electra_pipeline.prior import only_the_prior
 from electra_pipeline.progress import Update
 from electra_pipeline.terminal import progress_line
@@ -74,12 +75,22 @@ def show_model(
     )
 
 
-def show_results(config: PipelineConfig, rows: Sequence[Mapping[str, Any]], report: str) -> None:
-    """The results as a table artifact, and a link to the report."""
+def show_results(
+    config: PipelineConfig,
+    rows: Sequence[Mapping[str, Any]],
+    report: str,
+    costs: Sequence[Mapping[str, Any]],
+) -> None:
+    """The results and the costs as table artifacts, and a link to the report."""
     create_table_artifact(
         [results_row(row) for row in rows],
         key=artifact_key("results", config.name),
         description=f"{config.name}: medians over seeds",
+    )
+    create_table_artifact(
+        [dict(zip(spending.HEADER, line, strict=True)) for line in spending.lines(costs)],
+        key=artifact_key("costs", config.name),
+        description=f"{config.name}: CPUs and GPUs held, times hours",
     )
     create_link_artifact(
         report if "://" in report else f"file://{report}",

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a command even where it waits for something that never comes."""
+"""Ctrl-C and SIGTERM end a command even where it waits for something that never comes."""
 
 import signal
 import subprocess
@@ -6,6 +6,7 @@ import sys
 import textwrap
 
 import psutil
+import pytest
 
 STUBBORN = textwrap.dedent(
     """
@@ -13,6 +14,7 @@ STUBBORN = textwrap.dedent(
     from electra_pipeline.interruption import bounded_interrupt
 
     with bounded_interrupt({timeout_seconds}):
+        {before}
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         try:
             print(child.pid, flush=True)  # from here on the signal may come
@@ -25,37 +27,61 @@ STUBBORN = textwrap.dedent(
 
 
 def interrupted(
-    timeout_seconds: float, then: str, after: str = ""
+    timeout_seconds: float,
+    then: str,
+    after: str = "",
+    *,
+    number: int = signal.SIGINT,
+    before: str = "",
 ) -> tuple[int, psutil.Process, str]:
-    """Exit code, child and standard error of a command after Ctrl-C."""
-    script = STUBBORN.format(timeout_seconds=timeout_seconds, then=then, after=after)
+    """Exit code, child and standard error of a command after a signal."""
+    script = STUBBORN.format(timeout_seconds=timeout_seconds, then=then, after=after, before=before)
     process = subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     child = psutil.Process(int(process.stdout.readline()))
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=600)
     return process.returncode, child, errors
 
 
-def test_what_does_not_end_is_ended_by_force_with_its_processes() -> None:
-    code, child, errors = interrupted(0.5, "threading.Event().wait()")
-    assert code == 130
+@pytest.mark.parametrize(
+    ("number", "exit_code", "said"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_what_does_not_end_is_ended_by_force_with_its_processes(
+    number: int, exit_code: int, said: str
+) -> None:
+    code, child, errors = interrupted(0.5, "threading.Event().wait()", number=number)
+    assert code == exit_code
     assert errors == (
-        "interrupted, and ended by force 0.5 seconds later; the same command goes on from here\n"
+        f"{said}, and ended by force 0.5 seconds later; the same command goes on from here\n"
     )
     child.wait(timeout=120)
 
 
 def test_what_ends_in_time_is_left_alone() -> None:
-    # Had the timer not been stopped, its end would be that of the process.
+    # Had the clock not been stopped, its end would be that of the process.
     outlive = (
         "for thread in threading.enumerate():\n"
-        "    if isinstance(thread, threading.Timer):\n"
+        "    if thread is not threading.main_thread():\n"
         "        thread.join()\n"
         "sys.exit(7)"
     )
     code, child, errors = interrupted(60, "child.kill(); child.wait()", outlive)
     assert (code, errors) == (7, "")
     assert not child.is_running()
+
+
+def test_the_clock_runs_whoever_handles_the_signal() -> None:
+    # as Prefect does while a flow runs
+    code, child, errors = interrupted(
+        0.5,
+        "pass",
+        number=signal.SIGTERM,
+        before="import signal; signal.signal(signal.SIGTERM, lambda *_: None)",
+    )
+    assert code == 143
+    assert errors.startswith("terminated, and ended by force")
+    child.wait(timeout=120)

@@ -10,7 +10,9 @@ from typer.exceptions import TyperException
 from electra_pipeline.cli import models, show, work
 from electra_pipeline.cli.options import configured
 from electra_pipeline.execution import THREAD_ENVIRONMENT
-from electra_pipeline.interruption import INTERRUPTED, RESUMABLE, bounded_interrupt
+from electra_pipeline.interruption import RESUMABLE, Interruption, bounded_interrupt
+
+TYPER_INTERRUPTED = 130  # what typer's app returns after a KeyboardInterrupt
 
 app = typer.Typer(
     name="electra-pipeline",
@@ -61,11 +63,12 @@ def main() -> None:
         os.environ.setdefault(name, value)
     debug = "--debug" in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    interruption = Interruption()
     try:
-        with bounded_interrupt():
+        with bounded_interrupt() as interruption:
             # in standalone mode typer would print errors itself, in a box
             code = app(args=arguments, standalone_mode=False)
-        if code == INTERRUPTED:  # what typer makes of Ctrl-C
+        if code == TYPER_INTERRUPTED:
             raise KeyboardInterrupt
         sys.exit(code)
     except TyperException as error:
@@ -73,8 +76,8 @@ def main() -> None:
             print(f"error: {message} See electra-pipeline --help.", file=sys.stderr)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        print(f"interrupted; {RESUMABLE}", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        print(f"{interruption}; {RESUMABLE}", file=sys.stderr)
+        sys.exit(interruption.exit_code)
     except Exception as error:
         if debug:
             traceback.print_exc()

@@ -41,12 +41,18 @@ def results(
             help="Medians and spread over seeds, or every row. Default: medians in tables.",
         ),
     ] = None,
+    costs: Annotated[
+        bool, typer.Option("--costs", help="What the stages of each run cost instead.")
+    ] = False,
 ) -> None:
     """Show the results table."""
     from electra_pipeline.config import default_database
-    from electra_pipeline.evaluation.results import store, table
+    from electra_pipeline.evaluation.results import spending, store, table
 
     place = database or default_database(root or "./runs")
+    if costs:
+        print(spending.render(store.read_costs(place, run=run), format))
+        return
     rows = store.read(place, run=run)
     if compare is not None:
         print(_compared(rows, compare, root or "./runs", format))

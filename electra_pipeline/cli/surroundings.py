@@ -1,5 +1,6 @@
 """What a command that works without Prefect needs around it."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -11,15 +12,25 @@ if TYPE_CHECKING:
     from electra_pipeline.progress import Progress
 
 
+LOG_FORMAT = "ELECTRA_PIPELINE_LOG_FORMAT"
+
+
 @contextmanager
-def surroundings(use_ray: bool) -> "Iterator[tuple[Executor, Progress]]":
-    """An executor and a progress display for what runs without Prefect."""
+def surroundings(run: str, use_ray: bool) -> "Iterator[tuple[Executor, Progress]]":
+    """An executor and a progress display for the run of this name, without Prefect.
+
+    `ELECTRA_PIPELINE_LOG_FORMAT=json` makes the log one of JSON lines.
+    """
     from electra_pipeline.execution import LocalExecutor
     from electra_pipeline.terminal import set_up_logging, shown_progress
 
     console = Console(stderr=True)
-    set_up_logging(console)
-    with shown_progress(console) as progress:
+    wanted = os.environ.get(LOG_FORMAT, "text")
+    if wanted not in ("text", "json"):
+        raise ValueError(f"{LOG_FORMAT} is {wanted!r}; set it to text or json")
+    as_json = wanted == "json"
+    set_up_logging(console, run if as_json else None)
+    with shown_progress(console, lines=as_json) as progress:
         if use_ray:
             from electra_pipeline.on_ray import cluster
 

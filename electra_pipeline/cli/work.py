@@ -45,7 +45,7 @@ def stage(last: str) -> "Callable[[PipelineConfig], None]":
     """The command that runs the stages up to `last`, without Prefect."""
 
     def command(config: "PipelineConfig") -> None:
-        with surroundings(_wants_ray(config)) as (executor, progress):
+        with surroundings(config.name, _wants_ray(config)) as (executor, progress):
             artifact = _run_until(last, config, executor, progress)
         if artifact is not None:
             print(artifact.folder)
@@ -81,7 +81,7 @@ def sweep(
 
     given = configuration.read(preset=preset, file=config, overrides=set_ or [], root=root)
     variants = expand(*given, vary)
-    with surroundings(use_ray=True) as (executor, progress):
+    with surroundings(variants[0].sweep, use_ray=True) as (executor, progress):
         found = sweeping.run(variants, executor, progress)
     print(table.grid(*sweeping.summary(found), "table"))
     print(f"results  {variants[0].config.database_url}")
@@ -107,7 +107,7 @@ def history(config: "PipelineConfig") -> None:
     from electra_pipeline.evaluation.results import history as curves
     from electra_pipeline.evaluation.results import table
 
-    with surroundings(_wants_ray(config)) as (executor, progress):
+    with surroundings(config.name, _wants_ray(config)) as (executor, progress):
         found = past.run(config, executor, progress)
     print(table.grid(*curves.table(curves.learning_curves(found.rows, found.steps)), "table"))
     of_newest = [row for row in found.rows if row["fingerprint"] == found.newest.fingerprint]
@@ -178,7 +178,7 @@ def evaluate(
     if database is not None:
         values["database"] = database
     chosen = configuration.validate(values, place)
-    with surroundings(_wants_ray(chosen)) as (executor, progress):
+    with surroundings(chosen.name, _wants_ray(chosen)) as (executor, progress):
         pipeline.check_evaluation(chosen, executor)
         _finetune(chosen, found, [], executor, progress)
     print(f"results  {chosen.database_url}")

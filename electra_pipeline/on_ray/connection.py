@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
 import threading
@@ -113,6 +114,7 @@ def connect(address: str) -> Iterator[Connection]:
                 "run on a node of that cluster (`ray start --address=...`), or unset RAY_ADDRESS "
                 "for a local Ray"
             ) from error
+        _take_back_sigterm()
         yield connection
     finally:
         connection.close()
@@ -130,6 +132,17 @@ def _hold(options: Mapping[str, Any], started: "Future[None]", stop: threading.E
         return
     started.set_result(None)
     stop.wait()
+
+
+def _take_back_sigterm() -> None:
+    """Let SIGTERM be handled as before Ray was started.
+
+    Below Python, Ray puts absl's handler in its place (InstallFailureSignalHandler), which aborts
+    the process three seconds later, while it is still closing what it has open.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is threading.main_thread() and handler is not None:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _check_not_imported() -> None:

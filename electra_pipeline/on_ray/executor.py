@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from electra_pipeline.execution import (
@@ -20,7 +21,9 @@ from electra_pipeline.execution import (
     Worker,
     one_cpu,
 )
+from electra_pipeline.on_ray import gauges
 from electra_pipeline.on_ray.connection import Connection, first_line
+from electra_pipeline.on_ray.logs import caught, log_again
 from electra_pipeline.on_ray.placement import (
     Node,
     cpus_per_worker,
@@ -38,7 +41,7 @@ from electra_pipeline.on_ray.training import (
     remove_placement_groups,
     start_fit,
 )
-from electra_pipeline.progress import Progress, deliver
+from electra_pipeline.progress import Progress, Update, deliver
 from electra_pipeline.storage import Folder
 
 Item = TypeVar("Item")
@@ -51,6 +54,7 @@ FIT_END_SECONDS = 5.0  # how long a training that was shut down may take to end;
 # Silence after which the log says what waits: on a quiet machine training workers start in ten.
 PLACEMENT_SECONDS = 60.0
 NODE_SECONDS = 600.0  # how long a training waits for another node where one was lost
+RECORDS = "worker_log_records"  # attribute of an error that a task raised
 
 
 class WorkerDiedError(RuntimeError):
@@ -95,6 +99,11 @@ class RayExecutor:
         """See `placement.leg_share`: its formula."""
         return leg_share(self.nodes(), scale.cpus_per_leg, scale.gpus_per_leg, memory_bytes)
 
+    def training_share(self, scale: Scale) -> Share:
+        """As many CPUs as each worker can have, and one GPU where there are any."""
+        nodes = self.nodes()
+        return worker_share(nodes, scale.workers) or Share(1, gpus_per_worker(nodes))
+
     def slots(self, share: Share) -> int:
         """How many items with that share fit on the nodes, by CPUs, GPUs and memory."""
         return fitting(self.nodes(), share.num_cpus, share.num_gpus, share.memory_bytes)
@@ -126,11 +135,12 @@ class RayExecutor:
         An outcome's error is the exception that `function` raised, or a RuntimeError where the
         worker process died each time. Closing the iterator cancels what is still running.
         """
-        return self._map(function, items, share, after, lambda: None)
+        recorded = partial(_recorded, function)
+        return self._map(recorded, items, share, after, lambda: None)
 
     def _map(
         self,
-        function: Callable[[Item], Value],
+        function: Callable[[Item], tuple[Value, list[logging.LogRecord]]],
         items: Sequence[Item],
         share: Callable[[Item], Share],
         after: Mapping[int, int],
@@ -203,10 +213,11 @@ class RayExecutor:
             mailbox = open_mailbox()
         worker = LocalWorker(Post(mailbox), share.num_cpus)
 
-        def run_one(item: Item) -> Value:
+        def run_one(item: Item) -> tuple[Value, list[logging.LogRecord]]:
             mailbox.arrive.remote()
             try:
-                return function(item, worker)
+                with caught(mailbox.put.remote):
+                    return function(item, worker), []
             finally:
                 ray.get(mailbox.__ray_ready__.remote())  # as in `start_fit`: its updates are there
 
@@ -322,8 +333,13 @@ class RayExecutor:
 
         with self.connection:
             num_arrived, updates = ray.get(mailbox.take.remote())
+            if counted := [each for each in updates if isinstance(each, Update)]:
+                gauges.show(counted[-1])
         for update in updates:
-            deliver(update, progress)
+            if isinstance(update, logging.LogRecord):
+                log_again(update)
+            else:
+                deliver(update, progress)
         return int(num_arrived)
 
     def _say_what_waits(self, what: str, share: Share) -> None:
@@ -367,9 +383,14 @@ class RayExecutor:
         from ray.exceptions import RayError, RayTaskError
 
         try:
-            return Outcome(index, value=ray.get(reference))
+            value, records = ray.get(reference)
+            for record in records:
+                log_again(record)
+            return Outcome(index, value=value)
         except RayTaskError as error:
             if isinstance(error.cause, Exception):
+                for record in getattr(error.cause, RECORDS, ()):
+                    log_again(record)
                 return Outcome(index, error=error.cause)
             return Outcome(index, error=RuntimeError(first_line(error)))
         except RayError as error:
@@ -383,3 +404,16 @@ class RayExecutor:
 
 def _apply(function: Callable[[Item], Value], item: Item) -> Value:
     return function(item)
+
+
+def _recorded(
+    function: Callable[[Item], Value], item: Item
+) -> tuple[Value, list[logging.LogRecord]]:
+    """The value, and what was logged on the way; an error carries that along."""
+    records: list[logging.LogRecord] = []
+    try:
+        with caught(records.append):
+            return function(item), records
+    except Exception as error:
+        setattr(error, RECORDS, records)
+        raise

@@ -1,5 +1,6 @@
 """One training on Ray Train's workers, from its start to the end of one attempt."""
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from electra_pipeline.execution import Share, TrainFunction
+from electra_pipeline.on_ray.logs import caught
 from electra_pipeline.progress import Update
 
 if TYPE_CHECKING:
@@ -22,17 +24,17 @@ class Mailbox:
     """An actor between the training workers, who never wait, and the driver, who looks in."""
 
     def __init__(self) -> None:
-        self.updates: deque[Update] = deque(maxlen=MAILBOX_UPDATES)
+        self.updates: deque[Update | logging.LogRecord] = deque(maxlen=MAILBOX_UPDATES)
         self.num_arrived = 0
 
     def arrive(self) -> None:
         self.num_arrived += 1
 
-    def put(self, update: Update) -> None:
+    def put(self, update: Update | logging.LogRecord) -> None:
         self.updates.append(update)
 
-    def take(self) -> tuple[int, list[Update]]:
-        """How many workers have started, and the updates since the last call."""
+    def take(self) -> tuple[int, list[Update | logging.LogRecord]]:
+        """How many workers have started, and what was put in since the last call."""
         taken = list(self.updates)
         self.updates.clear()
         return self.num_arrived, taken
@@ -106,11 +108,13 @@ def start_fit(
 
     def train_one() -> None:
         context = ray.train.get_context()
+        rank = context.get_world_rank()
         mailbox.arrive.remote()
+        # What all of them say, rank 0 says for all.
+        level = logging.INFO if rank == 0 else logging.WARNING
         try:
-            function(
-                RayWorker(context.get_world_rank(), context.get_world_size(), num_threads, mailbox)
-            )
+            with caught(mailbox.put.remote, level):
+                function(RayWorker(rank, context.get_world_size(), num_threads, mailbox))
         finally:
             # The calls of one worker run in order: after this one, its updates have arrived.
             ray.get(mailbox.__ray_ready__.remote())

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from electra_pipeline.artifact import Artifact
+from electra_pipeline.evaluation.results import spending
 from electra_pipeline.evaluation.results.charts import CHARTS, draw, draw_history
 from electra_pipeline.evaluation.results.corpus import corpus_facts
 from electra_pipeline.evaluation.results.history import LearningCurve
@@ -34,11 +35,13 @@ def write_report(
     sequences: Artifact | None = None,
     history: Sequence[LearningCurve] = (),
     errors: str | None = None,
+    costs: Sequence[Row] = (),
 ) -> str:
     """The HTML text of a run's report: curves, results, corpus, tokenizer, fingerprints.
 
     The sequences are those of the corpus: only they know how many tokens its text has. `history`
-    are the scores of earlier checkpoints, `errors` the page about errors beside this one.
+    are the scores of earlier checkpoints, `errors` the page about errors beside this one, `costs`
+    the rows of the run in the table of that name.
     What is None or empty is left out, and the report says so.
     """
     pages = environment()
@@ -63,6 +66,7 @@ def write_report(
         ),
         history=_history_charts(history),
         errors=errors,
+        costs=[line[1:] for line in spending.lines(costs)],
         legs=sorted({(row["task"], row["model"], row["seed"], row["leg"]) for row in of_tasks}),
         corpus=corpus_facts(corpus, sequences) if corpus is not None else None,
         tokenizer=tokenizer.counters if tokenizer is not None else None,

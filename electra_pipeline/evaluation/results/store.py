@@ -1,4 +1,7 @@
-"""The results table: one SQL table, the same on SQLite and PostgreSQL, written again at will."""
+"""The results table and, beside it, what runs cost: the same on SQLite and PostgreSQL.
+
+A row is one by its key; writing it again replaces it.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -36,9 +39,10 @@ LOCK_SECONDS = 60.0  # how long one writer of an SQLite file waits for another
 
 Row = Mapping[str, Any]
 
+METADATA = MetaData()
 RESULTS = Table(
     "results",
-    MetaData(),
+    METADATA,
     Column("run", String, primary_key=True),
     Column("model", String, primary_key=True),  # starting weights: pretrained, random, majority
     Column("fingerprint", String, primary_key=True),  # of the published model
@@ -55,8 +59,19 @@ RESULTS = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("note", String),  # what must be said beside the value, such as "degenerate"
 )
+COSTS = Table(  # a row for each attempt at a stage; electra_pipeline/costs.py says what counts
+    "costs",
+    METADATA,
+    Column("attempt", String, primary_key=True),
+    Column("run", String, nullable=False),
+    Column("stage", String, nullable=False),
+    Column("started_at", DateTime(timezone=True), nullable=False),
+    Column("wall_seconds", Float(53), nullable=False),
+    Column("cpu_seconds", Float(53), nullable=False),
+    Column("gpu_seconds", Float(53), nullable=False),
+)
 KEY = tuple(str(column.name) for column in RESULTS.primary_key.columns)
-OPTIONAL = tuple(str(column.name) for column in RESULTS.columns if column.nullable)
+MOMENTS = ("created_at", "started_at")
 
 
 class UnreachableError(ValueError):
@@ -64,67 +79,96 @@ class UnreachableError(ValueError):
 
 
 def check(database: str) -> None:
-    """Raise ValueError, in one line without the password, if the table cannot be had there."""
+    """Raise ValueError, in one line without the password, if the tables cannot be had there."""
     with _connected(database) as engine:
-        _create(engine)
+        for table in METADATA.sorted_tables:
+            _create(engine, table)
 
 
 def record(database: str, rows: Iterable[Row]) -> None:
-    """Write rows; one that is there already, by its key, is replaced. All of them or none."""
+    """Write rows of results; one that is there already, by its key, is replaced. All or none."""
+    _record(database, RESULTS, rows)
+
+
+def record_costs(database: str, rows: Iterable[Row]) -> None:
+    """Write rows of costs; one that is there already is replaced. All or none."""
+    _record(database, COSTS, rows)
+
+
+def read(database: str, run: str | None = None) -> list[dict[str, Any]]:
+    """All results, or those of one run, sorted by key; none where nothing was recorded yet."""
+    return _read(database, RESULTS, run, (RESULTS.columns[name] for name in KEY))
+
+
+def read_costs(database: str, run: str | None = None) -> list[dict[str, Any]]:
+    """All costs, or those of one run, as they began; none where nothing was recorded yet."""
+    return _read(database, COSTS, run, (COSTS.columns.started_at, COSTS.columns.attempt))
+
+
+def _record(database: str, table: Table, rows: Iterable[Row]) -> None:
+    optional = dict.fromkeys(str(column.name) for column in table.columns if column.nullable)
     values = [
         {
-            **dict.fromkeys(OPTIONAL),
+            **optional,
             **row,
-            "created_at": datetime.fromisoformat(row["created_at"]).astimezone(UTC),
+            **{
+                name: datetime.fromisoformat(row[name]).astimezone(UTC)
+                for name in MOMENTS
+                if name in row
+            },
         }
         for row in rows
     ]
+    key = [str(column.name) for column in table.primary_key.columns]
     with _connected(database) as engine:
-        _create(engine)
+        _create(engine, table)
         if not values:
             return
         dialect = sqlite if engine.dialect.name == "sqlite" else postgresql
-        statement = dialect.insert(RESULTS)
+        statement = dialect.insert(table)
         statement = statement.on_conflict_do_update(
-            index_elements=KEY,
+            index_elements=key,
             set_={
                 column.name: statement.excluded[column.name]
-                for column in RESULTS.columns
+                for column in table.columns
                 if not column.primary_key
             },
         )
         # In the order of the key: two writers of the same rows then lock them in the same order.
-        values.sort(key=lambda row: tuple(row[name] for name in KEY))
+        values.sort(key=lambda row: tuple(row[name] for name in key))
         with engine.begin() as connection:
             connection.execute(statement, values)
 
 
-def read(database: str, run: str | None = None) -> list[dict[str, Any]]:
-    """All rows, or those of one run, sorted by key; none where nothing was recorded yet."""
+def _read(
+    database: str, table: Table, run: str | None, order: Iterable[Any]
+) -> list[dict[str, Any]]:
     url = _parse(database)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         return []  # connecting would create an empty file
     with _connected(database) as engine:
-        if not inspect(engine).has_table(RESULTS.name):
+        if not inspect(engine).has_table(table.name):
             return []
         # Reading changes nothing: what a table of an older version does not have is None.
-        absent = {column.name: None for column in _absent(engine)}
-        query = select(*(c for c in RESULTS.columns if c.name not in absent))
-        query = query.order_by(*(RESULTS.columns[name] for name in KEY))
+        absent = {column.name: None for column in _absent(engine, table)}
+        query = select(*(c for c in table.columns if c.name not in absent)).order_by(*order)
         if run is not None:
-            query = query.where(RESULTS.columns.run == run)
+            query = query.where(table.columns.run == run)
         with engine.connect() as connection:
             found = [
                 {str(name): value for name, value in row.items()} | absent
                 for row in connection.execute(query).mappings()
             ]
     for row in found:
-        moment: datetime = row[
-            "created_at"
-        ]  # SQLite gives back no time zone; what is stored is UTC
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-        row["created_at"] = moment.isoformat(timespec="seconds")
+        for name in MOMENTS:
+            if name in row:
+                row[name] = _in_utc(row[name]).isoformat(timespec="seconds")
     return found
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """SQLite gives back no time zone; what is stored is UTC."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def shown(database: str) -> str:
@@ -178,35 +222,35 @@ def _parse(database: str) -> URL:
     return url
 
 
-def _create(engine: Engine) -> None:
+def _create(engine: Engine, table: Table) -> None:
     """Make the table, or the columns that an older version's lacks.
 
     Another process may be doing the same at this moment: who comes second finds it done.
     """
-    if inspect(engine).has_table(RESULTS.name):
-        for column in _absent(engine):
-            _add(engine, column)
+    if inspect(engine).has_table(table.name):
+        for column in _absent(engine, table):
+            _add(engine, table, column)
         return
     try:
         with engine.begin() as connection:
-            connection.execute(CreateTable(RESULTS, if_not_exists=True))
+            connection.execute(CreateTable(table, if_not_exists=True))
     except DBAPIError:
         # PostgreSQL's IF NOT EXISTS does not keep two sessions from colliding in its catalogue.
-        if not inspect(engine).has_table(RESULTS.name):
+        if not inspect(engine).has_table(table.name):
             raise
 
 
-def _absent(engine: Engine) -> list[Column[Any]]:
+def _absent(engine: Engine, table: Table) -> list[Column[Any]]:
     """The columns that the table of the database does not have."""
-    present = {column["name"] for column in inspect(engine).get_columns(RESULTS.name)}
-    return [column for column in RESULTS.columns if column.name not in present]
+    present = {column["name"] for column in inspect(engine).get_columns(table.name)}
+    return [column for column in table.columns if column.name not in present]
 
 
-def _add(engine: Engine, column: Column[Any]) -> None:
+def _add(engine: Engine, table: Table, column: Column[Any]) -> None:
     try:
         with engine.begin() as connection:
             definition = CreateColumn(column).compile(engine)
-            connection.execute(text(f"ALTER TABLE {RESULTS.name} ADD COLUMN {definition}"))
+            connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {definition}"))
     except DBAPIError:
-        if column in _absent(engine):
+        if column in _absent(engine, table):
             raise

@@ -1,0 +1,41 @@
+"""What workers log, handed to the driver: a log on another machine is one that nobody reads."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from logging.handlers import QueueHandler
+
+PACKAGE = "electra_pipeline"
+
+
+class _Handler(QueueHandler):
+    """Calls `put` with each record, made fit to travel by the standard library."""
+
+    def __init__(self, put: Callable[[logging.LogRecord], None], level: int) -> None:
+        super().__init__(None)  # type: ignore[arg-type]
+        self.setLevel(level)
+        self._put = put
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        self._put(record)
+
+
+@contextmanager
+def caught(put: Callable[[logging.LogRecord], None], level: int = logging.INFO) -> Iterator[None]:
+    """In a worker: `put` gets what this package logs within the block, from `level` on."""
+    package, handler = logging.getLogger(PACKAGE), _Handler(put, level)
+    before = package.level
+    package.addHandler(handler)
+    package.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        package.removeHandler(handler)
+        package.setLevel(before)
+
+
+def log_again(record: logging.LogRecord) -> None:
+    """In the driver: log a worker's record as if it had been made here."""
+    logger = logging.getLogger(record.name)
+    if logger.isEnabledFor(record.levelno):
+        logger.handle(record)
