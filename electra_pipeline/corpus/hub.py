@@ -11,6 +11,7 @@ from huggingface_hub import HfApi
 from electra_pipeline.corpus.sources import HubSource, RawDocument, column_value, raw_document
 from electra_pipeline.identity import canonical_json
 from electra_pipeline.inputs.downloads import file_sha256
+from electra_pipeline.places import check_dataset
 
 
 class Pinned(NamedTuple):
@@ -25,9 +26,11 @@ class Pinned(NamedTuple):
 def pin(source: HubSource) -> Pinned:
     """The dataset at the commit that its revision stands for now.
 
-    Raises ValueError if the dataset, its configuration, split or text column is not there.
+    Raises ValueError if the dataset, its configuration, split or text column is not there, or if
+    its place is not allowed.
     """
     local = Path(source.path)
+    check_dataset(source.path)
     if local.is_dir():
         label, pinned, digest = local.resolve().name, source, _folder_digest(local)
     else:
