@@ -30,6 +30,11 @@ def shown(text: str) -> str:
     return _QUERY.sub(rf"\1={HIDDEN}", _PASSWORD.sub(rf"\1{HIDDEN}@", text))
 
 
+def as_cause(error: Exception) -> Exception | None:
+    """What to raise an error from: `error`, but None where it tells what `shown` hides."""
+    return error if shown(str(error)) == str(error) else None
+
+
 def is_restricted() -> bool:
     """Whether `ELECTRA_PIPELINE_ALLOWED_PREFIXES` says which places may be named."""
     return ALLOWED_PREFIXES in os.environ

@@ -169,6 +169,20 @@ def test_data_sets_elsewhere_are_refused(allowed: Path) -> None:
             hub.pin(HubSource(path=place))
 
 
+def test_a_data_set_cannot_name_files_outside_of_it(allowed: Path, tmp_path: Path) -> None:
+    (tmp_path / "others.jsonl").write_text('{"text": "of others"}\n')
+    (allowed / "data").mkdir()
+    (allowed / "data" / "mine.jsonl").write_text('{"text": "mine"}\n')
+    card = "configs: [{{config_name: default, data_files: [{{split: train, path: {}}}]}}]"
+    source = HubSource(path=str(allowed / "data"))
+    for path in (str(tmp_path / "others.jsonl"), "../../others.jsonl"):
+        (allowed / "data" / "README.md").write_text(f"---\n{card.format(path)}\n---\n")
+        with pytest.raises(ValueError, match=r"others\.jsonl: this server does not allow"):
+            hub.pin(source)
+    (allowed / "data" / "README.md").write_text(f"---\n{card.format('mine.jsonl')}\n---\n")
+    assert [text for text, *_ in hub.read(hub.pin(source).source, 0, 1)] == ["mine"]
+
+
 class Redirects(http.server.BaseHTTPRequestHandler):
     """Sends every request for /texts/... to /secret, and keeps what was asked for."""
 

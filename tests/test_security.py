@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from electra_pipeline.cli import models
 from electra_pipeline.config import PipelineConfig, to_yaml
 from electra_pipeline.evaluation import starting
 from electra_pipeline.execution import LocalExecutor
+from electra_pipeline.inputs.files import UrlFile, fetch
 from electra_pipeline.pretraining import initialization, snapshot
 from electra_pipeline.publishing.predict import load_predictor
 from electra_pipeline.storage import Folder
@@ -56,6 +58,8 @@ def test_nothing_unpickles_evaluates_or_unpacks_what_comes_from_outside() -> Non
         assert keywords.get("shell", "False") == "False", place
         assert "allow_pickle" not in keywords, place
         assert keywords.get("trust_remote_code", "False") == "False", place
+        if name == "print" and "database_url" in text:
+            assert "shown(" in text, place
         if name == "torch.load":
             assert keywords.get("weights_only") == "True", place
         # Of folders that are ours, or of classes without code of their own, or told so.
@@ -229,7 +233,8 @@ def test_no_secret_of_a_source_or_a_database_is_kept_or_told(
     monkeypatch.setenv("ELECTRA_PIPELINE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     caplog.set_level(logging.INFO, "electra_pipeline")
-    told = []
+    told: list[str] = []
+    progress = told.append
     for path in ("texts", "broken"):
         url = f"http://{address}/{path}/a.txt?X-Amz-Signature={SECRET}"
         config = PipelineConfig.model_validate(
@@ -243,14 +248,17 @@ def test_no_secret_of_a_source_or_a_database_is_kept_or_told(
         told.append(to_yaml(config))
         executor = LocalExecutor()
         if path == "texts":
-            pipeline.build_corpus(config, executor, lambda update: told.append(str(update)))
+            pipeline.build_corpus(config, executor, lambda update: progress(str(update)))
         else:
             with pytest.raises(ValueError, match=r"X-Amz-Signature=\*\*\*: HTTP 404") as failed:
                 pipeline.build_corpus(config, executor, lambda update: None)
-            told.append(str(failed.value))
+            with pytest.raises(ValueError, match=r"sig=\*\*\*: no file") as chained:
+                fetch(UrlFile(url=f"zip://a::http://{address}/broken/a.zip?sig={SECRET}"))
+            told += traceback.format_exception(failed.value)  # which Prefect logs
+            told += traceback.format_exception(chained.value)
         with pytest.raises(ValueError, match="postgresql") as unreachable:
             pipeline.check(config, executor)
-        told.append(str(unreachable.value))
+        told += traceback.format_exception(unreachable.value)
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert {"manifest.json", "observed.json", "README.md"} <= {file.name for file in files}
     assert not [file for file in files if SECRET.encode() in file.read_bytes()]

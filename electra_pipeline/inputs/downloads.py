@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 import orjson
 
-from electra_pipeline.places import check_file, shown
+from electra_pipeline.places import as_cause, check_file, shown
 from electra_pipeline.storage import Folder, cache_directory
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,8 @@ def _bring(url: str, target: Path) -> None:
         except (httpx.TransportError, _InterruptedError) as error:
             failure = error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise ValueError(f"{shown(url)}: {shown(str(error))}; check the address") from error
+            told = f"{shown(url)}: {shown(str(error))}; check the address"
+            raise ValueError(told) from as_cause(error)
     reason = shown(str(failure)) or type(failure).__name__
     kept = f" (its copy in the cache has sha256 {file_sha256(target)})" if target.exists() else ""
     raise ValueError(

@@ -25,7 +25,7 @@ from electra_pipeline.inputs.decompression import (
     decompress,
 )
 from electra_pipeline.inputs.downloads import download, download_wheel, wrong_digest
-from electra_pipeline.places import check_file, shown
+from electra_pipeline.places import as_cause, check_file, shown
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
 
@@ -156,7 +156,7 @@ def expand(reference: FileReference) -> list[UrlFile | PackageFile]:
     except FileNotFoundError:
         files = []
     except Exception as error:
-        raise _unreachable(given.url, error) from error
+        raise _unreachable(given.url, error) from as_cause(error)
     if not files:
         raise _missing(given.url)
     if given.sha256 is not None:
@@ -199,11 +199,11 @@ def _fetch_url(reference: UrlFile, max_expansion: float) -> SourceFile:
         is_local = isinstance(filesystem, LocalFileSystem)
         digest = _content_sha256(url)
     except FileNotFoundError as error:
-        raise _missing(url) from error
+        raise _missing(url) from as_cause(error)
     except ValueError:
         raise
     except Exception as error:
-        raise _unreachable(url, error) from error
+        raise _unreachable(url, error) from as_cause(error)
     if expected is not None and digest != expected:
         raise wrong_digest(name, expected, digest)
     return SourceFile(name, digest, path if is_local else _absolute(url))
@@ -254,7 +254,8 @@ def _resolve(url: str) -> tuple[Any, str]:
         filesystem, path = fsspec.core.url_to_fs(url)
     except (ValueError, ImportError) as error:
         raise ValueError(
-            f"{shown(url)}: {error}; give a path or a URL whose fsspec driver is installed"
+            f"{shown(url)}: {shown(str(error))}; give a path or a URL whose fsspec driver is "
+            "installed"
         ) from error
     except zipfile.BadZipFile as error:
         raise ValueError(
