@@ -6,6 +6,7 @@ what is already finished, lets one writer in, and writes `manifest.json` when al
 
 import importlib.metadata
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -198,7 +199,8 @@ def _describe(folder: Folder, file: str) -> dict[str, Any]:
 def open_artifact(folder: Folder) -> Artifact | None:
     """The finished artifact in `folder`, or None while its manifest is missing.
 
-    Raises ValueError if the manifest was written in a format that this version does not read.
+    Raises ValueError if the manifest was written in a format that this version does not read, or
+    if it names files outside of the artifact, as none of ours does.
     """
     if not folder.exists(MANIFEST):
         return None
@@ -208,6 +210,13 @@ def open_artifact(folder: Folder) -> Artifact | None:
             f"{folder}/{MANIFEST}: format {manifest.get('manifest_format')!r}, this version reads "
             f"{MANIFEST_FORMAT_VERSION}; use another root or the version that wrote it"
         )
+    for name, facts in manifest["files"].items():
+        # Copies in the cache are named after both.
+        if ".." in name.split("/") or not re.fullmatch("[0-9a-f]{64}", facts["sha256"]):
+            raise ValueError(
+                f"{folder}/{MANIFEST}: {name!r} is no file of an artifact; do not use it, or ask "
+                "whoever wrote it"
+            )
     return Artifact(folder, manifest)
 
 

@@ -14,6 +14,7 @@ from electra_pipeline.corpus.build import CorpusConfig
 from electra_pipeline.evaluation.finetune import FinetuneConfig
 from electra_pipeline.execution import Scale
 from electra_pipeline.identity import Config
+from electra_pipeline.places import shown
 from electra_pipeline.presets import preset_text
 from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.sequences import SequencesConfig
@@ -109,11 +110,11 @@ def validate(values: Mapping[str, Any], place: str) -> PipelineConfig:
 
 
 def to_yaml(config: PipelineConfig) -> str:
-    """The full resolved configuration, in the order of its fields."""
+    """The full resolved configuration, in the order of its fields, without what opens places."""
     text: str = yaml.safe_dump(
         config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
     )
-    return text
+    return shown(text)
 
 
 def _read(file: str) -> str:
@@ -224,7 +225,7 @@ def _explain(problem: Mapping[str, Any]) -> str:
         message = str(problem["msg"]).removeprefix("Value error, ").removeprefix(prefix)
     value = problem.get("input")
     is_plain = isinstance(value, str | int | float | bool | None)
-    got = f", got {value!r}" if is_plain and repr(value) not in message else ""
+    got = f", got {shown(repr(value))}" if is_plain and repr(value) not in message else ""
     return f"{prefix}{message[:1].lower()}{message[1:]}{got}"
 
 

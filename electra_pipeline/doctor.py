@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from packaging.specifiers import SpecifierSet
 
+from electra_pipeline.places import shown
+
 # The ranges of pyproject.toml that fail silently or late when another tool has changed them.
 FRAGILE = {
     "fastapi": (">=0.139,<0.151", "no flow starts with a newer one under Prefect 3.8"),
@@ -91,7 +93,7 @@ def _server(name: str, variable: str, otherwise: str) -> Finding:
     except OSError as error:
         return Finding(
             name,
-            f"{variable}={address}: {error}",
+            f"{variable}={shown(address)}: {error}",
             f"start {name} there, correct {variable}, or unset it",
         )
 

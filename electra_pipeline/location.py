@@ -1,15 +1,28 @@
 """Where a model or a tokenizer lies: a directory, an artifact of ours, a remote URI, a hub name."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 
 from electra_pipeline.artifact import Artifact, open_artifact
+from electra_pipeline.places import check_model
 from electra_pipeline.storage import Folder
 
 MODEL_FILES = ("config.json",)
+# For `from_pretrained`: unless told so, transformers asks on stdin whether it may run the code that
+# comes with a model, and `predict` has a user's text there.
+NO_CODE: Mapping[str, bool] = {"trust_remote_code": False}
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
+
+
+def load_problem(error: Exception) -> str:
+    """The first line of why a model cannot be loaded."""
+    if isinstance(error, UnpicklingError):  # torch advises to run it
+        return "its weights are damaged, or a program; ask for safetensors"
+    told = str(error).strip().splitlines()
+    return told[0] if told else type(error).__name__
 
 
 @contextmanager
@@ -46,6 +59,7 @@ def _directory(
     place: str, what: str, files: tuple[str, ...], within: Callable[[Artifact], str]
 ) -> Iterator[str]:
     """The directory at `place` that has one of `files`, or that an artifact has `within` it."""
+    check_model(place)
     folder = Folder(place)
     if not folder.exists():
         if not folder.is_local:
@@ -59,7 +73,7 @@ def _directory(
         else:
             with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch:
                 for name in folder.files():
-                    target = Path(scratch) / name
+                    target = _below(Path(scratch), name)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     folder.filesystem.get_file(folder.join(name), str(target))
                 yield scratch
@@ -70,6 +84,13 @@ def _directory(
             f"{place}: neither a {what} (no {' or '.join(files)}) nor a finished artifact (no "
             "manifest.json); give the folder of a published or fine-tuned model"
         )
+
+
+def _below(folder: Path, name: str) -> Path:
+    """A file's place in `folder`; an object's name may hold .. as any other text."""
+    if ".." in name.split("/"):
+        raise ValueError(f"{name}: a file's name that leads out of its folder; rename it")
+    return folder / name
 
 
 def _model_within(artifact: Artifact, generator: bool) -> str:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from electra_pipeline import tokenizer as tokenizer_stage
+from electra_pipeline.access import check_places
 from electra_pipeline.artifact import Artifact, open_artifact
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.corpus import build as corpus_stage
@@ -26,6 +27,7 @@ from electra_pipeline.execution import (
     Share,
     cpus_of_this_process,
 )
+from electra_pipeline.places import check_model
 from electra_pipeline.pretraining import loop, sequences
 from electra_pipeline.progress import Progress, Update
 from electra_pipeline.publishing import huggingface
@@ -61,6 +63,7 @@ def check_evaluation(config: PipelineConfig, executor: Executor) -> None:
 
 
 def _check_place(config: PipelineConfig, executor: Executor) -> None:
+    check_places(config)
     executor.check(config.scale, config.root)
     Folder(config.root).check_writable()
     store.check(config.database_url)
@@ -147,7 +150,11 @@ def publish(
 
 
 def find_model(place: str) -> Artifact | str:
-    """The published or fine-tuned artifact at a place, or else the place itself."""
+    """The published or fine-tuned artifact at a place, or else the place itself.
+
+    Raises ValueError if the place is not allowed.
+    """
+    check_model(place)
     folder = Folder(place)
     return (open_artifact(folder) if folder.exists() else None) or place
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tokenizers.models import WordPiece
 
-from electra_pipeline.location import tokenizer_directory
+from electra_pipeline.location import NO_CODE, tokenizer_directory
 
 if TYPE_CHECKING:  # takes seconds to import, and most commands do not need it
     from transformers import PreTrainedTokenizerFast
@@ -30,7 +30,7 @@ def take_over(place: str, max_length: int) -> "PreTrainedTokenizerFast":
 
     with tokenizer_directory(place) as directory:
         try:
-            tokenizer: PreTrainedTokenizerFast = AutoTokenizer.from_pretrained(directory)
+            tokenizer: PreTrainedTokenizerFast = AutoTokenizer.from_pretrained(directory, **NO_CODE)
         except Exception as error:  # OSError, ValueError, and Exception itself from tokenizers
             reason = str(error).strip().partition("\n")[0]
             raise ValueError(

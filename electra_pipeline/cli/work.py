@@ -29,7 +29,7 @@ DEFAULT_EVALUATION = "glue"  # the preset of `evaluate`
 
 def run(config: "PipelineConfig") -> None:
     """Run the whole chain as a Prefect flow, here and now."""
-    from electra_pipeline.evaluation.results import table
+    from electra_pipeline.evaluation.results import store, table
     from flows.local import run_here
 
     outcome = run_here(config, debug="--debug" in sys.argv)
@@ -37,7 +37,7 @@ def run(config: "PipelineConfig") -> None:
         print(table.render(table.aggregate(outcome.rows), "table"))
     if outcome.report:
         print(f"report   {outcome.report}")
-    print(f"results  {config.database_url}")
+    print(f"results  {store.shown(config.database_url)}")
     print(f"model    {outcome.model}")
 
 
@@ -76,7 +76,7 @@ def sweep(
     """
     from electra_pipeline import config as configuration
     from electra_pipeline import sweep as sweeping
-    from electra_pipeline.evaluation.results import table
+    from electra_pipeline.evaluation.results import store, table
     from electra_pipeline.variants import expand
 
     given = configuration.read(preset=preset, file=config, overrides=set_ or [], root=root)
@@ -84,7 +84,7 @@ def sweep(
     with surroundings(variants[0].sweep, use_ray=True) as (executor, progress):
         found = sweeping.run(variants, executor, progress)
     print(table.grid(*sweeping.summary(found), "table"))
-    print(f"results  {variants[0].config.database_url}")
+    print(f"results  {store.shown(variants[0].config.database_url)}")
     lost = [result for result in found if result.errors]
     for result in lost:
         for error in result.errors:
@@ -164,6 +164,7 @@ def evaluate(
     """
     from electra_pipeline import config as configuration
     from electra_pipeline import pipeline
+    from electra_pipeline.evaluation.results import store
 
     is_given = preset is not None or config is not None
     values, place = configuration.read(
@@ -181,7 +182,7 @@ def evaluate(
     with surroundings(chosen.name, _wants_ray(chosen)) as (executor, progress):
         pipeline.check_evaluation(chosen, executor)
         _finetune(chosen, found, [], executor, progress)
-    print(f"results  {chosen.database_url}")
+    print(f"results  {store.shown(chosen.database_url)}")
 
 
 def _wants_ray(config: "PipelineConfig") -> bool:

@@ -1,6 +1,7 @@
 """Hugging Face datasets as sources: pinned to one commit, streamed, a piece for each data file."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from huggingface_hub import HfApi
 from electra_pipeline.corpus.sources import HubSource, RawDocument, column_value, raw_document
 from electra_pipeline.identity import canonical_json
 from electra_pipeline.inputs.downloads import file_sha256
+from electra_pipeline.places import check_dataset, check_folder, is_restricted
 
 
 class Pinned(NamedTuple):
@@ -25,9 +27,11 @@ class Pinned(NamedTuple):
 def pin(source: HubSource) -> Pinned:
     """The dataset at the commit that its revision stands for now.
 
-    Raises ValueError if the dataset, its configuration, split or text column is not there.
+    Raises ValueError if the dataset, its configuration, split or text column is not there, or if
+    its place is not allowed.
     """
     local = Path(source.path)
+    check_dataset(source.path)
     if local.is_dir():
         label, pinned, digest = local.resolve().name, source, _folder_digest(local)
     else:
@@ -70,6 +74,12 @@ def _records(source: HubSource, stream: Any) -> Iterator[dict[str, Any]]:
 
 def _stream(source: HubSource) -> Any:
     try:
+        files = _data_files(source) if is_restricted() else []
+    except Exception as error:
+        raise _unusable(source, error) from error
+    for file in files:
+        check_folder(file)
+    try:
         return datasets.load_dataset(
             source.path,
             source.name,
@@ -79,6 +89,13 @@ def _stream(source: HubSource) -> Any:
         )
     except Exception as error:
         raise _unusable(source, error) from error
+
+
+def _data_files(source: HubSource) -> list[str]:
+    """Where the files of all splits lie, which a data set's own card may choose freely."""
+    builder = datasets.load_dataset_builder(source.path, source.name, revision=source.revision)
+    of_splits = (builder.config.data_files or {}).values()
+    return [re.sub("@[^/]*", "", str(file), count=1) for files in of_splits for file in files]
 
 
 def _unusable(source: HubSource, error: Exception) -> ValueError:

@@ -41,6 +41,13 @@ class Columns(Config):
     licence: str | None = None
     """Under which licence the text is, for the corpus card."""
 
+    @field_validator("label")
+    @classmethod
+    def _label_stays_in_its_folder(cls, label: str | None) -> str | None:
+        if label is not None and ".." in label.split("/"):
+            raise ValueError(f"{label!r} would lead out of the root, where it names a folder")
+        return label
+
 
 class FileReading(Columns):
     """How a file is cut into documents."""

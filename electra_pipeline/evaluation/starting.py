@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -14,12 +15,13 @@ from torch import nn
 
 from electra_pipeline.artifact import Artifact, open_artifact
 from electra_pipeline.evaluation.problems.problem import Problem
-from electra_pipeline.location import model_directory
+from electra_pipeline.location import NO_CODE, load_problem, model_directory
 from electra_pipeline.quiet import quiet_transformers
 from electra_pipeline.storage import Folder
 
 # What a model directory's bytes depend on; cards and pictures are left out.
 MODEL_SUFFIXES = (".json", ".safetensors", ".bin", ".txt", ".model", ".jinja")
+LOAD_ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError, UnpicklingError)
 DIGITS = 12  # as many hex digits as an artifact's fingerprint has
 
 
@@ -49,12 +51,11 @@ class Opened:
             options["revision"] = self.revision
         try:
             with quiet_transformers():
-                return loader.from_pretrained(self.directory, **options)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            told = str(error).strip().splitlines() or [type(error).__name__]
+                return loader.from_pretrained(self.directory, **NO_CODE, **options)
+        except LOAD_ERRORS as error:
             raise ValueError(
-                f"{self.place}: {loader.__name__} cannot load it: {told[0]}; give the folder "
-                "or the hub name of an encoder with its tokenizer"
+                f"{self.place}: {loader.__name__} cannot load it: {load_problem(error)}; give the "
+                "folder or the hub name of an encoder with its tokenizer"
             ) from error
 
 

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 import orjson
 
+from electra_pipeline.places import as_cause, check_file, shown
 from electra_pipeline.storage import Folder, cache_directory
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,8 @@ def download(url: str, sha256: str | None = None) -> Path:
     that keeps failing, or a wrong digest; bytes with a wrong digest do not stay in the cache.
     """
     folder = cache_directory() / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:16]
-    target = folder / (PurePosixPath(unquote(urlsplit(url).path)).name or "file")
+    name = PurePosixPath(unquote(urlsplit(url).path)).name
+    target = folder / (name if name.strip(".") else "file")
     with Folder(str(folder)).lock():
         folder.mkdir(parents=True, exist_ok=True)
         if sha256 is not None and target.exists() and file_sha256(target) == sha256:
@@ -59,7 +61,7 @@ def download(url: str, sha256: str | None = None) -> Path:
         _bring(url, target)
         if sha256 is not None and (actual := file_sha256(target)) != sha256:
             target.unlink()
-            raise wrong_digest(url, sha256, actual)
+            raise wrong_digest(shown(url), sha256, actual)
     return target
 
 
@@ -67,17 +69,19 @@ def _bring(url: str, target: Path) -> None:
     failure: Exception | None = None
     for attempt in range(ATTEMPTS):
         if failure is not None:
-            logger.warning("%s: %s; trying again", url, failure)
+            logger.warning("%s: %s; trying again", shown(url), shown(str(failure)))
             time.sleep(FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
         try:
             return _transfer(url, target)
         except (httpx.TransportError, _InterruptedError) as error:
             failure = error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise ValueError(f"{url}: {error}; check the address") from error
+            told = f"{shown(url)}: {shown(str(error))}; check the address"
+            raise ValueError(told) from as_cause(error)
+    reason = shown(str(failure)) or type(failure).__name__
     kept = f" (its copy in the cache has sha256 {file_sha256(target)})" if target.exists() else ""
     raise ValueError(
-        f"{url}: {str(failure) or type(failure).__name__}; gave up after {ATTEMPTS} attempts: "
+        f"{shown(url)}: {reason}; gave up after {ATTEMPTS} attempts: "
         f"run again to go on where it stopped, or give the file's sha256 to use a cached copy{kept}"
     ) from failure
 
@@ -96,8 +100,11 @@ def _transfer(url: str, target: Path) -> None:
         headers |= (
             {"If-Modified-Since": version["Last-Modified"]} if "Last-Modified" in version else {}
         )
-    request = {"headers": headers, "follow_redirects": True, "timeout": TIMEOUT_SECONDS}
-    with httpx.stream("GET", url, **request) as response:  # type: ignore[arg-type]
+    with (
+        # Called for each request, those that redirects ask for included.
+        httpx.Client(event_hooks={"request": [_check_request]}, timeout=TIMEOUT_SECONDS) as client,
+        client.stream("GET", url, headers=headers, follow_redirects=True) as response,
+    ):
         status = response.status_code
         if status == httpx.codes.NOT_MODIFIED:
             return
@@ -107,7 +114,7 @@ def _transfer(url: str, target: Path) -> None:
             raise _InterruptedError(f"HTTP {status} {response.reason_phrase}")
         if not response.is_success:
             raise ValueError(
-                f"{url}: HTTP {status} {response.reason_phrase}; "
+                f"{shown(url)}: HTTP {status} {response.reason_phrase}; "
                 "check the address, and whether it asks for a login"
             )
         resumed = status == httpx.codes.PARTIAL_CONTENT
@@ -131,6 +138,10 @@ def _transfer(url: str, target: Path) -> None:
         raise _InterruptedError(f"{num_bytes} of {num_present + int(length)} bytes came")
     part.replace(target)
     _version_file(part).replace(_version_file(target))
+
+
+def _check_request(request: httpx.Request) -> None:
+    check_file(str(request.url))
 
 
 def _version_file(path: Path) -> Path:

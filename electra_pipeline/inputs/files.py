@@ -25,6 +25,7 @@ from electra_pipeline.inputs.decompression import (
     decompress,
 )
 from electra_pipeline.inputs.downloads import download, download_wheel, wrong_digest
+from electra_pipeline.places import as_cause, check_file, shown
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
 
@@ -38,7 +39,7 @@ class UrlFile(Config):
     """Hex sha256 of the stored (compressed) bytes; a file with other bytes is refused."""
 
     def __str__(self) -> str:
-        return self.url
+        return shown(self.url)
 
 
 class PackageFile(Config):
@@ -117,6 +118,8 @@ class SourceFile:
 
     def open_stored(self) -> IO[bytes]:
         """The bytes as they lie there. Raises ValueError if the file is gone."""
+        if self.origin is None:  # the user's own path, which may have become a link since
+            check_file(self.uri)
         try:
             return _open(self.uri)
         except FileNotFoundError as error:
@@ -129,12 +132,13 @@ class SourceFile:
 def expand(reference: FileReference) -> list[UrlFile | PackageFile]:
     """The single files that a reference names, sorted; patterns work on any filesystem.
 
-    Raises ValueError if there is none. An http(s) address without `*` is not asked for until it
-    is fetched, and what a package holds is known only then.
+    Raises ValueError if there is none, or if its place is not allowed. An http(s) address without
+    `*` is not asked for until it is fetched, and what a package holds is known only then.
     """
     if isinstance(reference, PackageFile):
         return [reference]
     given = UrlFile(url=reference) if isinstance(reference, str) else reference
+    check_file(given.url)
     is_http = given.url.startswith(("http://", "https://"))
     # In an http address ? begins the query.
     is_pattern = re.search(r"[*]" if is_http else r"[*?\[]", given.url.split("::", 1)[0])
@@ -146,19 +150,17 @@ def expand(reference: FileReference) -> list[UrlFile | PackageFile]:
         if filesystem.isfile(path):  # before the pattern: a name may well hold a bracket
             return [given]
         if filesystem.isdir(path):
-            raise ValueError(
-                f"{given.url}: a folder; name its files, as in {given.url.rstrip('/')}/*"
-            )
+            raise ValueError(f"{given}: a folder; name its files, as in {str(given).rstrip('/')}/*")
         found = sorted(str(match) for match in filesystem.glob(path)) if is_pattern else []
         files = [match for match in found if filesystem.isfile(match)]
     except FileNotFoundError:
         files = []
     except Exception as error:
-        raise _unreachable(given.url, error) from error
+        raise _unreachable(given.url, error) from as_cause(error)
     if not files:
         raise _missing(given.url)
     if given.sha256 is not None:
-        raise ValueError(f"{given.url}: a pattern cannot have one sha256; give each file its own")
+        raise ValueError(f"{given}: a pattern cannot have one sha256; give each file its own")
     return [UrlFile(url=_unresolve(given.url, filesystem, match)) for match in files]
 
 
@@ -178,32 +180,33 @@ def fetch(reference: UrlFile | PackageFile, max_expansion: float = MAX_EXPANSION
 
 
 def _fetch_url(reference: UrlFile, max_expansion: float) -> SourceFile:
-    url, expected = reference.url, reference.sha256
+    url, expected, name = reference.url, reference.sha256, str(reference)
+    check_file(url)
     if url.startswith(("http://", "https://")):
         path = str(download(url, expected))
         digest = _content_sha256(path)
-        return SourceFile(url, digest, path, UrlFile(url=url, sha256=digest))
+        return SourceFile(name, digest, path, UrlFile(url=url, sha256=digest))
     try:
         filesystem, path = _resolve(url)
         info = filesystem.info(path)
         if info["type"] == "directory":
-            raise ValueError(f"{url}: a folder; name its files, as in {url.rstrip('/')}/*")
+            raise ValueError(f"{name}: a folder; name its files, as in {name.rstrip('/')}/*")
         tag = next((str(info[key]) for key in ("ETag", "etag") if info.get(key)), None)
         if tag is not None and expected is None:
-            return SourceFile(url, f"etag:{tag.strip(chr(34))}", url)
+            return SourceFile(name, f"etag:{tag.strip(chr(34))}", url)
         if packed := info.get("compress_size"):  # a zip archive's; its reader enforces the other
-            check_expansion(url, info["size"], packed, max_expansion)
+            check_expansion(name, info["size"], packed, max_expansion)
         is_local = isinstance(filesystem, LocalFileSystem)
         digest = _content_sha256(url)
     except FileNotFoundError as error:
-        raise _missing(url) from error
+        raise _missing(url) from as_cause(error)
     except ValueError:
         raise
     except Exception as error:
-        raise _unreachable(url, error) from error
+        raise _unreachable(url, error) from as_cause(error)
     if expected is not None and digest != expected:
-        raise wrong_digest(url, expected, digest)
-    return SourceFile(url, digest, path if is_local else _absolute(url))
+        raise wrong_digest(name, expected, digest)
+    return SourceFile(name, digest, path if is_local else _absolute(url))
 
 
 def _fetch_package(reference: PackageFile) -> SourceFile:
@@ -251,10 +254,13 @@ def _resolve(url: str) -> tuple[Any, str]:
         filesystem, path = fsspec.core.url_to_fs(url)
     except (ValueError, ImportError) as error:
         raise ValueError(
-            f"{url}: {error}; give a path or a URL whose fsspec driver is installed"
+            f"{shown(url)}: {shown(str(error))}; give a path or a URL whose fsspec driver is "
+            "installed"
         ) from error
     except zipfile.BadZipFile as error:
-        raise ValueError(f"{url}: not a whole zip archive ({error}); download it again") from error
+        raise ValueError(
+            f"{shown(url)}: not a whole zip archive ({error}); download it again"
+        ) from error
     return filesystem, path
 
 
@@ -274,16 +280,17 @@ def _missing(url: str) -> ValueError:
     if "://" not in url.removeprefix("file://"):
         parent = next(parent for parent in path.parents if parent.exists())
         return ValueError(f"{url}: {kind}; the nearest folder that exists is {parent}")
-    return ValueError(f"{url}: {kind}; check the address")
+    return ValueError(f"{shown(url)}: {kind}; check the address")
 
 
 def _unreachable(url: str, error: Exception) -> ValueError:
     if isinstance(error, ValueError):
         return error
-    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = shown(" ".join(str(error).split())) or type(error).__name__
+    place = shown(url)
     if "::" in url and not isinstance(error, OSError):
         return ValueError(
-            f"{url}: damaged, or packed in a way that cannot be read ({reason}); download the "
+            f"{place}: damaged, or packed in a way that cannot be read ({reason}); download the "
             "archive again, or unpack it"
         )
-    return ValueError(f"{url}: {reason}; check the address and the credentials")
+    return ValueError(f"{place}: {reason}; check the address and the credentials")

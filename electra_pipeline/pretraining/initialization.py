@@ -12,7 +12,7 @@ import transformers
 from torch import Tensor
 
 from electra_pipeline.identity import Config, canonical_json
-from electra_pipeline.location import model_directory
+from electra_pipeline.location import NO_CODE, load_problem, model_directory
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.sizes import ModelConfig
 from electra_pipeline.quiet import quiet_transformers
@@ -207,7 +207,8 @@ def _pieces(directory: Path) -> dict[str, int]:
             f"pretrain.initialize_from: {directory} has no tokenizer.json or vocab.txt; put it "
             "there, for it says which row belongs to which piece"
         )
-    pieces: dict[str, int] = transformers.AutoTokenizer.from_pretrained(directory).get_vocab()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(directory, **NO_CODE)
+    pieces: dict[str, int] = tokenizer.get_vocab()
     return pieces
 
 
@@ -230,7 +231,7 @@ def _read(model_class: Any, directory: Path) -> Weights:
     except Exception as error:  # of safetensors, pickle, or transformers
         raise ValueError(
             f"pretrain.initialize_from: {_weights_file(directory)} cannot be read "
-            f"({str(error).partition(chr(10))[0]}); copy it again"
+            f"({load_problem(error)}); copy it again"
         ) from error
     if report["missing_keys"]:
         raise ValueError(

@@ -6,6 +6,7 @@ that the pipeline makes and for any other encoder with one of these heads.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pickle import UnpicklingError
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer
 
 from electra_pipeline.identity import Config
-from electra_pipeline.location import model_directory
+from electra_pipeline.location import NO_CODE, load_problem, model_directory
 from electra_pipeline.publishing import heads
 from electra_pipeline.publishing.answers import answers
 from electra_pipeline.publishing.heads import (
@@ -171,12 +172,11 @@ def load_predictor(model: str, task: str | None = None, device: str | None = Non
 
 def _from_pretrained(model: str, loader: Any, directory: str, **options: Any) -> Any:
     try:
-        return loader.from_pretrained(directory, **options)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        return loader.from_pretrained(directory, **NO_CODE, **options)
+    except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
         raise ValueError(
-            f"{model}: cannot be loaded ({reason}); give the folder of a published or fine-tuned "
-            "model, or a name on the Hugging Face hub that can be reached"
+            f"{model}: cannot be loaded ({load_problem(error)}); give the folder of a published or "
+            "fine-tuned model, or a name on the Hugging Face hub that can be reached"
         ) from error
 
 

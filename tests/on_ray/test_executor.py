@@ -303,7 +303,7 @@ def test_a_cluster_that_is_already_there_is_used_and_left_running(free_port, ray
 
 
 ALONE = """
-    import signal, sys, psutil
+    import os, signal, sys, psutil
     from electra_pipeline.on_ray import cluster
 
     def mine(number, frame): ...
@@ -313,6 +313,9 @@ ALONE = """
         assert [outcome.value for outcome in executor.map(abs, [-1])] == [1]
         children = psutil.Process().children(recursive=True)
         assert len(children) > 2
+        seen = " ".join(part for process in children for part in process.cmdline())
+        for secret in ("RAY_AUTH_TOKEN", "AWS_SECRET_ACCESS_KEY"):
+            assert os.environ[secret] not in seen, secret
         listening = {
             connection.laddr.ip
             for process in children
@@ -329,7 +332,7 @@ def test_a_ray_of_its_own_stays_on_this_machine_and_leaves_nothing_behind(tmp_pa
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     finished = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(ALONE)],
-        env=inherited | {"HOME": str(tmp_path)},
+        env=inherited | {"HOME": str(tmp_path), "AWS_SECRET_ACCESS_KEY": "s3cret"},
         capture_output=True,
         text=True,
         timeout=600,

@@ -35,6 +35,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.schema import CreateColumn, CreateTable
 
 CONNECT_SECONDS = 10  # an unreachable server is reported within this time
+POSTGRESQL_PORT = 5432
 LOCK_SECONDS = 60.0  # how long one writer of an SQLite file waits for another
 
 Row = Mapping[str, Any]
@@ -174,6 +175,23 @@ def _in_utc(moment: datetime) -> datetime:
 def shown(database: str) -> str:
     """The URL without its password."""
     return _parse(database).render_as_string(hide_password=True)
+
+
+def location(database: str) -> str | None:
+    """Where it is, without who enters and how: a path or `postgresql://HOST:PORT/DATABASE`.
+
+    None is a database in memory. Raises ValueError for a URL with options after a `?`, which can
+    name another host or file than the URL does.
+    """
+    url = _parse(database)
+    if url.query:
+        raise ValueError(
+            f"database {shown(database)}: options in the URL may lead elsewhere, which this server "
+            "does not allow; set them in the environment (PGSSLMODE, ...)"
+        )
+    if url.get_backend_name() == "sqlite":
+        return None if url.database in (None, "", ":memory:") else url.database
+    return f"postgresql://{url.host or ''}:{url.port or POSTGRESQL_PORT}/{url.database or ''}"
 
 
 @contextmanager

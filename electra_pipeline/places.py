@@ -1,0 +1,121 @@
+"""Places that users name: shown without what opens them, held to what a shared server allows."""
+
+import os
+import posixpath
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+ALLOWED_PREFIXES = "ELECTRA_PIPELINE_ALLOWED_PREFIXES"
+ARCHIVES = ("zip", "tar")  # heads of a chain that read what follows them and nothing else
+
+# Over http a name alone may be a token. Elsewhere it is what a password follows, which may hold an
+# @ or, where it was not encoded, a slash; digits up to a slash are a port.
+_HTTP_USER = re.compile(r"(\bhttps?://)(?:[^/@\s]*@)+", re.IGNORECASE)
+_PASSWORD = re.compile(r"(://[^:/@?#\s]*:)(?!:|\d*[/?#])(?:(?:[^/@\s]*@)+|[^@\s]*@)")
+_QUERY = re.compile(r"(?<=[?&])([^=&#\s'\"]+)=[^&#\s'\"]+")
+HIDDEN = "***"
+HTTP = ("http://", "https://")
+
+
+def shown(text: str) -> str:
+    """A place, or a text with places in it, without passwords, tokens and values of queries.
+
+    A signature is a part of the query (`?X-Amz-Signature=...`), and which other value opens a file
+    nobody knows, so that all are hidden.
+    """
+    if "://" not in text:
+        return text
+    text = _HTTP_USER.sub(rf"\1{HIDDEN}@", text)
+    return _QUERY.sub(rf"\1={HIDDEN}", _PASSWORD.sub(rf"\1{HIDDEN}@", text))
+
+
+def as_cause(error: Exception) -> Exception | None:
+    """What to raise an error from: `error`, but None where it tells what `shown` hides."""
+    return error if shown(str(error)) == str(error) else None
+
+
+def is_restricted() -> bool:
+    """Whether `ELECTRA_PIPELINE_ALLOWED_PREFIXES` says which places may be named."""
+    return ALLOWED_PREFIXES in os.environ
+
+
+def check_file(place: str) -> None:
+    """Raise ValueError unless this file may be read; see `check_folder`.
+
+    Files alone may come over http, whole and named one by one: what fetches them checks each
+    redirect too. Of a chain, archives may stand before the place.
+    """
+    *heads, last = place.split("::")
+    if any(head.partition("://")[0] not in ARCHIVES for head in heads):
+        _refuse_if_restricted(place, f"only {' and '.join(ARCHIVES)} may stand before ::")
+    if last.lower().startswith(HTTP) and (heads or "*" in last):
+        _refuse_if_restricted(place, "over http there are whole files alone, named one by one")
+    _check_prefix(last)
+
+
+def check_folder(place: str) -> None:
+    """Raise ValueError unless this folder may be used, or if its URI holds a password.
+
+    Without `ELECTRA_PIPELINE_ALLOWED_PREFIXES` every place may; with it, those below one of its
+    prefixes, which commas separate: paths, URIs, `hf://` (models) and `hf://datasets/` for the
+    Hugging Face hub. Symbolic links and `..` are resolved. A password is refused since a folder's
+    URI is logged, and named in manifests.
+    """
+    if (hidden := shown(place)) != place:
+        raise ValueError(
+            f"{hidden} holds a password or a token, and this place is logged; take it out, and "
+            "give it in the environment (AWS_*, HF_TOKEN, or FSSPEC_<PROTOCOL>_<OPTION>)"
+        )
+    if "::" in place or place.lower().startswith(HTTP):
+        _refuse_if_restricted(place, "folders are neither in archives nor on http")
+    _check_prefix(place)
+
+
+def check_model(place: str) -> None:
+    """`check_folder` for a model or tokenizer: a folder, a URI or, if it is none, a hub name."""
+    is_name = "://" not in place and not place.startswith((".", "/", "~"))
+    is_hub_name = is_name and place.count("/") <= 1 and not Path(place).exists()
+    check_folder(f"hf://{place}" if is_hub_name else place)
+
+
+def check_dataset(place: str) -> None:
+    """`check_folder` for a data set: a folder or, if it is none, a hub name."""
+    check_folder(place if Path(place).is_dir() else f"hf://datasets/{place}")
+
+
+def _refuse_if_restricted(place: str, reason: str) -> None:
+    if is_restricted():
+        raise ValueError(
+            f"{shown(place)}: this server does not allow this place ({ALLOWED_PREFIXES}: "
+            f"{reason}); name another one, or ask whoever runs the server"
+        )
+
+
+def _check_prefix(place: str) -> None:
+    given = os.environ.get(ALLOWED_PREFIXES, "").split(",")
+    prefixes = [prefix for each in given if (prefix := each.strip())]
+    if not any(_is_below(place, prefix) for prefix in prefixes):
+        _refuse_if_restricted(place, f"allowed is {', '.join(map(shown, prefixes)) or 'nothing'}")
+
+
+def _is_below(place: str, prefix: str) -> bool:
+    *where, path = _parts(place)
+    *allowed, top = _parts(prefix)
+    # Also as it is written: an object's name may hold .. as any other text.
+    written = (path, posixpath.normpath(path or "/"))
+    top = top.rstrip("/")
+    return where == allowed and all(each == top or each.startswith(f"{top}/") for each in written)
+
+
+def _parts(place: str) -> tuple[str, str, str]:
+    """Scheme, host (of http) and path; of a local place the path that it really has."""
+    scheme, separator, rest = place.partition("://")
+    scheme = scheme.lower()
+    if not separator or scheme in ("file", "local"):
+        return "file", "", os.path.realpath(Path(rest if separator else place).expanduser())
+    if scheme not in ("http", "https"):
+        return scheme, "", f"/{rest}"
+    parts = urlsplit(place)
+    port = parts.port or (443 if scheme == "https" else 80)
+    return scheme, f"{parts.hostname}:{port}", unquote(parts.path)
