@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from electra_pipeline.identity import Config, fingerprint
-from electra_pipeline.storage import Folder, cache_directory
+from electra_pipeline.storage import Folder, appearing, cache_directory
 
 logger = logging.getLogger(__name__)
 
@@ -83,9 +83,11 @@ class Artifact:
         target = cache_directory() / "artifacts" / f"{self.stage}-{self.fingerprint}" / name
         for file in self.file_names(f"{name}/"):
             copy = target / file.removeprefix(f"{name}/")
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            if not copy.exists():
-                copy.symlink_to(self.local_file(file))
+            original = self.local_file(file)
+            if not copy.exists():  # nor does a link whose end was cleared away
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                with appearing(copy) as link:
+                    link.symlink_to(original)
         return target
 
 
@@ -151,7 +153,7 @@ def produce(
     if finished is not None:
         logger.info("%s: already there, nothing to do (%s)", stage, folder)
         return finished
-    with folder.lock():
+    with folder.lock() as confirm:
         finished = open_artifact(folder)
         if finished is not None:
             logger.info("%s: finished by another driver meanwhile (%s)", stage, folder)
@@ -161,6 +163,7 @@ def produce(
         started = time.monotonic()
         draft = Draft(folder, fingerprint(stage, format_version, identity, inputs))
         written = write(draft)
+        confirm()  # before anything is removed that could be another driver's by now
         draft.work.remove()
         folder.remove(OBSERVED)
         files = {file: _describe(folder, file) for file in folder.files()}
@@ -185,6 +188,7 @@ def produce(
                 library: importlib.metadata.version(library) for library in VERSIONED_LIBRARIES
             },
         }
+        confirm()
         folder.write_json(MANIFEST, manifest)
         manifest = folder.read_json(MANIFEST)  # as every later run will see it
     logger.info("%s: finished in %.1f s (%s)", stage, observed["seconds"], folder)

@@ -58,10 +58,7 @@ def _directory(
             yield folder.path
         else:
             with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch:
-                for name in folder.files():
-                    target = Path(scratch) / name
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    folder.filesystem.get_file(folder.join(name), str(target))
+                folder.copy_to(Path(scratch))
                 yield scratch
     elif (artifact := open_artifact(folder)) is not None:
         yield str(artifact.local_folder(within(artifact)))

@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Annotated, Any
 from urllib.parse import unquote, urlsplit
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
@@ -25,6 +24,7 @@ from electra_pipeline.inputs.decompression import (
     decompress,
 )
 from electra_pipeline.inputs.downloads import download, download_wheel, wrong_digest
+from electra_pipeline.stores import open_store
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
 
@@ -248,14 +248,13 @@ def _content_sha256(uri: str) -> str:
 def _resolve(url: str) -> tuple[Any, str]:
     """The filesystem and path of a URL. Raises FileNotFoundError if a chain's archive is absent."""
     try:
-        filesystem, path = fsspec.core.url_to_fs(url)
+        return open_store(url)
     except (ValueError, ImportError) as error:
         raise ValueError(
             f"{url}: {error}; give a path or a URL whose fsspec driver is installed"
         ) from error
     except zipfile.BadZipFile as error:
         raise ValueError(f"{url}: not a whole zip archive ({error}); download it again") from error
-    return filesystem, path
 
 
 def _unresolve(url: str, filesystem: Any, path: str) -> str:

@@ -1,0 +1,53 @@
+"""The stores that URIs name: each opened with settings that hold for hours of work."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import fsspec
+
+# Listings are not kept, since they would hide what another driver has written.
+_UNCACHED = {"use_listings_cache": False}
+# `standard` retries what may pass (5xx, throttling, timeouts, lost connections), here for about
+# half a minute: https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html.
+# Of a large file four parts of 50 MiB are in memory at once.
+_S3 = {
+    **_UNCACHED,
+    "max_concurrency": 4,
+    "config_kwargs": {
+        "retries": {"mode": "standard", "total_max_attempts": 8},
+        "read_timeout": 60,
+    },
+}
+_SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    **dict.fromkeys(("s3", "s3a"), _S3),
+    **dict.fromkeys(("gs", "gcs", "az", "abfs"), _UNCACHED),
+}
+
+
+def open_store(url: str) -> tuple[Any, str]:
+    """The filesystem of a path, URL or fsspec chain, and the path there.
+
+    What the user has told fsspec (FSSPEC_S3_... in the environment, ~/.config/fsspec) comes before
+    our settings. Raises ValueError or ImportError for what has no driver, FileNotFoundError or
+    zipfile.BadZipFile for a chain whose archive is absent or damaged.
+    """
+    refuse_credentials(url)
+    named = set(re.findall(r"(\w+)://", url))
+    settings = {
+        protocol: {**ours, **fsspec.config.conf.get(protocol, {})}
+        for protocol, ours in _SETTINGS.items()
+        if protocol in named
+    }
+    filesystem, path = fsspec.core.url_to_fs(url, **settings)
+    return filesystem, path
+
+
+def refuse_credentials(url: str) -> None:
+    """Raise ValueError if an address has a password in it: addresses are logged and kept."""
+    for protocol, user in re.findall(r"(\w+)://([^/@:]*):[^/@]*@", url):
+        raise ValueError(
+            f"{protocol}://{user}:...@: an address with a password in it, which logs and manifests "
+            "would show; put credentials into the environment (such as AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY)"
+        )
