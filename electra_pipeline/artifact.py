@@ -20,6 +20,7 @@ from electra_pipeline.storage import Folder, appearing, cache_directory
 logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+DRAFT = ".draft.json"  # what an unfinished artifact will be
 OBSERVED = "observed.json"  # times, rates, scale: facts about one run, never hashed
 WORK = "work"  # intermediate files of an unfinished artifact
 MANIFEST_FORMAT_VERSION = 1
@@ -159,16 +160,23 @@ def produce(
             logger.info("%s: finished by another driver meanwhile (%s)", stage, folder)
             return finished
         resumed = bool(folder.files())
+        draft = Draft(folder, fingerprint(stage, format_version, identity, inputs))
+        named = {
+            "stage": stage,
+            "name": name,
+            "fingerprint": draft.fingerprint,
+            "inputs": dict(inputs),
+        }
+        folder.write_json(DRAFT, {**named, "started_at": _now()})
         logger.info("%s: %s %s", stage, "resuming" if resumed else "writing", folder)
         started = time.monotonic()
-        draft = Draft(folder, fingerprint(stage, format_version, identity, inputs))
         written = write(draft)
         confirm()  # before anything is removed that could be another driver's by now
         draft.work.remove()
         folder.remove(OBSERVED)
         files = {file: _describe(folder, file) for file in folder.files()}
         observed = {
-            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "created_at": _now(),
             "seconds": round(time.monotonic() - started, 3),
             "resumed": resumed,
             **written.observed,
@@ -177,11 +185,8 @@ def produce(
         manifest = {
             "manifest_format": MANIFEST_FORMAT_VERSION,
             "format": format_version,
-            "stage": stage,
-            "name": name,
-            "fingerprint": draft.fingerprint,
+            **named,
             "config": identity,
-            "inputs": dict(inputs),
             "files": files,
             "counters": dict(written.counters),
             "libraries": {
@@ -190,9 +195,14 @@ def produce(
         }
         confirm()
         folder.write_json(MANIFEST, manifest)
+        folder.remove(DRAFT)
         manifest = folder.read_json(MANIFEST)  # as every later run will see it
     logger.info("%s: finished in %.1f s (%s)", stage, observed["seconds"], folder)
     return Artifact(folder, manifest)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _describe(folder: Folder, file: str) -> dict[str, Any]:
@@ -206,13 +216,17 @@ def open_artifact(folder: Folder) -> Artifact | None:
     """
     if not folder.exists(MANIFEST):
         return None
-    manifest = folder.read_json(MANIFEST)
+    return Artifact(folder, checked(folder.read_json(MANIFEST), f"{folder}/{MANIFEST}"))
+
+
+def checked(manifest: Mapping[str, Any], place: str) -> Mapping[str, Any]:
+    """The manifest, if it is in the format that this version reads; else ValueError."""
     if manifest.get("manifest_format") != MANIFEST_FORMAT_VERSION:
         raise ValueError(
-            f"{folder}/{MANIFEST}: format {manifest.get('manifest_format')!r}, this version reads "
+            f"{place}: format {manifest.get('manifest_format')!r}, this version reads "
             f"{MANIFEST_FORMAT_VERSION}; use another root or the version that wrote it"
         )
-    return Artifact(folder, manifest)
+    return manifest
 
 
 def find_artifacts(root: str, stage: str = "*") -> list[Artifact]:

@@ -118,8 +118,10 @@ class Folder:
         if not self.exists():
             return []
         prefix = self.path.rstrip("/") + "/"
-        paths = (str(path).removeprefix(prefix) for path in self.filesystem.find(self.path))
-        return sorted(name for name in paths if not f"/{name}".count("/."))
+        # A store may list the folder itself among its files.
+        found = (str(path) for path in self.filesystem.find(self.path))
+        paths = (path.removeprefix(prefix) for path in found if path.startswith(prefix))
+        return sorted(name for name in paths if "/." not in f"/{name}")
 
     def remove(self, name: str = "") -> None:
         """Remove a file or folder if it is there."""
@@ -255,6 +257,12 @@ class Folder:
             return False
         return True
 
+    @property
+    def lock_file(self) -> Path:
+        """What `lock` holds of a folder on the local disk."""
+        path = Path(self.path)
+        return path.with_name(f".{path.name}.lock")
+
     @contextmanager
     def lock(self, *, wait: bool = True) -> Iterator[Confirm]:
         """Hold this folder for writing; a second driver waits, and says for whom.
@@ -265,7 +273,7 @@ class Folder:
         """
         parent, _, name = self.path.rstrip("/").rpartition("/")
         if self.is_local:
-            holding = locks.file_lock(Path(parent) / f".{name}.lock", wait=wait)
+            holding = locks.file_lock(self.lock_file, wait=wait)
         elif self.is_memory:
             holding = locks.thread_lock(self.path, wait=wait)
         else:
