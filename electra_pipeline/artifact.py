@@ -74,7 +74,15 @@ class Artifact:
         return sorted(name for name in self.manifest["files"] if name.startswith(prefix))
 
     def local_file(self, name: str) -> Path:
-        """A local, memory-mappable path of one of the artifact's files."""
+        """A local, memory-mappable path of one of the artifact's files.
+
+        Raises ValueError if it has no such file, as one that another version wrote.
+        """
+        if name not in self.manifest["files"]:
+            raise ValueError(
+                f"{self.folder}: has no {name}; it is a {self.stage} artifact of format "
+                f"{self.manifest['format']}, of another version: run its stage again"
+            )
         return self.folder.local_file(name, self.manifest["files"][name]["sha256"])
 
     def local_folder(self, name: str) -> Path:

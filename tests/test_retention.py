@@ -13,11 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from electra_pipeline import artifact as artifacts
-from electra_pipeline import retention
+from electra_pipeline import inventory, retention
 from electra_pipeline.artifact import Artifact, Draft, Written, find_artifacts, produce, verify
+from electra_pipeline.inventory import Item
 from electra_pipeline.locks import InUseError
 from electra_pipeline.retention import Plan
 from electra_pipeline.storage import Folder
+
+ROLES = {"pretrain": "pretrained", "snapshot": "pretrained", "publish": "model"}
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -62,7 +65,7 @@ def make(
         name=name,
         format_version=1,
         config={"number": number},
-        inputs={"model" if run else each.stage: each.fingerprint for each in inputs},
+        inputs={ROLES.get(each.stage, each.stage): each.fingerprint for each in inputs},
         write=write,
     )
 
@@ -77,13 +80,13 @@ def chain(root: str, name: str, number: int, **corpus: Any) -> list[Artifact]:
 
 
 def places(found: Any) -> set[str]:
-    return {str(each.place if isinstance(each, retention.Item) else each.folder) for each in found}
+    return {str(each.place if isinstance(each, Item) else each.folder) for each in found}
 
 
 def clean(root: str, **options: Any) -> Plan:
     found = retention.plan(root, **options)
     for item in found.going:
-        retention.delete(item)
+        inventory.delete(item)
     return found
 
 
@@ -103,12 +106,23 @@ def test_the_newest_of_each_name_stays_with_all_it_was_made_from(root: str) -> N
     assert not any(each.folder.exists() for each in old)
 
 
-def test_a_root_in_a_store(s3_root: str) -> None:
+def test_a_root_in_a_store(s3_root: str, monkeypatch: pytest.MonkeyPatch) -> None:
     corpora = [make(s3_root, "corpus", "a", number=number) for number in range(3)]
     tokenizer = make(s3_root, "tokenizer", "a", corpora[0])
     assert places(clean(s3_root).going) == {str(corpora[1].folder)}
     assert places(find_artifacts(s3_root)) == places([corpora[0], corpora[2], tokenizer])
     assert corpora[1].folder.files() == []
+    killed = corpora[2].folder.join("shard-00000.arrow")
+    store = corpora[2].folder.filesystem
+    bucket, key, _ = store.split_path(killed)
+    upload = store.call_s3("create_multipart_upload", Bucket=bucket, Key=key)["UploadId"]
+    part = {"Bucket": bucket, "Key": key, "UploadId": upload, "PartNumber": 1, "Body": b"half"}
+    store.call_s3("upload_part", **part)
+    assert "shard-00000.arrow" not in corpora[2].folder.files()
+    assert retention.plan(s3_root).going == []
+    monkeypatch.setattr(inventory, "HALF_FILE_SECONDS", -1.0)  # as if it were a day old
+    assert [item.kind for item in clean(s3_root).going] == ["unfinished upload"]
+    assert clean(s3_root).going == []
 
 
 def test_an_old_input_of_something_new_stays(tmp_path: Path) -> None:
@@ -122,6 +136,24 @@ def test_an_old_input_of_something_new_stays(tmp_path: Path) -> None:
     assert str(corpus.folder) in places(find_artifacts(root))
     assert not {str(tokenizer.folder), str(gone.folder)} & places(find_artifacts(root))
     assert str(newest.folder) in places(find_artifacts(root))
+
+
+def test_steps_of_a_run_stay_as_long_as_the_run(tmp_path: Path) -> None:
+    root = str(tmp_path)
+
+    def with_history(number: int) -> list[Artifact]:
+        made = [make(root, "pretrain", "a", number=number)]
+        for step in (10, 20):
+            made.append(make(root, "snapshot", f"a@{step}", made[0], number=number))
+            made.append(make(root, "publish", f"a@{step}", made[-1], number=number))
+            made.append(make(root, "finetune", f"a@{step}-cola", made[-1], run=f"a@{step}"))
+        return made
+
+    first = with_history(1)
+    assert retention.plan(root).going == []
+    newest = make(root, "pretrain", "a", number=2)
+    assert places(clean(root).going) == places(first)
+    assert places(find_artifacts(root)) == places([newest])
 
 
 def test_runs_that_are_named_stay_whole(tmp_path: Path) -> None:
@@ -148,7 +180,7 @@ def test_work_to_go_on_with_stays_until_another_is_finished(root: str) -> None:
     with draft.place.lock():
         assert retention.plan(root).going == []  # a driver is at work on it
         with pytest.raises(InUseError):
-            retention.delete(draft)
+            inventory.delete(draft)
     assert places(retention.plan(root).going) == {str(draft.place), str(corpora[0].folder)}
 
 
@@ -213,7 +245,7 @@ def test_an_artifact_half_gone_is_not_finished_and_goes_next_time(
     with monkeypatch.context() as patch:
         patch.setattr(Folder(root).filesystem, "rm", dies_at_many(Folder(root).filesystem.rm))
         with pytest.raises(KeyboardInterrupt):
-            retention.delete(item)
+            inventory.delete(item)
     assert old.folder.files() == ["model/weights", "observed.json"]
     assert places(find_artifacts(root)) == {str(newer.folder)}
     clean(root)

@@ -28,6 +28,7 @@ class Proxy(ThreadingHTTPServer):
         self.upstream = urlsplit(upstream).netloc
         self.every = every
         self.counts: Counter[str] = Counter()
+        self.requests: list[tuple[str, str]] = []
         self.over = threading.Event()
         self._guard = threading.Lock()
 
@@ -50,6 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass_on(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
+        self.server.requests.append((self.command, self.path))
         fault = self.server.fault()
         if fault in ("throttled", "failed"):
             self._answer(

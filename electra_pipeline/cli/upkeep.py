@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from electra_pipeline.cli.options import RootOption
 from electra_pipeline.cli.surroundings import complain
 
 if TYPE_CHECKING:
-    from electra_pipeline.retention import Item
+    from electra_pipeline.inventory import Item
 
 
 def gc(
@@ -36,13 +36,13 @@ def gc(
     Of each name the newest artifacts stay, all of the runs given with --keep-run, and whatever
     those were made from. The results table keeps its rows.
     """
-    from electra_pipeline import retention
+    from electra_pipeline import inventory, retention
     from electra_pipeline.locks import InUseError
 
     place = root or "./runs"
     found = retention.plan(place, keep_runs=keep_run or [], keep_last=keep_last)
-    going = [*found.going, *(retention.copies() if cache else [])]
-    table = Table("what", "where", "files", "MB", "why")
+    going = [*found.going, *(inventory.copies() if cache else [])]
+    table = Table("what", Column("where", overflow="fold"), "files", "MB", "why")
     for item in going:
         table.add_row(*map(Text, (item.kind, item.place.name, *_size([item]), item.reason)))
     console = Console()
@@ -51,7 +51,7 @@ def gc(
     done = []
     for item in going if delete else []:
         try:
-            retention.delete(item)
+            inventory.delete(item)
             done.append(item)
         except InUseError as error:
             complain(f"{item.place} stays: {error}")

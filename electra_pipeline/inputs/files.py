@@ -24,7 +24,7 @@ from electra_pipeline.inputs.decompression import (
     decompress,
 )
 from electra_pipeline.inputs.downloads import download, download_wheel, wrong_digest
-from electra_pipeline.stores import open_store
+from electra_pipeline.stores import open_store, refuse_credentials
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
 
@@ -247,6 +247,7 @@ def _content_sha256(uri: str) -> str:
 
 def _resolve(url: str) -> tuple[Any, str]:
     """The filesystem and path of a URL. Raises FileNotFoundError if a chain's archive is absent."""
+    refuse_credentials(url)
     try:
         return open_store(url)
     except (ValueError, ImportError) as error:
