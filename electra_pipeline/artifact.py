@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from electra_pipeline.identity import Config, fingerprint
-from electra_pipeline.storage import Folder, cache_directory
+from electra_pipeline.storage import Folder, appearing, cache_directory
 
 logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+DRAFT = ".draft.json"  # what an unfinished artifact will be
 OBSERVED = "observed.json"  # times, rates, scale: facts about one run, never hashed
 WORK = "work"  # intermediate files of an unfinished artifact
 MANIFEST_FORMAT_VERSION = 1
@@ -74,7 +75,15 @@ class Artifact:
         return sorted(name for name in self.manifest["files"] if name.startswith(prefix))
 
     def local_file(self, name: str) -> Path:
-        """A local, memory-mappable path of one of the artifact's files."""
+        """A local, memory-mappable path of one of the artifact's files.
+
+        Raises ValueError if it has no such file, as one that another version wrote.
+        """
+        if name not in self.manifest["files"]:
+            raise ValueError(
+                f"{self.folder}: has no {name}; it is a {self.stage} artifact of format "
+                f"{self.manifest['format']}, of another version: run its stage again"
+            )
         return self.folder.local_file(name, self.manifest["files"][name]["sha256"])
 
     def local_folder(self, name: str) -> Path:
@@ -84,9 +93,11 @@ class Artifact:
         target = cache_directory() / "artifacts" / f"{self.stage}-{self.fingerprint}" / name
         for file in self.file_names(f"{name}/"):
             copy = target / file.removeprefix(f"{name}/")
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            if not copy.exists():
-                copy.symlink_to(self.local_file(file))
+            original = self.local_file(file)
+            if not copy.exists():  # nor does a link whose end was cleared away
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                with appearing(copy) as link:
+                    link.symlink_to(original)
         return target
 
 
@@ -152,21 +163,29 @@ def produce(
     if finished is not None:
         logger.info("%s: already there, nothing to do (%s)", stage, folder)
         return finished
-    with folder.lock():
+    with folder.lock() as confirm:
         finished = open_artifact(folder)
         if finished is not None:
             logger.info("%s: finished by another driver meanwhile (%s)", stage, folder)
             return finished
         resumed = bool(folder.files())
+        draft = Draft(folder, fingerprint(stage, format_version, identity, inputs))
+        named = {
+            "stage": stage,
+            "name": name,
+            "fingerprint": draft.fingerprint,
+            "inputs": dict(inputs),
+        }
+        folder.write_json(DRAFT, {**named, "started_at": _now()})
         logger.info("%s: %s %s", stage, "resuming" if resumed else "writing", folder)
         started = time.monotonic()
-        draft = Draft(folder, fingerprint(stage, format_version, identity, inputs))
         written = write(draft)
+        confirm()  # before anything is removed that could be another driver's by now
         draft.work.remove()
         folder.remove(OBSERVED)
         files = {file: _describe(folder, file) for file in folder.files()}
         observed = {
-            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "created_at": _now(),
             "seconds": round(time.monotonic() - started, 3),
             "resumed": resumed,
             **written.observed,
@@ -175,21 +194,24 @@ def produce(
         manifest = {
             "manifest_format": MANIFEST_FORMAT_VERSION,
             "format": format_version,
-            "stage": stage,
-            "name": name,
-            "fingerprint": draft.fingerprint,
+            **named,
             "config": identity,
-            "inputs": dict(inputs),
             "files": files,
             "counters": dict(written.counters),
             "libraries": {
                 library: importlib.metadata.version(library) for library in VERSIONED_LIBRARIES
             },
         }
+        confirm()
         folder.write_json(MANIFEST, manifest)
+        folder.remove(DRAFT)
         manifest = folder.read_json(MANIFEST)  # as every later run will see it
     logger.info("%s: finished in %.1f s (%s)", stage, observed["seconds"], folder)
     return Artifact(folder, manifest)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _describe(folder: Folder, file: str) -> dict[str, Any]:
@@ -204,20 +226,24 @@ def open_artifact(folder: Folder) -> Artifact | None:
     """
     if not folder.exists(MANIFEST):
         return None
-    manifest = folder.read_json(MANIFEST)
+    return Artifact(folder, checked(folder.read_json(MANIFEST), f"{folder}/{MANIFEST}"))
+
+
+def checked(manifest: Mapping[str, Any], place: str) -> Mapping[str, Any]:
+    """The manifest, if it is in the format that this version reads; else ValueError."""
     if manifest.get("manifest_format") != MANIFEST_FORMAT_VERSION:
         raise ValueError(
-            f"{folder}/{MANIFEST}: format {manifest.get('manifest_format')!r}, this version reads "
+            f"{place}: format {manifest.get('manifest_format')!r}, this version reads "
             f"{MANIFEST_FORMAT_VERSION}; use another root or the version that wrote it"
         )
     for name, facts in manifest["files"].items():
         # Copies in the cache are named after both.
         if ".." in name.split("/") or not re.fullmatch("[0-9a-f]{64}", facts["sha256"]):
             raise ValueError(
-                f"{folder}/{MANIFEST}: {name!r} is no file of an artifact; do not use it, or ask "
+                f"{place}: {name!r} is no file of an artifact; do not use it, or ask "
                 "whoever wrote it"
             )
-    return Artifact(folder, manifest)
+    return manifest
 
 
 def find_artifacts(root: str, stage: str = "*") -> list[Artifact]:

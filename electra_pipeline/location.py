@@ -16,6 +16,10 @@ MODEL_FILES = ("config.json",)
 NO_CODE: Mapping[str, bool] = {"trust_remote_code": False}
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
 
+# Of the artifacts that hold a model or a tokenizer, the newest formats that are known here; all
+# older ones hold it in the same place.
+NEWEST_FORMATS = {"tokenizer": 1, "publish": 1, "finetune": 2}
+
 
 def load_problem(error: Exception) -> str:
     """The first line of why a model cannot be loaded."""
@@ -72,25 +76,21 @@ def _directory(
             yield folder.path
         else:
             with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch:
-                for name in folder.files():
-                    target = _below(Path(scratch), name)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    folder.filesystem.get_file(folder.join(name), str(target))
+                folder.copy_to(Path(scratch))
                 yield scratch
     elif (artifact := open_artifact(folder)) is not None:
+        made = artifact.manifest["format"]
+        if made > (newest := NEWEST_FORMATS.get(artifact.stage, made)):
+            raise ValueError(
+                f"{place}: a {artifact.stage} artifact of format {made}, this version reads up to "
+                f"{newest}; use the version that wrote it, or a newer one"
+            )
         yield str(artifact.local_folder(within(artifact)))
     else:
         raise ValueError(
             f"{place}: neither a {what} (no {' or '.join(files)}) nor a finished artifact (no "
             "manifest.json); give the folder of a published or fine-tuned model"
         )
-
-
-def _below(folder: Path, name: str) -> Path:
-    """A file's place in `folder`; an object's name may hold .. as any other text."""
-    if ".." in name.split("/"):
-        raise ValueError(f"{name}: a file's name that leads out of its folder; rename it")
-    return folder / name
 
 
 def _model_within(artifact: Artifact, generator: bool) -> str:

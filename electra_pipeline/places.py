@@ -54,19 +54,23 @@ def check_file(place: str) -> None:
     _check_prefix(last)
 
 
-def check_folder(place: str) -> None:
-    """Raise ValueError unless this folder may be used, or if its URI holds a password.
-
-    Without `ELECTRA_PIPELINE_ALLOWED_PREFIXES` every place may; with it, those below one of its
-    prefixes, which commas separate: paths, URIs, `hf://` (models) and `hf://datasets/` for the
-    Hugging Face hub. Symbolic links and `..` are resolved. A password is refused since a folder's
-    URI is logged, and named in manifests.
-    """
+def refuse_password(place: str) -> None:
+    """Raise ValueError if a folder's URI holds a password: it is logged, and named in manifests."""
     if (hidden := shown(place)) != place:
         raise ValueError(
             f"{hidden} holds a password or a token, and this place is logged; take it out, and "
             "give it in the environment (AWS_*, HF_TOKEN, or FSSPEC_<PROTOCOL>_<OPTION>)"
         )
+
+
+def check_folder(place: str) -> None:
+    """Raise ValueError unless this folder may be used, or if its URI holds a password.
+
+    Without `ELECTRA_PIPELINE_ALLOWED_PREFIXES` every place may; with it, those below one of its
+    prefixes, which commas separate: paths, URIs, `hf://` (models) and `hf://datasets/` for the
+    Hugging Face hub. Symbolic links and `..` are resolved.
+    """
+    refuse_password(place)
     if "::" in place or place.lower().startswith(HTTP):
         _refuse_if_restricted(place, "folders are neither in archives nor on http")
     _check_prefix(place)

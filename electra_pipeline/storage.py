@@ -1,13 +1,10 @@
 """A folder on any fsspec filesystem: whole-file writes, mappable reads, one writer at a time."""
 
-import fcntl
 import hashlib
 import logging
 import os
 import shutil
 import tempfile
-import threading
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,22 +12,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import fsspec
 import orjson
 from fsspec.implementations.local import LocalFileSystem
 
+from electra_pipeline import locks
+from electra_pipeline.locks import Confirm
+from electra_pipeline.places import refuse_password
+from electra_pipeline.stores import open_store
+
 logger = logging.getLogger(__name__)
 
-LEASE_SECONDS = 60.0  # an object-store lease older than this belongs to a dead driver
-
-# Of the folders of `memory://`, which is one store for the whole process, as its locks must be.
-_THREAD_LOCKS: dict[str, threading.Lock] = {}
+DOWNLOAD_ATTEMPTS = 4
 
 
 def cache_directory() -> Path:
     """Where downloads and local copies of remote files are kept (`ELECTRA_PIPELINE_CACHE`)."""
     configured = os.environ.get("ELECTRA_PIPELINE_CACHE")
     return Path(configured) if configured else Path.home() / ".cache" / "electra-pipeline"
+
+
+@contextmanager
+def appearing(target: Path) -> Iterator[Path]:
+    """A name beside `target` to write to, renamed to it where the block ends without an error."""
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        yield temporary
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,7 @@ class Folder:
     uri: str
 
     def __post_init__(self) -> None:
+        refuse_password(self.uri)
         if "://" not in self.uri:
             object.__setattr__(self, "uri", str(Path(self.uri).expanduser().absolute()))
 
@@ -66,13 +76,12 @@ class Folder:
 
     def _resolve(self) -> tuple[Any, str]:
         try:
-            filesystem, path = fsspec.core.url_to_fs(self.uri)
+            return open_store(self.uri)
         except (ValueError, ImportError) as error:
             raise ValueError(
                 f"cannot use {self.uri!r} as a storage location: {error}; "
                 "give a local path or a URI whose fsspec driver is installed"
             ) from error
-        return filesystem, path
 
     def __truediv__(self, name: str) -> "Folder":
         return Folder(f"{self.uri.rstrip('/')}/{name}")
@@ -105,13 +114,15 @@ class Folder:
         return file
 
     def files(self) -> list[str]:
-        """Names of all files below this folder, sorted, relative to it, without temporary ones."""
-        self.filesystem.invalidate_cache()  # object-store listings are cached by fsspec
+        """Names of all files below this folder, sorted, relative to it, without hidden ones."""
+        self.filesystem.invalidate_cache()  # some drivers keep listings
         if not self.exists():
             return []
         prefix = self.path.rstrip("/") + "/"
-        paths = (str(path).removeprefix(prefix) for path in self.filesystem.find(self.path))
-        return sorted(name for name in paths if not name.rsplit("/", 1)[-1].startswith("."))
+        # A store may list the folder itself among its files.
+        found = (str(path) for path in self.filesystem.find(self.path))
+        paths = (path.removeprefix(prefix) for path in found if path.startswith(prefix))
+        return sorted(name for name in paths if "/." not in f"/{name}")
 
     def remove(self, name: str = "") -> None:
         """Remove a file or folder if it is there."""
@@ -135,15 +146,10 @@ class Folder:
         if self.is_local:
             target = Path(self.join(name))
             target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
-            try:
-                with temporary.open("wb") as file:
-                    yield file
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(target)
-            finally:
-                temporary.unlink(missing_ok=True)
+            with appearing(target) as temporary, temporary.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
         else:
             with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch:
                 local = Path(scratch) / "file"
@@ -174,122 +180,106 @@ class Folder:
     def local_file(self, name: str, sha256: str) -> Path:
         """A path that can be memory-mapped: the file itself, or a verified copy in the cache.
 
-        Raises ValueError if a remote file does not have the digest that its manifest gives.
+        The processes of a machine share one copy, which one of them brings. Raises ValueError if a
+        remote file does not have the digest that its manifest gives.
         """
         if self.is_local:
             return Path(self.join(name))
-        target = cache_directory() / "objects" / sha256 / name.rsplit("/", 1)[-1]
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
-            try:
-                self.filesystem.get_file(self.join(name), str(temporary))
-                with temporary.open("rb") as file:
-                    actual = hashlib.file_digest(file, "sha256").hexdigest()
-                if actual != sha256:
-                    raise ValueError(
-                        f"{self.uri}/{name}: sha256 is {actual}, the manifest says {sha256}; "
-                        "the file is damaged: remove its artifact and run the stage again"
-                    )
-                temporary.replace(target)
-            finally:
-                temporary.unlink(missing_ok=True)
+        directory = cache_directory() / "objects" / sha256
+        target = directory / name.rsplit("/", 1)[-1]
+        if target.exists():
+            return target
+        lock = directory.with_name(f".{sha256}.lock")
+        with locks.file_lock(lock):
+            if not target.exists():
+                directory.mkdir(parents=True, exist_ok=True)
+                with appearing(target) as temporary:
+                    self._download(name, temporary)
+                    with temporary.open("rb") as file:
+                        actual = hashlib.file_digest(file, "sha256").hexdigest()
+                    if actual != sha256:
+                        raise ValueError(
+                            f"{self.uri}/{name}: sha256 is {actual}, the manifest says {sha256}; "
+                            "the file is damaged: remove its artifact and run the stage again"
+                        )
+            lock.unlink()
         return target
 
+    def copy_to(self, directory: Path) -> None:
+        """Copy every file below this folder into a local directory; no name leads out of it."""
+        for name in self.files():
+            if ".." in name.split("/"):  # an object's name may hold it as any other text
+                raise ValueError(f"{self.join(name)}: leads out of its folder; rename it")
+            target = directory / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._download(name, target)
+
+    def _download(self, name: str, target: Path) -> None:
+        # The drivers try requests again, but not a large file whose connection breaks half-way.
+        for attempts_left in range(DOWNLOAD_ATTEMPTS - 1, -1, -1):
+            try:
+                self.filesystem.get_file(self.join(name), str(target))
+                break
+            except FileNotFoundError:
+                raise
+            except Exception as error:
+                if attempts_left == 0:
+                    raise
+                logger.warning("%s/%s: %s; trying again", self, name, error)
+
     def check_writable(self) -> None:
-        """Raise ValueError, in one line, if nothing can be written here; leaves nothing behind."""
+        """Raise ValueError, in one line, if nothing can be written here; leaves nothing behind.
+
+        Nor can a store be used that puts an object over one that is there when it was told not to:
+        two drivers could then both believe that they hold a lease.
+        """
         probe = f".{uuid.uuid4().hex[:8]}.probe"
         try:
             self.write_bytes(probe, b"")
-            self.remove(probe)
+            try:
+                is_safe = self.is_local or self.is_memory or not self._put_over(probe)
+            finally:
+                self.remove(probe)
         except Exception as error:  # each filesystem has its own
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(
                 f"root {self}: cannot be written ({reason}); give another --root, or check its "
                 "address, credentials and permissions"
             ) from error
+        if not is_safe:
+            raise ValueError(
+                f"root {self}: this store has no conditional writes (If-None-Match), without which "
+                "two drivers can mix; take a newer version of it, or another --root"
+            )
+
+    def _put_over(self, name: str) -> bool:
+        """Whether a put that must only create replaces what is there."""
+        try:
+            self.filesystem.pipe_file(self.join(name), b"", mode="create")
+        except Exception:  # each filesystem has its own
+            return False
+        return True
+
+    @property
+    def lock_file(self) -> Path:
+        """What `lock` holds of a folder on the local disk."""
+        path = Path(self.path)
+        return path.with_name(f".{path.name}.lock")
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold this folder for writing; a second driver waits, and says for what.
+    def lock(self, *, wait: bool = True) -> Iterator[Confirm]:
+        """Hold this folder for writing; a second driver waits, and says for whom.
 
-        On the local disk the operating system frees the lock when its holder dies. Elsewhere it is
-        a lease that its holder renews and that goes stale after `LEASE_SECONDS`.
+        Gives a function that raises LockLostError once the lock is lost: a lease in an object store
+        can be taken from a driver that was taken for dead. With `wait` off, raises InUseError
+        instead of waiting.
         """
+        parent, _, name = self.path.rstrip("/").rpartition("/")
         if self.is_local:
-            holding = self._local_lock()
+            holding = locks.file_lock(self.lock_file, wait=wait)
+        elif self.is_memory:
+            holding = locks.thread_lock(self.path, wait=wait)
         else:
-            holding = self._thread_lock() if self.is_memory else self._lease()
-        with holding:
-            yield
-
-    @contextmanager
-    def _thread_lock(self) -> Iterator[None]:
-        """What lies in this process's memory has no writers but its threads."""
-        lock = _THREAD_LOCKS.setdefault(self.path, threading.Lock())
-        if not lock.acquire(blocking=False):
-            logger.warning("%s is being written by another thread; waiting for it", self)
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
-
-    @contextmanager
-    def _local_lock(self) -> Iterator[None]:
-        directory = Path(self.path)
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with (directory.parent / f".{directory.name}.lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                logger.warning("%s is being written by %s; waiting for it", self, file.read())
-                fcntl.flock(file, fcntl.LOCK_EX)
-            file.seek(0)
-            file.truncate()
-            file.write(f"process {os.getpid()}")
-            file.flush()
-            yield
-
-    @contextmanager
-    def _lease(self) -> Iterator[None]:
-        owner = uuid.uuid4().hex
-        name = ".lease.json"
-        warned = False
-        while True:
-            started = time.monotonic()
-            holder = self._lease_holder(name)
-            if holder is None:
-                self.write_json(name, {"owner": owner, "renewed_at": time.time()})
-                # Let the write of a rival who looked at the same time land, however slow the store
-                # is now; then look whose was the last.
-                time.sleep(max(0.5, 2.0 * (time.monotonic() - started)))
-                if self._lease_holder(name) == owner:
-                    break
-            elif not warned:
-                logger.warning("%s is being written by another driver; waiting for it", self)
-                warned = True
-            time.sleep(1.0)
-        stop = threading.Event()
-
-        def renew() -> None:
-            while not stop.wait(LEASE_SECONDS / 4):
-                self.write_json(name, {"owner": owner, "renewed_at": time.time()})
-
-        renewer = threading.Thread(target=renew, daemon=True, name="artifact-lease")
-        renewer.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            renewer.join()
-            self.remove(name)
-
-    def _lease_holder(self, name: str) -> str | None:
-        self.filesystem.invalidate_cache()
-        try:
-            lease = self.read_json(name)
-        except FileNotFoundError:
-            return None
-        return lease["owner"] if time.time() - lease["renewed_at"] < LEASE_SECONDS else None
+            holding = locks.Lease(self.filesystem, f"{parent}/.{name}.lease").hold(wait=wait)
+        with holding as confirm:
+            yield confirm

@@ -176,11 +176,8 @@ def s3_server(
         _wait_for_bucket(endpoint, process, home / "log")
         yield endpoint
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        process.kill()  # it would take ten seconds to leave by itself
+        process.wait()
 
 
 def _wait_for_bucket(endpoint: str, process: "subprocess.Popen[bytes]", log: Path) -> None:

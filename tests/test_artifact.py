@@ -1,8 +1,6 @@
 """Artifacts on the local disk, in memory and on a real S3 server."""
 
-import multiprocessing
 import os
-import signal
 import threading
 import time
 import uuid
@@ -11,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline import storage
 from electra_pipeline.artifact import (
     Artifact,
     Draft,
@@ -25,6 +22,7 @@ from electra_pipeline.artifact import (
     verify,
 )
 from electra_pipeline.identity import Config, fingerprint
+from electra_pipeline.locks import Lease, LockLostError
 from electra_pipeline.storage import Folder
 
 
@@ -198,31 +196,21 @@ def test_two_drivers_never_mix(root: str, caplog: pytest.LogCaptureFixture) -> N
     assert "waiting for it" in caplog.text
 
 
-def hold_lock(root: str, held: Any) -> None:
-    with (Folder(root) / "things").lock():
-        held.set()
-        time.sleep(600)
+def test_a_driver_that_was_taken_for_dead_writes_no_manifest(s3_root: str) -> None:
+    root = f"{s3_root}/{uuid.uuid4().hex}"
 
+    def sleep_while_another_takes_over(draft: Draft) -> Written:
+        (draft.work / "seen").write_bytes("by the other", b"")
+        parent, _, name = draft.folder.path.rpartition("/")
+        other = Lease(draft.folder.filesystem, f"{parent}/.{name}.lease")
+        assert other.put_after(other.newest(), "the other")
+        return write_two_files(draft)
 
-def test_a_killed_driver_frees_its_lock(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    held = context.Event()
-    process = context.Process(target=hold_lock, args=(str(tmp_path), held))
-    process.start()
-    assert held.wait(600)
-    os.kill(process.pid or 0, signal.SIGKILL)
-    process.join()
-    with (Folder(str(tmp_path)) / "things").lock():
-        pass
-
-
-def test_a_dead_drivers_lease_goes_stale(s3_root: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = Folder(f"{s3_root}/{uuid.uuid4().hex}")
-    folder.write_json(".lease.json", {"owner": "dead", "renewed_at": time.time() - 5})
-    monkeypatch.setattr(storage, "LEASE_SECONDS", 4.0)
-    with folder.lock():
-        pass
-    assert not folder.exists(".lease.json")
+    with pytest.raises(LockLostError, match="lost to the other"):
+        make(root, sleep_while_another_takes_over)
+    [place] = {name.split("/")[1] for name in Folder(root).files()}
+    left = (Folder(root) / "things" / place).files()
+    assert left == ["folder/two.txt", "one.txt", "work/seen/by the other"]
 
 
 def test_an_unknown_storage_is_refused_in_one_line() -> None:
@@ -238,6 +226,7 @@ values = st.recursive(
 
 
 @given(st.dictionaries(st.text(max_size=4), values), st.integers(0, 5))
+@settings(max_examples=30)
 def test_fingerprint_ignores_order_and_sees_every_change(config: dict[str, Any], n: int) -> None:
     digits = fingerprint("stage", 1, config, {"corpus": "x"})
     backwards = dict(reversed(list(config.items())))

@@ -7,7 +7,7 @@ import traceback
 import typer
 from typer.exceptions import TyperException
 
-from electra_pipeline.cli import models, show, work
+from electra_pipeline.cli import models, show, upkeep, work
 from electra_pipeline.cli.options import configured
 from electra_pipeline.execution import THREAD_ENVIRONMENT
 from electra_pipeline.interruption import RESUMABLE, Interruption, bounded_interrupt
@@ -42,6 +42,7 @@ app.command("submission")(show.submission)
 app.command("config")(configured(show.config))
 app.command("presets")(show.presets)
 app.command("verify")(show.verify)
+app.command("gc")(upkeep.gc)
 app.command("inspect")(show.inspect)
 app.command("predict")(models.predict)
 app.command("serve")(models.serve)

@@ -181,7 +181,11 @@ class _Stage:
             pq.write_table(pa.Table.from_pylist(samples, DROPPED_SCHEMA), file)
         card = render(self.name, counters, pieces, samples)
         draft.folder.write_bytes(CARD, card.encode())
-        observed = {"pieces": [piece.name for piece in pieces], "pieces_known": num_known}
+        observed = {
+            "pieces": [piece.name for piece in pieces],
+            "piece_folders": sorted({task.folder.name for task in tasks}),
+            "pieces_known": num_known,
+        }
         return Written(counters, observed)
 
     def _judge(

@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Annotated, Any
 from urllib.parse import unquote, urlsplit
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
@@ -26,6 +25,7 @@ from electra_pipeline.inputs.decompression import (
 )
 from electra_pipeline.inputs.downloads import download, download_wheel, wrong_digest
 from electra_pipeline.places import as_cause, check_file, shown
+from electra_pipeline.stores import open_store
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
 
@@ -251,7 +251,7 @@ def _content_sha256(uri: str) -> str:
 def _resolve(url: str) -> tuple[Any, str]:
     """The filesystem and path of a URL. Raises FileNotFoundError if a chain's archive is absent."""
     try:
-        filesystem, path = fsspec.core.url_to_fs(url)
+        return open_store(url)
     except (ValueError, ImportError) as error:
         raise ValueError(
             f"{shown(url)}: {shown(str(error))}; give a path or a URL whose fsspec driver is "
@@ -261,7 +261,6 @@ def _resolve(url: str) -> tuple[Any, str]:
         raise ValueError(
             f"{shown(url)}: not a whole zip archive ({error}); download it again"
         ) from error
-    return filesystem, path
 
 
 def _unresolve(url: str, filesystem: Any, path: str) -> str:

@@ -7,6 +7,7 @@ there are is scale, which must not change what an artifact holds.
 
 import logging
 import pickle
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -123,11 +124,8 @@ def file_name(step: int) -> str:
 
 def steps_in(folder: Folder) -> list[int]:
     """The steps of which a folder has checkpoints."""
-    return [
-        int(name.removeprefix("step-").removesuffix(".pt"))
-        for name in folder.files()
-        if name != BEST
-    ]
+    found = (re.fullmatch(r"step-(\d+)\.pt", name) for name in folder.files())
+    return [int(name[1]) for name in found if name is not None]
 
 
 def kept_folder(root: str, artifact: str) -> Folder:
@@ -137,9 +135,10 @@ def kept_folder(root: str, artifact: str) -> Folder:
 
 def refuse_foreign(state: State, fingerprint: str, place: str) -> None:
     """Raise ValueError if a checkpoint belongs to another configuration or other data."""
-    if state["format"] != FORMAT_VERSION or state["fingerprint"] != fingerprint:
+    made_by, made = state.get("fingerprint"), state.get("format")
+    if made != FORMAT_VERSION or made_by != fingerprint:
         raise ValueError(
-            f"{place} is a checkpoint of run {state['fingerprint']} (format {state['format']}), "
+            f"{place} is a checkpoint of run {made_by} (format {made}), "
             f"and this is run {fingerprint} (format {FORMAT_VERSION}), of other data or "
             "configuration; move the file away"
         )

@@ -1,0 +1,70 @@
+"""Commands that keep a root in order."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from electra_pipeline.cli.options import RootOption
+from electra_pipeline.cli.surroundings import complain
+
+if TYPE_CHECKING:
+    from electra_pipeline.inventory import Item
+
+
+def gc(
+    root: RootOption = None,
+    keep_run: Annotated[
+        list[str] | None,
+        typer.Option("--keep-run", metavar="NAME", help="A run of which all stays; * for any."),
+    ] = None,
+    keep_last: Annotated[
+        int, typer.Option("--keep-last", min=0, help="How many artifacts of each name stay.")
+    ] = 1,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="This machine's copies of remote files too.")
+    ] = False,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete it; without, it is only shown.")
+    ] = False,
+) -> None:
+    """Show what a root no longer needs, and delete it with --delete.
+
+    Of each name the newest artifacts stay, all of the runs given with --keep-run, and whatever
+    those were made from. The results table keeps its rows.
+    """
+    from electra_pipeline import inventory, retention
+    from electra_pipeline.locks import InUseError
+
+    place = root or "./runs"
+    found = retention.plan(place, keep_runs=keep_run or [], keep_last=keep_last)
+    going = [*found.going, *(inventory.copies() if cache else [])]
+    table = Table("what", Column("where", overflow="fold"), "files", "MB", "why")
+    for item in going:
+        table.add_row(*map(Text, (item.kind, item.place.name, *_size([item]), item.reason)))
+    console = Console()
+    if going:
+        console.print(table)
+    done = []
+    for item in going if delete else []:
+        try:
+            inventory.delete(item)
+            done.append(item)
+        except InUseError as error:
+            complain(f"{item.place} stays: {error}")
+    for verb, items in (
+        ("deleted" if delete else "would go", done if delete else going),
+        ("stays", found.kept),
+    ):
+        files, megabytes = _size(items)
+        print(f"{verb:8}  {len(items):,} items, {files} files, {megabytes} MB")
+    if going and not delete:
+        print("nothing was deleted yet; give --delete to do it")
+
+
+def _size(items: "Sequence[Item]") -> tuple[str, str]:
+    num_bytes = sum(sum(item.files.values()) for item in items)
+    return f"{sum(len(item.files) for item in items):,}", f"{num_bytes / 1e6:,.1f}"

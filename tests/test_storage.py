@@ -1,0 +1,165 @@
+"""Folders in stores that fail, copies of remote files, and stores that cannot be used."""
+
+import shutil
+import threading
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from electra_pipeline.artifact import Artifact, Draft, Written, find_artifacts, produce
+from electra_pipeline.inputs.files import UrlFile, fetch
+from electra_pipeline.location import model_directory
+from electra_pipeline.storage import Folder
+from tests.unreliable import FAULTS, proxy
+
+LARGE = (100 << 20) + 1  # two parts and a byte
+
+
+def make(
+    root: str, write: Callable[[Draft], None], stage: str = "things", config: str = ""
+) -> Artifact:
+    def written(draft: Draft) -> Written:
+        write(draft)
+        return Written({}, {})
+
+    identity: dict[str, Any] = {"stage": stage, "name": "test", "format_version": 1}
+    return produce(root=root, config={"it": config}, inputs={}, write=written, **identity)
+
+
+def test_a_store_on_a_bad_day(
+    s3_root: str, s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Throttled, failed, refused, cut and silent requests, lost answers: all as if nothing was."""
+
+    def write(draft: Draft) -> None:
+        draft.work.write_json("done.json", {"step": 1})
+        draft.folder.write_json("step.json", draft.work.read_json("done.json"))
+        with draft.create("large") as file:
+            file.truncate(LARGE)
+
+    patient = {"read_timeout": 5, "retries": {"mode": "standard", "total_max_attempts": 8}}
+    monkeypatch.setitem(fsspec.config.conf, "s3", {"config_kwargs": patient})
+    with proxy(s3_server, every=14) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        Folder(s3_root).check_writable()
+        made = make(s3_root, write)
+        assert find_artifacts(s3_root) == [made]
+        assert made.manifest == make(str(tmp_path), write).manifest
+        assert made.local_file("large").stat().st_size == LARGE
+        parts = [path for method, path in server.requests if "partNumber" in path]
+    assert {path.partition("partNumber=")[2].partition("&")[0] for path in parts} == {"1", "2", "3"}
+    assert set(FAULTS) <= set(server.counts)
+    shutil.rmtree(made.local_file("large").parent)
+
+
+@pytest.fixture
+def remote() -> Artifact:
+    def write(draft: Draft) -> None:
+        for name in ("config.json", "1_Pooling/config.json"):
+            draft.folder.write_bytes(f"discriminator/{name}", uuid.uuid4().bytes)
+
+    unique = uuid.uuid4().hex
+    return make(f"memory://{unique}", write, stage="publish", config=unique)
+
+
+def test_processes_of_a_machine_bring_one_copy(
+    remote: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brought = []
+    others_wait = threading.Barrier(4)
+    get_file = MemoryFileSystem.get_file
+
+    def counted(self: Any, source: str, target: str) -> None:
+        brought.append(source)
+        get_file(self, source, target)
+
+    def use() -> None:
+        others_wait.wait()
+        found.append(remote.local_file("discriminator/config.json").read_bytes())
+
+    monkeypatch.setattr(MemoryFileSystem, "get_file", counted)
+    found: list[bytes] = []
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [remote.folder.read_bytes("discriminator/config.json")] * 4
+    assert len(brought) == 1
+
+
+def test_a_download_that_fails_leaves_nothing_and_goes_on_later(
+    remote: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(self: Any, source: str, target: str) -> None:
+        Path(target).write_bytes(b"half")
+        raise OSError("connection lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryFileSystem, "get_file", half)
+        with pytest.raises(OSError, match="connection lost"):
+            remote.local_file("discriminator/config.json")
+    copy = remote.local_file("discriminator/config.json")
+    assert [path.name for path in copy.parent.iterdir()] == ["config.json"]
+
+
+def test_copies_that_were_cleared_away_are_brought_again(remote: Artifact) -> None:
+    folder = remote.local_folder("discriminator")
+    before = (folder / "config.json").read_bytes()
+    shutil.rmtree(remote.local_file("discriminator/config.json").parent)
+    assert not (folder / "config.json").exists()
+    again = remote.local_folder("discriminator")
+    assert (again / "config.json").read_bytes() == before
+
+
+def test_a_remote_model_is_found_as_an_artifact_and_as_a_directory(remote: Artifact) -> None:
+    for place in (remote.folder, remote.folder / "discriminator"):
+        with model_directory(str(place), generator=False) as directory:
+            for name in ("config.json", "1_Pooling/config.json"):
+                data = remote.folder.read_bytes(f"discriminator/{name}")
+                assert (Path(directory) / name).read_bytes() == data
+
+
+def test_a_store_without_conditional_writes_is_refused() -> None:
+    class Careless(MemoryFileSystem):
+        protocol = "careless"
+
+        def pipe_file(self, path: str, value: bytes, mode: str = "", **options: Any) -> None:
+            super().pipe_file(path, value)
+
+    fsspec.register_implementation("careless", Careless, clobber=True)
+    with pytest.raises(ValueError, match=r"careless://x: this store has no conditional writes"):
+        Folder("careless://x").check_writable()
+
+
+@pytest.mark.parametrize("place", ["s3://KEY:hush@bucket/runs", "zip://a::s3://KEY:hush@bucket/a"])
+def test_a_password_in_an_address_is_refused_and_not_shown(place: str) -> None:
+    for use in (Folder, lambda url: fetch(UrlFile(url=url))):
+        with pytest.raises(ValueError, match=r"s3://KEY:\.\.\.@: .*AWS_SECRET_ACCESS_KEY") as told:
+            use(place)
+        assert "hush" not in str(told.value)
+
+
+def test_an_artifact_of_a_newer_format_or_without_a_file_is_refused(remote: Artifact) -> None:
+    with pytest.raises(ValueError, match=r"has no predictions\.parquet; it is a publish artifact"):
+        remote.local_file("predictions.parquet")
+    remote.folder.write_json("manifest.json", {**remote.manifest, "format": 99})
+    with (
+        pytest.raises(ValueError, match="a publish artifact of format 99, this version reads up"),
+        model_directory(str(remote.folder), generator=False),
+    ):
+        pass
+
+
+def test_the_formats_that_a_model_is_read_in_are_those_that_are_written() -> None:
+    from electra_pipeline import location, tokenizer
+    from electra_pipeline.evaluation import leg
+    from electra_pipeline.publishing import huggingface
+
+    written = {stage.STAGE: stage.FORMAT_VERSION for stage in (tokenizer, huggingface, leg)}
+    assert written == location.NEWEST_FORMATS
