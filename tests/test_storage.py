@@ -12,7 +12,6 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from electra_pipeline.artifact import Artifact, Draft, Written, find_artifacts, produce
-from electra_pipeline.inputs.files import UrlFile, fetch
 from electra_pipeline.location import model_directory
 from electra_pipeline.storage import Folder
 from tests.unreliable import FAULTS, proxy
@@ -139,10 +138,9 @@ def test_a_store_without_conditional_writes_is_refused() -> None:
 
 @pytest.mark.parametrize("place", ["s3://KEY:hush@bucket/runs", "zip://a::s3://KEY:hush@bucket/a"])
 def test_a_password_in_an_address_is_refused_and_not_shown(place: str) -> None:
-    for use in (Folder, lambda url: fetch(UrlFile(url=url))):
-        with pytest.raises(ValueError, match=r"s3://KEY:\.\.\.@: .*AWS_SECRET_ACCESS_KEY") as told:
-            use(place)
-        assert "hush" not in str(told.value)
+    with pytest.raises(ValueError, match=r"s3://KEY:\*\*\*@.* in the environment \(AWS_") as told:
+        Folder(place)
+    assert "hush" not in str(told.value)
 
 
 def test_an_artifact_of_a_newer_format_or_without_a_file_is_refused(remote: Artifact) -> None:
