@@ -1,14 +1,13 @@
-"""A real Prefect server, worker and deployments, on SQLite and on PostgreSQL."""
+"""A real Prefect server and worker: schedules on SQLite, runs on PostgreSQL where there is one."""
 
 import contextlib
-import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,55 +16,57 @@ from typing import Any
 
 import psutil
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.objects import FlowRun, State, StateType
 
 ROOT = Path(__file__).parents[2]
 PREFECT = [sys.executable, "-m", "prefect"]
+TRAINED = "pretrain/*/work/checkpoints/step-*.pt"
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server with the deployments of prefect.yaml and a worker."""
+    """A server with deployments of prefect.yaml; `client` tries again while it is busy."""
 
     environment: dict[str, str]
-    worker: psutil.Process
+    client: SyncPrefectClient
 
-    def prefect(self, *arguments: str, seconds: float = 600) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
+    def prefect(self, *arguments: str) -> str:
+        """What the command line prints of a command that succeeds."""
+        done = subprocess.run(
             [*PREFECT, "--no-prompt", *arguments],
             env=self.environment,
             cwd=ROOT,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-            timeout=seconds,
+            timeout=600,
         )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
 
-    def call(self, method: str, path: str, body: Any = None) -> Any:
-        request = urllib.request.Request(
-            f"{self.environment['PREFECT_API_URL']}/{path}",
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-            method=method,
-        )
-        for _ in range(10):
-            try:
-                with urllib.request.urlopen(request, timeout=120) as answer:
-                    return json.loads(answer.read() or b"null")
-            except urllib.error.HTTPError as error:
-                if error.code != 503:
-                    raise
-            # What the server says while SQLite is busy; Prefect's own client tries again, too.
-            time.sleep(2)
-        raise AssertionError(f"{method} {path}: unavailable for 20 s")
+    def start(self, deployment: str, config: dict[str, Any]) -> FlowRun:
+        found = self.client.read_deployment_by_name(deployment)
+        return self.client.create_flow_run_from_deployment(found.id, parameters={"config": config})
 
-    def post(self, path: str, body: dict[str, Any]) -> Any:
-        return self.call("POST", path, body)
+    def state(self, run: FlowRun) -> State[Any]:
+        state = self.client.read_flow_run(run.id).state
+        assert state is not None
+        return state
 
-    def run(self, name: str) -> dict[str, Any]:
-        (run,) = self.post("flow_runs/filter", {"flow_runs": {"name": {"any_": [name]}}})
-        return dict(run)
+    def wait_for(self, run: FlowRun, *wanted: StateType) -> None:
+        """Until the run is in one of these states; it must not end in another."""
+        wait_until(lambda: self.state(run).type in wanted or self.state(run).is_final())
+        assert self.state(run).type in wanted, "\n".join(self.log(run))
 
-    def deployment(self, name: str) -> str:
-        return str(self.call("GET", f"deployments/name/{name}")["id"])
+    def log(self, run: FlowRun) -> list[str]:
+        of_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id]))
+        return [line.message for line in self.client.read_logs(of_run)]
+
+    def wait_for_line(self, run: FlowRun, *parts: str) -> None:
+        """Until the log has a line with each part: lines are sent from time to time."""
+        wait_until(lambda: all(any(part in line for line in self.log(run)) for part in parts))
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 600) -> None:
@@ -83,14 +84,17 @@ def stop(process: psutil.Process) -> None:
     psutil.wait_procs(processes, timeout=120)
 
 
-@pytest.fixture(scope="module")
-def postgresql_with_trigrams(free_port):
+def postgresql_programs() -> Path | None:
     """A PostgreSQL of the system: Prefect's own database needs pg_trgm, which the wheel has not."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    found = shutil.which("initdb") or (programs and programs[-1])
-    if not found:
-        pytest.skip("no PostgreSQL server is installed (initdb): Prefect needs one with pg_trgm")
-    programs_folder, port = Path(found).parent, free_port()
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    named = shutil.which("initdb")
+    return Path(named).parent if named else found[-1].parent if found else None
+
+
+@pytest.fixture(scope="module")
+def postgresql(free_port):
+    programs_folder, port = postgresql_programs(), free_port()
+    assert programs_folder is not None
     # Not below pytest's folder, which only its owner may enter: PostgreSQL refuses to run as root.
     with tempfile.TemporaryDirectory(prefix="postgresql-") as home:
         owner = {"user": "postgres"} if os.geteuid() == 0 else {}
@@ -113,29 +117,14 @@ def postgresql_with_trigrams(free_port):
             stop(process)
 
 
-BOTH = pytest.mark.parametrize("server", ["sqlite", "postgresql"], indirect=True, scope="module")
-SQLITE = pytest.mark.parametrize("server", ["sqlite"], indirect=True, scope="module")
-
-
 @pytest.fixture(scope="module")
-def server(request, tmp_path_factory, free_port):
-    home = tmp_path_factory.mktemp(f"prefect-{request.param}")
-    port = free_port()
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    environment = plain | {
-        "PREFECT_HOME": str(home),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "PREFECT_WORKER_QUERY_SECONDS": "1",
-        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
-        "COLUMNS": "200",
-    }
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql_with_trigrams")
-        environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = url
+def launch(tmp_path_factory):
+    """Start a command of Prefect that stays; all of them are killed at the end."""
     with contextlib.ExitStack() as stack:
 
-        def launch(*arguments: str) -> psutil.Process:
-            log = stack.enter_context((home / f"{arguments[0]}.log").open("w"))
+        def launch(environment: dict[str, str], *arguments: str) -> psutil.Process:
+            log_file = tmp_path_factory.mktemp("log") / f"{arguments[0]}.log"
+            log = stack.enter_context(log_file.open("w"))
             process = psutil.Popen(
                 [*PREFECT, *arguments],
                 env=environment,
@@ -147,20 +136,48 @@ def server(request, tmp_path_factory, free_port):
             stack.callback(stop, process)
             return process
 
-        process = launch("server", "start", "--host", "127.0.0.1", "--port", str(port))
-        wait_until(
-            lambda: (
-                answers(f"{environment['PREFECT_API_URL']}/health") or process.poll() is not None
-            )
-        )
-        assert process.poll() is None, (home / "server.log").read_text()[-3000:]
-        server = Server(environment, psutil.Process())
-        created = server.prefect("work-pool", "create", "local", "--type", "process")
-        assert created.returncode == 0, created.stderr
-        deployed = server.prefect("deploy", "--all")
-        assert deployed.returncode == 0, deployed.stdout + deployed.stderr
-        worker = launch("worker", "start", "--pool", "local")
-        yield Server(environment, worker)
+        yield launch
+
+
+@pytest.fixture(scope="module")
+def serve(launch, tmp_path_factory, free_port):
+    """Start a server on a database and deploy to it."""
+
+    def serve(database: str | None, *deployments: str) -> Server:
+        port, home = free_port(), tmp_path_factory.mktemp("prefect")
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        environment = plain | {
+            "PREFECT_HOME": str(home),
+            "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
+            "COLUMNS": "200",
+        }
+        if database is not None:
+            environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database
+        process = launch(environment, "server", "start", "--host", "127.0.0.1", "--port", str(port))
+        health = f"{environment['PREFECT_API_URL']}/health"
+        wait_until(lambda: answers(health) or process.poll() is not None)
+        assert process.poll() is None
+        server = Server(environment, SyncPrefectClient(api=environment["PREFECT_API_URL"]))
+        server.prefect("work-pool", "create", "electra", "--type", "process")
+        names = [part for name in deployments for part in ("--name", name)]
+        server.prefect("deploy", *names)
+        return server
+
+    return serve
+
+
+@pytest.fixture(scope="module")
+def on_sqlite(serve):
+    return serve(None, "corpus/small")
+
+
+@pytest.fixture(scope="module")
+def with_worker(serve, launch, request):
+    database = request.getfixturevalue("postgresql") if postgresql_programs() else None
+    server = serve(database, "electra/quickstart", "corpus/small")
+    return server, launch(server.environment, "worker", "start", "--pool", "electra")
 
 
 def answers(url: str) -> bool:
@@ -171,62 +188,71 @@ def answers(url: str) -> bool:
     return True
 
 
-@BOTH
-def test_a_deployment_runs_to_its_end(server, tiny):
-    tiny["name"], tiny["finetune"], tiny["scale"]["workers"] = "deployed", None, 1
-    finished = server.prefect(
-        "deployment", "run", "electra/quickstart", "--params", json.dumps({"config": tiny}),
-        "--watch",
-    )  # fmt: skip
-    run = server.run("deployed")
+def test_a_parameter_that_cannot_be_is_refused_before_a_run_exists(on_sqlite, tiny):
+    from prefect.exceptions import PrefectHTTPStatusError
 
-    def logs() -> str:
-        return server.prefect("flow-run", "logs", run["id"]).stdout
-
-    assert finished.returncode == 0, finished.stdout + finished.stderr + logs()
-    assert run["state_type"] == "COMPLETED"
-    wait_until(lambda: "pretrain: finished in" in logs())  # lines are sent from time to time
-    assert list(Path(tiny["root"]).glob("publish/*/manifest.json"))
-
-
-@SQLITE
-def test_a_parameter_that_cannot_be_is_refused_before_a_run_exists(server, tiny):
-    tiny["name"] = "refused"
     tiny["pretrain"]["steps"] = "many"
-    finished = server.prefect(
-        "deployment", "run", "electra/quickstart", "--params", json.dumps({"config": tiny})
-    )
-    assert finished.returncode == 1
-    assert "config.pretrain.steps" in finished.stdout + finished.stderr
-    assert not server.post("flow_runs/filter", {"flow_runs": {"name": {"any_": ["refused"]}}})
+    with pytest.raises(PrefectHTTPStatusError, match=r"config\.pretrain\.steps"):
+        on_sqlite.start("corpus/small", tiny)
+    assert on_sqlite.client.read_flow_runs() == []
 
 
-@BOTH
-def test_a_schedule_makes_runs(server):
+def test_a_schedule_makes_runs_once_it_is_switched_on(on_sqlite):
     # With SQLAlchemy 2.1 the server answers, and no scheduled run ever appears.
-    deployment = server.deployment("electra/small")
-    hourly = [{"schedule": {"interval": 3600}, "active": True}]
-    (created,) = server.call("POST", f"deployments/{deployment}/schedules", hourly)
-    scheduled = {"state": {"type": {"any_": ["SCHEDULED"]}}}
-    wait_until(lambda: server.post("flow_runs/filter", {"flow_runs": scheduled}))
-    server.call("DELETE", f"deployments/{deployment}/schedules/{created['id']}")
+    (schedule,) = on_sqlite.client.read_deployment_by_name("corpus/small").schedules
+    assert not schedule.active
+    on_sqlite.prefect("deployment", "schedule", "resume", "corpus/small", str(schedule.id))
+    wait_until(lambda: on_sqlite.client.read_flow_runs())
+    assert {run.state.type for run in on_sqlite.client.read_flow_runs()} == {StateType.SCHEDULED}
+    on_sqlite.prefect("deployment", "schedule", "pause", "corpus/small", str(schedule.id))
+    (schedule,) = on_sqlite.client.read_deployment_by_name("corpus/small").schedules
+    assert not schedule.active
 
 
-@SQLITE
-def test_a_cancelled_run_stops_its_work_and_ends_as_cancelled(server, tiny):
-    tiny["name"], tiny["finetune"] = "cancelled", None
+def test_runs_wait_for_each_other_stop_within_seconds_and_go_on(with_worker, tiny):
+    """Two runs that take GPUs and one that does not; the first is terminated, the next cancelled.
+
+    All have one root: the second goes on where the first was stopped.
+    """
+    server, worker = with_worker
+    tiny["finetune"] = None
     tiny["pretrain"]["steps"] = 1_000_000
     tiny["scale"] = {"workers": 1, "checkpoint_every_steps": 10}
-    started = server.prefect(
-        "deployment", "run", "electra/quickstart", "--params", json.dumps({"config": tiny})
-    )
-    assert started.returncode == 0, started.stdout + started.stderr
-    wait_until(lambda: list(Path(tiny["root"]).glob("pretrain/*/work/checkpoints/step-*.pt")))
-    processes = server.worker.children(recursive=True)
+    first = server.start("electra/quickstart", tiny)
+    wait_until(lambda: list(Path(tiny["root"]).glob(TRAINED)) or server.state(first).is_final())
+    assert server.state(first).is_running(), "\n".join(server.log(first))
+
+    second = server.start("electra/quickstart", tiny)
+    beside = server.start("corpus/small", tiny)
+    server.wait_for(beside, StateType.COMPLETED)
+    # The worker has looked for work since `second` was there, and found `beside`.
+    assert server.state(second).type == StateType.SCHEDULED
+
+    terminate(worker)
+    server.wait_for(first, StateType.CRASHED)
+    server.wait_for_line(first, f"to go on: prefect flow-run retry {first.id}")
+
+    server.wait_for(second, StateType.RUNNING)
+    ended, started = (server.client.read_flow_run(run.id) for run in (first, second))
+    assert started.start_time >= ended.end_time
+    # What the training worker of Ray logs is in the run.
+    server.wait_for_line(second, "pretrain: resuming at step")
+
+    processes = worker.children(recursive=True)
+    server.prefect("flow-run", "cancel", str(second.id))
+    server.wait_for(second, StateType.CANCELLED, StateType.CANCELLING)
+    server.wait_for(second, StateType.CANCELLED)
+    server.wait_for_line(second, "to go on: prefect flow-run retry")
+    _, alive = psutil.wait_procs(processes, timeout=120)
+    assert alive == []
+
+
+def terminate(worker: psutil.Process) -> None:
+    """Send SIGTERM to the one flow that runs, as Kubernetes does; none of its processes is left."""
+    wait_until(lambda: len(worker.children()) == 1)
+    (flow,) = worker.children()
+    processes = [flow, *flow.children(recursive=True)]
     assert any("raylet" in process.name() for process in processes)
-    cancelled = server.prefect("flow-run", "cancel", server.run("cancelled")["id"])
-    assert cancelled.returncode == 0, cancelled.stdout + cancelled.stderr
-    wait_until(lambda: server.run("cancelled")["state_type"] not in ("RUNNING", "CANCELLING"))
-    assert server.run("cancelled")["state_type"] == "CANCELLED"
+    flow.send_signal(signal.SIGTERM)
     _, alive = psutil.wait_procs(processes, timeout=120)
     assert alive == []
