@@ -238,7 +238,7 @@ def checked(manifest: Mapping[str, Any], place: str) -> Mapping[str, Any]:
         )
     for name, facts in manifest["files"].items():
         # Copies in the cache are named after both.
-        if ".." in name.split("/") or not re.fullmatch("[0-9a-f]{64}", facts["sha256"]):
+        if ".." in name.split("/") or not re.fullmatch("[0-9a-f]{64}", str(facts.get("sha256"))):
             raise ValueError(
                 f"{place}: {name!r} is no file of an artifact; do not use it, or ask "
                 "whoever wrote it"

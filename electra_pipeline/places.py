@@ -14,6 +14,9 @@ ARCHIVES = ("zip", "tar")  # heads of a chain that read what follows them and no
 _HTTP_USER = re.compile(r"(\bhttps?://)(?:[^/@\s]*@)+", re.IGNORECASE)
 _PASSWORD = re.compile(r"(://[^:/@?#\s]*:)(?!:|\d*[/?#])(?:(?:[^/@\s]*@)+|[^@\s]*@)")
 _QUERY = re.compile(r"(?<=[?&])([^=&#\s'\"]+)=[^&#\s'\"]+")
+_LOCAL = re.compile(
+    r"^(file|local):(//)?", re.IGNORECASE
+)  # as fsspec takes it, with and without slashes
 HIDDEN = "***"
 HTTP = ("http://", "https://")
 
@@ -114,10 +117,11 @@ def _is_below(place: str, prefix: str) -> bool:
 
 def _parts(place: str) -> tuple[str, str, str]:
     """Scheme, host (of http) and path; of a local place the path that it really has."""
-    scheme, separator, rest = place.partition("://")
+    local = _LOCAL.sub("", place)
+    scheme, separator, rest = local.partition("://")
+    if not separator:
+        return "file", "", os.path.realpath(Path(local).expanduser())
     scheme = scheme.lower()
-    if not separator or scheme in ("file", "local"):
-        return "file", "", os.path.realpath(Path(rest if separator else place).expanduser())
     if scheme not in ("http", "https"):
         return scheme, "", f"/{rest}"
     parts = urlsplit(place)
