@@ -239,6 +239,29 @@ def test_a_ray_imported_too_early_is_not_opened_to_other_machines(ray_cluster, m
         pass
 
 
+def test_a_local_ray_that_a_busy_machine_did_not_start_in_time_is_started_again(monkeypatch):
+    import ray
+
+    attempts = []
+
+    def init(**options):
+        attempts.append(threading.current_thread())
+        if len(attempts) != 2:
+            raise Exception("The current node timed out during startup. This could happen ...")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.setattr(ray, "init", init)
+    with cluster("local"):
+        assert len(attempts) == 2
+        attempts[0].join(120)  # Ray's processes end with the thread that started them
+        assert not attempts[0].is_alive() and attempts[1].is_alive()
+    refused = pytest.raises(ValueError, match=r"^cannot start Ray on this machine: .* again later")
+    with refused, cluster("local"):
+        pass
+    assert len(attempts) == 2 + 4
+
+
 DRIVER = """
     import os
     from electra_pipeline.execution import Scale
