@@ -25,8 +25,6 @@ ENVIRONMENT = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",
-    # How long a driver looks for a cluster that is gone; by default 60 seconds.
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
 }
 # A node's agents are part of it, and a worker that waits for work is no loss.
 NO_WORKERS = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
@@ -156,7 +154,8 @@ class Ray:
         return str(self.cluster.address)
 
     def raylets(self) -> list[psutil.Process]:
-        pids = [_pid(node, "raylet") for node in (self.cluster.head_node, self.node)]
+        nodes = (node for node in (self.cluster.head_node, self.node) if node is not None)
+        pids = [_pid(node, "raylet") for node in nodes]
         return [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
 
     def workers(self) -> list[tuple[psutil.Process, str]]:
@@ -187,7 +186,8 @@ class Ray:
 
     def stop(self) -> None:
         left = [each for raylet in self.raylets() for each in family(raylet)]
-        self.cluster.shutdown()
+        if self.cluster.head_node is not None:
+            self.cluster.shutdown()
         kill(left)
 
 
