@@ -161,7 +161,10 @@ def test_a_root_in_memory_is_refused(executor):
 
 
 def test_training_joins_the_workers_and_starts_all_of_them_again_when_one_dies(executor, tmp_path):
+    """First a worker dies, then Ray Train's controller, which would free their places."""
+
     def train(worker):
+        import psutil
         import torch.distributed
 
         from electra_pipeline.progress import Update
@@ -173,6 +176,11 @@ def test_training_joins_the_workers_and_starts_all_of_them_again_when_one_dies(e
         torch.distributed.barrier()
         if worker.rank == 1 and len(list(Path(tmp_path).iterdir())) == 2:
             os.kill(os.getpid(), signal.SIGKILL)
+        if worker.rank == 1 and len(list(Path(tmp_path).iterdir())) == 4:
+            for process in psutil.Process(os.getppid()).children():  # of the raylet
+                if process.cmdline()[0].startswith("ray::TrainController"):
+                    process.kill()
+            threading.Event().wait()  # until Ray ends what belonged to it
         torch.distributed.barrier()
         if worker.rank == 0:
             for step in range(4):
@@ -188,10 +196,10 @@ def test_training_joins_the_workers_and_starts_all_of_them_again_when_one_dies(e
     seen = []
     executor.train(
         train,
-        Scale(workers=2, retries=1),
+        Scale(workers=2, retries=2),
         lambda update: seen.append((threading.get_ident(), update)),
     )
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 6
     assert [update.done for _, update in seen] == [0, 1, 2, 3]
     assert {thread for thread, _ in seen} == {threading.get_ident()}
     assert seen[-1][1].facts == {
