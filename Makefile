@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install quickstart test lint bench clean
+.PHONY: install quickstart test chaos lint bench clean
 
 install: .venv/installed
 
@@ -18,6 +18,10 @@ quickstart: install
 
 test: lint
 	$(BIN)/python -m pytest
+
+# Kills each part of the stack again and again; minutes to an hour. CHAOS='--kills 10 --seed 1'
+chaos: install
+	$(BIN)/python -m tests.faults.chaos $(CHAOS)
 
 lint: install
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ from tokenizers.models import WordPiece
 from electra_pipeline.location import NO_CODE, tokenizer_directory
 
 if TYPE_CHECKING:  # takes seconds to import, and most commands do not need it
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # the order of BERT's vocabulary
 BATCH_CHARACTERS = 1_000_000  # some 100 MB of token objects
@@ -58,9 +58,14 @@ def take_over(place: str, max_length: int) -> "PreTrainedTokenizerFast":
     tokenizer.backend_tokenizer.no_truncation()  # it would cut documents without a word
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.model_max_length = max_length
+    forget_place(tokenizer)
+    return tokenizer
+
+
+def forget_place(tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Save nothing of how the tokenizer was loaded: that depends on HF_HUB_OFFLINE."""
     for name in PLACE_SETTINGS:
         tokenizer.init_kwargs.pop(name, None)
-    return tokenizer
 
 
 def digest(tokenizer: "PreTrainedTokenizerFast") -> str:

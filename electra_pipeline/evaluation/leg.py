@@ -30,9 +30,10 @@ from electra_pipeline.evaluation.training import Hyperparameters, reproducible, 
 from electra_pipeline.identity import fingerprint
 from electra_pipeline.progress import Progress, Update, silent
 from electra_pipeline.quiet import quiet_transformers
+from electra_pipeline.vocabulary import forget_place
 
 STAGE = "finetune"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3  # 3: the kept tokenizer does not say how it was loaded
 PRETRAINED, RANDOM, MAJORITY = "pretrained", "random", "majority"
 START_CHARACTERS = 60  # of a baseline's name in the name of a leg's folder
 Device = Literal["auto", "cpu", "cuda"]
@@ -247,6 +248,7 @@ def _save(
     with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch:
         with quiet_transformers():
             model.cpu().save_pretrained(scratch)
+        forget_place(tokenizer)
         tokenizer.save_pretrained(scratch)
         (Path(scratch) / "README.md").write_text(card, encoding="utf-8")
         (draft.folder / "model").upload(Path(scratch))

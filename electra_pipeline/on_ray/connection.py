@@ -19,6 +19,10 @@ CONNECT_TIMEOUT_SECONDS = 5.0  # Ray itself tries an unreachable address for min
 CLOSE_TIMEOUT_SECONDS = 10.0  # a call inside takes half a second, more only if Ray is ill
 # Results travel as artifacts, not through Ray: its default of 30 % of the memory would lie idle.
 OBJECT_STORE_BYTES = 200_000_000
+# What ray.init says when its own processes took longer than 30 seconds, a limit of node.py that
+# nothing changes. They end with the thread that started them.
+TOO_SLOW = "timed out during startup"
+START_ATTEMPTS = 4
 NOBODY = "http://127.0.0.1:9"  # the discard port: refused at once
 
 ENVIRONMENT = {
@@ -37,6 +41,9 @@ ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     **THREAD_ENVIRONMENT,
 }
+
+
+logger = logging.getLogger(__name__)
 
 
 class Connection:
@@ -102,23 +109,38 @@ def connect(address: str) -> Iterator[Connection]:
     # In the main thread ray.init takes over SIGTERM, and Prefect takes a cancelled run for a crash.
     # In another thread it leaves the handlers alone, but that thread has to outlive Ray: the kernel
     # kills Ray's processes when the thread that started them ends (PR_SET_PDEATHSIG).
-    started: Future[None] = Future()
     stop = threading.Event()
-    threading.Thread(target=_hold, args=(options, started, stop), daemon=True, name="ray").start()
     try:
-        try:
-            started.result()
-        except Exception as error:
-            raise ValueError(
-                f"cannot connect to Ray at {address!r} (RAY_ADDRESS): {first_line(error)}; "
-                "run on a node of that cluster (`ray start --address=...`), or unset RAY_ADDRESS "
-                "for a local Ray"
-            ) from error
+        _start(address, options, stop)
         _take_back_sigterm()
         yield connection
     finally:
         connection.close()
         stop.set()
+
+
+def _start(address: str, options: Mapping[str, Any], stop: threading.Event) -> None:
+    for attempts_left in range(START_ATTEMPTS - 1, -1, -1):
+        started: Future[None] = Future()
+        arguments = (options, started, stop)
+        threading.Thread(target=_hold, args=arguments, daemon=True, name="ray").start()
+        try:
+            return started.result()
+        except Exception as error:
+            if TOO_SLOW in str(error) and attempts_left > 0:
+                logger.warning("Ray was not up after 30 seconds: a busy machine; trying again")
+            elif address == "local":
+                raise ValueError(
+                    f"cannot start Ray on this machine: {first_line(error)}; if it has much else "
+                    "to do, try again later, or set RAY_ADDRESS to a Ray that runs"
+                ) from error
+            else:
+                raise ValueError(
+                    f"cannot connect to Ray at {address!r} (RAY_ADDRESS): {first_line(error)}; "
+                    "run on a node of that cluster (`ray start --address=...`), or unset "
+                    "RAY_ADDRESS for a local Ray"
+                ) from error
+    return None
 
 
 def _hold(options: Mapping[str, Any], started: "Future[None]", stop: threading.Event) -> None:

@@ -348,9 +348,9 @@ class RayExecutor:
         with self.connection:
             free = ray.available_resources()
         logger.warning(
-            "%s wait for room since %.0f s, each for %d CPUs and %g GPUs on one node: Ray (%s) has "
-            "%s, of which %g CPUs and %g GPUs are free; a lost node has to come back, or other "
-            "runs have to end",
+            "%s: none has started for %.0f s, each takes %d CPUs and %g GPUs of one node; Ray (%s) "
+            "has %s, of which %g CPUs and %g GPUs are free: a lost node has to come back, other "
+            "runs have to end, or the machine is slow to start processes",
             *(what, PLACEMENT_SECONDS, share.num_cpus, share.num_gpus, self.address),
             *(total(self.nodes()), free.get("CPU", 0.0), free.get("GPU", 0.0)),
         )

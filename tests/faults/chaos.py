@@ -56,7 +56,9 @@ def run_command(config: Path, log: Path, ray_address: str) -> None:
         for descriptor in (1, 2):
             os.dup2(file.fileno(), descriptor)
     faulthandler.enable()
-    os.environ["RAY_ADDRESS"] = ray_address
+    # The second is how long it looks for a cluster that is gone, by default a minute.
+    own = {"RAY_ADDRESS": ray_address, "RAY_gcs_rpc_server_reconnect_timeout_s": "10"}
+    os.environ.update(own)
     sys.argv = ["electra-pipeline", "run", "--config", str(config)]
     main()
 

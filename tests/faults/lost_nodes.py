@@ -22,7 +22,7 @@ from electra_pipeline.config import PipelineConfig
 from electra_pipeline.execution import Executor, Scale, TrainFunction
 from electra_pipeline.on_ray import RayExecutor, cluster
 from electra_pipeline.progress import Progress, silent
-from tests.faults.stack import ENVIRONMENT, wait_until
+from tests.faults.stack import ENVIRONMENT, patiently, wait_until
 from tests.flows.conftest import tiny_config, write_inputs
 from tests.pretraining.test_loop import Processes
 
@@ -125,18 +125,16 @@ def main(folder: Path) -> None:
     config = PipelineConfig.model_validate(values)
     expected = run_chain(config, Processes())
 
-    nodes = Cluster(
-        initialize_head=True,
-        head_node_args={
-            "num_cpus": 0,
-            "include_dashboard": False,
-            "object_store_memory": 10**8,
-            "_system_config": NOTICED_SOON,
-        },
-    )
+    head = {
+        "num_cpus": 0,
+        "include_dashboard": False,
+        "object_store_memory": 10**8,
+        "_system_config": NOTICED_SOON,
+    }
+    nodes = patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
 
     def add_node() -> None:
-        nodes.add_node(num_cpus=1, object_store_memory=10**8)
+        patiently(lambda: nodes.add_node(num_cpus=1, object_store_memory=10**8))
 
     def run() -> dict[str, dict[str, Any]]:
         with cluster(str(nodes.address)) as executor:

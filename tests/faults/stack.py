@@ -10,9 +10,11 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
+
+Value = TypeVar("Value")
 
 DEADLINE_SECONDS = 900.0
 # Ray on loopback and without a token, as a cluster of this machine alone; it is read on import.
@@ -23,8 +25,6 @@ ENVIRONMENT = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",
-    # How long a driver looks for a cluster that is gone; by default 60 seconds.
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
 }
 # A node's agents are part of it, and a worker that waits for work is no loss.
 NO_WORKERS = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
@@ -51,6 +51,19 @@ def wait_until(condition: Callable[[], Any], what: str) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not so after {DEADLINE_SECONDS:g} seconds")
         time.sleep(0.1)
+
+
+def patiently(start: Callable[[], Value]) -> Value:
+    """Start a part of Ray, which gives its own processes 30 seconds: a busy machine may not."""
+    for attempts_left in range(5, -1, -1):
+        before = set(psutil.Process().children())
+        try:
+            return start()
+        except Exception:
+            kill(list(set(psutil.Process().children()) - before))
+            if attempts_left == 0:
+                raise
+    raise AssertionError("unreachable")
 
 
 class PostgreSQL:
@@ -129,18 +142,20 @@ class Ray:
         from ray.cluster_utils import Cluster
 
         head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 10**8}
-        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.cluster = patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
         self.start_node()
 
     def start_node(self) -> None:
-        self.node = self.cluster.add_node(num_cpus=1, object_store_memory=10**8)
+        options = {"num_cpus": 1, "object_store_memory": 10**8}
+        self.node = patiently(lambda: self.cluster.add_node(**options))
 
     @property
     def address(self) -> str:
         return str(self.cluster.address)
 
     def raylets(self) -> list[psutil.Process]:
-        pids = [_pid(node, "raylet") for node in (self.cluster.head_node, self.node)]
+        nodes = (node for node in (self.cluster.head_node, self.node) if node is not None)
+        pids = [_pid(node, "raylet") for node in nodes]
         return [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
 
     def workers(self) -> list[tuple[psutil.Process, str]]:
@@ -171,7 +186,8 @@ class Ray:
 
     def stop(self) -> None:
         left = [each for raylet in self.raylets() for each in family(raylet)]
-        self.cluster.shutdown()
+        if self.cluster.head_node is not None:
+            self.cluster.shutdown()
         kill(left)
 
 

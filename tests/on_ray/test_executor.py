@@ -161,7 +161,10 @@ def test_a_root_in_memory_is_refused(executor):
 
 
 def test_training_joins_the_workers_and_starts_all_of_them_again_when_one_dies(executor, tmp_path):
+    """First a worker dies, then Ray Train's controller, which would free their places."""
+
     def train(worker):
+        import psutil
         import torch.distributed
 
         from electra_pipeline.progress import Update
@@ -173,6 +176,11 @@ def test_training_joins_the_workers_and_starts_all_of_them_again_when_one_dies(e
         torch.distributed.barrier()
         if worker.rank == 1 and len(list(Path(tmp_path).iterdir())) == 2:
             os.kill(os.getpid(), signal.SIGKILL)
+        if worker.rank == 1 and len(list(Path(tmp_path).iterdir())) == 4:
+            for process in psutil.Process(os.getppid()).children():  # of the raylet
+                if process.cmdline()[0].startswith("ray::TrainController"):
+                    process.kill()
+            threading.Event().wait()  # until Ray ends what belonged to it
         torch.distributed.barrier()
         if worker.rank == 0:
             for step in range(4):
@@ -188,10 +196,10 @@ def test_training_joins_the_workers_and_starts_all_of_them_again_when_one_dies(e
     seen = []
     executor.train(
         train,
-        Scale(workers=2, retries=1),
+        Scale(workers=2, retries=2),
         lambda update: seen.append((threading.get_ident(), update)),
     )
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 6
     assert [update.done for _, update in seen] == [0, 1, 2, 3]
     assert {thread for thread, _ in seen} == {threading.get_ident()}
     assert seen[-1][1].facts == {
@@ -237,6 +245,29 @@ def test_a_ray_imported_too_early_is_not_opened_to_other_machines(ray_cluster, m
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(ValueError, match="ray was imported before a local Ray"), cluster():
         pass
+
+
+def test_a_local_ray_that_a_busy_machine_did_not_start_in_time_is_started_again(monkeypatch):
+    import ray
+
+    attempts = []
+
+    def init(**options):
+        attempts.append(threading.current_thread())
+        if len(attempts) != 2:
+            raise Exception("The current node timed out during startup. This could happen ...")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.setattr(ray, "init", init)
+    with cluster("local"):
+        assert len(attempts) == 2
+        attempts[0].join(120)  # Ray's processes end with the thread that started them
+        assert not attempts[0].is_alive() and attempts[1].is_alive()
+    refused = pytest.raises(ValueError, match=r"^cannot start Ray on this machine: .* again later")
+    with refused, cluster("local"):
+        pass
+    assert len(attempts) == 2 + 4
 
 
 DRIVER = """
