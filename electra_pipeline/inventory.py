@@ -119,7 +119,7 @@ def delete(item: Item) -> None:
         folder.remove()
         return
     with folder.lock(wait=False):
-        if item.is_finished:  # known as an unfinished one from here on
+        if folder.exists(MANIFEST):  # known as an unfinished one from here on
             manifest = folder.read_json(MANIFEST)
             named = {key: manifest[key] for key in ("stage", "name", "fingerprint", "inputs")}
             folder.write_json(DRAFT, named | {"started_at": item.at})
