@@ -4,7 +4,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -14,6 +14,7 @@ from electra_pipeline.locks import InUseError
 from electra_pipeline.storage import Folder, cache_directory
 from electra_pipeline.stores import abort_upload, unfinished_uploads
 
+TOLD = (MANIFEST, OBSERVED, DRAFT)
 BESIDE = ("checkpoints", "tensorboard")  # their folders are named like the artifact they belong to
 PIECES = "corpus-pieces"
 NAMED = re.compile(r".+-([0-9a-f]{12})")
@@ -73,44 +74,67 @@ def survey(root: Folder) -> Iterator[Item]:
         if seconds > HALF_FILE_SECONDS:
             place = root / name
             yield Item(place, "unfinished upload", "", {}, upload=upload, reason=NO_WRITER)
-    written = (MANIFEST, OBSERVED, DRAFT)
-    texts = (
-        filesystem.cat(
-            [path for files in folders.values() for path in files if path.endswith(written)]
-        )
-        if folders
-        else {}
-    )
+    texts = _read(filesystem, [path for files in folders.values() for path in files])
     for (kind, name), files in folders.items():
+        place = root / kind / name
         if (digits := NAMED.fullmatch(name)) is None:
             continue
-        place = root / kind / name
-        said = {
-            file: orjson.loads(texts[path])
-            for file in written
-            if (path := place.join(file)) in texts
-        }
         if kind in (*BESIDE, PIECES):
             yield Item(place, kind, digits[1], files)
-        elif MANIFEST in said:
-            manifest = checked(said[MANIFEST], place.join(MANIFEST))
-            yield _finished(place, manifest, said.get(OBSERVED, {}), files)
-        elif DRAFT in said:
-            draft = said[DRAFT]
-            yield Item(
-                place,
-                kind,
-                digits[1],
-                files,
-                run=draft["name"],
-                model=_model(draft["inputs"]),
-                inputs=frozenset(draft["inputs"].values()),
-                at=draft["started_at"],
-            )
+            continue
+        said = {file: texts.get(place.join(file)) for file in TOLD}
+        if (manifest := said[MANIFEST]) is not None:
+            checked(manifest, place.join(MANIFEST))
+        about = manifest or said[DRAFT]
+        # One that was moved or copied is not ours any more.
+        if about is None or (kind, name) != (
+            about["stage"],
+            f"{about['name']}-{about['fingerprint']}",
+        ):
+            continue
+        item = Item(
+            place,
+            kind,
+            about["fingerprint"],
+            files,
+            run=about["name"],
+            version=about["fingerprint"],
+            model=about["inputs"].get("pretrained", about["inputs"].get("model", "")),
+            inputs=frozenset(about["inputs"].values()),
+        )
+        if manifest is None:
+            yield replace(item, at=about["started_at"])
+        else:
+            yield _finished(item, manifest, said[OBSERVED] or {})
+
+
+def _read(filesystem: Any, paths: list[str]) -> dict[str, dict[str, Any]]:
+    """What manifests and the like say, by path; one that has gone since it was listed is left out.
+
+    Raises whatever else keeps one from being read: not to know of it could cost its inputs.
+    """
+    wanted = [path for path in paths if path.endswith(TOLD)]
+    found = filesystem.cat(wanted, on_error="return") if wanted else {}
+    for error in found.values():
+        if isinstance(error, Exception) and not isinstance(error, FileNotFoundError):
+            raise error
+    return {path: orjson.loads(text) for path, text in found.items() if isinstance(text, bytes)}
+
+
+def _finished(item: Item, manifest: Mapping[str, Any], observed: Mapping[str, Any]) -> Item:
+    pieces = observed.get("piece_folders")
+    return replace(
+        item,
+        run=manifest["counters"].get("run", item.run),
+        version=manifest["inputs"].get("model", item.version),
+        at=observed.get("created_at", "unknown"),  # later than any date: among the newest
+        is_finished=True,
+        pieces=None if pieces is None else frozenset(pieces),
+    )
 
 
 def delete(item: Item) -> None:
-    """Let an item go. Raises InUseError if a driver has begun to write it."""
+    """Let an item go. Raises InUseError if a driver is writing it, or has since the survey."""
     folder = item.place
     if item.upload:
         abort_upload(folder.filesystem, folder.path, item.upload)
@@ -119,6 +143,8 @@ def delete(item: Item) -> None:
         folder.remove()
         return
     with folder.lock(wait=False):
+        if folder.exists(MANIFEST) != item.is_finished:
+            raise InUseError(f"{folder} was finished, or begun again, meanwhile")
         if item.is_finished:  # known as an unfinished one from here on
             manifest = folder.read_json(MANIFEST)
             named = {key: manifest[key] for key in ("stage", "name", "fingerprint", "inputs")}
@@ -152,26 +178,3 @@ def is_held(item: Item) -> bool:
             return False
     except InUseError:
         return True
-
-
-def _finished(
-    place: Folder, manifest: Mapping[str, Any], observed: Mapping[str, Any], files: dict[str, int]
-) -> Item:
-    pieces = observed.get("piece_folders")
-    return Item(
-        place,
-        manifest["stage"],
-        manifest["fingerprint"],
-        files,
-        run=manifest["counters"].get("run", manifest["name"]),
-        version=manifest["inputs"].get("model", manifest["fingerprint"]),
-        model=_model(manifest["inputs"]),
-        inputs=frozenset(manifest["inputs"].values()),
-        at=observed.get("created_at", "unknown"),  # later than any date: among the newest
-        is_finished=True,
-        pieces=None if pieces is None else frozenset(pieces),
-    )
-
-
-def _model(inputs: Mapping[str, str]) -> str:
-    return inputs.get("pretrained", inputs.get("model", ""))

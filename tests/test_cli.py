@@ -111,6 +111,32 @@ def test_a_stage_runs_what_it_needs_and_a_second_run_does_nothing(
     assert stderr.startswith("error: absent/r.html: cannot be written (No such file")
 
 
+def test_gc_shows_what_would_go_and_deletes_it_when_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def write(draft):  # type: ignore[no-untyped-def]
+        draft.folder.write_bytes("data.bin", b"whole")
+        return Written({}, {})
+
+    identity = {"stage": "corpus", "name": "x", "format_version": 1, "inputs": {}, "write": write}
+    old, newer = (produce(root=str(tmp_path), config={"n": n}, **identity) for n in (1, 2))
+    for artifact, day in ((old, 1), (newer, 2)):
+        artifact.folder.write_json("observed.json", {"created_at": f"2026-01-0{day}T00:00:00"})
+    arguments = ("gc", "--root", str(tmp_path))
+    code, stdout, _ = here(monkeypatch, capsys, *arguments)
+    assert code == 0
+    assert old.folder.name in stdout
+    assert newer.folder.name not in stdout
+    assert "would go  1 items, 3 files" in stdout
+    assert old.folder.exists("manifest.json")
+    code, stdout, _ = here(monkeypatch, capsys, *arguments, "--delete")
+    assert (code, old.folder.exists(), newer.folder.exists("data.bin")) == (0, False, True)
+    assert "deleted   1 items, 3 files" in stdout
+    code, _, stderr = here(monkeypatch, capsys, *arguments, "--keep-run", "y")
+    assert code == 2
+    assert stderr.startswith("error: --keep-run y: no such run")
+
+
 def test_verify_names_the_damaged_file_and_exits_with_1(tmp_path: Path) -> None:
     def write(draft):  # type: ignore[no-untyped-def]
         draft.folder.write_bytes("data.bin", b"whole")

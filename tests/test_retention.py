@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -195,6 +196,7 @@ def test_what_lies_beside_artifacts_goes_with_them(tmp_path: Path) -> None:
         for kind in ("checkpoints", "tensorboard"):
             (Folder(root) / kind / made.folder.name).write_bytes("step-1.pt", b"12345")
     strangers = [Folder(root) / "notes", Folder(root) / "corpus" / f"mine-{'1' * 12}"]
+    shutil.copytree(old[0].folder.path, strangers[1].path)
     for stranger in strangers:
         stranger.write_bytes("diary.txt", b"keep me")
     Folder(root).write_bytes("results.db", b"rows")

@@ -15,7 +15,12 @@ from electra_pipeline.artifact import Artifact, Draft, find_artifacts, verify
 from electra_pipeline.execution import LocalExecutor, LocalWorker, Scale, TrainFunction
 from electra_pipeline.optim import Adam, parameter_groups
 from electra_pipeline.pretraining import journal, loop
-from electra_pipeline.pretraining.checkpoint import Checkpoints, Position
+from electra_pipeline.pretraining.checkpoint import (
+    Checkpoints,
+    Position,
+    refuse_foreign,
+    steps_in,
+)
 from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.saving import Saver, best_step
 from electra_pipeline.pretraining.sizes import ModelOverrides
@@ -219,6 +224,16 @@ def test_a_checkpoint_of_another_run_is_refused(
     ) as caught:
         train(config=other, root="other")
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_checkpoint_of_this_format_is_refused_or_passed_over(tmp_path: Path) -> None:
+    for state in ({"model": {}}, {"format": 99, "fingerprint": "abc"}):
+        with pytest.raises(ValueError, match=r"place is a checkpoint of run .* \(format 1\)"):
+            refuse_foreign(state, "abc", "place")
+    folder = Folder(str(tmp_path))
+    for name in ("step-000000005.pt", "best.pt", "notes.txt"):
+        folder.write_bytes(name, b"")
+    assert steps_in(folder) == [5]
 
 
 def test_what_a_killed_writer_left_is_removed(
