@@ -16,7 +16,8 @@ from electra_pipeline.location import model_directory
 from electra_pipeline.storage import Folder
 from tests.unreliable import FAULTS, proxy
 
-LARGE = (100 << 20) + 1  # two parts and a byte
+PART = 5 << 20  # the smallest that S3 takes
+LARGE = 2 * PART + 1
 
 
 def make(
@@ -42,7 +43,9 @@ def test_a_store_on_a_bad_day(
             file.truncate(LARGE)
 
     patient = {"read_timeout": 5, "retries": {"mode": "standard", "total_max_attempts": 8}}
-    monkeypatch.setitem(fsspec.config.conf, "s3", {"config_kwargs": patient})
+    settings = {"config_kwargs": patient, "default_block_size": PART}
+    monkeypatch.setitem(fsspec.config.conf, "s3", settings)
+    monkeypatch.setattr("s3fs.core.calculate_chunksize", lambda size, chunksize=None: PART)
     with proxy(s3_server, every=14) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
         Folder(s3_root).check_writable()
@@ -53,7 +56,6 @@ def test_a_store_on_a_bad_day(
         parts = [path for method, path in server.requests if "partNumber" in path]
     assert {path.partition("partNumber=")[2].partition("&")[0] for path in parts} == {"1", "2", "3"}
     assert set(FAULTS) <= set(server.counts)
-    shutil.rmtree(made.local_file("large").parent)
 
 
 @pytest.fixture
