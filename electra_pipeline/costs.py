@@ -52,9 +52,10 @@ class Meter:
     note: Note
     cpu_seconds: float = 0.0
     gpu_seconds: float = 0.0
-    _started: float = field(default_factory=time.monotonic)
-    _saved: float = field(default_factory=time.monotonic)
     _adding: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        self._started = self._saved = time.monotonic()
 
     def hold(self, share: Share, seconds: float, number: int = 1) -> None:
         """Add `number` tasks with that share which took so long."""

@@ -9,7 +9,6 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from sqlalchemy.exc import OperationalError
 
 from electra_pipeline import pipeline
 from electra_pipeline.artifact import Artifact
@@ -25,16 +24,9 @@ RETRY_DELAYS_SECONDS = [10.0, 60.0]
 
 
 async def may_pass(task: Any, run: TaskRun, state: State[Any]) -> bool:
-    """Whether a failure may be gone in a minute: networks and servers, never the user's input.
-
-    A database has been reached when the run was checked: one that is gone later may come back.
-    """
+    """Whether a failure may be gone in a minute: networks and servers, never the user's input."""
     error = await state.aresult(raise_on_failure=False)
-    if isinstance(error, OSError):
-        return error.errno not in PERMANENT_ERRNOS
-    while error is not None and not isinstance(error, OperationalError):
-        error = error.__cause__
-    return error is not None
+    return isinstance(error, OSError) and error.errno not in PERMANENT_ERRNOS
 
 
 PLAIN: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
@@ -121,7 +113,7 @@ def log_busy_share(
     pipeline.log_busy_share(config, made, executor, wall_seconds)
 
 
-@task(name="held-out", task_run_name="held-out", **RETRIED)
+@task(name="held-out", task_run_name="held-out", **PLAIN)
 def record_pretraining(
     config: PipelineConfig, sequences: Artifact, pretrained: Artifact, model: Artifact
 ) -> list[dict[str, Any]]:
@@ -129,19 +121,19 @@ def record_pretraining(
     return pipeline.record_pretraining(config, sequences, pretrained, model)
 
 
-@task(name="results", task_run_name="results", **RETRIED)
+@task(name="results", task_run_name="results", **PLAIN)
 def record(config: PipelineConfig, legs: list[Artifact]) -> list[dict[str, Any]]:
     """Write the rows of finished legs into the results table."""
     return pipeline.record_results(config, legs)
 
 
-@task(name="report", task_run_name="report", **RETRIED)
+@task(name="report", task_run_name="report", **PLAIN)
 def report(config: PipelineConfig, model: Artifact | str, rows: list[dict[str, Any]]) -> str:
     """Draw the run as one HTML page; return its place."""
     return pipeline.write_report(config, model, rows)
 
 
-@task(name="costs", task_run_name="costs", **RETRIED)
+@task(name="costs", task_run_name="costs", **PLAIN)
 def costs(config: PipelineConfig) -> list[dict[str, Any]]:
     """What the stages of the run have cost."""
     return pipeline.read_costs(config)

@@ -1,11 +1,19 @@
 import io
+import json
+import logging
 import re
 
 import pytest
 from rich.console import Console
 
 from electra_pipeline.progress import Update
-from electra_pipeline.terminal import LoggedProgress, duration, progress_line, shown_progress
+from electra_pipeline.terminal import (
+    JsonLines,
+    LoggedProgress,
+    duration,
+    progress_line,
+    shown_progress,
+)
 
 
 def test_a_line_says_share_rate_and_time_left() -> None:
@@ -45,3 +53,23 @@ def test_the_end_is_always_logged(caplog) -> None:  # type: ignore[no-untyped-de
         progress(Update("steps", done, 100, "steps"))
     assert len(caplog.records) == 1
     assert "100/100" in caplog.text
+
+
+def test_a_line_of_json_has_the_run_the_stage_and_the_numbers(caplog) -> None:  # type: ignore[no-untyped-def]
+    caplog.set_level("INFO")
+    LoggedProgress()(Update("pretrain", 20, 20, "steps", {"G loss": 6.5, "lr": "5e-4"}))
+    logging.getLogger("electra_pipeline.artifact").warning("%s: waiting", "corpus")
+    progress, other = (json.loads(JsonLines("es").format(each)) for each in caplog.records)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", progress.pop("time"))
+    assert progress == {
+        "level": "info",
+        "run": "es",
+        "logger": "electra_pipeline.terminal",
+        "message": "pretrain 20/20 steps (100%)  G loss 6.5  lr 5e-4",
+        "stage": "pretrain",
+        "done": 20,
+        "total": 20,
+        "unit": "steps",
+        "facts": {"G loss": 6.5, "lr": "5e-4"},
+    }
+    assert (other["level"], other["message"]) == ("warning", "corpus: waiting")

@@ -19,6 +19,7 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.sorting import LogSort
 
 ROOT = Path(__file__).parents[2]
 PREFECT = [sys.executable, "-m", "prefect"]
@@ -62,7 +63,8 @@ class Server:
 
     def log(self, run: FlowRun) -> list[str]:
         of_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id]))
-        return [line.message for line in self.client.read_logs(of_run)]
+        newest = self.client.read_logs(of_run, sort=LogSort.TIMESTAMP_DESC)  # 200 of them
+        return [line.message for line in reversed(newest)]
 
     def wait_for_line(self, run: FlowRun, *parts: str) -> None:
         """Until the log has a line with each part: lines are sent from time to time."""
@@ -176,7 +178,7 @@ def on_sqlite(serve):
 @pytest.fixture(scope="module")
 def with_worker(serve, launch, request):
     database = request.getfixturevalue("postgresql") if postgresql_programs() else None
-    server = serve(database, "electra/quickstart", "corpus/small")
+    server = serve(database, "electra/quickstart")
     return server, launch(server.environment, "worker", "start", "--pool", "electra")
 
 
@@ -210,9 +212,9 @@ def test_a_schedule_makes_runs_once_it_is_switched_on(on_sqlite):
 
 
 def test_runs_wait_for_each_other_stop_within_seconds_and_go_on(with_worker, tiny):
-    """Two runs that take GPUs and one that does not; the first is terminated, the next cancelled.
+    """Two runs that take GPUs; the first is terminated, the second one cancelled.
 
-    All have one root: the second goes on where the first was stopped.
+    Both have one root: the second goes on where the first was stopped.
     """
     server, worker = with_worker
     tiny["finetune"] = None
@@ -223,9 +225,8 @@ def test_runs_wait_for_each_other_stop_within_seconds_and_go_on(with_worker, tin
     assert server.state(first).is_running(), "\n".join(server.log(first))
 
     second = server.start("electra/quickstart", tiny)
-    beside = server.start("corpus/small", tiny)
-    server.wait_for(beside, StateType.COMPLETED)
-    # The worker has looked for work since `second` was there, and found `beside`.
+    # What the worker is given when it asks for work, which it does each second.
+    assert server.client.get_scheduled_flow_runs_for_work_pool("electra") == []
     assert server.state(second).type == StateType.SCHEDULED
 
     terminate(worker)
