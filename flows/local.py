@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from electra_pipeline.config import PipelineConfig
+from electra_pipeline.places import shown
 
 if TYPE_CHECKING:
     from flows.finetune import Summary
@@ -63,7 +64,7 @@ def check_server() -> None:
         return  # it answers; whether we may use it is Prefect's to say
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"cannot reach the Prefect server at {url} (PREFECT_API_URL): {error}; "
+            f"cannot reach the Prefect server at {shown(url)} (PREFECT_API_URL): {error}; "
             "start it with `prefect server start`, or unset PREFECT_API_URL"
         ) from error
 
