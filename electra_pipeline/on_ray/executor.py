@@ -235,8 +235,8 @@ class RayExecutor:
 
         Raises the exception of `function`, or RuntimeError if workers keep dying.
         """
-        share = self._await_room(scale)
         for attempt in range(scale.retries + 1):
+            share = self._await_room(scale)
             try:
                 if scale.workers == 1:
                     return self._train_alone(function, share, progress)
@@ -249,8 +249,6 @@ class RayExecutor:
                         "out, lower scale.micro_batch_sequences"
                     ) from error
                 logger.warning("a training worker died (%s); started again", error.reason)
-                # where they do not fit now, Ray waits for a node like the one that was lost
-                share = worker_share(self.nodes(), scale.workers) or share
         return None
 
     def _train_alone(self, function: TrainFunction, share: Share, progress: Progress) -> None:

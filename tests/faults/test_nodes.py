@@ -15,7 +15,7 @@ def test_a_node_lost_in_each_stage_costs_time_only(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=1500,
+        timeout=1700,
     )
     assert finished.returncode == 0, finished.stdout[-6000:]
     assert finished.stdout.splitlines()[-1] == "same bytes"
