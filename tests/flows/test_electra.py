@@ -8,6 +8,7 @@ from sqlalchemy import create_engine, text
 
 from electra_pipeline.artifact import find_artifacts, verify
 from electra_pipeline.config import PipelineConfig
+from electra_pipeline.evaluation.results import store
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,12 @@ def manifests(root: str) -> dict[str, bytes]:
         f"{artifact.stage}/{artifact.folder.name}": artifact.folder.read_bytes("manifest.json")
         for artifact in find_artifacts(root)
     }
+
+
+def costs_over_ray(config):
+    """Without the stages of the driver alone, to which a slow look at what is there counts."""
+    rows = store.read_costs(config.database_url)
+    return [row for row in rows if row["stage"] not in ("tokenizer", "publish")]
 
 
 def seen_in_prefect(*expected):
@@ -71,14 +78,21 @@ def test_the_chain_runs_and_a_second_run_does_nothing(surroundings, tiny, root):
         ("place", 0), ("place", 1), ("numbers", 0), ("numbers", 1), ("pretraining", 0),
     }  # fmt: skip
 
-    artifacts, found = seen_in_prefect("20/20 steps (100%)", "pretrain: finished in")
+    # The last line is one that a leg logs in a worker of Ray.
+    artifacts, found = seen_in_prefect(
+        "20/20 steps (100%)", "pretrain: finished in", "finetune: finished in"
+    )
     assert {artifact.key for artifact in artifacts if artifact.key} == {
-        "model-chain", "results-chain", "report-chain",
+        "model-chain", "results-chain", "costs-chain", "report-chain",
     }  # fmt: skip
     assert len([artifact for artifact in artifacts if artifact.type == "progress"]) >= 4
-    assert found == [True, True]
+    assert found == [True, True, True]
+    costs = costs_over_ray(config)
+    assert {row["stage"] for row in costs} == {"corpus", "sequences", "pretrain", "finetune"}
+    assert all(row["cpu_seconds"] > 0 for row in costs)
 
     again = electra(config)
+    assert costs_over_ray(config) == costs
     assert manifests(config.root) == made
     assert (again.model, again.report) == (summary.model, summary.report)
 
