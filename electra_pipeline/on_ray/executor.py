@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -22,17 +22,14 @@ from electra_pipeline.execution import (
     one_cpu,
 )
 from electra_pipeline.on_ray import gauges
-from electra_pipeline.on_ray.connection import Connection, first_line
+from electra_pipeline.on_ray.connection import first_line
 from electra_pipeline.on_ray.logs import caught, log_again
 from electra_pipeline.on_ray.placement import (
-    Node,
     cpus_per_worker,
     fitting,
     gpus_per_worker,
-    leg_share,
-    total,
-    worker_share,
 )
+from electra_pipeline.on_ray.room import PLACEMENT_SECONDS, Room
 from electra_pipeline.on_ray.training import (
     Post,
     open_mailbox,
@@ -51,9 +48,6 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5  # how long one call into Ray waits
 FIT_END_SECONDS = 5.0  # how long a training that was shut down may take to end; it takes 0.5
-# Silence after which the log says what waits: on a quiet machine training workers start in ten.
-PLACEMENT_SECONDS = 60.0
-NODE_SECONDS = 600.0  # how long a training waits for another node where one was lost
 RECORDS = "worker_log_records"  # attribute of an error that a task raised
 
 
@@ -66,12 +60,9 @@ class WorkerDiedError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class RayExecutor:
+class RayExecutor(Room):
     """Runs work on the Ray that this process is connected to; made by `cluster`."""
 
-    address: str
-    """Where that Ray is, for messages."""
-    connection: Connection = field(compare=False, repr=False)
     max_retries: int = 2
     """How often an item is started again whose worker process died."""
 
@@ -79,34 +70,6 @@ class RayExecutor:
         """Raise RuntimeError once Ray was shut down: so work that needs no Ray ends as well."""
         with self.connection:
             pass
-
-    def nodes(self) -> list[Node]:
-        import ray
-
-        with self.connection:
-            alive = [node for node in ray.nodes() if node["Alive"]]
-        return [
-            Node(
-                int(node["Resources"].get("CPU", 0)),
-                node["Resources"].get("GPU", 0.0),
-                int(node["Resources"].get("memory", 0)),
-                node.get("Labels", {}).get("ray.io/accelerator-type"),
-            )
-            for node in alive
-        ]
-
-    def leg_share(self, scale: Scale, memory_bytes: int) -> Share:
-        """See `placement.leg_share`: its formula."""
-        return leg_share(self.nodes(), scale.cpus_per_leg, scale.gpus_per_leg, memory_bytes)
-
-    def training_share(self, scale: Scale) -> Share:
-        """As many CPUs as each worker can have, and one GPU where there are any."""
-        nodes = self.nodes()
-        return worker_share(nodes, scale.workers) or Share(1, gpus_per_worker(nodes))
-
-    def slots(self, share: Share) -> int:
-        """How many items with that share fit on the nodes, by CPUs, GPUs and memory."""
-        return fitting(self.nodes(), share.num_cpus, share.num_gpus, share.memory_bytes)
 
     def check(self, scale: Scale, root: str) -> None:
         """Refuse what this cluster can never run.
@@ -120,7 +83,7 @@ class RayExecutor:
                 "give a path or an object store that all of them reach"
             )
         self.check_workers(scale)
-        self._check_fits(Share(scale.cpus_per_leg, scale.gpus_per_leg or 0.0))
+        self.check_fits(Share(scale.cpus_per_leg, scale.gpus_per_leg or 0.0))
 
     def map(
         self,
@@ -149,7 +112,7 @@ class RayExecutor:
         import ray
 
         shares = [share(item) for item in items]
-        at_once = [self._check_fits(each) for each in dict.fromkeys(shares)]
+        at_once = [self.check_fits(each) for each in dict.fromkeys(shares)]
         # One round waits while one runs: no worker idles, and few arguments are held at once.
         limit = 2 * max(at_once, default=0)
         apply = ray.remote(_apply)
@@ -177,7 +140,7 @@ class RayExecutor:
                 elif time.monotonic() > quiet_until:
                     lost = [each for each in dict.fromkeys(shares) if self.slots(each) == 0]
                     if lost:
-                        self._say_what_waits("tasks", lost[0])
+                        self.say_what_waits("tasks", lost[0])
                     quiet_until = time.monotonic() + (float("inf") if lost else PLACEMENT_SECONDS)
                 for outcome in outcomes:
                     yield from waiting.finish(outcome)
@@ -236,7 +199,7 @@ class RayExecutor:
         Raises the exception of `function`, or RuntimeError if workers keep dying.
         """
         for attempt in range(scale.retries + 1):
-            share = self._await_room(scale)
+            share = self.await_room(scale)
             try:
                 if scale.workers == 1:
                     return self._train_alone(function, share, progress)
@@ -259,32 +222,6 @@ class RayExecutor:
             if outcome.error is not None:
                 raise outcome.error
 
-    def _await_room(self, scale: Scale) -> Share:
-        """The share of a worker; where a node of this cluster was lost, waits for another.
-
-        Raises ValueError if they do not fit and no node was lost, or none came.
-        """
-        deadline = time.monotonic() + NODE_SECONDS
-        warned = False
-        while (share := worker_share(self.nodes(), scale.workers)) is None:
-            with self.connection:
-                was_lost = self._has_lost_a_node()
-            if not was_lost or time.monotonic() > deadline:
-                self.check_workers(scale)
-            if not warned:
-                logger.warning(
-                    "%d training workers wait for a node: Ray (%s) has %s, and one was lost",
-                    *(scale.workers, self.address, total(self.nodes())),
-                )
-                warned = True
-            time.sleep(POLL_SECONDS)
-        return share
-
-    def _has_lost_a_node(self) -> bool:
-        import ray
-
-        return any(not node["Alive"] for node in ray.nodes())
-
     def _fit(self, function: TrainFunction, workers: int, share: Share, progress: Progress) -> None:
         from ray.exceptions import RayActorError, RayError
         from ray.train import WorkerGroupError
@@ -301,7 +238,7 @@ class RayExecutor:
                 while not wait([fitted], POLL_SECONDS).done:
                     num_arrived = self._deliver(mailbox, progress)
                     if time.monotonic() > quiet_until and num_arrived == 0:
-                        self._say_what_waits(f"{workers} training workers", share)
+                        self.say_what_waits(f"{workers} training workers", share)
                         quiet_until = float("inf")
             except BaseException:
                 self.connection.close()  # nothing else ends `fit`
@@ -339,42 +276,6 @@ class RayExecutor:
             else:
                 deliver(update, progress)
         return int(num_arrived)
-
-    def _say_what_waits(self, what: str, share: Share) -> None:
-        import ray
-
-        with self.connection:
-            free = ray.available_resources()
-        logger.warning(
-            "%s: none has started for %.0f s, each takes %d CPUs and %g GPUs of one node; Ray (%s) "
-            "has %s, of which %g CPUs and %g GPUs are free: a lost node has to come back, other "
-            "runs have to end, or the machine is slow to start processes",
-            *(what, PLACEMENT_SECONDS, share.num_cpus, share.num_gpus, self.address),
-            *(total(self.nodes()), free.get("CPU", 0.0), free.get("GPU", 0.0)),
-        )
-
-    def check_workers(self, scale: Scale) -> None:
-        """Raise ValueError if `scale.workers` training workers can never run at the same time."""
-        nodes = self.nodes()
-        if worker_share(nodes, scale.workers) is None:
-            num_gpus = gpus_per_worker(nodes)
-            raise ValueError(
-                f"scale.workers is {scale.workers}, each takes one "
-                f"{'GPU' if num_gpus else 'CPU'}, and Ray ({self.address}) has {total(nodes)}; "
-                f"set scale.workers to at most {fitting(nodes, 1, num_gpus)}"
-            )
-
-    def _check_fits(self, share: Share) -> int:
-        """How many with that share fit at once; raises ValueError if not even one does."""
-        nodes = self.nodes()
-        at_once = fitting(nodes, share.num_cpus, share.num_gpus, share.memory_bytes)
-        if at_once == 0:
-            raise ValueError(
-                f"a task asks for {share.num_cpus} CPUs and {share.num_gpus:g} GPUs on one node, "
-                f"and Ray ({self.address}) has {total(nodes)}; "
-                "lower scale.cpus_per_leg or scale.gpus_per_leg"
-            )
-        return at_once
 
     def _outcome(self, index: int, reference: Any) -> Outcome[Any]:
         import ray
