@@ -17,11 +17,15 @@ def say_how_it_goes_on(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any
         if flow_run.deployment_id is not None
         else "the same command again"
     )
-    flow_run_logger(flow_run, flow).warning(
+    logger = flow_run_logger(flow_run, flow)
+    logger.warning(
         "%s: what is finished is kept, pre-training goes on at its newest checkpoint; to go on: %s",
         state.name,
         command,
     )
+    # A process that got SIGTERM ends before it would send what it logged.
+    for handler in logger.logger.handlers:
+        handler.flush()
 
 
 # What all flows have in common.
