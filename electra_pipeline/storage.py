@@ -1,5 +1,6 @@
 """A folder on any fsspec filesystem: whole-file writes, mappable reads, one writer at a time."""
 
+import errno
 import hashlib
 import logging
 import os
@@ -23,6 +24,7 @@ from electra_pipeline.stores import open_store
 logger = logging.getLogger(__name__)
 
 DOWNLOAD_ATTEMPTS = 4
+NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def cache_directory() -> Path:
@@ -38,6 +40,10 @@ def appearing(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(target)
+    except OSError as error:
+        if error.errno in NO_SPACE_ERRNOS and error.filename is None:  # it does not say where
+            raise OSError(error.errno, error.strerror, str(target)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,5 +1,6 @@
 """Folders in stores that fail, copies of remote files, and stores that cannot be used."""
 
+import resource
 import shutil
 import threading
 import uuid
@@ -163,3 +164,16 @@ def test_the_formats_that_a_model_is_read_in_are_those_that_are_written() -> Non
 
     written = {stage.STAGE: stage.FORMAT_VERSION for stage in (tokenizer, huggingface, leg)}
     assert written == location.NEWEST_FORMATS
+
+
+def test_a_full_disk_is_named_and_what_was_there_stays(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path))
+    folder.write_bytes("file", b"before")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # no file may be longer
+    try:
+        with pytest.raises(OSError, match=rf"too large: '{tmp_path}/file'"):
+            folder.write_bytes("file", bytes(2000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert folder.read_bytes("file") == b"before" and folder.files() == ["file"]

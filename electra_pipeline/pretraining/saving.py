@@ -23,12 +23,11 @@ from electra_pipeline.pretraining.checkpoint import (
     file_name,
 )
 from electra_pipeline.pretraining.model import Electra
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage import NO_SPACE_ERRNOS, Folder
 
 logger = logging.getLogger(__name__)
 
 # A full disk, a full quota, and a file larger than allowed.
-NO_SPACE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(frozen=True)
