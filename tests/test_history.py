@@ -156,21 +156,21 @@ def test_only_what_is_missing_is_done_and_a_lost_leg_leaves_the_rest(
     given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = PipelineConfig.model_validate(given)
-    real = pipeline.run_leg
+    real = finetune.run_leg
     called = []
 
-    def fails_at_4(config: PipelineConfig, leg: Any) -> Any:
+    def fails_at_4(leg: Any, **options: Any) -> Any:
         called.append((leg.run, leg.start, leg.seed))
         if leg.run == "tiny@4" and leg.seed == 1:
             raise OSError("the machine is gone")
-        return real(config, leg)
+        return real(leg, **options)
 
-    monkeypatch.setattr(pipeline, "run_leg", fails_at_4)
+    monkeypatch.setattr(finetune, "run_leg", fails_at_4)
     found = history.run(config, LocalExecutor(1), silent)
     assert found.lost == ["leg tiny@4, place, pretrained, seed 1: the machine is gone"]
     assert found.num_legs == 8 and len(called) == 8
     monkeypatch.setattr(
-        pipeline, "run_leg", lambda config, leg: called.append(leg) or real(config, leg)
+        finetune, "run_leg", lambda leg, **options: called.append(leg) or real(leg, **options)
     )
     again = history.run(config, LocalExecutor(1), silent)
     assert again.lost == [] and len(called) == 9

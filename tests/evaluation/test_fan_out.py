@@ -123,7 +123,7 @@ def test_ray_is_started_where_that_pays(legs, config, monkeypatch):
     assert not gains(9 * start, 0.1 * start)  # the long one is waited for in any case
     if not torch.cuda.is_available():
         assert not gains(2 * start, 2 * start, cpus_per_leg=2)
-    pipeline.run_leg(config, legs[0])
+    finetune.run_leg(legs[0])
     assert not gains(9 * start, 0.5 * start, 0.4 * start)  # the first one has run
 
 
