@@ -52,11 +52,11 @@ def bounded_interrupt(timeout_seconds: float = TIMEOUT_SECONDS) -> Iterator[Inte
     def watch() -> None:
         while (number := os.read(told, 1)) and number[0] not in SIGNALS:
             pass
-        os.close(told)
         if number:
             interruption.number = number[0]
             if not ended.wait(timeout_seconds):
                 _end_by_force(timeout_seconds, interruption)
+        os.close(told)  # not before: a second signal is written there, too
 
     def interrupt(number: int, frame: Any) -> None:
         interruption.number = number
@@ -68,10 +68,10 @@ def bounded_interrupt(timeout_seconds: float = TIMEOUT_SECONDS) -> Iterator[Inte
     try:
         yield interruption
     finally:
-        ended.set()
         signal.set_wakeup_fd(others)
         for number, handler in handlers.items():
             signal.signal(number, handler)
+        ended.set()
         os.close(tell)
 
 

@@ -85,3 +85,18 @@ def test_the_clock_runs_whoever_handles_the_signal() -> None:
     assert code == 143
     assert errors.startswith("terminated, and ended by force")
     child.wait(timeout=120)
+
+
+def test_a_second_signal_says_no_more_than_the_first() -> None:
+    # A pipe that nobody reads any more would be told of on standard error.
+    lines = """\
+        child.kill(); child.wait()
+        import os, time
+        time.sleep(0.3)  # the first one has been read
+        try:
+            os.kill(os.getpid(), 2)
+            time.sleep(600)
+        except KeyboardInterrupt:
+            pass"""
+    code, _, errors = interrupted(600, lines.lstrip(), "sys.exit(7)")
+    assert (code, errors) == (7, "")

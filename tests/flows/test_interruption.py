@@ -1,6 +1,5 @@
 """Runs that are killed, interrupted or refused: the command line, in process trees of their own."""
 
-import contextlib
 import json
 import os
 import signal
@@ -20,22 +19,9 @@ from electra_pipeline.artifact import find_artifacts
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.execution import LocalExecutor
 from electra_pipeline.progress import silent
+from tests.faults.stack import family, kill
 
 COMMAND = [sys.executable, "-m", "electra_pipeline.cli"]
-
-
-def family(process: psutil.Process) -> list[psutil.Process]:
-    """A process and all below it; Ray's daemons and workers are among them."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return [process, *process.children(recursive=True)]
-    return []
-
-
-def kill(processes: list[psutil.Process]) -> None:
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(processes, timeout=120)
 
 
 @pytest.fixture
