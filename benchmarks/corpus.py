@@ -21,7 +21,7 @@ from electra_pipeline.corpus.build import CorpusConfig
 from electra_pipeline.execution import Executor, LocalExecutor
 from electra_pipeline.on_ray import cluster
 from electra_pipeline.progress import silent
-from electra_pipeline.shards import read_documents
+from electra_pipeline.storage.shards import read_documents
 
 
 def main() -> None:

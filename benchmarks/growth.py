@@ -17,7 +17,6 @@ from pathlib import Path
 import orjson
 
 from electra_pipeline import tokenizer
-from electra_pipeline.artifact import Artifact, find_artifacts
 from electra_pipeline.corpus import build as corpus_stage
 from electra_pipeline.corpus.build import CorpusConfig
 from electra_pipeline.execution import LocalExecutor
@@ -25,6 +24,7 @@ from electra_pipeline.inputs.files import UrlFile, fetch
 from electra_pipeline.pretraining import sequences as sequences_stage
 from electra_pipeline.pretraining.sequences import SequencesConfig
 from electra_pipeline.progress import silent
+from electra_pipeline.storage.artifact import Artifact, find_artifacts
 from electra_pipeline.tokenizer import TokenizerConfig
 
 TIMES = 10

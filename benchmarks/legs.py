@@ -25,12 +25,12 @@ import transformers
 from finetuning import make_model, write_files
 
 from electra_pipeline import pipeline
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.evaluation.finetune import FinetuneConfig, Leg, plan
 from electra_pipeline.execution import Executor, LocalExecutor, cpus_of_this_process
 from electra_pipeline.on_ray import cluster
 from electra_pipeline.progress import silent
+from electra_pipeline.storage.artifact import Artifact
 
 
 def seconds(

@@ -45,7 +45,7 @@ def measure(size: Size, length: int, micro_batch: int) -> tuple[int, int]:
     from electra_pipeline.pretraining.objective import Masking, SpecialIds, num_slots
     from electra_pipeline.pretraining.outcome import peak_memory_bytes
     from electra_pipeline.pretraining.step import Step, arithmetic
-    from electra_pipeline.storage import Folder
+    from electra_pipeline.storage.folder import Folder
 
     worker = LocalWorker()
     special = SpecialIds(pad=0, cls=101, sep=102, mask=103)

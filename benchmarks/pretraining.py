@@ -38,7 +38,6 @@ from transformers import (
 
 from electra_pipeline import config as configuration
 from electra_pipeline import pipeline
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.execution import LocalExecutor, LocalWorker
 from electra_pipeline.optim import Adam, clip_gradients, learning_rate, parameter_groups
 from electra_pipeline.pretraining.batches import BatchSource
@@ -48,7 +47,8 @@ from electra_pipeline.pretraining.sequences import SequenceReader, load_vocabula
 from electra_pipeline.pretraining.sizes import SIZES
 from electra_pipeline.pretraining.step import Step, arithmetic
 from electra_pipeline.progress import silent
-from electra_pipeline.shards import TRAIN_PREFIX, open_shard
+from electra_pipeline.storage.artifact import Artifact
+from electra_pipeline.storage.shards import TRAIN_PREFIX, open_shard
 
 MASK_FRACTION = 0.15
 TOTAL_STEPS = 10_000

@@ -33,7 +33,6 @@ from torch.nn import functional as F
 
 from electra_pipeline import config as configuration
 from electra_pipeline import pipeline
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.evaluation import finetune
 from electra_pipeline.evaluation.results import table
@@ -41,7 +40,8 @@ from electra_pipeline.execution import LocalExecutor, LocalWorker, values_in_ord
 from electra_pipeline.pretraining.sequences import SequenceReader, load_vocabulary
 from electra_pipeline.progress import silent
 from electra_pipeline.quiet import quiet_transformers
-from electra_pipeline.shards import HELD_OUT_PREFIX
+from electra_pipeline.storage.artifact import Artifact
+from electra_pipeline.storage.shards import HELD_OUT_PREFIX
 
 RECIPES = {
     "google": ["pretrain.recipe=google", "sequences.layout=google"],

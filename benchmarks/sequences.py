@@ -20,7 +20,7 @@ from electra_pipeline import pipeline
 from electra_pipeline.execution import LocalExecutor
 from electra_pipeline.pretraining.sequences import load_vocabulary
 from electra_pipeline.progress import silent
-from electra_pipeline.shards import HELD_OUT_PREFIX, TRAIN_PREFIX, read_documents
+from electra_pipeline.storage.shards import HELD_OUT_PREFIX, TRAIN_PREFIX, read_documents
 
 BATCH_TEXTS = 1000  # the default of datasets.map, with which tutorials tokenize
 LAYOUTS = ("google", "packed")

@@ -8,7 +8,7 @@ from electra_pipeline.evaluation.leg import RANDOM
 from electra_pipeline.evaluation.results import store
 from electra_pipeline.evaluation.tasks.given import find_task
 from electra_pipeline.inputs.files import FileReference, PackageFile, UrlFile
-from electra_pipeline.places import (
+from electra_pipeline.storage.places import (
     check_dataset,
     check_file,
     check_folder,

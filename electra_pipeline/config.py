@@ -14,12 +14,12 @@ from electra_pipeline.corpus.build import CorpusConfig
 from electra_pipeline.evaluation.finetune import FinetuneConfig
 from electra_pipeline.execution import Scale
 from electra_pipeline.identity import Config
-from electra_pipeline.places import shown
 from electra_pipeline.presets import preset_text
 from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.sequences import SequencesConfig
 from electra_pipeline.publishing.huggingface import PublishConfig
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage.folder import Folder
+from electra_pipeline.storage.places import shown
 from electra_pipeline.tokenizer import TokenizerConfig
 
 

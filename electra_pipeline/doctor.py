@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from packaging.specifiers import SpecifierSet
 
-from electra_pipeline.places import shown
+from electra_pipeline.storage.places import shown
 
 # The ranges of pyproject.toml that fail silently or late when another tool has changed them.
 FRAGILE = {

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from electra_pipeline import pipeline
-from electra_pipeline.artifact import Artifact, find_artifacts
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.evaluation.finetune import Leg
 from electra_pipeline.execution import Executor
 from electra_pipeline.pretraining import snapshot
 from electra_pipeline.pretraining.snapshot import Training
 from electra_pipeline.progress import Progress, Update
+from electra_pipeline.storage.artifact import Artifact, find_artifacts
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from typing import Any
 
 from electra_pipeline import tokenizer as tokenizer_stage
 from electra_pipeline.access import check_places
-from electra_pipeline.artifact import Artifact, open_artifact
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.corpus import build as corpus_stage
 from electra_pipeline.costs import driver_metered, metered
@@ -27,12 +26,13 @@ from electra_pipeline.execution import (
     Share,
     cpus_of_this_process,
 )
-from electra_pipeline.places import check_model
 from electra_pipeline.pretraining import loop, sequences
 from electra_pipeline.progress import Progress, Update
 from electra_pipeline.publishing import huggingface
 from electra_pipeline.reporting import render
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage.artifact import Artifact, open_artifact
+from electra_pipeline.storage.folder import Folder
+from electra_pipeline.storage.places import check_model
 
 logger = logging.getLogger(__name__)
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from electra_pipeline.artifact import Artifact, find_artifacts
 from electra_pipeline.evaluation.results import errors, history, report, store
+from electra_pipeline.storage.artifact import Artifact, find_artifacts
 
 
 def render(

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 from electra_pipeline import pipeline
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.costs import metered
 from electra_pipeline.evaluation.finetune import Leg
@@ -21,6 +20,7 @@ from electra_pipeline.execution import Executor, LocalExecutor, Worker
 from electra_pipeline.identity import canonical_json
 from electra_pipeline.pretraining import loop
 from electra_pipeline.progress import Progress, Update
+from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.variants import Variant, label_of, text_of
 
 

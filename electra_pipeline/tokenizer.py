@@ -18,10 +18,10 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.trainers import WordPieceTrainer
 
-from electra_pipeline import shards
-from electra_pipeline.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.identity import Config
 from electra_pipeline.progress import Progress, Update, silent
+from electra_pipeline.storage import shards
+from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.vocabulary import (
     SPECIAL_TOKENS,
     batches,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tokenizers.models import WordPiece
 
-from electra_pipeline.location import NO_CODE, tokenizer_directory
+from electra_pipeline.storage.location import NO_CODE, tokenizer_directory
 
 if TYPE_CHECKING:  # takes seconds to import, and most commands do not need it
     from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast

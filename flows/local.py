@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.places import shown
+from electra_pipeline.storage.places import shown
 
 if TYPE_CHECKING:
     from flows.finetune import Summary

@@ -4,9 +4,9 @@ from typing import Any
 
 from prefect import flow
 
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.on_ray import RayExecutor
+from electra_pipeline.storage.artifact import Artifact
 from flows import stages
 from flows.ending import FLOW
 from flows.session import connected, step

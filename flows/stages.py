@@ -11,12 +11,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
 from electra_pipeline import pipeline
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.evaluation.finetune import Leg
 from electra_pipeline.execution import Executor
 from electra_pipeline.on_ray import RayExecutor
 from electra_pipeline.progress import silent
+from electra_pipeline.storage.artifact import Artifact
 from flows.watching import RunProgress
 
 PERMANENT_ERRNOS = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS)

@@ -15,11 +15,11 @@ from prefect.artifacts import (
 )
 from prefect.logging import get_run_logger
 
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.evaluation.results import spending
 from electra_pipeline.prior import only_the_prior
 from electra_pipeline.progress import Update
+from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.terminal import progress_line
 
 LINE_SECONDS = 5.0  # between two log lines of a stage: each is also a call to the server

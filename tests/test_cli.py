@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from electra_pipeline.artifact import Written, produce
 from electra_pipeline.cli import app as cli
+from electra_pipeline.storage.artifact import Written, produce
 
 SENTENCES = (
     "The river rose in the night. People carried their goods to the hill.",

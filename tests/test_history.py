@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from electra_pipeline import history, pipeline, reporting
-from electra_pipeline.artifact import find_artifacts
 from electra_pipeline.cli import app as cli
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.evaluation import finetune
@@ -18,6 +17,7 @@ from electra_pipeline.evaluation.results import history as curves
 from electra_pipeline.evaluation.results import store
 from electra_pipeline.execution import LocalExecutor
 from electra_pipeline.progress import silent
+from electra_pipeline.storage.artifact import find_artifacts
 
 WORDS = ("baker", "doctor", "sailor", "paints", "repairs", "boat", "garden", "river", "station")
 

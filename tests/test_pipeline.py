@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from electra_pipeline import pipeline, reporting
-from electra_pipeline.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.execution import LocalExecutor
+from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 
 
 def make(root: Path, stage: str, **inputs: str) -> Artifact:

@@ -21,8 +21,7 @@ import torch
 import transformers
 from transformers import ElectraConfig, ElectraForPreTraining
 
-from electra_pipeline import location, pipeline, tokenizer, vocabulary
-from electra_pipeline.artifact import Written, open_artifact, produce
+from electra_pipeline import pipeline, tokenizer, vocabulary
 from electra_pipeline.cli import models
 from electra_pipeline.config import PipelineConfig, to_yaml
 from electra_pipeline.evaluation import starting
@@ -30,7 +29,9 @@ from electra_pipeline.execution import LocalExecutor
 from electra_pipeline.inputs.files import UrlFile, fetch
 from electra_pipeline.pretraining import initialization, snapshot
 from electra_pipeline.publishing.predict import load_predictor
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage import location
+from electra_pipeline.storage.artifact import Written, open_artifact, produce
+from electra_pipeline.storage.folder import Folder
 from electra_pipeline.tokenizer import SPECIAL_TOKENS, TokenizerConfig
 
 ROOT = Path(__file__).parents[1]

@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from electra_pipeline import sweep
-from electra_pipeline.artifact import find_artifacts
 from electra_pipeline.cli import app as cli
 from electra_pipeline.evaluation.results import store
 from electra_pipeline.execution import LocalExecutor
 from electra_pipeline.progress import Update, silent
+from electra_pipeline.storage.artifact import find_artifacts
 from electra_pipeline.variants import expand
 
 PARTS = (

@@ -58,7 +58,7 @@ def test_the_end_is_always_logged(caplog) -> None:  # type: ignore[no-untyped-de
 def test_a_line_of_json_has_the_run_the_stage_and_the_numbers(caplog) -> None:  # type: ignore[no-untyped-def]
     caplog.set_level("INFO")
     LoggedProgress()(Update("pretrain", 20, 20, "steps", {"G loss": 6.5, "lr": "5e-4"}))
-    logging.getLogger("electra_pipeline.artifact").warning("%s: waiting", "corpus")
+    logging.getLogger("electra_pipeline.storage.artifact").warning("%s: waiting", "corpus")
     progress, other = (json.loads(JsonLines("es").format(each)) for each in caplog.records)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", progress.pop("time"))
     assert progress == {

@@ -22,9 +22,10 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from transformers import AutoTokenizer, ElectraTokenizerFast, PreTrainedTokenizerFast
 
-from electra_pipeline import shards, tokenizer, vocabulary
-from electra_pipeline.artifact import Artifact, Draft, Written, produce, verify
+from electra_pipeline import tokenizer, vocabulary
 from electra_pipeline.progress import Update
+from electra_pipeline.storage import shards
+from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce, verify
 from electra_pipeline.tokenizer import SPECIAL_TOKENS, TokenizerConfig
 
 SPANISH = (
@@ -151,8 +152,8 @@ def test_vocabulary_has_special_tokens_first_then_characters(trained: Artifact) 
 TRAIN_IN_NEW_PROCESS = """
 import json, sys
 from electra_pipeline import tokenizer
-from electra_pipeline.artifact import open_artifact
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage.artifact import open_artifact
+from electra_pipeline.storage.folder import Folder
 from electra_pipeline.tokenizer import TokenizerConfig
 corpus = open_artifact(Folder(sys.argv[1]))
 config = TokenizerConfig(vocab_size=400, min_frequency=1, character_coverage=0.97)

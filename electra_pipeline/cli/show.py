@@ -66,8 +66,8 @@ def results(
 
 
 def _compared(rows: "list[dict[str, Any]]", names: tuple[str, str], root: str, format: Any) -> str:
-    from electra_pipeline.artifact import find_artifacts
     from electra_pipeline.evaluation.results import comparison, verdicts
+    from electra_pipeline.storage.artifact import find_artifacts
 
     a, b = (comparison.find_side(rows, name) for name in names)
     legs = {leg.fingerprint: leg for leg in find_artifacts(root, "finetune")}
@@ -82,9 +82,9 @@ def report(
 ) -> None:
     """Draw a run's learning curves, results and corpus as HTML; its errors on a page beside it."""
     from electra_pipeline import reporting
-    from electra_pipeline.artifact import find_artifacts
     from electra_pipeline.config import default_database
     from electra_pipeline.evaluation.results import store
+    from electra_pipeline.storage.artifact import find_artifacts
 
     place = root or "./runs"
     # without --run: the newest model of a whole run, not a checkpoint on the way to one
@@ -117,8 +117,8 @@ def submission(
     root: RootOption = None,
 ) -> None:
     """Write what leaderboards take: GLUE's zip, SQuAD's predictions."""
-    from electra_pipeline.artifact import find_artifacts
     from electra_pipeline.evaluation.results.submission import write_submission
+    from electra_pipeline.storage.artifact import find_artifacts
 
     place = root or "./runs"
     legs = [leg for leg in find_artifacts(place, "finetune") if leg.counters["run"] == run]
@@ -160,9 +160,9 @@ def verify(
     place: Annotated[str, typer.Argument(metavar="PATH", help="An artifact or a root.")] = "./runs",
 ) -> None:
     """Re-hash an artifact or a whole root; name each damaged file and exit with 1."""
-    from electra_pipeline.artifact import find_artifacts, open_artifact
-    from electra_pipeline.artifact import verify as problems_of
-    from electra_pipeline.storage import Folder
+    from electra_pipeline.storage.artifact import find_artifacts, open_artifact
+    from electra_pipeline.storage.artifact import verify as problems_of
+    from electra_pipeline.storage.folder import Folder
 
     artifact = open_artifact(Folder(place))
     artifacts = [artifact] if artifact is not None else find_artifacts(place)
@@ -187,9 +187,9 @@ def inspect(
     seed: Annotated[int, typer.Option("--seed", help="Another seed, other documents.")] = 0,
 ) -> None:
     """Show random documents of a corpus, kept and dropped, with the rule that fired."""
-    from electra_pipeline.artifact import open_artifact
     from electra_pipeline.corpus import inspection
-    from electra_pipeline.storage import Folder
+    from electra_pipeline.storage.artifact import open_artifact
+    from electra_pipeline.storage.folder import Folder
     from electra_pipeline.terminal import print_document
 
     corpus = open_artifact(Folder(place))

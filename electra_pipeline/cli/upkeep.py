@@ -12,7 +12,7 @@ from electra_pipeline.cli.options import RootOption
 from electra_pipeline.cli.surroundings import complain
 
 if TYPE_CHECKING:
-    from electra_pipeline.inventory import Item
+    from electra_pipeline.storage.inventory import Item
 
 
 def gc(
@@ -36,8 +36,8 @@ def gc(
     Of each name the newest artifacts stay, all of the runs given with --keep-run, and whatever
     those were made from. The results table keeps its rows.
     """
-    from electra_pipeline import inventory, retention
-    from electra_pipeline.locks import InUseError
+    from electra_pipeline.storage import inventory, retention
+    from electra_pipeline.storage.locks import InUseError
 
     place = root or "./runs"
     found = retention.plan(place, keep_runs=keep_run or [], keep_last=keep_last)

@@ -18,11 +18,11 @@ from electra_pipeline.cli.options import (
 from electra_pipeline.cli.surroundings import complain, surroundings
 
 if TYPE_CHECKING:
-    from electra_pipeline.artifact import Artifact
     from electra_pipeline.config import PipelineConfig
     from electra_pipeline.evaluation.finetune import Leg
     from electra_pipeline.execution import Executor
     from electra_pipeline.progress import Progress
+    from electra_pipeline.storage.artifact import Artifact
 
 DEFAULT_EVALUATION = "glue"  # the preset of `evaluate`
 

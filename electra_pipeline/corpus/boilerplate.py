@@ -31,8 +31,8 @@ from electra_pipeline.corpus.repeated_lines import (
 )
 from electra_pipeline.corpus.words import Hashes
 from electra_pipeline.execution import Executor
-from electra_pipeline.shards import write_shard
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage.folder import Folder
+from electra_pipeline.storage.shards import write_shard
 
 BOILERPLATE = "boilerplate"
 

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from electra_pipeline.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.corpus.boilerplate import strip_all
 from electra_pipeline.corpus.card import CARD, render
 from electra_pipeline.corpus.counting import all_dropped, count
@@ -51,8 +50,9 @@ from electra_pipeline.corpus.repeated_lines import RepeatedLines
 from electra_pipeline.corpus.sources import Source, identity
 from electra_pipeline.execution import Executor
 from electra_pipeline.progress import Progress, Update
-from electra_pipeline.shards import HELD_OUT_PREFIX, TRAIN_PREFIX
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
+from electra_pipeline.storage.folder import Folder
+from electra_pipeline.storage.shards import HELD_OUT_PREFIX, TRAIN_PREFIX
 
 STAGE = "corpus"
 FORMAT_VERSION = 3  # 3: counters name the licences and weights of the sources, and so the card

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from electra_pipeline.corpus.merge import Copies, Mask, Overview
 from electra_pipeline.corpus.readers import Piece
-from electra_pipeline.shards import UNKNOWN_LANGUAGE
+from electra_pipeline.storage.shards import UNKNOWN_LANGUAGE
 
 
 def count(

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from electra_pipeline.corpus.merge import Mask, Overview, selected
 from electra_pipeline.corpus.pieces import RECORD, excerpt
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage.folder import Folder
 
 DROPPED = "dropped.parquet"
 DROPPED_SCHEMA = pa.schema(

@@ -12,7 +12,7 @@ from huggingface_hub import HfApi
 from electra_pipeline.corpus.sources import HubSource, RawDocument, column_value, raw_document
 from electra_pipeline.identity import canonical_json
 from electra_pipeline.inputs.downloads import file_sha256
-from electra_pipeline.places import check_dataset, check_folder, is_restricted
+from electra_pipeline.storage.places import check_dataset, check_folder, is_restricted
 
 
 class Pinned(NamedTuple):

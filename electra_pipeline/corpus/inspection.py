@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.corpus.build import STAGE
 from electra_pipeline.corpus.dropped import DROPPED
-from electra_pipeline.shards import TRAIN_PREFIX, open_shard
+from electra_pipeline.storage.artifact import Artifact
+from electra_pipeline.storage.shards import TRAIN_PREFIX, open_shard
 
 KEPT = "kept"
 

@@ -26,8 +26,8 @@ from electra_pipeline.corpus.pieces import DOCUMENTS
 from electra_pipeline.corpus.words import Hashes
 from electra_pipeline.execution import Executor
 from electra_pipeline.identity import fingerprint
-from electra_pipeline.shards import open_shard, write_shard
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage.folder import Folder
+from electra_pipeline.storage.shards import open_shard, write_shard
 
 BATCH_TEXTS = 256  # numpy's cost of a call is spread over so many
 SEQUENCES = pa.list_(pa.field("item", pa.int32(), nullable=False))

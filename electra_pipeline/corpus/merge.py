@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from electra_pipeline.artifact import Draft
 from electra_pipeline.corpus.pieces import (
     BATCH_BYTES,
     BATCH_DOCUMENTS,
@@ -20,8 +19,9 @@ from electra_pipeline.corpus.pieces import (
     PIECE_SCHEMA,
     SIZES,
 )
-from electra_pipeline.shards import DOCUMENT_SCHEMA, shard_name, write_shard
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage.artifact import Draft
+from electra_pipeline.storage.folder import Folder
+from electra_pipeline.storage.shards import DOCUMENT_SCHEMA, shard_name, write_shard
 
 Mask = NDArray[np.bool_]
 Copies = NDArray[np.int64]

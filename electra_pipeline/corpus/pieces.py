@@ -25,8 +25,8 @@ from electra_pipeline.corpus.readers import Piece
 from electra_pipeline.corpus.sources import RawDocument
 from electra_pipeline.corpus.words import split_words
 from electra_pipeline.identity import Config, fingerprint
-from electra_pipeline.shards import DOCUMENT_SCHEMA, write_shard
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage.folder import Folder
+from electra_pipeline.storage.shards import DOCUMENT_SCHEMA, write_shard
 
 SIZES = ("num_words", "num_characters", "num_bytes")
 PIECE_SCHEMA = pa.schema(

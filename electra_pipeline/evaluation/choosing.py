@@ -4,9 +4,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.evaluation.tasks.task import VALIDATION
 from electra_pipeline.evaluation.training import Hyperparameters
+from electra_pipeline.storage.artifact import Artifact
 
 Choice = Literal["median", "best"]
 

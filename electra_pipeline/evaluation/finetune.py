@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.evaluation.choosing import choose
 from electra_pipeline.evaluation.config import FinetuneConfig
 from electra_pipeline.evaluation.cost import EncoderShape
@@ -34,6 +33,7 @@ from electra_pipeline.evaluation.tasks.given import find_task
 from electra_pipeline.evaluation.tasks.task import Task
 from electra_pipeline.evaluation.training import Hyperparameters
 from electra_pipeline.inputs.files import PackageFile, UrlFile
+from electra_pipeline.storage.artifact import Artifact
 
 __all__ = [
     "FinetuneConfig",

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import torch
 import transformers
 
-from electra_pipeline.artifact import Artifact, Draft, Written, locate, open_artifact, produce
 from electra_pipeline.evaluation.calibration import calibrated
 from electra_pipeline.evaluation.cost import Cost
 from electra_pipeline.evaluation.prepared import prepare
@@ -30,6 +29,14 @@ from electra_pipeline.evaluation.training import Hyperparameters, reproducible, 
 from electra_pipeline.identity import fingerprint
 from electra_pipeline.progress import Progress, Update, silent
 from electra_pipeline.quiet import quiet_transformers
+from electra_pipeline.storage.artifact import (
+    Artifact,
+    Draft,
+    Written,
+    locate,
+    open_artifact,
+    produce,
+)
 from electra_pipeline.vocabulary import forget_place
 
 STAGE = "finetune"

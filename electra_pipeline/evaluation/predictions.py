@@ -8,7 +8,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from electra_pipeline.artifact import Artifact, Draft
+from electra_pipeline.storage.artifact import Artifact, Draft
 
 FILE = "predictions.parquet"
 SCHEMA = pa.schema(

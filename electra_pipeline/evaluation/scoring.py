@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from electra_pipeline.artifact import Draft
 from electra_pipeline.evaluation import predictions
 from electra_pipeline.evaluation.bootstrap import intervals
 from electra_pipeline.evaluation.tasks.data import TaskData
 from electra_pipeline.evaluation.tasks.task import VALIDATION, Kind
 from electra_pipeline.evaluation.training import Hyperparameters, predict
+from electra_pipeline.storage.artifact import Draft
 
 
 @dataclass

@@ -13,11 +13,11 @@ import transformers
 from tokenizers import pre_tokenizers
 from torch import nn
 
-from electra_pipeline.artifact import Artifact, open_artifact
 from electra_pipeline.evaluation.problems.problem import Problem
-from electra_pipeline.location import NO_CODE, load_problem, model_directory
 from electra_pipeline.quiet import quiet_transformers
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage.artifact import Artifact, open_artifact
+from electra_pipeline.storage.folder import Folder
+from electra_pipeline.storage.location import NO_CODE, load_problem, model_directory
 
 # What a model directory's bytes depend on; cards and pictures are left out.
 MODEL_SUFFIXES = (".json", ".safetensors", ".bin", ".txt", ".model", ".jinja")

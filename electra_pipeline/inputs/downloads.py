@@ -14,8 +14,8 @@ from urllib.parse import unquote, urlsplit
 import httpx
 import orjson
 
-from electra_pipeline.places import as_cause, check_file, shown
-from electra_pipeline.storage import Folder, cache_directory
+from electra_pipeline.storage.folder import Folder, cache_directory
+from electra_pipeline.storage.places import as_cause, check_file, shown
 
 logger = logging.getLogger(__name__)
 

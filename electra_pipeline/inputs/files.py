@@ -24,8 +24,8 @@ from electra_pipeline.inputs.decompression import (
     decompress,
 )
 from electra_pipeline.inputs.downloads import download, download_wheel, wrong_digest
-from electra_pipeline.places import as_cause, check_file, shown
-from electra_pipeline.stores import open_store
+from electra_pipeline.storage.places import as_cause, check_file, shown
+from electra_pipeline.storage.stores import open_store
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
 

@@ -39,7 +39,7 @@ from electra_pipeline.on_ray.training import (
     start_fit,
 )
 from electra_pipeline.progress import Progress, Update, deliver
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage.folder import Folder
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")

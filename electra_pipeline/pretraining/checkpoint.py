@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from electra_pipeline.artifact import Draft
 from electra_pipeline.optim import Adam
 from electra_pipeline.pretraining.model import Electra
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage.artifact import Draft
+from electra_pipeline.storage.folder import Folder
 
 logger = logging.getLogger(__name__)
 

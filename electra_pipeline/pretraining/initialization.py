@@ -12,11 +12,11 @@ import transformers
 from torch import Tensor
 
 from electra_pipeline.identity import Config, canonical_json
-from electra_pipeline.location import NO_CODE, load_problem, model_directory
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.sizes import ModelConfig
 from electra_pipeline.quiet import quiet_transformers
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage.folder import Folder
+from electra_pipeline.storage.location import NO_CODE, load_problem, model_directory
 
 Kind = Literal["discriminator", "generator"]
 KINDS: tuple[Kind, ...] = ("discriminator", "generator")

@@ -12,7 +12,6 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from electra_pipeline.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.execution import Executor, Scale, Worker
 from electra_pipeline.optim import Adam, clip_gradients, learning_rate, parameter_groups
 from electra_pipeline.pretraining import initialization
@@ -31,8 +30,9 @@ from electra_pipeline.pretraining.sizes import model_config
 from electra_pipeline.pretraining.step import Step, arithmetic, is_compiled
 from electra_pipeline.prior import only_the_prior
 from electra_pipeline.progress import Progress
-from electra_pipeline.shards import HELD_OUT_PREFIX
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
+from electra_pipeline.storage.folder import Folder
+from electra_pipeline.storage.shards import HELD_OUT_PREFIX
 
 logger = logging.getLogger(__name__)
 

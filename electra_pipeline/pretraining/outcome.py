@@ -10,11 +10,11 @@ from typing import Any
 import orjson
 import torch
 
-from electra_pipeline.artifact import Artifact, Draft
 from electra_pipeline.execution import Worker
 from electra_pipeline.pretraining.checkpoint import History
 from electra_pipeline.pretraining.model import Electra, count_parameters
 from electra_pipeline.quiet import quiet_transformers
+from electra_pipeline.storage.artifact import Artifact, Draft
 
 
 def write_weights(draft: Draft, model: Electra) -> None:

@@ -23,7 +23,7 @@ from electra_pipeline.pretraining.checkpoint import (
     file_name,
 )
 from electra_pipeline.pretraining.model import Electra
-from electra_pipeline.storage import NO_SPACE_ERRNOS, Folder
+from electra_pipeline.storage.folder import NO_SPACE_ERRNOS, Folder
 
 logger = logging.getLogger(__name__)
 

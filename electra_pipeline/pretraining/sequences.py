@@ -14,13 +14,13 @@ import pyarrow as pa
 from pydantic import Field
 from tokenizers import Tokenizer
 
-from electra_pipeline.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.execution import Executor
 from electra_pipeline.identity import Config
 from electra_pipeline.pretraining.encoding import Encoder, Split, split_text
 from electra_pipeline.pretraining.rows import COUNTED, ROWS, Document, Layout, Row
 from electra_pipeline.progress import Progress, Update
-from electra_pipeline.shards import (
+from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
+from electra_pipeline.storage.shards import (
     HELD_OUT_PREFIX,
     TRAIN_PREFIX,
     UNKNOWN_LANGUAGE,

@@ -10,15 +10,6 @@ from typing import Any
 
 import torch
 
-from electra_pipeline.artifact import (
-    Artifact,
-    Draft,
-    Written,
-    find_artifacts,
-    locate,
-    open_artifact,
-    produce,
-)
 from electra_pipeline.identity import fingerprint
 from electra_pipeline.pretraining import loop
 from electra_pipeline.pretraining.checkpoint import (
@@ -30,7 +21,16 @@ from electra_pipeline.pretraining.checkpoint import (
 from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.outcome import count, write_history, write_weights
 from electra_pipeline.pretraining.sequences import load_vocabulary
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage.artifact import (
+    Artifact,
+    Draft,
+    Written,
+    find_artifacts,
+    locate,
+    open_artifact,
+    produce,
+)
+from electra_pipeline.storage.folder import Folder
 
 STAGE = "snapshot"
 FORMAT_VERSION = 1

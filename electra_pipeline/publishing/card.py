@@ -10,8 +10,8 @@ from typing import Any, Literal
 import jinja2
 import yaml
 
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.prior import only_the_prior
+from electra_pipeline.storage.artifact import Artifact
 
 Kind = Literal["discriminator", "generator"]
 KINDS: tuple[Kind, ...] = ("discriminator", "generator")

@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 from pydantic import Field
 
-from electra_pipeline.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.identity import Config
 from electra_pipeline.publishing.card import KINDS, Card, Kind, render
+from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 
 STAGE = "publish"
 FORMAT_VERSION = 1

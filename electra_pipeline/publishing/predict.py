@@ -18,7 +18,6 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer
 
 from electra_pipeline.identity import Config
-from electra_pipeline.location import NO_CODE, load_problem, model_directory
 from electra_pipeline.publishing import heads
 from electra_pipeline.publishing.answers import answers
 from electra_pipeline.publishing.heads import (
@@ -30,6 +29,7 @@ from electra_pipeline.publishing.heads import (
     TextWithChoices,
 )
 from electra_pipeline.quiet import quiet_transformers
+from electra_pipeline.storage.location import NO_CODE, load_problem, model_directory
 
 BATCH_SIZE = 32  # inputs in one forward pass
 MAX_LENGTH = 512  # tokens, where neither tokenizer nor model names a limit

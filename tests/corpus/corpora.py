@@ -9,11 +9,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.corpus.build import CorpusConfig, build
 from electra_pipeline.execution import LocalExecutor, Outcome
 from electra_pipeline.progress import silent
-from electra_pipeline.shards import DOCUMENT_SCHEMA, read_documents
+from electra_pipeline.storage.artifact import Artifact
+from electra_pipeline.storage.shards import DOCUMENT_SCHEMA, read_documents
 
 ENGLISH = ("the", "of", "and", "to", "in", "is", "was", "that", "for", "it", "on", "as", "with")
 SPANISH = ("el", "la", "de", "que", "y", "en", "los", "se", "del", "las", "un", "por", "con", "una")

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.corpus.card import CARD
+from electra_pipeline.storage.artifact import Artifact
 from tests.corpus.corpora import ENGLISH, SPANISH, config, prose, run, write_jsonl
 
 Table = list[dict[str, str]]

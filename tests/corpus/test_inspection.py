@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.corpus.build import CorpusConfig, build
 from electra_pipeline.corpus.card import CARD
 from electra_pipeline.corpus.inspection import inspect
 from electra_pipeline.execution import LocalExecutor
 from electra_pipeline.progress import silent
+from electra_pipeline.storage.artifact import Artifact
 
 
 @pytest.fixture(scope="module")

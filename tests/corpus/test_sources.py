@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from electra_pipeline.artifact import verify
 from electra_pipeline.corpus.build import CorpusConfig
 from electra_pipeline.corpus.card import CARD
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage.artifact import verify
+from electra_pipeline.storage.folder import Folder
 from tests.corpus.corpora import ENGLISH, PoolExecutor, config, documents, prose, run, write_jsonl
 
 

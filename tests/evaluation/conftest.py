@@ -9,7 +9,7 @@ import random
 import orjson
 import pytest
 
-from electra_pipeline.artifact import Written, produce
+from electra_pipeline.storage.artifact import Written, produce
 
 COLORS = ["red", "green", "blue"]
 THINGS = ["dog", "cat", "bird", "house", "tree"]

@@ -9,7 +9,6 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline.artifact import Written, produce
 from electra_pipeline.evaluation import predictions
 from electra_pipeline.evaluation.results.comparison import (
     Side,
@@ -17,6 +16,7 @@ from electra_pipeline.evaluation.results.comparison import (
     find_side,
 )
 from electra_pipeline.evaluation.results.significance import holm, sign_flip, student
+from electra_pipeline.storage.artifact import Written, produce
 
 FLOATS = st.lists(st.floats(-1, 1).map(lambda x: round(x, 3)), min_size=2, max_size=7).map(np.array)
 

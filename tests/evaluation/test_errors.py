@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
 
-from electra_pipeline.artifact import Written, produce
 from electra_pipeline.evaluation.results import agreement, errors
 from electra_pipeline.evaluation.results.agreement import OTHERS
 from electra_pipeline.evaluation.results.errors import MAX_CHARACTERS, MAX_EXAMPLES
 from electra_pipeline.evaluation.results.seeds import Predictions, read
+from electra_pipeline.storage.artifact import Written, produce
 
 SCHEMA = pa.schema(
     [

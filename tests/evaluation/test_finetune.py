@@ -19,10 +19,10 @@ from transformers import (
     pipeline,
 )
 
-from electra_pipeline.artifact import open_artifact
 from electra_pipeline.evaluation import predictions
 from electra_pipeline.evaluation.finetune import FinetuneConfig, plan, resolve, rows, run_leg
 from electra_pipeline.evaluation.tasks.given import TASKS, UserTask
+from electra_pipeline.storage.artifact import open_artifact
 
 # the metric of each kind, and what the tiny model reaches easily and the majority guess cannot
 KINDS = {

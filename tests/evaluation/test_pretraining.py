@@ -2,10 +2,10 @@
 
 import pytest
 
-from electra_pipeline.artifact import Written, produce
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.evaluation.results import pretraining, store
 from electra_pipeline.evaluation.results.store import RESULTS
+from electra_pipeline.storage.artifact import Written, produce
 
 
 def artifact(root, stage, config, counters, observed):

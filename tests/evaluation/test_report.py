@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from electra_pipeline.artifact import Written, produce
 from electra_pipeline.evaluation.results.charts import CHARTS, draw
 from electra_pipeline.evaluation.results.history import LearningCurve, Point
 from electra_pipeline.evaluation.results.report import write_report
+from electra_pipeline.storage.artifact import Written, produce
 
 
 def artifact(root, stage, counters, files=None, inputs=None):

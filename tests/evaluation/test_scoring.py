@@ -8,12 +8,12 @@ import pytest
 import torch
 from transformers import AutoTokenizer, ElectraConfig
 
-from electra_pipeline.artifact import Written, produce
 from electra_pipeline.evaluation import predictions
 from electra_pipeline.evaluation.finetune import FinetuneConfig, resolve
 from electra_pipeline.evaluation.scoring import score
 from electra_pipeline.evaluation.tasks.data import load
 from electra_pipeline.evaluation.tasks.given import UserTask
+from electra_pipeline.storage.artifact import Written, produce
 
 KEPT_BACK = {
     "classification": {"label": None},

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from electra_pipeline.artifact import Written, produce
 from electra_pipeline.evaluation.results.submission import choose, write_submission
+from electra_pipeline.storage.artifact import Written, produce
 
 SCHEMA = pa.schema(
     [

@@ -30,9 +30,9 @@ from typing import Any
 import psutil
 import yaml
 
-from electra_pipeline.artifact import find_artifacts, verify
 from electra_pipeline.evaluation.results import store
 from electra_pipeline.execution import THREAD_ENVIRONMENT
+from electra_pipeline.storage.artifact import find_artifacts, verify
 from flows.local import ENVIRONMENT as COMMAND_ENVIRONMENT
 from tests.faults.stack import ENVIRONMENT, PostgreSQL, Prefect, Ray, family, kill
 from tests.flows.conftest import tiny_config, write_inputs

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from electra_pipeline import pipeline
-from electra_pipeline.artifact import Artifact, find_artifacts
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.execution import Executor, Scale, TrainFunction
 from electra_pipeline.on_ray import RayExecutor, cluster
 from electra_pipeline.progress import Progress, silent
+from electra_pipeline.storage.artifact import Artifact, find_artifacts
 from tests.faults.stack import ENVIRONMENT, patiently, wait_until
 from tests.flows.conftest import tiny_config, write_inputs
 from tests.pretraining.test_loop import Processes

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from electra_pipeline.artifact import find_artifacts, verify
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.evaluation.results import store
+from electra_pipeline.storage.artifact import find_artifacts, verify
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ import pytest
 import yaml
 
 from electra_pipeline import pipeline
-from electra_pipeline.artifact import find_artifacts
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.execution import LocalExecutor
 from electra_pipeline.progress import silent
+from electra_pipeline.storage.artifact import find_artifacts
 from tests.faults.stack import family, kill
 
 COMMAND = [sys.executable, "-m", "electra_pipeline.cli"]

@@ -9,7 +9,6 @@ import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from electra_pipeline.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.execution import LocalExecutor
 from electra_pipeline.pretraining import objective
 from electra_pipeline.pretraining import sequences as stage
@@ -17,7 +16,8 @@ from electra_pipeline.pretraining.batches import Batch
 from electra_pipeline.pretraining.objective import Masking, SpecialIds
 from electra_pipeline.pretraining.sequences import SequencesConfig
 from electra_pipeline.progress import silent
-from electra_pipeline.shards import DOCUMENT_SCHEMA, shard_name, write_shard
+from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
+from electra_pipeline.storage.shards import DOCUMENT_SCHEMA, shard_name, write_shard
 
 WORDS = [a + b for a in ("ba", "ke", "li", "mo", "nu", "sa") for b in ("t", "r", "n", "ld", "st")]
 

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.pretraining.batches import BatchSource, global_rows
 from electra_pipeline.pretraining.objective import Masking, SpecialIds
 from electra_pipeline.pretraining.sequences import SequenceReader
+from electra_pipeline.storage.artifact import Artifact
 
 
 @given(st.integers(1, 50), st.integers(1, 20), st.integers(0, 1000), st.integers(2, 4))

@@ -6,9 +6,9 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer, Normalizer, Replace
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.pretraining.encoding import Encoder, has_words_between_spaces, split_text
 from electra_pipeline.pretraining.sequences import load_vocabulary
+from electra_pipeline.storage.artifact import Artifact
 
 WORDS = (
     "bat",

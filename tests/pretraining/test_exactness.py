@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.execution import Scale, Worker
 from electra_pipeline.on_ray import RayExecutor, cluster
 from electra_pipeline.pretraining import loop
 from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.sizes import ModelOverrides
 from electra_pipeline.progress import Progress, silent
+from electra_pipeline.storage.artifact import Artifact
 
 CHECKPOINT_STEPS = 10
 NUM_WORKERS = 2
@@ -120,9 +120,9 @@ DRIVER = """
     from pathlib import Path
     sys.path.insert(0, {tests!r})
     from test_exactness import Deadly, pretrain
-    from electra_pipeline.artifact import open_artifact
+    from electra_pipeline.storage.artifact import open_artifact
     from electra_pipeline.on_ray import cluster
-    from electra_pipeline.storage import Folder
+    from electra_pipeline.storage.folder import Folder
 
     root = Path({root!r})
 

@@ -11,13 +11,13 @@ import torch
 import transformers
 
 from electra_pipeline import tokenizer as tokenizer_stage
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.execution import LocalExecutor, Scale
 from electra_pipeline.pretraining import initialization, loop
 from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.initialization import InitialModels, Pair, Shared, initial_state
 from electra_pipeline.pretraining.sizes import ModelOverrides, model_config
 from electra_pipeline.progress import silent
+from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.tokenizer import SPECIAL_TOKENS, TokenizerConfig
 
 CONFIG = PretrainConfig(

@@ -15,12 +15,12 @@ import torch
 from safetensors.torch import load_file
 from torch import distributed as dist
 
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.execution import LocalExecutor, LocalWorker, Scale, TrainFunction
 from electra_pipeline.pretraining import journal, loop
 from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.sizes import ModelOverrides
 from electra_pipeline.progress import Progress, Update, silent
+from electra_pipeline.storage.artifact import Artifact
 
 CONFIG = PretrainConfig(
     size="tiny",

@@ -11,7 +11,6 @@ from typing import IO, Any
 import pytest
 import torch
 
-from electra_pipeline.artifact import Artifact, Draft, find_artifacts, verify
 from electra_pipeline.execution import LocalExecutor, LocalWorker, Scale, TrainFunction
 from electra_pipeline.optim import Adam, parameter_groups
 from electra_pipeline.pretraining import journal, loop
@@ -25,7 +24,8 @@ from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.saving import Saver, best_step
 from electra_pipeline.pretraining.sizes import ModelOverrides
 from electra_pipeline.progress import Progress, Update, silent
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage.artifact import Artifact, Draft, find_artifacts, verify
+from electra_pipeline.storage.folder import Folder
 
 CONFIG = PretrainConfig(
     size="tiny",

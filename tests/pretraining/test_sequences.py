@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.execution import LocalExecutor, Outcome
 from electra_pipeline.pretraining import sequences as stage
 from electra_pipeline.pretraining.encoding import Encoder, split_text
@@ -20,7 +19,8 @@ from electra_pipeline.pretraining.sequences import (
     sequence_schema,
 )
 from electra_pipeline.progress import silent
-from electra_pipeline.shards import HELD_OUT_PREFIX, TRAIN_PREFIX, read_documents
+from electra_pipeline.storage.artifact import Artifact
+from electra_pipeline.storage.shards import HELD_OUT_PREFIX, TRAIN_PREFIX, read_documents
 
 
 class BackwardsExecutor(LocalExecutor):

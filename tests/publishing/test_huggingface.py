@@ -22,8 +22,8 @@ from transformers import (
 )
 
 from electra_pipeline import tokenizer
-from electra_pipeline.artifact import Artifact, Draft, Written, produce, verify
 from electra_pipeline.publishing.huggingface import PublishConfig, corpus_languages, publish
+from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce, verify
 from electra_pipeline.tokenizer import SPECIAL_TOKENS, TokenizerConfig
 
 SENTENCE = "The quick brown fox jumps over the lazy dog"

@@ -27,7 +27,6 @@ from transformers import (
 )
 
 from electra_pipeline import tokenizer
-from electra_pipeline.artifact import Artifact, Written, produce
 from electra_pipeline.publishing.answers import (
     MAX_ANSWER_TOKENS,
     NUM_BEST,
@@ -36,6 +35,7 @@ from electra_pipeline.publishing.answers import (
     window_spans,
 )
 from electra_pipeline.publishing.predict import HEADS, Predictor, load_predictor, predict
+from electra_pipeline.storage.artifact import Artifact, Written, produce
 from electra_pipeline.tokenizer import SPECIAL_TOKENS, TokenizerConfig
 
 WORDS = ("ana", "lives", "in", "paris", "who", "where", "does", "live", "good", "bad", "film")

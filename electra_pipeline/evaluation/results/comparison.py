@@ -16,7 +16,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.evaluation import predictions
 from electra_pipeline.evaluation.bootstrap import LEVEL, groups, resampled
 from electra_pipeline.evaluation.problems.measures import measure
@@ -24,6 +23,7 @@ from electra_pipeline.evaluation.results import pretraining
 from electra_pipeline.evaluation.results.significance import holm, sign_flip, student
 from electra_pipeline.evaluation.results.store import Row
 from electra_pipeline.evaluation.results.table import noted
+from electra_pipeline.storage.artifact import Artifact
 
 MAJORITY = "majority"  # its rows name the leg of another model, whose predictions are not its own
 

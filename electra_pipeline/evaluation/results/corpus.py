@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from electra_pipeline.artifact import Artifact
+from electra_pipeline.storage.artifact import Artifact
 
 DROPPED = "dropped.parquet"
 SPLITS = ("train", "held_out")

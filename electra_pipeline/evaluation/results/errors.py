@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.evaluation.results.agreement import (
     MAX_CLASSES,
     Calibration,
@@ -23,6 +22,7 @@ from electra_pipeline.evaluation.results.agreement import (
 from electra_pipeline.evaluation.results.charts import draw_calibration, draw_scatter
 from electra_pipeline.evaluation.results.pages import environment
 from electra_pipeline.evaluation.results.seeds import Predictions, read
+from electra_pipeline.storage.artifact import Artifact
 
 MAX_EXAMPLES = 20  # of each list
 MAX_CHARACTERS = 400  # of each text

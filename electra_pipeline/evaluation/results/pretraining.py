@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.evaluation.results.store import Row
+from electra_pipeline.storage.artifact import Artifact
 
 TASK = "pretraining"  # the rows' task; no task of a user may have this name
 SPLIT = "held_out"

@@ -5,7 +5,6 @@ from typing import Any
 
 import orjson
 
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.evaluation.results import spending
 from electra_pipeline.evaluation.results.charts import CHARTS, draw, draw_history
 from electra_pipeline.evaluation.results.corpus import corpus_facts
@@ -21,6 +20,7 @@ from electra_pipeline.evaluation.results.table import (
     score_text,
 )
 from electra_pipeline.prior import only_the_prior
+from electra_pipeline.storage.artifact import Artifact
 
 METRICS_FILE = "metrics.jsonl"
 

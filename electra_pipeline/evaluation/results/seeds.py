@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.evaluation.predictions import FILE
+from electra_pipeline.storage.artifact import Artifact
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ import orjson
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from electra_pipeline.artifact import Artifact
 from electra_pipeline.evaluation.tasks.published import TASKS
 from electra_pipeline.evaluation.tasks.task import VALIDATION
+from electra_pipeline.storage.artifact import Artifact
 
 PREDICTIONS = "predictions.parquet"
 ZIP_NAME = "glue.zip"

@@ -16,7 +16,7 @@ from electra_pipeline.evaluation.tasks.task import (
     Task,
 )
 from electra_pipeline.inputs.files import SourceFile, UrlFile, expand, fetch
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage.folder import Folder
 
 
 class Source(Protocol):

@@ -13,13 +13,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline import artifact as artifacts
-from electra_pipeline import inventory, retention
-from electra_pipeline.artifact import Artifact, Draft, Written, find_artifacts, produce, verify
-from electra_pipeline.inventory import Item
-from electra_pipeline.locks import InUseError
-from electra_pipeline.retention import Plan
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage import artifact as artifacts
+from electra_pipeline.storage import inventory, retention
+from electra_pipeline.storage.artifact import (
+    Artifact,
+    Draft,
+    Written,
+    find_artifacts,
+    produce,
+    verify,
+)
+from electra_pipeline.storage.folder import Folder
+from electra_pipeline.storage.inventory import Item
+from electra_pipeline.storage.locks import InUseError
+from electra_pipeline.storage.retention import Plan
 
 ROLES = {"pretrain": "pretrained", "snapshot": "pretrained", "publish": "model"}
 

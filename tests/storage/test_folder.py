@@ -12,10 +12,10 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from electra_pipeline.artifact import Artifact, Draft, Written, find_artifacts, produce
-from electra_pipeline.location import model_directory
-from electra_pipeline.storage import Folder
-from tests.unreliable import FAULTS, proxy
+from electra_pipeline.storage.artifact import Artifact, Draft, Written, find_artifacts, produce
+from electra_pipeline.storage.folder import Folder
+from electra_pipeline.storage.location import model_directory
+from tests.storage.unreliable import FAULTS, proxy
 
 PART = 5 << 20  # the smallest that S3 takes
 LARGE = 2 * PART + 1
@@ -158,9 +158,10 @@ def test_an_artifact_of_a_newer_format_or_without_a_file_is_refused(remote: Arti
 
 
 def test_the_formats_that_a_model_is_read_in_are_those_that_are_written() -> None:
-    from electra_pipeline import location, tokenizer
+    from electra_pipeline import tokenizer
     from electra_pipeline.evaluation import leg
     from electra_pipeline.publishing import huggingface
+    from electra_pipeline.storage import location
 
     written = {stage.STAGE: stage.FORMAT_VERSION for stage in (tokenizer, huggingface, leg)}
     assert written == location.NEWEST_FORMATS

@@ -14,9 +14,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline import locks
-from electra_pipeline.locks import Entry, InUseError, Lease, LockLostError
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage import locks
+from electra_pipeline.storage.folder import Folder
+from electra_pipeline.storage.locks import Entry, InUseError, Lease, LockLostError
 
 
 class Turns:

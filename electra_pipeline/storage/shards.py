@@ -10,7 +10,7 @@ from typing import IO
 
 import pyarrow as pa
 
-from electra_pipeline.artifact import Artifact
+from electra_pipeline.storage.artifact import Artifact
 
 TRAIN_PREFIX = "shard-"
 HELD_OUT_PREFIX = "held-out-"

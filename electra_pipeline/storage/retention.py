@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from electra_pipeline.inventory import BESIDE, PIECES, Item, is_held, survey
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage.folder import Folder
+from electra_pipeline.storage.inventory import BESIDE, PIECES, Item, is_held, survey
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from typing import IO, Any
 import orjson
 from fsspec.implementations.local import LocalFileSystem
 
-from electra_pipeline import locks
-from electra_pipeline.locks import Confirm
-from electra_pipeline.places import refuse_password
-from electra_pipeline.stores import open_store
+from electra_pipeline.storage import locks
+from electra_pipeline.storage.locks import Confirm
+from electra_pipeline.storage.places import refuse_password
+from electra_pipeline.storage.stores import open_store
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from electra_pipeline.identity import Config, fingerprint
-from electra_pipeline.storage import Folder, appearing, cache_directory
+from electra_pipeline.storage.folder import Folder, appearing, cache_directory
 
 logger = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 
-from electra_pipeline.artifact import Artifact, open_artifact
-from electra_pipeline.places import check_model
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage.artifact import Artifact, open_artifact
+from electra_pipeline.storage.folder import Folder
+from electra_pipeline.storage.places import check_model
 
 MODEL_FILES = ("config.json",)
 # For `from_pretrained`: unless told so, transformers asks on stdin whether it may run the code that

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline.artifact import (
+from electra_pipeline.identity import Config, fingerprint
+from electra_pipeline.storage.artifact import (
     Artifact,
     Draft,
     Written,
@@ -21,9 +22,8 @@ from electra_pipeline.artifact import (
     produce,
     verify,
 )
-from electra_pipeline.identity import Config, fingerprint
-from electra_pipeline.locks import Lease, LockLostError
-from electra_pipeline.storage import Folder
+from electra_pipeline.storage.folder import Folder
+from electra_pipeline.storage.locks import Lease, LockLostError
 
 
 class Settings(Config):

@@ -16,8 +16,8 @@ from electra_pipeline.corpus import hub
 from electra_pipeline.corpus.sources import HubSource
 from electra_pipeline.evaluation.results import store
 from electra_pipeline.inputs.files import UrlFile, expand, fetch
-from electra_pipeline.location import model_directory
-from electra_pipeline.places import (
+from electra_pipeline.storage.location import model_directory
+from electra_pipeline.storage.places import (
     ALLOWED_PREFIXES,
     check_dataset,
     check_file,

@@ -9,10 +9,10 @@ from typing import Any
 
 import orjson
 
-from electra_pipeline.artifact import DRAFT, MANIFEST, OBSERVED, checked
-from electra_pipeline.locks import InUseError
-from electra_pipeline.storage import Folder, cache_directory
-from electra_pipeline.stores import abort_upload, unfinished_uploads
+from electra_pipeline.storage.artifact import DRAFT, MANIFEST, OBSERVED, checked
+from electra_pipeline.storage.folder import Folder, cache_directory
+from electra_pipeline.storage.locks import InUseError
+from electra_pipeline.storage.stores import abort_upload, unfinished_uploads
 
 TOLD = (MANIFEST, OBSERVED, DRAFT)
 BESIDE = ("checkpoints", "tensorboard")  # their folders are named like the artifact they belong to
