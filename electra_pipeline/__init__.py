@@ -2,5 +2,5 @@
 
 corpus -> tokenizer -> sequences -> pretrain -> publish -> finetune -> results
 
-Each arrow is an artifact on disk (`storage/artifact.py`); `pipeline.py` is the chain, top to bottom.
+Each arrow is an artifact on disk (`storage/artifact.py`); `pipeline.py` is the chain, in order.
 """

@@ -32,6 +32,7 @@ from electra_pipeline.on_ray.placement import (
 from electra_pipeline.on_ray.room import PLACEMENT_SECONDS, Room
 from electra_pipeline.on_ray.training import (
     Post,
+    end_of_process,
     open_mailbox,
     own_error,
     placement_groups,
@@ -223,8 +224,8 @@ class RayExecutor(Room):
                 raise outcome.error
 
     def _fit(self, function: TrainFunction, workers: int, share: Share, progress: Progress) -> None:
-        from ray.exceptions import RayActorError, RayError
-        from ray.train import WorkerGroupError
+        from ray.exceptions import RayError
+        from ray.train import ControllerError, WorkerGroupError
 
         with self.connection:
             mailbox = open_mailbox()
@@ -254,12 +255,13 @@ class RayExecutor(Room):
                     raise own from error
                 reason = next(iter(error.worker_failures.values()), error)
                 raise WorkerDiedError(first_line(reason)) from error
-            except RayError as error:
+            except (ControllerError, RayError) as error:
                 with self.connection:  # where this run was interrupted, that is what to say
                     remove_placement_groups(placement_groups() - others)
-                if isinstance(error, RayActorError):  # Ray Train's controller
-                    raise WorkerDiedError(first_line(error)) from error
-                raise
+                end = end_of_process(error)
+                if end is None:
+                    raise
+                raise WorkerDiedError(first_line(end)) from error
             self._deliver(mailbox, progress)
 
     def _deliver(self, mailbox: Any, progress: Progress) -> int:

@@ -101,8 +101,10 @@ def start_fit(
     no other node needs to see that folder.
     """
     import ray.train
-    from ray.train import RunConfig, ScalingConfig
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
+
+    from electra_pipeline.on_ray import collectives
 
     num_threads = share.num_cpus
 
@@ -121,12 +123,18 @@ def start_fit(
 
     trainer = TorchTrainer(
         train_one,
+        torch_config=collectives.NodesNetworkConfig(),
         scaling_config=ScalingConfig(
             num_workers=workers,
             use_gpu=share.num_gpus > 0,
             resources_per_worker={"CPU": share.num_cpus, "GPU": share.num_gpus},
         ),
-        run_config=RunConfig(name="train", storage_path=scratch),
+        run_config=RunConfig(
+            name="train",
+            storage_path=scratch,
+            # Ray Train's own second attempt waits for ever for the places that its first one keeps.
+            failure_config=FailureConfig(controller_failure_limit=0),
+        ),
     )
     return started(trainer.fit)
 
@@ -161,11 +169,28 @@ def own_error(failures: Iterable[Exception]) -> Exception | None:
     return None
 
 
+def end_of_process(error: Exception) -> Exception | None:
+    """The end of Ray Train's controller, or what kept a worker from beginning, if `error` is that.
+
+    A worker or a node that is lost while the workers find each other is a failure of the controller
+    to Ray Train, whatever the other workers then say.
+    """
+    from ray.exceptions import RayActorError
+    from ray.train import ControllerError
+
+    if isinstance(error, ControllerError):
+        failure = error.controller_failure
+        cause = getattr(failure, "cause", None)  # of a task of Ray's
+        return cause if isinstance(cause, Exception) else failure
+    return error if isinstance(error, RayActorError) else None
+
+
 def placement_groups() -> set[str]:
     """The placement groups of this driver, whose number ends each of theirs, that hold resources.
 
-    Ray Train's controller removes its own. Where it was killed, its workers end with it, but what
-    was set aside for them stays so until the driver ends (GCS waits for both of a group's owners).
+    Ray Train's controller removes its own, but not where a worker died before it began. Where the
+    controller was killed, its workers end with it, but what was set aside for them stays so until
+    the driver ends (GCS waits for both of a group's owners).
     """
     import ray
 

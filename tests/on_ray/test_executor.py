@@ -160,8 +160,31 @@ def test_a_root_in_memory_is_refused(executor):
         executor.check(Scale(), "memory://runs")
 
 
-def test_training_joins_the_workers_and_starts_all_of_them_again_when_one_dies(executor, tmp_path):
-    """First a worker dies, then Ray Train's controller, which would free their places."""
+def test_training_joins_the_workers_and_starts_all_of_them_again_when_one_dies(
+    executor, tmp_path, monkeypatch
+):
+    """A worker dies before they know each other, then one at work, then Ray Train's controller."""
+    from electra_pipeline.on_ray import collectives
+
+    unharmed = tmp_path / "unharmed"
+    unharmed.touch()
+
+    def die_once():
+        with suppress(FileNotFoundError):  # the other worker was first
+            unharmed.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    class Deadly(collectives.NodesNetworkConfig):
+        @property
+        def backend_cls(self):
+            class Backend(super().backend_cls):
+                def on_start(self, worker_group, backend_config):
+                    worker_group.execute(die_once)
+                    super().on_start(worker_group, backend_config)
+
+            return Backend
+
+    monkeypatch.setattr(collectives, "NodesNetworkConfig", Deadly)
 
     def train(worker):
         import psutil
@@ -190,13 +213,14 @@ def test_training_joins_the_workers_and_starts_all_of_them_again_when_one_dies(e
                     "threads": float(worker.num_threads == torch.get_num_threads() == 1),
                     "device": str(worker.device),
                     "directory": str(Path.cwd()),
+                    "interface": os.environ["GLOO_SOCKET_IFNAME"],
                 }
                 worker.report(Update("pretrain", step, 4, "steps", facts))
 
     seen = []
     executor.train(
         train,
-        Scale(workers=2, retries=2),
+        Scale(workers=2, retries=3),
         lambda update: seen.append((threading.get_ident(), update)),
     )
     assert len(list(tmp_path.iterdir())) == 6
@@ -208,6 +232,7 @@ def test_training_joins_the_workers_and_starts_all_of_them_again_when_one_dies(e
         "threads": 1.0,
         "device": "cpu",
         "directory": str(Path.cwd()),
+        "interface": collectives.interface_of("127.0.0.1"),  # where the tests' Ray is
     }
 
 
