@@ -35,7 +35,7 @@ ENVIRONMENT = {
     "RAY_task_oom_retries": "2",
     # How soon a dead worker or the end of the training is noticed; the default is 2 seconds.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
-    # Workers wait for their places as long as it takes (a year), and the log says so after a minute.
+    # Workers wait a year for their places, as tasks do; the log says so after a minute.
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "31536000",
     # It only reports, and costs each training another process: checkpoints are what saves the work.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",

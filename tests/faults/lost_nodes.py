@@ -4,9 +4,14 @@ The driver's node has no CPU to give; the two others have one each. In the corpu
 on two workers and in fine-tuning, the work itself kills the node that it runs on, at a place in its
 code, so that no timing matters. Another node takes its place, but not before fine-tuning ends.
 
-    python -m tests.faults.lost_nodes FOLDER
+With `--cut`, which needs root, each node has a network of its own, and after the corpus it is not
+the node that dies but its cable. Its work goes on, unseen, while others do it again, and writes to
+the same root; when the cable is mended, the node learns that it was given up.
+
+    python -m tests.faults.lost_nodes FOLDER [--cut]
 """
 
+import argparse
 import logging
 import os
 import signal
@@ -14,7 +19,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from electra_pipeline import pipeline
 from electra_pipeline.config import PipelineConfig
@@ -22,13 +27,17 @@ from electra_pipeline.execution import Executor, Scale, TrainFunction
 from electra_pipeline.on_ray import RayExecutor, cluster
 from electra_pipeline.progress import Progress, silent
 from electra_pipeline.storage.artifact import Artifact, find_artifacts
+from tests.faults.network import HEAD_IP, Network
 from tests.faults.stack import ENVIRONMENT, patiently, wait_until
 from tests.flows.conftest import tiny_config, write_inputs
 from tests.pretraining.test_loop import Processes
 
 STAGES = ("corpus", "pretrain", "finetune")
+OBJECT_STORE_BYTES = 10**8
 # A killed node refuses each check at once, a busy one is waited for: 5 checks of 10 seconds.
 NOTICED_SOON = {"health_check_period_ms": 500, "health_check_initial_delay_ms": 1000}
+# One behind a cut cable says nothing, like a busy one.
+SILENCE_NOTICED_SOON = NOTICED_SOON | {"health_check_timeout_ms": 2000}
 
 
 def run_chain(config: PipelineConfig, executor: Executor) -> dict[str, dict[str, Any]]:
@@ -45,30 +54,123 @@ def run_chain(config: PipelineConfig, executor: Executor) -> dict[str, dict[str,
     return {str(each.folder.name): dict(each.manifest) for each in find_artifacts(config.root)}
 
 
+# What the first to come to a place does to its node: it is given the mark of the stage.
+Lose = Callable[[Path], None]
+
+
+class Nodes(Protocol):
+    """The driver's node and how others come and go."""
+
+    address: str
+    lose: Lose
+
+    def add(self) -> None: ...
+
+    def is_lost(self, mark: Path) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+def _head(**options: Any) -> Any:
+    from ray.cluster_utils import Cluster
+
+    options |= {"num_cpus": 0, "include_dashboard": False}
+    options |= {"object_store_memory": OBJECT_STORE_BYTES}
+    return patiently(lambda: Cluster(initialize_head=True, head_node_args=options))
+
+
+def _die(mark: Path) -> None:
+    os.kill(os.getppid(), signal.SIGKILL)  # the raylet; without it there is no node
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class MortalNodes:
+    """A node is killed by who works on it."""
+
+    lose = staticmethod(_die)
+
+    def __init__(self) -> None:
+        self.cluster = _head(_system_config=NOTICED_SOON)
+        self.address = str(self.cluster.address)
+
+    def add(self) -> None:
+        options = {"num_cpus": 1, "object_store_memory": OBJECT_STORE_BYTES}
+        patiently(lambda: self.cluster.add_node(**options))
+
+    def is_lost(self, mark: Path) -> bool:
+        return mark.exists()
+
+    def close(self) -> None:
+        self.cluster.shutdown()
+
+
+def _be_cut_off(mark: Path) -> None:
+    """Go on as soon as nobody knows; in the corpus, die."""
+    import ray
+
+    if mark.name == "corpus":
+        _die(mark)
+    mark.write_text(ray.util.get_node_ip_address())
+    wait_until(lambda: not mark.read_text(), "the cable is cut")
+
+
+class CutNodes:
+    """A node's cable is cut while it works, and mended when the others have given it up."""
+
+    lose = staticmethod(_be_cut_off)
+
+    def __init__(self) -> None:
+        self.network = Network()
+        self.cluster = _head(_system_config=SILENCE_NOTICED_SOON, node_ip_address=HEAD_IP)
+        self.address = str(self.cluster.address)
+
+    def add(self) -> None:
+        ip = self.network.add_node(self.address, OBJECT_STORE_BYTES)
+        wait_until(lambda: ip in self._living(), f"{ip} has joined")
+
+    def is_lost(self, mark: Path) -> bool:
+        if mark.name == "corpus":
+            return mark.exists()
+        if not mark.exists() or not (ip := mark.read_text()):
+            return False
+        self.network.cut(ip)
+        mark.write_text("")
+        wait_until(lambda: ip not in self._living(), f"{ip} is given up")
+        self.network.mend(ip)
+        return True
+
+    def _living(self) -> set[str]:
+        nodes = self.cluster.global_state.node_table()
+        return {node["NodeManagerAddress"] for node in nodes if node["Alive"]}
+
+    def close(self) -> None:
+        self.network.close()
+        self.cluster.shutdown()
+
+
 class Deadly:
     """Ray's executor, where the first to come to a certain place in each stage loses its node."""
 
-    def __init__(self, executor: RayExecutor, marks: Path) -> None:
-        self.executor, self.marks = executor, marks
+    def __init__(self, executor: RayExecutor, marks: Path, lose: Lose) -> None:
+        self.executor, self.marks, self.lose = executor, marks, lose
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.executor, name)
 
     def map(self, function: Callable[[Any], Any], items: Sequence[Any], **rest: Any) -> Any:
-        return self.executor.map(_armed(function, self.marks), items, **rest)
+        return self.executor.map(_armed(function, self.marks, self.lose), items, **rest)
 
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
-        self.executor.train(_armed(function, self.marks), scale, progress)
+        self.executor.train(_armed(function, self.marks, self.lose), scale, progress)
 
 
-def _armed(function: Callable[[Any], Any], marks: Path) -> Callable[[Any], Any]:
+def _armed(function: Callable[[Any], Any], marks: Path, lose: Lose) -> Callable[[Any], Any]:
     def lose_node(stage: str) -> None:
         try:
             (marks / stage).touch(exist_ok=False)
         except FileExistsError:
             return
-        os.kill(os.getppid(), signal.SIGKILL)  # the raylet; without it there is no node
-        os.kill(os.getpid(), signal.SIGKILL)
+        lose(marks / stage)
 
     def run(item: Any) -> Any:
         from electra_pipeline.corpus import pieces
@@ -106,14 +208,18 @@ def _armed(function: Callable[[Any], Any], marks: Path) -> Callable[[Any], Any]:
     return run
 
 
-def main(folder: Path) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--cut", action="store_true", help="cut cables; needs root")
+    arguments = parser.parse_args()
+    folder: Path = arguments.folder
     logging.basicConfig(level=logging.INFO)
     os.environ.update(ENVIRONMENT)
-    from ray.cluster_utils import Cluster
 
     marks, inputs = folder / "marks", folder / "inputs"
     for each in (marks, inputs):
-        each.mkdir()
+        each.mkdir(parents=True)
     write_inputs(inputs)
     parts = [inputs / f"part-{number}.jsonl" for number in range(3)]
     lines = (inputs / "documents.jsonl").read_text().splitlines(keepends=True)
@@ -125,37 +231,28 @@ def main(folder: Path) -> None:
     config = PipelineConfig.model_validate(values)
     expected = run_chain(config, Processes())
 
-    head = {
-        "num_cpus": 0,
-        "include_dashboard": False,
-        "object_store_memory": 10**8,
-        "_system_config": NOTICED_SOON,
-    }
-    nodes = patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
-
-    def add_node() -> None:
-        patiently(lambda: nodes.add_node(num_cpus=1, object_store_memory=10**8))
+    nodes: Nodes = CutNodes() if arguments.cut else MortalNodes()
 
     def run() -> dict[str, dict[str, Any]]:
-        with cluster(str(nodes.address)) as executor:
-            deadly = Deadly(executor, marks)
+        with cluster(nodes.address) as executor:
+            deadly = Deadly(executor, marks, nodes.lose)
             return run_chain(config.model_copy(update={"root": str(folder / "runs")}), deadly)
 
     try:
-        add_node()
-        add_node()
+        nodes.add()
+        nodes.add()
         with ThreadPoolExecutor(1) as thread:  # nodes can be added in the main thread alone
             running = thread.submit(run)
-            for num_lost in (1, 2):
+            for stage in STAGES:
                 wait_until(
-                    lambda lost=num_lost: len(list(marks.iterdir())) >= lost or running.done(),
-                    f"{num_lost} nodes lost, or an end",
+                    lambda mark=marks / stage: nodes.is_lost(mark) or running.done(),
+                    f"a node lost in {stage}, or an end",
                 )
-                if not running.done():
-                    add_node()
+                if stage != STAGES[-1] and not running.done():
+                    nodes.add()
             found = running.result()
     finally:
-        nodes.shutdown()
+        nodes.close()
     lost = {mark.name for mark in marks.iterdir()}
     assert lost == set(STAGES), f"no node was lost in {set(STAGES) - lost}"
     assert found == expected, "not the same bytes"
@@ -163,4 +260,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()
