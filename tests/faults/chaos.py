@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import signal
 import statistics
 import sys
@@ -286,7 +287,8 @@ def show(
         f"[{min(chains):.0f}, {max(chains):.0f}]"
     )
     print("\nwhat a command said whose end a kill had caused:")
-    for line, count in Counter(each.said for each in struck if each.said).most_common():
+    said = (re.sub(r"\d+", "N", each.said) for each in struck if each.said)
+    for line, count in Counter(said).most_common():
         print(f"{count:4} x {line[:300]}")
 
 
