@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 logger = logging.getLogger(__name__)
 
@@ -33,10 +33,10 @@ Progress = Callable[[Update], None]
 
 
 def deliver(update: Update, progress: Progress) -> None:
-    """Log an update's message and hand it on; for executors, in the driver."""
+    """Log an update's message, once, and hand on the rest; for executors."""
     if update.message:
         logger.warning("%s", update.message)
-    progress(update)
+    progress(replace(update, message=""))
 
 
 def silent(update: Update) -> None:

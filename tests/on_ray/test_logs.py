@@ -4,7 +4,9 @@ import logging
 
 import pytest
 
+from electra_pipeline.execution import LocalExecutor, Scale
 from electra_pipeline.on_ray import cluster
+from electra_pipeline.progress import Update, silent
 
 
 def test_the_driver_logs_what_its_tasks_logged(ray_cluster, caplog):
@@ -23,6 +25,16 @@ def test_the_driver_logs_what_its_tasks_logged(ray_cluster, caplog):
     assert {r.getMessage() for r in ours} == {"dividing by 2", "dividing by 0"}
     assert {r.levelno for r in ours} == {logging.INFO}
     assert not [r for r in caplog.records if r.name == "elsewhere"]
+
+
+def test_what_a_training_says_is_logged_once(ray_cluster, caplog):
+    def train(worker):
+        worker.report(Update("pretrain", 1, 2, "steps", message=f"on {worker.world_size}"))
+
+    LocalExecutor().train(train, Scale(), silent)
+    with cluster() as executor:
+        executor.train(train, Scale(workers=1), silent)
+    assert [record.getMessage() for record in caplog.records] == ["on 1", "on 1"]
 
 
 @pytest.mark.parametrize("level", [logging.INFO, logging.WARNING])
