@@ -16,7 +16,7 @@ from electra_pipeline.config import PipelineConfig
 from electra_pipeline.execution import Executor, StageName
 from electra_pipeline.on_ray import RayExecutor, cluster
 from flows import stages
-from flows.cancelling import heeding_cancel
+from flows.state import agreeing_with_server
 
 Value = TypeVar("Value")
 
@@ -27,7 +27,7 @@ def connected(
 ) -> Iterator[RayExecutor]:
     """Ray for one flow run, after everything that can be refused at once has been checked."""
     logging.getLogger("electra_pipeline").setLevel(logging.INFO)
-    with cluster() as executor, heeding_cancel():
+    with cluster() as executor, agreeing_with_server():
         step(check, config, executor)
         yield executor
 

@@ -1,0 +1,72 @@
+"""A run that Prefect's server sees otherwise than it is."""
+
+import os
+import signal
+import threading
+import time
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import State, StateType
+from prefect.runtime import flow_run
+
+from flows import state
+
+
+@pytest.fixture
+def signals(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """What `os.kill` was asked to send, and nobody gets; looks are a tenth of a second apart."""
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(state, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(state.os, "kill", lambda *arguments: sent.append(arguments))
+    return sent
+
+
+def become(client: SyncPrefectClient, kind: StateType) -> None:
+    """As somebody else would have the run that calls this."""
+    wanted: State[Any] = State(type=kind)
+    client.set_flow_run_state(UUID(flow_run.id), wanted, force=True)
+
+
+def wait_until(condition: Any) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_cancel_is_heard_without_a_runner(
+    prefect_server: str, signals: list[tuple[int, int]]
+) -> None:
+    client = SyncPrefectClient(api=prefect_server)
+
+    @flow
+    def long() -> None:
+        with state.agreeing_with_server():
+            threading.Event().wait(1)  # ten looks, and nothing to see
+            assert signals == []
+            become(client, StateType.CANCELLING)
+            wait_until(lambda: signals)
+            become(client, StateType.RUNNING)
+
+    long()
+    assert signals == [(os.getpid(), signal.SIGTERM)]
+
+
+def test_a_run_that_is_taken_for_dead_is_running_again(
+    prefect_server: str, signals: list[tuple[int, int]]
+) -> None:
+    client = SyncPrefectClient(api=prefect_server)
+
+    @flow
+    def long() -> None:
+        with state.agreeing_with_server():
+            become(client, StateType.CRASHED)
+            mine = UUID(flow_run.id)
+            wait_until(lambda: client.read_flow_run(mine).state.is_running())
+
+    long()
+    assert signals == []
