@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.runtime import flow_run
 
 from flows import state
+from tests.faults.stack import wait_until
 
 
 @pytest.fixture
@@ -31,13 +31,6 @@ def become(client: SyncPrefectClient, kind: StateType) -> None:
     client.set_flow_run_state(UUID(flow_run.id), wanted, force=True)
 
 
-def wait_until(condition: Any) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_a_cancel_is_heard_without_a_runner(
     prefect_server: str, signals: list[tuple[int, int]]
 ) -> None:
@@ -49,7 +42,7 @@ def test_a_cancel_is_heard_without_a_runner(
             threading.Event().wait(1)  # ten looks, and nothing to see
             assert signals == []
             become(client, StateType.CANCELLING)
-            wait_until(lambda: signals)
+            wait_until(lambda: signals, "it is heard")
             become(client, StateType.RUNNING)
 
     long()
@@ -66,7 +59,7 @@ def test_a_run_that_is_taken_for_dead_is_running_again(
         with state.agreeing_with_server():
             become(client, StateType.CRASHED)
             mine = UUID(flow_run.id)
-            wait_until(lambda: client.read_flow_run(mine).state.is_running())
+            wait_until(lambda: client.read_flow_run(mine).state.is_running(), "it is running")
 
     long()
     assert signals == []
