@@ -20,10 +20,13 @@ REFUSED_BY_RAY = ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER",)
 
 
 def is_permitted() -> bool:
-    """Whether this process may make network namespaces, and has `ip` to do it."""
+    """Whether this process may make such a network, which is tried, and has `ip` to do it."""
     try:
-        _ip("netns", "add", f"{BRIDGE}-probe")
-        _ip("netns", "del", f"{BRIDGE}-probe")
+        network = Network()
+        try:
+            network.add_place()
+        finally:
+            network.close()
     except (OSError, subprocess.CalledProcessError):
         return False
     return True
@@ -33,30 +36,34 @@ class Network:
     """A bridge with the driver's address, and a namespace a node."""
 
     def __init__(self) -> None:
-        self.nodes: dict[str, psutil.Popen] = {}
-        """Namespace to the `ray start` of the node in it."""
+        self.namespaces: list[str] = []
         _ip("link", "add", BRIDGE, "type", "bridge")
         _ip("addr", "add", f"{HEAD_IP}/24", "dev", BRIDGE)
         _ip("link", "set", BRIDGE, "up")
 
-    def add_node(self, address: str, object_store_bytes: int) -> str:
-        """Start a node of one CPU that joins the cluster at `address`; returns its own."""
-        number = len(self.nodes) + 2
-        ip = f"{SUBNET}.{number}"
-        name = f"{BRIDGE}-{number}"
+    def add_place(self) -> tuple[str, str]:
+        """A namespace with a cable to the bridge, and its address."""
+        number = len(self.namespaces) + 2
+        name, ip = f"{BRIDGE}-{number}", f"{SUBNET}.{number}"
         _ip("netns", "add", name)
+        self.namespaces.append(name)
         inside = ("netns", "exec", name, "ip")
         _ip("link", "add", _cable(number), "type", "veth", "peer", "name", "eth0", "netns", name)
         _ip("link", "set", _cable(number), "master", BRIDGE, "up")
         _ip(*inside, "addr", "add", f"{ip}/24", "dev", "eth0")
         for device in ("eth0", "lo"):
             _ip(*inside, "link", "set", device, "up")
+        return name, ip
+
+    def add_node(self, address: str, object_store_bytes: int) -> str:
+        """Start a node of one CPU that joins the cluster at `address`; returns its own."""
+        name, ip = self.add_place()
         start = ["start", "--block", f"--address={address}", "--num-cpus=1"]
         start += [f"--node-ip-address={ip}"]
         start += [f"--object-store-memory={object_store_bytes}", "--disable-usage-stats"]
-        self.nodes[name] = psutil.Popen(
+        psutil.Popen(
             ["ip", "netns", "exec", name, str(Path(sys.executable).with_name("ray")), *start],
-            env={name: os.environ[name] for name in os.environ if name not in REFUSED_BY_RAY},
+            env={key: value for key, value in os.environ.items() if key not in REFUSED_BY_RAY},
             stdout=subprocess.DEVNULL,
         )
         return ip
@@ -69,7 +76,7 @@ class Network:
         _ip("link", "set", _cable(int(ip.rsplit(".", 1)[1])), "up")
 
     def close(self) -> None:
-        for name in self.nodes:
+        for name in self.namespaces:
             pids = _ip("netns", "pids", name).split()
             kill([psutil.Process(int(pid)) for pid in pids if psutil.pid_exists(int(pid))])
             _ip("netns", "del", name)  # and its end of the cable, and so the other
