@@ -18,10 +18,18 @@ from tests.faults.stack import wait_until
 
 @pytest.fixture
 def signals(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """What `os.kill` was asked to send, and nobody gets; looks are a tenth of a second apart."""
+    """What this process was to be sent, and is not; looks are a tenth of a second apart."""
     sent: list[tuple[int, int]] = []
     monkeypatch.setattr(state, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(state.os, "kill", lambda *arguments: sent.append(arguments))
+    kill = os.kill
+
+    def keep(pid: int, number: int) -> None:
+        if (pid, number) == (os.getpid(), signal.SIGTERM):
+            sent.append((pid, number))
+        else:  # whoever else asks, or asks who is alive
+            kill(pid, number)
+
+    monkeypatch.setattr(os, "kill", keep)
     return sent
 
 
