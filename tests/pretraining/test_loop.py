@@ -104,7 +104,7 @@ def test_the_loss_falls_and_the_manifest_tells(train: Callable[..., Artifact]) -
     held_out = [line for line in lines if line["split"] == "held_out"]
     assert [line["step"] for line in held_out] == [0, 8, 16, 24]
     assert [line["step"] for line in lines if line["split"] == "train"] == [4, 8, 12, 16, 20, 24]
-    assert held_out[-1]["loss"] < 0.65 * held_out[0]["loss"]
+    assert held_out[-1]["loss"] < 0.8 * held_out[0]["loss"]  # 0.57 to 0.61 with seeds 0 to 7
     assert artifact.counters["held_out"]["loss"] == held_out[-1]["loss"]
     assert artifact.counters["steps"] == 24
     assert artifact.counters["sequences_seen"] == 144

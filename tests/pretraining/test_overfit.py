@@ -51,6 +51,8 @@ def test_one_batch_is_learnt_by_heart() -> None:
         optimizer.zero_grad()
     with torch.no_grad():
         found = held_out_metrics([tally(step.forward(model, batch())) for _ in range(8)], 1.0, 50.0)
-    assert found["generator_loss"] < 4.3  # a blind guess is ln 100 = 4.6; it is the slower learner
-    assert found["discriminator_loss"] < 0.6 * found["prior_entropy"]
-    assert found["discriminator_auc"] > 0.9
+    # Limits half way between chance and the worst of seeds 0 to 5 (4.10, 0.68 and 0.85), as another
+    # processor's rounding acts like another seed. The generator is the slower learner.
+    assert found["generator_loss"] < 4.35  # a blind guess: ln 100 = 4.61
+    assert found["discriminator_loss"] < 0.84 * found["prior_entropy"]
+    assert found["discriminator_auc"] > 0.67
