@@ -28,7 +28,7 @@ from electra_pipeline.evaluation import starting
 from electra_pipeline.execution import LocalExecutor
 from electra_pipeline.inputs.files import UrlFile, fetch
 from electra_pipeline.pretraining import initialization, snapshot
-from electra_pipeline.publishing.predict import load_predictor
+from electra_pipeline.serving.predict import load_predictor
 from electra_pipeline.storage import location
 from electra_pipeline.storage.artifact import Written, open_artifact, produce
 from electra_pipeline.storage.folder import Folder

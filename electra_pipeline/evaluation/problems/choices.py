@@ -70,13 +70,15 @@ class MultipleChoice:
         capacity = max_length - tokenizer.num_special_tokens_to_add(pair=True)
         told = "token_type_ids" in tokenizer.model_input_names
         features = []
-        num_truncated = start = 0
+        truncated = set()
+        start = 0
         for origin, (example, text) in enumerate(zip(examples, texts, strict=True)):
             choices = pieces[start : start + len(example.choices)]
             start += len(example.choices)
             longest = max(len(choice) for choice in choices)
             room = max(capacity - longest, min(len(text), capacity // 2))
-            num_truncated += len(text) > room or longest > capacity - min(len(text), room)
+            if len(text) > room or longest > capacity - min(len(text), room):
+                truncated.add(origin)
             text.truncate(room)
             for choice in choices:
                 choice.truncate(capacity - len(text))
@@ -96,7 +98,7 @@ class MultipleChoice:
                     origin=origin,
                 )
             )
-        return Encoded(features, num_truncated)
+        return Encoded(features, frozenset(truncated))
 
     def logits(self, output: Any) -> Tensor:
         logits: Tensor = output.logits

@@ -76,8 +76,8 @@ def _encode(
         )
         for (origin, _, _), encoding in zip(items, encoded.encodings, strict=True)
     ]
-    num_truncated = sum(bool(row.overflowing) for row in encoded.encodings[: len(examples)])
-    return Encoded(features, num_truncated)
+    rows = encoded.encodings[: len(examples)]
+    return Encoded(features, frozenset(i for i, row in enumerate(rows) if row.overflowing))
 
 
 @dataclass(frozen=True, slots=True)
