@@ -25,6 +25,8 @@ def load_problem(error: Exception) -> str:
     """The first line of why a model cannot be loaded."""
     if isinstance(error, UnpicklingError):  # torch advises to run it
         return "its weights are damaged, or a program; ask for safetensors"
+    if "ignore_mismatched_sizes" in str(error):  # transformers names them in its log alone
+        return "its weights have other shapes than its config.json gives"
     told = str(error).strip().splitlines()
     return told[0] if told else type(error).__name__
 

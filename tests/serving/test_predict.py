@@ -7,6 +7,7 @@ from typing import Any
 import fsspec
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForMaskedLM,
     BertConfig,
@@ -415,6 +416,24 @@ def test_a_model_without_the_head(
     with pytest.raises(ValueError, match=problem) as error:
         load_predictor(str(save(tmp_path, model_class)), task)
     assert "\n" not in str(error.value)
+
+
+def test_a_model_with_weights_that_its_config_has_no_use_for(tmp_path: Path) -> None:
+    """As one trained with relative positions, which transformers 5 would leave out silently."""
+    directory = save(tmp_path, ElectraForPreTraining)
+    weights = load_file(directory / "model.safetensors")
+    name = "electra.encoder.layer.0.attention.self.distance_embedding.weight"
+    weights[name] = torch.rand(47, 8)
+    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"1 weights of the encoder have no use .*distance_emb"):
+        load_predictor(str(directory))
+
+
+def test_models_in_half_precision_are_asked_in_float32(tmp_path: Path) -> None:
+    directory = save(tmp_path, ElectraForPreTraining)
+    ElectraForPreTraining.from_pretrained(directory).half().save_pretrained(directory)
+    predictor = load_predictor(str(directory), device="cpu")
+    assert {p.dtype for p in predictor.loaded.model.parameters()} == {torch.float32}
 
 
 def artifact_of(root: str, stage: str, models: dict[str, Path]) -> Artifact:
