@@ -5,12 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from tokenizers import pre_tokenizers
 from torch import nn
 
@@ -22,10 +20,6 @@ from electra_pipeline.storage.location import NO_CODE, load_problem, model_direc
 
 # What a model directory's bytes depend on; cards and pictures are left out.
 MODEL_SUFFIXES = (".json", ".safetensors", ".bin", ".txt", ".model", ".jinja")
-LOAD_ERRORS = (
-    *(OSError, ValueError, KeyError, TypeError, RuntimeError, UnpicklingError),
-    SafetensorError,
-)
 DIGITS = 12  # as many hex digits as an artifact's fingerprint has
 
 
@@ -56,7 +50,7 @@ class Opened:
         try:
             with quiet_transformers():
                 return loader.from_pretrained(self.directory, **NO_CODE, **options)
-        except LOAD_ERRORS as error:
+        except Exception as error:  # of transformers, tokenizers, safetensors, pickle
             raise ValueError(
                 f"{self.place}: {loader.__name__} cannot load it: {load_problem(error)}; give the "
                 "folder or the hub name of an encoder with its tokenizer"

@@ -4,14 +4,19 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 import transformers
 
 from electra_pipeline.identity import Config, canonical_json
 from electra_pipeline.storage.folder import Folder
-from electra_pipeline.storage.location import NO_CODE, TOKENIZER_FILES, model_directory
+from electra_pipeline.storage.location import (
+    NO_CODE,
+    TOKENIZER_FILES,
+    load_problem,
+    model_directory,
+)
 
 Kind = Literal["discriminator", "generator"]
 KINDS: tuple[Kind, ...] = ("discriminator", "generator")
@@ -90,13 +95,26 @@ def _download(name: str) -> Path:
     return directory
 
 
+def read_object(file: Path) -> dict[str, Any]:
+    """The JSON object in a file of a model. Raises ValueError if there is none."""
+    try:
+        value = orjson.loads(file.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise ValueError(
+            f"pretrain.initialize_from: {file} cannot be read ({error}); copy it again"
+        ) from error
+    if not isinstance(value, dict):
+        raise ValueError(f"pretrain.initialize_from: {file} holds no JSON object; copy it again")
+    return value
+
+
 def weights_files(directory: Path) -> list[Path]:
     """The files that `from_pretrained` reads the weights from: one, or the shards of an index."""
     for name in WEIGHTS:
         if (directory / name).exists():
             return [directory / name]
         if (index := directory / f"{name}{INDEX}").exists():
-            names = sorted(set(orjson.loads(index.read_bytes())["weight_map"].values()))
+            names = sorted(set(map(str, read_object(index).get("weight_map", {}).values())))
             if missing := [each for each in names if not (directory / each).is_file()]:
                 raise ValueError(
                     f"pretrain.initialize_from: {directory} has no {missing[0]}, which "
@@ -137,6 +155,12 @@ def pieces_of(directory: Path) -> dict[str, int]:
             f"pretrain.initialize_from: {directory} has no tokenizer.json or vocab.txt; put it "
             "there, for it says which row belongs to which piece"
         )
-    tokenizer = transformers.AutoTokenizer.from_pretrained(directory, **NO_CODE)
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(directory, **NO_CODE)
+    except Exception as error:  # of tokenizers, which raises Exception itself, and transformers
+        raise ValueError(
+            f"pretrain.initialize_from: the tokenizer in {directory} cannot be read "
+            f"({load_problem(error)}); copy it again"
+        ) from error
     pieces: dict[str, int] = tokenizer.get_vocab()
     return pieces

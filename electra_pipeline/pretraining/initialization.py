@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 import torch
 import transformers
 from torch import Tensor
@@ -18,6 +17,7 @@ from electra_pipeline.pretraining.initial_files import (
     directories,
     has_tokenizer,
     pieces_of,
+    read_object,
     weights_files,
 )
 from electra_pipeline.pretraining.model import Electra
@@ -95,11 +95,16 @@ def _is_shared(pair: Pair, name: str) -> bool:
 
 def _check_config(kind: Kind, directory: Path, shape: ModelConfig) -> None:
     """Raise ValueError unless config.json is that of the configured shape."""
-    config = orjson.loads((directory / "config.json").read_bytes())
+    config = read_object(directory / "config.json")
     place = f"pretrain.initialize_from: the {kind} in {directory}"
     if config.get("model_type") != "electra":
         raise ValueError(f"{place} is of type {config.get('model_type')!r}, not 'electra'")
-    given = ABSENT | transformers.ElectraConfig.from_dict(config).to_dict()
+    try:
+        given = ABSENT | transformers.ElectraConfig.from_dict(config).to_dict()
+    except Exception as error:  # of the validation that transformers uses
+        raise ValueError(
+            f"{place} has a config.json that cannot be used ({load_problem(error)}); repair it"
+        ) from error
     wanted = _wanted(kind, shape)
     differing = [name for name in wanted if given[name] != wanted[name]]
     if not differing:

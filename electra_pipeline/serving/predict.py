@@ -4,6 +4,7 @@ This serves what `transformers run` did until transformers 5 dropped it, for eve
 that the pipeline makes and for any other encoder with one of these heads.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -33,6 +34,8 @@ from electra_pipeline.serving.examples import (
 from electra_pipeline.serving.heads import BATCH_SIZE, Loaded
 from electra_pipeline.serving.lines import Format, decoded, given_object, numbered
 from electra_pipeline.storage.location import model_directory
+
+logger = logging.getLogger(__name__)
 
 MAX_LENGTH = 512  # tokens, where neither tokenizer nor model names a limit
 
@@ -196,6 +199,10 @@ def load_predictor(model: str, task: str | None = None, device: str | None = Non
         kept = settings.read(config) if head.is_task else None
     except ValueError as error:
         raise ValueError(f"{model}: {error}") from error
+    if kept is None and task == "question-answering":
+        logger.warning(
+            "%s: its config.json has no %s settings: a span is always answered", model, settings.KEY
+        )
     problem = settings.problem_of(head.architecture, config, kept) if head.is_task else None
     longest = (
         kept.max_length

@@ -51,7 +51,9 @@ def create_app(predictor: Predictor) -> FastAPI:
     ) -> fastapi.Response:
         size = request.headers.get("content-length")
         if request.method == "POST" and size is None:
-            return JSONResponse({"detail": "send a Content-Length"}, status_code=411)
+            return JSONResponse(
+                {"detail": f"send a body and its Content-Length: {USAGE}"}, status_code=411
+            )
         if size is not None and int(size) > MAX_REQUEST_BYTES:
             detail = f"the request has {size} bytes, the limit is {MAX_REQUEST_BYTES}"
             return JSONResponse({"detail": detail}, status_code=413)

@@ -382,6 +382,23 @@ def break_shards(folder: Path) -> None:
     min((folder / "generator").glob("model-00002-*")).unlink()
 
 
+def break_config(folder: Path) -> None:
+    (folder / "generator/config.json").write_text('{"model_type": "electra"')
+
+
+def break_config_value(folder: Path) -> None:
+    (folder / "generator/config.json").write_text('{"model_type": "electra", "hidden_size": "x"}')
+
+
+def break_index(folder: Path) -> None:
+    (folder / "generator/model.safetensors").unlink()
+    (folder / "generator/model.safetensors.index.json").write_text("[]")
+
+
+def break_tokenizer_content(folder: Path) -> None:
+    (folder / "discriminator/tokenizer.json").write_text("{")
+
+
 def break_tokenizer(folder: Path) -> None:
     for file in [*folder.rglob("tokenizer*"), *folder.rglob("vocab.txt")]:
         file.unlink()
@@ -396,6 +413,10 @@ def break_tokenizer(folder: Path) -> None:
         (break_weights, "model.safetensors cannot be read"),
         (break_head, "has no discriminator_predictions.dense.bias, which ElectraForPreTraining"),
         (break_tokenizer, "has no tokenizer.json or vocab.txt"),
+        (break_config, "generator/config.json cannot be read"),
+        (break_config_value, "generator has a config.json that cannot be used|has hidden_size x"),
+        (break_index, "model.safetensors.index.json holds no JSON object"),
+        (break_tokenizer_content, "the tokenizer in .*discriminator cannot be read"),
         (break_output_matrix, r"has an output matrix of its own .*tie_word_embeddings$"),
         (break_output_matrix_alone, r"has an output matrix of its own .*tie_word_embeddings$"),
         (break_one_embedding, r"differ in electra\.embeddings\.LayerNorm\.bias.*sharing=gdes"),

@@ -488,6 +488,8 @@ def test_models_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     cut = save(tmp_path / "cut", ElectraForPreTraining)
     weights = (cut / "model.safetensors").read_bytes()
     (cut / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    garbled = save(tmp_path / "garbled", ElectraForPreTraining)
+    (garbled / "tokenizer.json").write_text("{")
     bare = save(tmp_path / "bare", ElectraForPreTraining)
     for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
         (bare / name).unlink()
@@ -499,6 +501,7 @@ def test_models_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (str(tmp_path / "folder"), "neither a model .* nor a finished artifact"),
         (str(broken), "cannot load it"),
         (str(cut), "cannot load it"),
+        (str(garbled), "cannot load it"),
         (str(bare), "its tokenizer has 5 tokens, and the model embeds"),
     ):
         with pytest.raises(ValueError, match=problem) as error:
