@@ -41,9 +41,7 @@ from electra_pipeline.storage.artifact import (
 from electra_pipeline.vocabulary import forget_place
 
 STAGE = "finetune"
-# 3: the kept tokenizer does not say how it was loaded
-# 4: the kept config.json has how the model was asked and decoded (`problems/settings.py`)
-FORMAT_VERSION = 4
+FORMAT_VERSION = 4  # 4: the kept config.json has how the model is decoded (`problems/settings.py`)
 PRETRAINED, RANDOM, MAJORITY = "pretrained", "random", "majority"
 START_CHARACTERS = 60  # of a baseline's name in the name of a leg's folder
 Device = Literal["auto", "cpu", "cuda"]

@@ -7,7 +7,6 @@ decode with `evaluation/problems`, as scoring does. An input that was cut to the
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,18 +14,13 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 from seqeval.metrics.sequence_labeling import get_entities
-from torch import Tensor
-from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 
 from electra_pipeline.evaluation.problems.choices import ChoiceExample
-from electra_pipeline.evaluation.problems.problem import Encoded, Problem
 from electra_pipeline.evaluation.problems.questions import Answer
-from electra_pipeline.evaluation.problems.settings import Settings
 from electra_pipeline.evaluation.problems.spans import with_probabilities
 from electra_pipeline.evaluation.problems.tagging import TaggedExample, Tagging
 from electra_pipeline.evaluation.problems.texts import Regression, TextExample
 from electra_pipeline.evaluation.tasks.squad import question_example
-from electra_pipeline.evaluation.training import predict
 from electra_pipeline.serving.examples import (
     Question,
     Text,
@@ -34,58 +28,10 @@ from electra_pipeline.serving.examples import (
     TextOrWords,
     TextWithChoices,
 )
+from electra_pipeline.serving.loaded import Loaded
 
-BATCH_SIZE = 32  # inputs, or windows of them, in one forward pass
 NUM_CANDIDATES = 5  # fills of a mask: the default of transformers' fill-mask pipeline
 NUM_ANSWERS = 3  # of an n-best list, what is shown
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A model in evaluation mode with its tokenizer and, for a task's head, how it is decoded."""
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    max_length: int
-    """Tokens of an input."""
-    problem: Problem[Any, Any] | None = None
-    """None for the heads of pre-training."""
-    settings: Settings | None = None
-    """What was kept of the model's fine-tuning; None for a model from elsewhere."""
-
-    def encode(self, texts: Sequence[str]) -> BatchEncoding:
-        """Tokenize a batch, padded and cut to `max_length`."""
-        encoded: BatchEncoding = self.tokenizer(
-            list(texts),
-            truncation=True,
-            max_length=self.max_length,
-            padding=True,
-            return_tensors="pt",
-        )
-        return encoded
-
-    @torch.inference_mode()
-    def forward(self, encoded: Mapping[str, Tensor]) -> Tensor:
-        """The model's float32 logits for a batch, on the CPU."""
-        names = set(self.tokenizer.model_input_names)
-        inputs = {
-            name: value.to(self.model.device) for name, value in encoded.items() if name in names
-        }
-        logits: Tensor = self.model(**inputs).logits
-        return logits.float().cpu()
-
-    def ask(self, examples: Sequence[Any]) -> tuple[Encoded, list[NDArray[np.float32]]]:
-        """Model inputs of a task's examples, and the logits of each, as scoring has them."""
-        assert self.problem is not None
-        encoded = self.problem.encode(self.tokenizer, examples, self.max_length, training=False)
-        logits = predict(self.model, self.problem, encoded.features, batch_examples=BATCH_SIZE)
-        return encoded, logits
-
-    def decoded(self, examples: Sequence[Any]) -> tuple[Encoded, list[Any]]:
-        """Model inputs of a task's examples, and the prediction of each."""
-        assert self.problem is not None
-        encoded, logits = self.ask(examples)
-        return encoded, self.problem.decode(examples, encoded.features, logits)
 
 
 def replaced_tokens(loaded: Loaded, examples: Sequence[Text]) -> list[dict[str, Any]]:

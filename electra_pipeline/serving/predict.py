@@ -31,8 +31,8 @@ from electra_pipeline.serving.examples import (
     TextOrWords,
     TextWithChoices,
 )
-from electra_pipeline.serving.heads import BATCH_SIZE, Loaded
 from electra_pipeline.serving.lines import Format, decoded, given_object, numbered
+from electra_pipeline.serving.loaded import BATCH_SIZE, Loaded
 from electra_pipeline.storage.location import model_directory
 
 logger = logging.getLogger(__name__)

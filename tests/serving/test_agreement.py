@@ -15,7 +15,7 @@ from electra_pipeline.evaluation import predictions
 from electra_pipeline.evaluation.finetune import FinetuneConfig, plan, run_leg
 from electra_pipeline.evaluation.tasks.given import UserTask
 from electra_pipeline.evaluation.training import reproducible
-from electra_pipeline.serving.heads import BATCH_SIZE
+from electra_pipeline.serving.loaded import BATCH_SIZE
 from electra_pipeline.serving.predict import Predictor, load_predictor, predict
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.tokenizer import SPECIAL_TOKENS, TokenizerConfig
