@@ -16,11 +16,10 @@ from scipy.special import expit, softmax
 from seqeval.metrics.sequence_labeling import get_entities
 
 from electra_pipeline.evaluation.problems.choices import ChoiceExample
-from electra_pipeline.evaluation.problems.questions import Answer
+from electra_pipeline.evaluation.problems.questions import Answer, QuestionExample
 from electra_pipeline.evaluation.problems.spans import with_probabilities
 from electra_pipeline.evaluation.problems.tagging import TaggedExample, Tagging
 from electra_pipeline.evaluation.problems.texts import Regression, TextExample
-from electra_pipeline.evaluation.tasks.squad import question_example
 from electra_pipeline.serving.examples import (
     Question,
     Text,
@@ -234,7 +233,9 @@ def answers(loaded: Loaded, examples: Sequence[Question]) -> list[dict[str, Any]
     Only models that were trained on unanswerable questions give none, where `null_margin`, by how
     much "no answer" is ahead after the threshold of the fine-tuning, is positive.
     """
-    given = [question_example("", each.question, each.context, (), ()) for each in examples]
+    given = [
+        QuestionExample("", each.question, each.context, answers=(), start=-1) for each in examples
+    ]
     encoded, predictions = loaded.decoded(given)
     return [
         _result(example.model_dump() | _answer(prediction), number in encoded.truncated)

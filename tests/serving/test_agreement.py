@@ -1,5 +1,6 @@
 """`predict` gives what scoring wrote into `predictions.parquet`, for every kind of task."""
 
+import itertools
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,14 @@ from typing import Any
 import orjson
 import pytest
 import torch
-from transformers import ElectraConfig, ElectraForPreTraining
+from tokenizers import pre_tokenizers
+from transformers import (
+    ElectraConfig,
+    ElectraForPreTraining,
+    RobertaConfig,
+    RobertaForMaskedLM,
+    RobertaTokenizer,
+)
 
 from electra_pipeline import tokenizer as tokenizer_stage
 from electra_pipeline.evaluation import predictions
@@ -95,9 +103,7 @@ def rows(
     return str(file), inputs, {}
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    directory = tmp_path_factory.mktemp("model")
+def wordpiece(directory: Path) -> str:
     torch.manual_seed(0)
     shape = ElectraConfig(
         vocab_size=len(PIECES),
@@ -114,6 +120,30 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(directory)
 
 
+def byte_level(directory: Path) -> str:
+    """An encoder whose tokens depend on the white space around a word, and without segments."""
+    torch.manual_seed(0)
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    pieces = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *letters, "\u0120d", "og", "re"]
+    merges = [("\u0120", "d"), ("o", "g"), ("r", "e")]
+    tokenizer = RobertaTokenizer(vocab={p: i for i, p in enumerate(pieces)}, merges=merges)
+    shape = RobertaConfig(
+        vocab_size=len(pieces),
+        hidden_size=32,
+        intermediate_size=32,
+        num_attention_heads=2,
+        num_hidden_layers=2,
+        max_position_embeddings=66,
+        type_vocab_size=1,
+        pad_token_id=1,
+        initializer_range=0.3,
+    )
+    RobertaForMaskedLM(shape).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return str(directory)
+
+
+MODELS: dict[str, Callable[[Path], str]] = {"wordpiece": wordpiece, "byte-level": byte_level}
 KINDS = {
     "classification": "classification",
     "pairs": "classification",
@@ -126,12 +156,10 @@ KINDS = {
 Trial = tuple[str, Artifact, list[dict[str, Any]]]
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def trial(
-    request: pytest.FixtureRequest, model: str, tmp_path_factory: pytest.TempPathFactory
-) -> Trial:
+@pytest.fixture(scope="module", params=itertools.product(KINDS, MODELS), ids="-".join)
+def trial(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trial:
     """A kind, its finished trial, and the validation examples as inputs of `predict`."""
-    kind = request.param
+    kind, model = request.param
     folder = tmp_path_factory.mktemp(kind)
     train, _, told = rows(kind, folder, "train", 200)
     validation, inputs, _ = rows(kind, folder, "validation", 2 * len(TEXTS))
@@ -148,7 +176,8 @@ def trial(
         batch_examples=BATCH_SIZE,
         max_length=MAX_LENGTH,
     )
-    (leg,) = plan(config, model, root=str(folder / "runs"), name="test")
+    start = MODELS[model](folder / "model")
+    (leg,) = plan(config, start, root=str(folder / "runs"), name="test")
     return kind, run_leg(leg), inputs
 
 

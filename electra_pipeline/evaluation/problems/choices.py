@@ -64,8 +64,8 @@ class MultipleChoice:
         """
         if not examples:
             return Encoded([])
-        flat = [choice for example in examples for choice in example.choices]
-        texts = _tokenize(tokenizer, [example.text for example in examples], max_length)
+        flat = [choice.strip() for example in examples for choice in example.choices]
+        texts = _tokenize(tokenizer, [example.text.strip() for example in examples], max_length)
         pieces = _tokenize(tokenizer, flat, max_length)
         capacity = max_length - tokenizer.num_special_tokens_to_add(pair=True)
         told = "token_type_ids" in tokenizer.model_input_names

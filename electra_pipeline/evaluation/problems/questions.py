@@ -126,7 +126,7 @@ class QuestionAnswering:
         room = max_length - len(special.before) - len(special.between) - len(special.after)
         contexts = list(dict.fromkeys(example.context for example in examples))
         tokenized = dict(zip(contexts, _tokenize(tokenizer, contexts), strict=True))
-        questions = _tokenize(tokenizer, [example.question for example in examples])
+        questions = _tokenize(tokenizer, [example.question.strip() for example in examples])
         features = []
         truncated = set()
         for origin, (example, (question, _)) in enumerate(zip(examples, questions, strict=True)):

@@ -41,7 +41,8 @@ def best_spans(
     """The best allowed answers in one window, best first; scores are (length, 2).
 
     Each is begin and end in characters and the logits of its ends. Allowed: both ends among the
-    `num_best` highest of their kind, in the context, in order, at most `answer_tokens` tokens.
+    `num_best` highest of their kind, in the context, in order, at most `answer_tokens` tokens, and
+    not empty (byte-level tokens of white space may have no character).
     """
     assert feature.places is not None
     inside = feature.places[:, 1] >= 0
@@ -49,7 +50,9 @@ def best_spans(
     starts, ends = (np.argsort(-masked[:, side], kind="stable")[:num_best] for side in (0, 1))
     sums = masked[starts, 0][:, None] + masked[ends, 1][None, :]
     lengths = ends[None, :] - starts[:, None] + 1
-    sums = np.where((lengths >= 1) & (lengths <= answer_tokens), sums, -np.inf)
+    is_allowed = (lengths >= 1) & (lengths <= answer_tokens)
+    is_allowed &= feature.places[ends, 1][None, :] > feature.places[starts, 0][:, None]
+    sums = np.where(is_allowed, sums, -np.inf)
     found = []
     for flat in np.argsort(-sums, axis=None, kind="stable")[:num_best]:
         row, column = np.unravel_index(int(flat), sums.shape)
