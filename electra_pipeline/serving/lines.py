@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import orjson
@@ -10,6 +10,7 @@ import orjson
 Format = Literal["auto", "text", "jsonl"]
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MAX_SHOWN = 60  # characters of what was given, in messages
 # How JSON begins and text hardly ever does; [MASK] and [1] begin texts.
 JSON_START = re.compile(r'\s*(?:\{|\[\s*["{])')
 
@@ -86,10 +87,15 @@ def json_type(value: Any) -> str:
     return names.get(type(value), "number")
 
 
+def shown_place(location: Sequence[int | str]) -> str:
+    """Where in a JSON value something is wrong: `words.3`. Keys from outside may be anything."""
+    return " ".join(".".join(map(str, location)).split())[:MAX_SHOWN]
+
+
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f"the key {key[:60]!r} comes twice")
+            raise ValueError(f"the key {key[:MAX_SHOWN]!r} comes twice")
         found[key] = value
     return found

@@ -31,7 +31,7 @@ from electra_pipeline.serving.examples import (
     TextOrWords,
     TextWithChoices,
 )
-from electra_pipeline.serving.lines import Format, decoded, given_object, numbered
+from electra_pipeline.serving.lines import Format, decoded, given_object, numbered, shown_place
 from electra_pipeline.serving.loaded import BATCH_SIZE, Loaded
 from electra_pipeline.storage.location import model_directory
 
@@ -120,7 +120,7 @@ class Predictor:
                 example = head.example.model_validate(value)
         except ValidationError as error:
             problem = error.errors()[0]
-            place = ".".join(map(str, problem["loc"]))
+            place = shown_place(problem["loc"])
             fields = ", ".join(head.example.model_fields)
             raise ValueError(
                 f"{place}{': ' if place else ''}{problem['msg']}; {self.task} takes an object with "

@@ -14,7 +14,13 @@ from pydantic import Field, ValidationError
 from starlette.exceptions import HTTPException as RoutingError
 
 from electra_pipeline.identity import Config
-from electra_pipeline.serving.lines import BYTE_ORDER_MARK, decoded, json_type, strict_json
+from electra_pipeline.serving.lines import (
+    BYTE_ORDER_MARK,
+    decoded,
+    json_type,
+    shown_place,
+    strict_json,
+)
 from electra_pipeline.serving.predict import Predictor
 
 MAX_INPUTS = 256  # in one request: some seconds of work for a base model on a CPU
@@ -110,8 +116,8 @@ def _request(body: bytes) -> Request:
         return Request.model_validate(value)
     except ValidationError as error:
         problem = error.errors()[0]  # without the input, which may be long
-        place = ".".join(map(str, problem["loc"])) or f"a JSON {json_type(value)}"
-        raise HTTPException(422, f"{place[:80]}: {problem['msg']}; send {USAGE}") from error
+        place = shown_place(problem["loc"]) or f"a JSON {json_type(value)}"
+        raise HTTPException(422, f"{place}: {problem['msg']}; send {USAGE}") from error
 
 
 def _example(predictor: Predictor, given: Any) -> Config:

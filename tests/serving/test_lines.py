@@ -121,6 +121,7 @@ def echo(format: Format, *lines: bytes) -> list[Any]:
         (b"\xed\xa0\xbd", "^line 3: byte 1: not valid utf-8"),
         (b'{"txt": "a"}', "^line 3: text: Field required"),
         (b'{"a":' * 900 + b"1" + b"}" * 900, "^line 3: "),
+        (b'{"text": "a", "b\\nc%s": 1}' % (b"x" * 999), "^line 3: b cx{57}: Extra inputs"),
         (b"[]", "^line 3: invalid: expected a JSON object"),
     ],
 )
