@@ -261,7 +261,7 @@ def test_the_kept_config_has_what_decoding_takes(trial: Trial) -> None:
     )
     if KINDS[kind] == "question-answering":
         calibration = artifact.counters["calibration"]
-        assert config["question_answering"] == {
+        decoding = {
             "has_unanswerable": kind == "unanswerable",
             "threshold": calibration.get("threshold", 0.0),
             "question_tokens": 64,
@@ -269,6 +269,7 @@ def test_the_kept_config_has_what_decoding_takes(trial: Trial) -> None:
             "answer_tokens": 30,
             "num_best": 20,
         }
+        assert config["question_answering"].items() >= decoding.items()
     else:
         assert "question_answering" not in config
 
