@@ -28,7 +28,8 @@ from electra_pipeline.evaluation import starting
 from electra_pipeline.execution import LocalExecutor
 from electra_pipeline.inputs.files import UrlFile, fetch
 from electra_pipeline.pretraining import initialization, snapshot
-from electra_pipeline.publishing.predict import load_predictor
+from electra_pipeline.pretraining.initial_files import InitialModels
+from electra_pipeline.serving.predict import load_predictor
 from electra_pipeline.storage import location
 from electra_pipeline.storage.artifact import Written, open_artifact, produce
 from electra_pipeline.storage.folder import Folder
@@ -107,7 +108,7 @@ def evaluate(directory: str) -> None:
 
 
 def continue_from(directory: str) -> None:
-    initialization.read(initialization.InitialModels(discriminator=directory, generator=directory))
+    initialization.read(InitialModels(discriminator=directory, generator=directory))
 
 
 def take_over(directory: str) -> None:

@@ -14,6 +14,7 @@ import transformers
 from electra_pipeline.evaluation.calibration import calibrated
 from electra_pipeline.evaluation.cost import Cost
 from electra_pipeline.evaluation.prepared import prepare
+from electra_pipeline.evaluation.problems import settings
 from electra_pipeline.evaluation.problems.problem import Encoded, num_unknown
 from electra_pipeline.evaluation.scoring import score
 from electra_pipeline.evaluation.starting import (
@@ -40,7 +41,7 @@ from electra_pipeline.storage.artifact import (
 from electra_pipeline.vocabulary import forget_place
 
 STAGE = "finetune"
-FORMAT_VERSION = 3  # 3: the kept tokenizer does not say how it was loaded
+FORMAT_VERSION = 4  # 4: the kept config.json has how the model is decoded (`problems/settings.py`)
 PRETRAINED, RANDOM, MAJORITY = "pretrained", "random", "majority"
 START_CHARACTERS = 60  # of a baseline's name in the name of a leg's folder
 Device = Literal["auto", "cpu", "cuda"]
@@ -172,6 +173,7 @@ def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: P
     except ValueError as error:
         raise ValueError(f"{leg.label}: {error}") from error
     if leg.keep_model:
+        settings.keep(model.config, data.problem, leg.hyperparameters.max_length, data.train)
         _save(leg, model, tokenizer, scores.metrics, draft)
     notes = [
         *(["degenerate"] if scores.degenerate else []),

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -21,7 +20,6 @@ from electra_pipeline.storage.location import NO_CODE, load_problem, model_direc
 
 # What a model directory's bytes depend on; cards and pictures are left out.
 MODEL_SUFFIXES = (".json", ".safetensors", ".bin", ".txt", ".model", ".jinja")
-LOAD_ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError, UnpicklingError)
 DIGITS = 12  # as many hex digits as an artifact's fingerprint has
 
 
@@ -52,7 +50,7 @@ class Opened:
         try:
             with quiet_transformers():
                 return loader.from_pretrained(self.directory, **NO_CODE, **options)
-        except LOAD_ERRORS as error:
+        except Exception as error:  # of transformers, tokenizers, safetensors, pickle
             raise ValueError(
                 f"{self.place}: {loader.__name__} cannot load it: {load_problem(error)}; give the "
                 "folder or the hub name of an encoder with its tokenizer"
@@ -148,7 +146,8 @@ def new_model(problem: Problem[Any, Any], config: Any, weights: Opened | None) -
     """A task's model in float32: a new head, on the encoder at `weights` or on random weights.
 
     The head is the same for the same state of torch's generator, whatever the encoder. Raises
-    ValueError if weights of the encoder are missing; a pooler may be new, as not all have one.
+    ValueError if weights of the encoder are missing or left over; a pooler may be new, as not all
+    have one.
     """
     model = problem.build(config).float()
     if weights is None:
@@ -156,6 +155,7 @@ def new_model(problem: Problem[Any, Any], config: Any, weights: Opened | None) -
     encoder, report = weights.load(
         transformers.AutoModel, dtype=torch.float32, output_loading_info=True
     )
+    check_all_used(weights.place, encoder, report)
     found = {
         name: value
         for name, value in encoder.state_dict().items()
@@ -169,6 +169,28 @@ def new_model(problem: Problem[Any, Any], config: Any, weights: Opened | None) -
             "its files are of another model or incomplete"
         )
     return model
+
+
+def check_all_used(place: str, model: Any, report: Any) -> None:
+    """Raise ValueError if an encoder's files have weights that its config leaves no use for.
+
+    They are of more layers, or of relative positions (`relative_key`): without them the encoder is
+    another one. Heads, poolers and the numbers of positions may be left over.
+    """
+    prefix = f"{model.base_model_prefix}."
+    parts = {name for name, _ in model.base_model.named_children()}
+    unused = sorted(
+        key
+        for key in report["unexpected_keys"]
+        if (key.startswith(prefix) or key.partition(".")[0] in parts)
+        and not ("pooler" in key or key.endswith((".position_ids", ".token_type_ids")))
+    )
+    if unused:
+        raise ValueError(
+            f"{place}: {len(unused)} weights of the encoder have no use in "
+            f"{type(model).__name__} with its config.json, such as {unused[0]}; give the config "
+            "they were trained with, or load and save it with transformers if they are not needed"
+        )
 
 
 def _knows_words(tokenizer: Any) -> bool:

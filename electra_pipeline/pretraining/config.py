@@ -6,7 +6,7 @@ from pydantic import Field
 
 from electra_pipeline.identity import Config
 from electra_pipeline.optim import Schedule
-from electra_pipeline.pretraining.initialization import InitialModels
+from electra_pipeline.pretraining.initial_files import InitialModels
 from electra_pipeline.pretraining.sizes import ModelOverrides, Size
 
 

@@ -1,43 +1,50 @@
 """Continue from a trained pair: its weights, with or without its vocabulary."""
 
-import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import orjson
+import torch
 import transformers
 from torch import Tensor
 
-from electra_pipeline.identity import Config, canonical_json
+from electra_pipeline.pretraining.encoder import LAYER_NORM_EPSILON
+from electra_pipeline.pretraining.initial_files import (
+    InitialModels,
+    Kind,
+    directories,
+    has_tokenizer,
+    pieces_of,
+    read_object,
+    weights_files,
+)
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.sizes import ModelConfig
 from electra_pipeline.quiet import quiet_transformers
-from electra_pipeline.storage.folder import Folder
-from electra_pipeline.storage.location import NO_CODE, load_problem, model_directory
+from electra_pipeline.storage.location import load_problem
 
-Kind = Literal["discriminator", "generator"]
-KINDS: tuple[Kind, ...] = ("discriminator", "generator")
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the first that is there is read
+logger = logging.getLogger(__name__)
+
 EMBEDDINGS = "electra.embeddings"
 TABLES = tuple(
     f"{EMBEDDINGS}.{kind}_embeddings.weight" for kind in ("word", "position", "token_type")
 )
 WORDS, POSITIONS, _ = TABLES
 HEAD, HEAD_BIAS = "generator_lm_head.weight", "generator_lm_head.bias"
+# What a config.json has that does not name it. transformers 5 has no other positions any more.
+ABSENT = {"position_embedding_type": "absolute"}
+# What is the same in every model that is trained here
+FIXED: dict[str, Any] = {
+    "hidden_act": "gelu",
+    "type_vocab_size": 2,
+    "layer_norm_eps": LAYER_NORM_EPSILON,
+    "is_decoder": False,
+    **ABSENT,
+}
 
 Weights = Mapping[str, Tensor]
-
-
-class InitialModels(Config):
-    """The two models of a pair, where they do not lie side by side."""
-
-    discriminator: str
-    """A Hugging Face directory (path or URI) or the name of a model on the hub."""
-    generator: str
-    """The same for the generator."""
 
 
 @dataclass(frozen=True)
@@ -52,104 +59,79 @@ class Pair:
     """The row of each piece of the vocabulary."""
 
 
-@contextmanager
-def directories(source: str | InitialModels) -> Iterator[dict[Kind, Path]]:
-    """Local directories of the two models, downloaded if need be.
+def check(source: str | InitialModels, shape: ModelConfig, length: int) -> None:
+    """Raise ValueError, in one line, unless all of the pair carries over into the configured shape.
 
-    source: a folder or URI with `discriminator/` and `generator/`, such as a published artifact; a
-    name on the hub without its ending -discriminator or -generator; or the two one by one. Raises
-    ValueError if one is missing.
-    """
-    places = _places(source)
-    with ExitStack() as stack:
-        found: dict[Kind, Path] = {}
-        for kind in KINDS:
-            try:
-                place = stack.enter_context(
-                    model_directory(places[kind], generator=kind == "generator")
-                )
-            except ValueError as error:
-                raise ValueError(f"pretrain.initialize_from: {error}") from error
-            found[kind] = Path(place) if Path(place).is_dir() else _download(place)
-        yield found
-
-
-def _places(source: str | InitialModels) -> dict[Kind, str]:
-    if isinstance(source, InitialModels):
-        return {"discriminator": source.discriminator, "generator": source.generator}
-    folder = Folder(source)
-    if (
-        not folder.exists()
-        and folder.is_local
-        and source.count("/") == 1
-        and source[0] not in "./~"
-    ):
-        return {kind: f"{source}-{kind}" for kind in KINDS}
-    for kind in KINDS:
-        if not folder.exists(f"{kind}/config.json"):
-            raise ValueError(
-                f"pretrain.initialize_from: {source} has no {kind}/config.json; give a published "
-                "artifact, a name on the hub, or {discriminator: ..., generator: ...}"
-            )
-    return {kind: str(folder / kind) for kind in KINDS}
-
-
-def _download(name: str) -> Path:
-    """The files of a model on the hub; safetensors rather than pickles."""
-    from huggingface_hub import snapshot_download  # half a second, which most commands do not need
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        directory = Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", WEIGHTS[0]]))
-        if not (directory / WEIGHTS[0]).exists():
-            directory = Path(
-                snapshot_download(name, allow_patterns=["*.json", "*.txt", WEIGHTS[1]])
-            )
-    except (OSError, HFValidationError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(
-            f"pretrain.initialize_from: {name} cannot be had from the hub ({reason}); "
-            "give the name of a model there, or a directory"
-        ) from error
-    return directory
-
-
-def check(source: str | InitialModels, shape: ModelConfig) -> None:
-    """Raise ValueError, in one line, unless the pair has the configured shape.
-
-    It names the first difference and the `--set`s that mend all of them.
+    Of a shape it names the first difference and the `--set`s that mend all of them. Positions of
+    sequences of `length` tokens that the pair does not have are warned of.
     """
     with directories(source) as found:
         for kind, directory in found.items():
-            config = orjson.loads((directory / "config.json").read_bytes())
-            given = transformers.ElectraConfig.from_dict(config).to_dict()
-            place = f"pretrain.initialize_from: the {kind} in {directory}"
-            if config.get("model_type") != "electra":
-                raise ValueError(f"{place} is of type {config.get('model_type')!r}, not 'electra'")
-            wanted = _wanted(kind, shape)
-            differing = [name for name in wanted if given[name] != wanted[name]]
-            if differing:
-                name = differing[0]
-                sets = [_remedy(kind, each, given, shape) for each in differing]
-                mending = " ".join(each for each in sets if each)
-                raise ValueError(
-                    f"{place} has {name} {given[name]}, and {wanted[name]} is configured; "
-                    + (f"give --set {mending}" if mending else "give another pair")
-                )
+            _check_config(kind, directory, shape)
+    pair = read(source)
+    own = [name for name in _embeddings(pair.generator) if not _is_shared(pair, name)]
+    if shape.embedding_sharing == "tied" and own:
+        raise ValueError(
+            f"pretrain.initialize_from: generator and discriminator differ in {own[0]}, and tied "
+            "embeddings keep the discriminator's alone; give --set "
+            "pretrain.model.embedding_sharing=gdes, or a pair that was trained with tied ones"
+        )
+    num_positions = min(len(pair.generator[POSITIONS]), len(pair.discriminator[POSITIONS]))
+    if num_positions < length:
+        logger.warning(
+            "pretrain.initialize_from: the pair has %d positions, and sequences.length is %d: the "
+            "positions beyond start from random weights",
+            *(num_positions, length),
+        )
+
+
+def _embeddings(weights: Weights) -> list[str]:
+    return [name for name in weights if name.startswith(f"{EMBEDDINGS}.")]
+
+
+def _is_shared(pair: Pair, name: str) -> bool:
+    return torch.equal(pair.generator[name], pair.discriminator[name])
+
+
+def _check_config(kind: Kind, directory: Path, shape: ModelConfig) -> None:
+    """Raise ValueError unless config.json is that of the configured shape."""
+    config = read_object(directory / "config.json")
+    place = f"pretrain.initialize_from: the {kind} in {directory}"
+    if config.get("model_type") != "electra":
+        raise ValueError(f"{place} is of type {config.get('model_type')!r}, not 'electra'")
+    try:
+        given = ABSENT | transformers.ElectraConfig.from_dict(config).to_dict()
+    except Exception as error:  # of the validation that transformers uses
+        raise ValueError(
+            f"{place} has a config.json that cannot be used ({load_problem(error)}); repair it"
+        ) from error
+    wanted = _wanted(kind, shape)
+    differing = [name for name in wanted if given[name] != wanted[name]]
+    if not differing:
+        return
+    name = differing[0]
+    sets = [_remedy(kind, each, given, shape) for each in differing if name not in FIXED]
+    mending = " ".join(each for each in sets if each)
+    raise ValueError(
+        f"{place} has {name} {given[name]}, and {wanted[name]} is configured; "
+        + (f"give --set {mending}" if mending else "give another pair")
+    )
 
 
 def _wanted(kind: Kind, shape: ModelConfig) -> dict[str, Any]:
-    """Keys of transformers' configuration that give the weights their shapes and meaning."""
-    fixed = {"hidden_act": "gelu", "type_vocab_size": 2}
+    """Keys of transformers' configuration that give the weights their shapes and meaning.
+
+    Those that nothing here can change come first.
+    """
     if kind == "discriminator":
-        return fixed | {
+        return FIXED | {
             "embedding_size": shape.embedding_size,
             "hidden_size": shape.hidden_size,
             "num_hidden_layers": shape.num_layers,
             "num_attention_heads": shape.num_heads,
             "intermediate_size": shape.feed_forward_size,
         }
-    return fixed | {
+    return FIXED | {
         "embedding_size": shape.embedding_size,
         "hidden_size": shape.generator_hidden_size,
         "num_hidden_layers": shape.generator_num_layers,
@@ -179,65 +161,68 @@ def _remedy(kind: Kind, name: str, given: Mapping[str, Any], shape: ModelConfig)
     return f"pretrain.model.{keys[name]}={given[name]}" if name in keys else None
 
 
-def digests(source: str | InitialModels) -> dict[str, str]:
-    """What of a pair shapes the bytes of a run: sha256 of both weight files and the vocabulary."""
-    with directories(source) as found:
-        inputs = {}
-        for kind, directory in found.items():
-            with _weights_file(directory).open("rb") as file:
-                inputs[f"initial_{kind}"] = hashlib.file_digest(file, "sha256").hexdigest()
-        pieces = canonical_json(_pieces(found["discriminator"]))
-        return {**inputs, "initial_vocabulary": hashlib.sha256(pieces).hexdigest()}
-
-
-def _weights_file(directory: Path) -> Path:
-    for name in WEIGHTS:
-        if (directory / name).exists():
-            return directory / name
-    raise ValueError(
-        f"pretrain.initialize_from: {directory} has neither {' nor '.join(WEIGHTS)}; "
-        "give a model whose weights are in one file"
-    )
-
-
-def _pieces(directory: Path) -> dict[str, int]:
-    # without these files transformers makes up a tokenizer of five pieces
-    if not any((directory / name).exists() for name in ("tokenizer.json", "vocab.txt")):
-        raise ValueError(
-            f"pretrain.initialize_from: {directory} has no tokenizer.json or vocab.txt; put it "
-            "there, for it says which row belongs to which piece"
-        )
-    tokenizer = transformers.AutoTokenizer.from_pretrained(directory, **NO_CODE)
-    pieces: dict[str, int] = tokenizer.get_vocab()
-    return pieces
-
-
 def read(source: str | InitialModels) -> Pair:
-    """The pair, in the CPU's memory. Raises ValueError for files that are no such pair."""
+    """The pair in float32, in the CPU's memory.
+
+    Raises ValueError for files that are no such pair, or with weights that nothing here takes up.
+    """
     with directories(source) as found, quiet_transformers():
         discriminator = _read(transformers.ElectraForPreTraining, found["discriminator"])
         generator = _read(transformers.ElectraForMaskedLM, found["generator"])
+        pieces = pieces_of(found["discriminator"])
         if discriminator[WORDS].shape != generator[WORDS].shape:
             raise ValueError(
                 f"pretrain.initialize_from: the discriminator has {len(discriminator[WORDS])} "
                 f"pieces and the generator {len(generator[WORDS])}; give two of one training"
             )
-        return Pair(discriminator, generator, _pieces(found["discriminator"]))
+        if has_tokenizer(found["generator"]) and pieces_of(found["generator"]) != pieces:
+            raise ValueError(
+                f"pretrain.initialize_from: the tokenizers in {found['discriminator']} and "
+                f"{found['generator']} have other vocabularies; give two models of one training"
+            )
+        if max(pieces.values()) >= len(discriminator[WORDS]):
+            raise ValueError(
+                f"pretrain.initialize_from: the tokenizer in {found['discriminator']} has "
+                f"{len(pieces)} pieces, and the model embeds {len(discriminator[WORDS])}; put the "
+                "files of the one it was trained with there"
+            )
+        if not torch.equal(generator[HEAD], generator[WORDS]):
+            raise ValueError(
+                f"pretrain.initialize_from: the generator in {found['generator']} has an output "
+                f"matrix of its own ({HEAD}), which is tied to its embeddings here; give a "
+                "generator that was trained with tie_word_embeddings"
+            )
+        return Pair(discriminator, generator, pieces)
 
 
 def _read(model_class: Any, directory: Path) -> Weights:
+    files = weights_files(directory)
     try:
-        model, report = model_class.from_pretrained(directory, output_loading_info=True)
+        model, report = model_class.from_pretrained(
+            directory,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # it would not name them
+        )
     except Exception as error:  # of safetensors, pickle, or transformers
         raise ValueError(
-            f"pretrain.initialize_from: {_weights_file(directory)} cannot be read "
-            f"({load_problem(error)}); copy it again"
+            f"pretrain.initialize_from: {files[0]} cannot be read ({load_problem(error)}); copy it "
+            "again"
         ) from error
-    if report["missing_keys"]:
-        raise ValueError(
-            f"pretrain.initialize_from: {directory} has no {min(report['missing_keys'])}, which "
-            f"{model_class.__name__} needs; give a pair as pre-training leaves it"
-        )
+    name = model_class.__name__
+    # Old checkpoints hold the numbers of the positions as well.
+    unused = {key for key in report["unexpected_keys"] if not key.endswith(".position_ids")}
+    others = {key for key, *_ in report["mismatched_keys"]}
+    for keys, problem in (
+        (others, f"has {{}} of another shape than its config.json gives {name}"),
+        (report["missing_keys"], f"has no {{}}, which {name} needs"),
+        (unused, f"has {{}}, which {name} has no use for"),
+    ):
+        if keys:
+            raise ValueError(
+                f"pretrain.initialize_from: {directory} {problem.format(min(keys))}; give a pair "
+                "as pre-training leaves it"
+            )
     weights: Weights = model.state_dict()
     return weights
 
@@ -299,5 +284,5 @@ def apply(model: Electra, source: str | InitialModels, pieces: Mapping[str, int]
 def count(source: str | InitialModels, pieces: Mapping[str, int]) -> dict[str, int]:
     """How much of the vocabulary of a run carries over."""
     with directories(source) as found:
-        shared = Shared.of(pieces, _pieces(found["discriminator"]))
+        shared = Shared.of(pieces, pieces_of(found["discriminator"]))
     return {"pieces": len(pieces), "shared_pieces": len(shared.rows)}

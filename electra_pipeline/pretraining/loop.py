@@ -14,11 +14,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from electra_pipeline.execution import Executor, Scale, Worker
 from electra_pipeline.optim import Adam, clip_gradients, learning_rate, parameter_groups
-from electra_pipeline.pretraining import initialization
+from electra_pipeline.pretraining import initial_files, initialization
 from electra_pipeline.pretraining.batches import BatchSource
 from electra_pipeline.pretraining.checkpoint import Checkpoints, Position
 from electra_pipeline.pretraining.config import PretrainConfig
-from electra_pipeline.pretraining.initialization import InitialModels
+from electra_pipeline.pretraining.initial_files import InitialModels
 from electra_pipeline.pretraining.journal import Journal, Meter
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.objective import Masking, SpecialIds, num_slots
@@ -99,7 +99,7 @@ def identity(
         "inputs": {
             "tokenizer": tokenizer.fingerprint,
             "sequences": sequences.fingerprint,
-            **(initialization.digests(source) if source is not None else {}),
+            **(initial_files.digests(source) if source is not None else {}),
         },
     }
 
@@ -126,7 +126,7 @@ def check(config: PretrainConfig, length: int, scale: Scale) -> None:
             "shorten the sequences or set pretrain.model.max_positions"
         )
     if config.initialize_from is not None:
-        initialization.check(config.initialize_from, shape)
+        initialization.check(config.initialize_from, shape, length)
     if num_slots(length, config.mask_fraction) < 1:
         raise ValueError(
             f"pretrain.mask_fraction {config.mask_fraction} masks nothing in sequences of {length} "

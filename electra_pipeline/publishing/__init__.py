@@ -1,1 +1,1 @@
-"""Weights to what others use: Hugging Face directories with cards, predictions, an endpoint."""
+"""Weights to what others use: Hugging Face directories with cards."""

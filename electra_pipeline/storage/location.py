@@ -18,13 +18,15 @@ TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
 
 # Of the artifacts that hold a model or a tokenizer, the newest formats that are known here; all
 # older ones hold it in the same place.
-NEWEST_FORMATS = {"tokenizer": 1, "publish": 1, "finetune": 3}
+NEWEST_FORMATS = {"tokenizer": 1, "publish": 1, "finetune": 4}
 
 
 def load_problem(error: Exception) -> str:
     """The first line of why a model cannot be loaded."""
     if isinstance(error, UnpicklingError):  # torch advises to run it
         return "its weights are damaged, or a program; ask for safetensors"
+    if "ignore_mismatched_sizes" in str(error):  # transformers names them in its log alone
+        return "its weights have other shapes than its config.json gives"
     told = str(error).strip().splitlines()
     return told[0] if told else type(error).__name__
 

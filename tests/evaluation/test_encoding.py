@@ -173,6 +173,16 @@ def test_the_best_span_equals_trying_all(seed, num_context, second):
     assert [value for value, _, _ in scored] == pytest.approx(best)
 
 
+def test_an_answer_is_never_empty():
+    """Byte-level tokens of white space, trimmed, begin where they end."""
+    places = np.array([[-1, -1], [0, 3], [4, 4], [4, 7], [-1, -1]], dtype=np.int32)
+    feature = Feature(np.zeros(5, dtype=np.int32), 1, np.array([0, 0]), 0, places)
+    scores = np.zeros((5, 2))
+    scores[2] = 9.0
+    found = {(begin, end) for begin, end, _, _ in best_spans(scores, feature)}
+    assert found == {(0, 3), (0, 4), (0, 7), (4, 7)}
+
+
 def test_answers_are_the_best_over_windows_and_margins_the_least_null(tokenizer):
     example = question("red dog", "dog", 4)
     problem = QuestionAnswering(has_unanswerable=True)

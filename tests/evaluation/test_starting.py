@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
@@ -437,3 +438,30 @@ def test_models_that_cannot_be_used_are_refused(directories, tmp_path):
     model.save_pretrained(tmp_path / "cut", state_dict=state)
     with pytest.raises(ValueError, match=r"cut: 4 weights of the encoder are missing, such as"):
         start(tmp_path / "cut", problem)
+    shutil.copytree(directories / "bert", tmp_path / "shapes")
+    wrong = {**model.state_dict(), "encoder.layer.0.output.dense.bias": torch.zeros(3)}
+    save_file(wrong, tmp_path / "shapes/model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"shapes: .*its weights have other shapes than its"):
+        start(tmp_path / "shapes", problem)
+
+
+@pytest.mark.parametrize("prefix", ["", "bert."])
+@pytest.mark.parametrize(
+    "unused", ["encoder.layer.2.output.dense.bias", "embeddings.more_embeddings.weight"]
+)
+def test_weights_of_the_encoder_that_its_config_has_no_use_for(
+    directories: Path, tmp_path: Path, prefix: str, unused: str
+) -> None:
+    """More layers, or the tables of relative positions: without them it is another encoder."""
+    shutil.copytree(directories / "bert", tmp_path / "model")
+    state = AutoModel.from_pretrained(directories / "bert").state_dict()
+    state = {f"{prefix}{name}": value for name, value in state.items()}
+    state[f"{prefix}embeddings.position_ids"] = torch.arange(POSITIONS)[None]  # a buffer of old
+    state["cls.predictions.bias"] = torch.zeros(7)  # a head
+    weights = tmp_path / "model/model.safetensors"
+    save_file(state, weights, metadata={"format": "pt"})
+    start(tmp_path / "model", Classification(("a", "b")))
+    save_file({**state, f"{prefix}{unused}": torch.zeros(7)}, weights, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"1 weights of the encoder have no use in BertModel") as e:
+        start(tmp_path / "model", Classification(("a", "b")))
+    assert unused in str(e.value) and "\n" not in str(e.value)

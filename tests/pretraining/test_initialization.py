@@ -9,12 +9,14 @@ import orjson
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from electra_pipeline import tokenizer as tokenizer_stage
 from electra_pipeline.execution import LocalExecutor, Scale
-from electra_pipeline.pretraining import initialization, loop
+from electra_pipeline.pretraining import initial_files, initialization, loop
 from electra_pipeline.pretraining.config import PretrainConfig
-from electra_pipeline.pretraining.initialization import InitialModels, Pair, Shared, initial_state
+from electra_pipeline.pretraining.initial_files import InitialModels
+from electra_pipeline.pretraining.initialization import Pair, Shared, initial_state
 from electra_pipeline.pretraining.sizes import ModelOverrides, model_config
 from electra_pipeline.progress import silent
 from electra_pipeline.storage.artifact import Artifact
@@ -35,10 +37,20 @@ CONFIG = PretrainConfig(
 )
 SHAPE = model_config("tiny", CONFIG.model)
 PIECES = (*SPECIAL_TOKENS, *"abcdefgh")
+LENGTH = 32  # of the sequences, in tokens
 
 
-def save_pair(folder: Path, pieces: tuple[str, ...] = PIECES, **changes: Any) -> Path:
-    """A random pair of the configured shape, as pre-training elsewhere would leave it."""
+def save_pair(
+    folder: Path,
+    pieces: tuple[str, ...] = PIECES,
+    *,
+    tied: bool = True,
+    **changes: Any,
+) -> Path:
+    """A random pair of the configured shape, as pre-training elsewhere would leave it.
+
+    tied: whether both have one embedding block; changes are of the discriminator's config.
+    """
     shape = {
         "vocab_size": len(pieces),
         "embedding_size": 16,
@@ -49,6 +61,7 @@ def save_pair(folder: Path, pieces: tuple[str, ...] = PIECES, **changes: Any) ->
         "max_position_embeddings": 48,
     }
     generator = {"hidden_size": 16, "num_attention_heads": 1}
+    block: dict[str, torch.Tensor] = {}
     for number, (kind, model_class, shapes) in enumerate(
         (
             ("discriminator", transformers.ElectraForPreTraining, shape | changes),
@@ -59,6 +72,9 @@ def save_pair(folder: Path, pieces: tuple[str, ...] = PIECES, **changes: Any) ->
         model = model_class(transformers.ElectraConfig(**shapes))
         if kind == "generator":
             torch.nn.init.normal_(model.generator_lm_head.bias)
+            if tied:
+                model.electra.embeddings.load_state_dict(block)
+        block = model.electra.embeddings.state_dict()
         model.save_pretrained(folder / kind)
         tokenizer_stage.save(tokenizer_stage.assemble(pieces, TokenizerConfig()), folder / kind)
     return folder
@@ -160,7 +176,7 @@ def fresh_state(pair: Pair, num_pieces: int, num_positions: int) -> dict[str, to
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    return initialization.read(str(save_pair(tmp_path_factory.mktemp("pair"))))
+    return initialization.read(str(save_pair(tmp_path_factory.mktemp("pair"), tied=False)))
 
 
 NEW = {"h": 0, "new": 1, "[CLS]": 2, "a": 3}  # three of the pair's pieces, elsewhere, and a new one
@@ -216,10 +232,10 @@ def test_a_name_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         (cached / "refs").mkdir(parents=True)
         (cached / "refs" / "main").write_text("0" * 40)
         shutil.copytree(saved / kind, cached / "snapshots" / ("0" * 40))
-    initialization.check("someone/tiny", SHAPE)
-    assert initialization.digests("someone/tiny") == initialization.digests(str(saved))
+    initialization.check("someone/tiny", SHAPE, LENGTH)
+    assert initial_files.digests("someone/tiny") == initial_files.digests(str(saved))
     with pytest.raises(ValueError, match="nobody/tiny-discriminator cannot be had from the hub"):
-        initialization.check("nobody/tiny", SHAPE)
+        initialization.check("nobody/tiny", SHAPE, LENGTH)
 
 
 @pytest.mark.parametrize(
@@ -233,12 +249,28 @@ def test_a_name_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ),
         ({"num_hidden_layers": 1}, r"--set pretrain\.model\.num_layers=1$"),
         ({"hidden_act": "relu"}, r"has hidden_act relu, and gelu is configured; give another pair"),
+        ({"hidden_act": "gelu_new"}, r"hidden_act gelu_new, and gelu is .*; give another pair$"),
+        ({"layer_norm_eps": 1e-5}, r"layer_norm_eps 1e-05, and 1e-12 is .*; give another pair$"),
+        (
+            {"position_embedding_type": "relative_key"},
+            r"position_embedding_type relative_key, and absolute is .*; give another pair$",
+        ),
+        ({"type_vocab_size": 1}, r"type_vocab_size 1, and 2 is configured; give another pair$"),
+        ({"is_decoder": True}, r"is_decoder True, and False is configured; give another pair$"),
+        (
+            {"embedding_size": 8},
+            r"embedding_size 8, and 16 .*--set pretrain\.model\.embedding_size=8",
+        ),
+        (
+            {"hidden_act": "relu", "hidden_size": 64},  # no --set mends all
+            r"has hidden_act relu, and gelu is configured; give another pair$",
+        ),
     ],
 )
 def test_another_shape_is_refused_with_what_mends_it(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    folder = save_pair(tmp_path, **changes)
+    folder = save_pair(tmp_path, tied=False, **changes)
     with pytest.raises(ValueError, match=message) as caught:
         loop.check(CONFIG.model_copy(update={"initialize_from": str(folder)}), 32, Scale())
     assert "\n" not in str(caught.value)
@@ -248,7 +280,7 @@ def test_a_generator_of_another_width_is_a_fraction(tmp_path: Path) -> None:
     folder = str(save_pair(tmp_path))
     wider = model_config("tiny", CONFIG.model.model_copy(update={"generator_width_fraction": 1.0}))
     with pytest.raises(ValueError, match=r"--set pretrain\.model\.generator_width_fraction=0\.5$"):
-        initialization.check(folder, wider)
+        initialization.check(folder, wider, LENGTH)
 
 
 def break_nothing_there(folder: Path) -> None:
@@ -273,6 +305,100 @@ def break_head(folder: Path) -> None:
     encoder.save_pretrained(folder / "discriminator")
 
 
+def change_weights(directory: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
+    weights = load_file(directory / "model.safetensors")
+    change(weights)
+    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+
+
+def break_output_matrix(folder: Path) -> None:
+    """As transformers saves it with tie_word_embeddings=False."""
+    config = transformers.ElectraConfig.from_pretrained(
+        folder / "generator", tie_word_embeddings=False
+    )
+    model = transformers.ElectraForMaskedLM.from_pretrained(folder / "generator", config=config)
+    torch.nn.init.normal_(model.generator_lm_head.weight)
+    model.save_pretrained(folder / "generator")
+
+
+def break_output_matrix_alone(folder: Path) -> None:
+    """The config still says that it is tied."""
+    table = torch.rand(len(PIECES), 16)
+    change_weights(folder / "generator", lambda w: w.update({initialization.HEAD: table}))
+
+
+def break_one_embedding(folder: Path) -> None:
+    def change(weights: dict[str, torch.Tensor]) -> None:
+        weights["electra.embeddings.LayerNorm.bias"][3] += 0.5
+
+    change_weights(folder / "generator", change)
+
+
+def break_by_more_layers(folder: Path) -> None:
+    name = "electra.encoder.layer.2.output.dense.bias"
+    change_weights(folder / "discriminator", lambda w: w.update({name: torch.rand(32)}))
+
+
+def break_by_relative_positions(folder: Path) -> None:
+    name = "electra.encoder.layer.0.attention.self.distance_embedding.weight"
+    change_weights(folder / "discriminator", lambda w: w.update({name: torch.rand(95, 16)}))
+
+
+def break_by_a_missing_layer(folder: Path) -> None:
+    name = "electra.encoder.layer.1.output.dense.bias"
+    change_weights(folder / "generator", lambda w: w.pop(name))
+
+
+def break_shapes(folder: Path) -> None:
+    name = "electra.encoder.layer.1.output.dense.bias"
+    change_weights(folder / "discriminator", lambda w: w.update({name: torch.rand(31)}))
+
+
+def break_by_fewer_rows(folder: Path) -> None:
+    pieces = (*PIECES, "more", "pieces")
+    for kind in ("discriminator", "generator"):
+        tokenizer_stage.save(tokenizer_stage.assemble(pieces, TokenizerConfig()), folder / kind)
+
+
+def break_one_vocabulary(folder: Path) -> None:
+    pieces = (*SPECIAL_TOKENS, *"hgfedcba")
+    tokenizer_stage.save(tokenizer_stage.assemble(pieces, TokenizerConfig()), folder / "generator")
+
+
+def break_by_swapping(folder: Path) -> None:
+    (folder / "generator").rename(folder / "other")
+    shutil.copytree(folder / "discriminator", folder / "generator")
+    shutil.copy(folder / "other/config.json", folder / "generator")
+
+
+def break_no_discriminator(folder: Path) -> None:
+    shutil.rmtree(folder / "discriminator")
+
+
+def break_shards(folder: Path) -> None:
+    model = transformers.ElectraForMaskedLM.from_pretrained(folder / "generator")
+    (folder / "generator/model.safetensors").unlink()
+    model.save_pretrained(folder / "generator", max_shard_size="10KB")
+    min((folder / "generator").glob("model-00002-*")).unlink()
+
+
+def break_config(folder: Path) -> None:
+    (folder / "generator/config.json").write_text('{"model_type": "electra"')
+
+
+def break_config_value(folder: Path) -> None:
+    (folder / "generator/config.json").write_text('{"model_type": "electra", "hidden_size": "x"}')
+
+
+def break_index(folder: Path) -> None:
+    (folder / "generator/model.safetensors").unlink()
+    (folder / "generator/model.safetensors.index.json").write_text("[]")
+
+
+def break_tokenizer_content(folder: Path) -> None:
+    (folder / "discriminator/tokenizer.json").write_text("{")
+
+
 def break_tokenizer(folder: Path) -> None:
     for file in [*folder.rglob("tokenizer*"), *folder.rglob("vocab.txt")]:
         file.unlink()
@@ -287,6 +413,22 @@ def break_tokenizer(folder: Path) -> None:
         (break_weights, "model.safetensors cannot be read"),
         (break_head, "has no discriminator_predictions.dense.bias, which ElectraForPreTraining"),
         (break_tokenizer, "has no tokenizer.json or vocab.txt"),
+        (break_config, "generator/config.json cannot be read"),
+        (break_config_value, "generator has a config.json that cannot be used|has hidden_size x"),
+        (break_index, "model.safetensors.index.json holds no JSON object"),
+        (break_tokenizer_content, "the tokenizer in .*discriminator cannot be read"),
+        (break_output_matrix, r"has an output matrix of its own .*tie_word_embeddings$"),
+        (break_output_matrix_alone, r"has an output matrix of its own .*tie_word_embeddings$"),
+        (break_one_embedding, r"differ in electra\.embeddings\.LayerNorm\.bias.*sharing=gdes"),
+        (break_by_more_layers, r"has electra\.encoder\.layer\.2\..*, which .* has no use for"),
+        (break_by_relative_positions, r"distance_embedding\.weight, which .* has no use for"),
+        (break_by_a_missing_layer, r"has no electra\.encoder\.layer\.1\.output\.dense\.bias"),
+        (break_shapes, r"layer\.1\.output\.dense\.bias of another shape than its config"),
+        (break_by_fewer_rows, "has 15 pieces, and the model embeds 13"),
+        (break_one_vocabulary, "have other vocabularies; give two models of one training"),
+        (break_by_swapping, "pretrain.initialize_from: .*generator has "),
+        (break_no_discriminator, "has no discriminator/config.json"),
+        (break_shards, "has no model-00002-of-.*, which model.safetensors.index.json names"),
     ],
 )
 def test_what_is_no_pair_is_one_line(
@@ -295,8 +437,59 @@ def test_what_is_no_pair_is_one_line(
     folder = save_pair(tmp_path / "pair")
     spoil(folder)
     with pytest.raises(ValueError, match=message) as caught:
-        initialization.check(str(folder), SHAPE)
-        initialization.digests(str(folder))
-        initialization.read(str(folder))
+        initialization.check(str(folder), SHAPE, LENGTH)
     assert str(caught.value).startswith("pretrain.initialize_from: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("layout", ["shards", "pickle", "half"])
+def test_weights_are_read_in_float32_whatever_their_files(tmp_path: Path, layout: str) -> None:
+    folder = save_pair(tmp_path)
+    expected = initialization.read(str(folder))
+    for kind, model_class in (
+        ("discriminator", transformers.ElectraForPreTraining),
+        ("generator", transformers.ElectraForMaskedLM),
+    ):
+        model = model_class.from_pretrained(folder / kind)
+        (folder / kind / "model.safetensors").unlink()
+        match layout:
+            case "shards":
+                model.save_pretrained(folder / kind, max_shard_size="10KB")
+                assert (folder / kind / "model.safetensors.index.json").exists()
+            case "pickle":
+                torch.save(model.state_dict(), folder / kind / "pytorch_model.bin")
+            case "half":
+                model.bfloat16().save_pretrained(folder / kind)
+    initialization.check(str(folder), SHAPE, LENGTH)
+    assert set(initial_files.digests(str(folder))) == {
+        "initial_discriminator",
+        "initial_generator",
+        "initial_vocabulary",
+    }
+    found = initialization.read(str(folder))
+    for given, wanted in (
+        (found.generator, expected.generator),
+        (found.discriminator, expected.discriminator),
+    ):
+        for name, value in wanted.items():
+            assert given[name].dtype == torch.float32
+            exact = value.bfloat16().float() if layout == "half" else value
+            assert torch.equal(given[name], exact), name
+
+
+def test_models_with_embeddings_of_their_own_need_gdes(tmp_path: Path) -> None:
+    folder = str(save_pair(tmp_path, tied=False))
+    with pytest.raises(ValueError, match=r"--set pretrain\.model\.embedding_sharing=gdes"):
+        initialization.check(folder, SHAPE, LENGTH)
+    own = CONFIG.model.model_copy(update={"embedding_sharing": "gdes"})
+    initialization.check(folder, model_config("tiny", own), LENGTH)
+
+
+def test_positions_that_the_pair_does_not_have_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = str(save_pair(tmp_path))
+    initialization.check(folder, SHAPE, 48)
+    assert "positions" not in caplog.text
+    initialization.check(folder, SHAPE, 64)
+    assert "the pair has 48 positions, and sequences.length is 64" in caplog.text

@@ -64,19 +64,21 @@ class MultipleChoice:
         """
         if not examples:
             return Encoded([])
-        flat = [choice for example in examples for choice in example.choices]
-        texts = _tokenize(tokenizer, [example.text for example in examples], max_length)
+        flat = [choice.strip() for example in examples for choice in example.choices]
+        texts = _tokenize(tokenizer, [example.text.strip() for example in examples], max_length)
         pieces = _tokenize(tokenizer, flat, max_length)
         capacity = max_length - tokenizer.num_special_tokens_to_add(pair=True)
         told = "token_type_ids" in tokenizer.model_input_names
         features = []
-        num_truncated = start = 0
+        truncated = set()
+        start = 0
         for origin, (example, text) in enumerate(zip(examples, texts, strict=True)):
             choices = pieces[start : start + len(example.choices)]
             start += len(example.choices)
             longest = max(len(choice) for choice in choices)
             room = max(capacity - longest, min(len(text), capacity // 2))
-            num_truncated += len(text) > room or longest > capacity - min(len(text), room)
+            if len(text) > room or longest > capacity - min(len(text), room):
+                truncated.add(origin)
             text.truncate(room)
             for choice in choices:
                 choice.truncate(capacity - len(text))
@@ -96,7 +98,7 @@ class MultipleChoice:
                     origin=origin,
                 )
             )
-        return Encoded(features, num_truncated)
+        return Encoded(features, frozenset(truncated))
 
     def logits(self, output: Any) -> Tensor:
         logits: Tensor = output.logits

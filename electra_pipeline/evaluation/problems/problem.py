@@ -39,10 +39,14 @@ class Feature:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Features of a split, and how many of its examples did not fit and were cut."""
+    """Features of a split, and which of its examples did not fit and were cut, by position."""
 
     features: list[Feature]
-    num_truncated: int = 0
+    truncated: frozenset[int] = frozenset()
+
+    @property
+    def num_truncated(self) -> int:
+        return len(self.truncated)
 
 
 class Problem(Protocol[Example, Prediction]):

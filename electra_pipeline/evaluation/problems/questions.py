@@ -3,12 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 import transformers
+from pydantic import Field
 from torch import Tensor
 
 from electra_pipeline.evaluation.problems.metrics import (
@@ -19,6 +20,7 @@ from electra_pipeline.evaluation.problems.metrics import (
 )
 from electra_pipeline.evaluation.problems.problem import Encoded, Feature, Frame, frame
 from electra_pipeline.evaluation.problems.spans import (
+    ANSWER_TOKENS,
     NUM_BEST,
     Span,
     best_spans,
@@ -58,7 +60,12 @@ class Answer:
     text: str
     null_margin: float
     best: tuple[Span, ...] = ()
-    """The `NUM_BEST` best spans of different text, best first; no answer is the empty text."""
+    """The n-best spans of different text, best first; no answer is the empty text."""
+
+    @property
+    def final(self) -> str:
+        """The text, or the empty one where it is withdrawn: what exact match and F1 judge."""
+        return "" if self.null_margin > 0 else self.text
 
 
 @dataclass(frozen=True)
@@ -70,8 +77,13 @@ class QuestionAnswering:
     """
 
     has_unanswerable: bool
+    """Whether "no answer" competes with the spans; else one of these is always given."""
     threshold: float = 0.0
     """The answer is withdrawn where "no answer" scores above it by more than this."""
+    question_tokens: Annotated[int, Field(ge=1)] = QUESTION_TOKENS
+    stride_tokens: Annotated[int, Field(ge=1)] = STRIDE_TOKENS
+    answer_tokens: Annotated[int, Field(ge=1)] = ANSWER_TOKENS
+    num_best: Annotated[int, Field(ge=1)] = NUM_BEST
 
     def calibrated(
         self, examples: Sequence[QuestionExample], answers: Sequence[Answer]
@@ -114,20 +126,21 @@ class QuestionAnswering:
         room = max_length - len(special.before) - len(special.between) - len(special.after)
         contexts = list(dict.fromkeys(example.context for example in examples))
         tokenized = dict(zip(contexts, _tokenize(tokenizer, contexts), strict=True))
-        questions = _tokenize(tokenizer, [example.question for example in examples])
+        questions = _tokenize(tokenizer, [example.question.strip() for example in examples])
         features = []
-        num_truncated = 0
+        truncated = set()
         for origin, (example, (question, _)) in enumerate(zip(examples, questions, strict=True)):
-            longest = min(QUESTION_TOKENS, room // 2)
-            num_truncated += len(question) > longest
+            longest = min(self.question_tokens, room // 2)
+            if len(question) > longest:
+                truncated.add(origin)
             ids, offsets = tokenized[example.context]
             span = _token_span(offsets, example) if training else None
             capacity = room - min(len(question), longest)
-            for window in _windows(len(ids), capacity):
+            for window in _windows(len(ids), capacity, self.stride_tokens):
                 features.append(
                     _feature(question[:longest], ids, offsets, window, span, origin, special)
                 )
-        return Encoded(features, num_truncated)
+        return Encoded(features, frozenset(truncated))
 
     def logits(self, output: Any) -> Tensor:
         return torch.stack([output.start_logits, output.end_logits], dim=-1)
@@ -152,9 +165,14 @@ class QuestionAnswering:
             context = examples[origin].context
             here = Span("", float(scores[0, 0]), float(scores[0, 1]))  # of the least likely window
             null[origin] = min(null[origin], here, key=lambda span: span.score)
-            for begin, end, first, last in best_spans(scores, feature):
-                spans[origin].append(Span(context[begin:end], first, last))
-        return [self._answer(*found) for found in zip(spans, null, strict=True)]
+            found = best_spans(
+                scores, feature, num_best=self.num_best, answer_tokens=self.answer_tokens
+            )
+            spans[origin] += [
+                Span(context[begin:end], first, last, begin, end)
+                for begin, end, first, last in found
+            ]
+        return list(map(self._answer, spans, null))
 
     def _answer(self, spans: Sequence[Span], null: Span) -> Answer:
         """The best of the spans of all windows of a question, beside that of no answer."""
@@ -162,9 +180,9 @@ class QuestionAnswering:
         top = ranked[0] if ranked else None  # a context without a token leaves nothing to answer
         can_withdraw = self.has_unanswerable and top is not None
         margin = null.score - top.score - self.threshold if can_withdraw and top else -math.inf
-        distinct = distinct_best(ranked)
+        distinct = distinct_best(ranked, self.num_best)
         if self.has_unanswerable:
-            distinct = sorted([*distinct[: NUM_BEST - 1], null], key=lambda span: -span.score)
+            distinct = sorted([*distinct[: self.num_best - 1], null], key=lambda span: -span.score)
         return Answer(top.text if top else "", margin, tuple(distinct))
 
     def majority(
@@ -187,12 +205,12 @@ class QuestionAnswering:
 
     def show(self, example: QuestionExample, prediction: Answer) -> dict[str, Any]:
         margin = prediction.null_margin
-        answer = "" if margin > 0 else prediction.text
-        (score,) = question_scores([example.answers], [answer], [-math.inf], ["f1"]).values()
+        answer = [prediction.final]
+        (score,) = question_scores([example.answers], answer, [-math.inf], ["f1"]).values()
         return {
             "input": f"{example.question}\t{example.context}",
             "expected": list(example.answers),
-            "prediction": answer,
+            "prediction": prediction.final,
             "score": score,
             "detail": {
                 "answer": prediction.text,  # what is said if it is not withdrawn
@@ -228,9 +246,9 @@ def _token_span(
     return (tokens[0], tokens[-1]) if tokens else None
 
 
-def _windows(num_tokens: int, capacity: int) -> list[range]:
+def _windows(num_tokens: int, capacity: int, stride_tokens: int) -> list[range]:
     """Overlapping windows that cover all tokens; at least one, which may be empty."""
-    stride = min(STRIDE_TOKENS, max(1, capacity // 2))
+    stride = min(stride_tokens, max(1, capacity // 2))
     windows = [range(0, min(num_tokens, capacity))]
     while windows[-1].stop < num_tokens:
         start = windows[-1].start + stride

@@ -22,27 +22,39 @@ class Span:
     text: str
     start_logit: float
     end_logit: float
+    begin: int = 0
+    """Its characters in the context are [begin, end); none of them if there is no answer."""
+    end: int = 0
 
     @property
     def score(self) -> float:
         return self.start_logit + self.end_logit
 
 
-def best_spans(scores: NDArray[Any], feature: Feature) -> list[tuple[int, int, float, float]]:
+def best_spans(
+    scores: NDArray[Any],
+    feature: Feature,
+    *,
+    num_best: int = NUM_BEST,
+    answer_tokens: int = ANSWER_TOKENS,
+) -> list[tuple[int, int, float, float]]:
     """The best allowed answers in one window, best first; scores are (length, 2).
 
     Each is begin and end in characters and the logits of its ends. Allowed: both ends among the
-    `NUM_BEST` highest of their kind, in the context, in order, at most `ANSWER_TOKENS` tokens.
+    `num_best` highest of their kind, in the context, in order, at most `answer_tokens` tokens, and
+    not empty (byte-level tokens of white space may have no character).
     """
     assert feature.places is not None
     inside = feature.places[:, 1] >= 0
     masked = np.where(inside[:, None], scores, -np.inf)
-    starts, ends = (np.argsort(-masked[:, side], kind="stable")[:NUM_BEST] for side in (0, 1))
+    starts, ends = (np.argsort(-masked[:, side], kind="stable")[:num_best] for side in (0, 1))
     sums = masked[starts, 0][:, None] + masked[ends, 1][None, :]
     lengths = ends[None, :] - starts[:, None] + 1
-    sums = np.where((lengths >= 1) & (lengths <= ANSWER_TOKENS), sums, -np.inf)
+    is_allowed = (lengths >= 1) & (lengths <= answer_tokens)
+    is_allowed &= feature.places[ends, 1][None, :] > feature.places[starts, 0][:, None]
+    sums = np.where(is_allowed, sums, -np.inf)
     found = []
-    for flat in np.argsort(-sums, axis=None, kind="stable")[:NUM_BEST]:
+    for flat in np.argsort(-sums, axis=None, kind="stable")[:num_best]:
         row, column = np.unravel_index(int(flat), sums.shape)
         if not np.isfinite(sums[row, column]):
             break
@@ -52,12 +64,12 @@ def best_spans(scores: NDArray[Any], feature: Feature) -> list[tuple[int, int, f
     return found
 
 
-def distinct_best(ranked: Iterable[Span]) -> list[Span]:
-    """The first `NUM_BEST` spans of different text; they come best first."""
+def distinct_best(ranked: Iterable[Span], num_best: int = NUM_BEST) -> list[Span]:
+    """The first `num_best` spans of different text; they come best first."""
     found: dict[str, Span] = {}
     for span in ranked:
         found.setdefault(span.text, span)
-    return list(found.values())[:NUM_BEST]
+    return list(found.values())[:num_best]
 
 
 def with_probabilities(spans: Sequence[Span]) -> list[dict[str, Any]]:

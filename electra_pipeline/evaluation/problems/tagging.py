@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch.nn.functional as F
 import transformers
+from numpy.typing import NDArray
 from torch import Tensor
 
 from electra_pipeline.evaluation.problems.metrics import tagging_scores
@@ -97,13 +98,24 @@ class Tagging:
     def decode(
         self, examples: Sequence[TaggedExample], features: Sequence[Feature], logits: Sequence[Any]
     ) -> list[list[str]]:
-        tags = [[""] * len(example.words) for example in examples]
+        return [
+            [self.labels[best] for best in np.argmax(rows, axis=-1)]
+            for rows in self.word_logits(examples, features, logits)
+        ]
+
+    def word_logits(
+        self, examples: Sequence[TaggedExample], features: Sequence[Feature], logits: Sequence[Any]
+    ) -> list[NDArray[np.float32]]:
+        """The logits (words, labels) of each example's words: those of a word's first sub-token."""
+        found = [
+            np.zeros((len(example.words), len(self.labels)), dtype=np.float32)
+            for example in examples
+        ]
         for feature, scores in zip(features, logits, strict=True):
             assert feature.places is not None
-            best = np.argmax(scores, axis=-1)
-            for position in np.flatnonzero(feature.places >= 0):
-                tags[feature.origin][feature.places[position]] = self.labels[best[position]]
-        return tags
+            is_first = feature.places >= 0
+            found[feature.origin][feature.places[is_first]] = scores[is_first]
+        return found
 
     def majority(
         self, train: Sequence[TaggedExample], examples: Sequence[TaggedExample]

@@ -51,11 +51,15 @@ def _encode(
     max_length: int,
     both_orders: bool,
 ) -> Encoded:
-    """One text or a pair as the tokenizer frames them, the longer text cut first."""
+    """One text or a pair as the tokenizer frames them, the longer text cut first.
+
+    White space around a text means nothing, as byte-level tokenizers would have it.
+    """
     if not examples:
         return Encoded([])
-    texts = shortened(tokenizer, [example.text for example in examples], max_length)
-    seconds = shortened(tokenizer, [example.pair or "" for example in examples], max_length)
+    texts = shortened(tokenizer, [example.text.strip() for example in examples], max_length)
+    pairs_of = [(example.pair or "").strip() for example in examples]
+    seconds = shortened(tokenizer, pairs_of, max_length)
     items = [
         (origin, text, None if examples[origin].pair is None else second)
         for origin, (text, second) in enumerate(zip(texts, seconds, strict=True))
@@ -76,8 +80,8 @@ def _encode(
         )
         for (origin, _, _), encoding in zip(items, encoded.encodings, strict=True)
     ]
-    num_truncated = sum(bool(row.overflowing) for row in encoded.encodings[: len(examples)])
-    return Encoded(features, num_truncated)
+    rows = encoded.encodings[: len(examples)]
+    return Encoded(features, frozenset(i for i, row in enumerate(rows) if row.overflowing))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,43 +1,48 @@
-"""Ask a model: load it with the head it was saved with, and answer lines of text as dicts.
+"""Predictions of text: load a model with the head it was saved with, ask it line by line.
 
 This serves what `transformers run` did until transformers 5 dropped it, for every kind of model
 that the pipeline makes and for any other encoder with one of these heads.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pickle import UnpicklingError
 from types import MappingProxyType
 from typing import Any, cast
 
-import orjson
 import torch
 import transformers
 from pydantic import ValidationError
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig
 
+from electra_pipeline.evaluation.problems import settings
+from electra_pipeline.evaluation.starting import (
+    Opened,
+    check_all_used,
+    load_tokenizer,
+    num_positions,
+)
 from electra_pipeline.identity import Config
-from electra_pipeline.publishing import heads
-from electra_pipeline.publishing.answers import answers
-from electra_pipeline.publishing.heads import (
-    Loaded,
+from electra_pipeline.serving import heads
+from electra_pipeline.serving.examples import (
     Question,
     Text,
     TextOrPair,
     TextOrWords,
     TextWithChoices,
 )
-from electra_pipeline.quiet import quiet_transformers
-from electra_pipeline.storage.location import NO_CODE, load_problem, model_directory
+from electra_pipeline.serving.lines import Format, decoded, given_object, numbered, shown_place
+from electra_pipeline.serving.loaded import BATCH_SIZE, Loaded
+from electra_pipeline.storage.location import model_directory
 
-BATCH_SIZE = 32  # inputs in one forward pass
+logger = logging.getLogger(__name__)
+
 MAX_LENGTH = 512  # tokens, where neither tokenizer nor model names a limit
 
 
 @dataclass(frozen=True)
 class Head:
-    """A kind of model: how its class is called, what it is asked, and how it answers."""
+    """A kind of model: its class, its inputs, and the function that answers them."""
 
     architecture: str
     """End of the names in config.json's `architectures`."""
@@ -48,22 +53,34 @@ class Head:
     answer: Callable[[Loaded, Sequence[Any]], list[dict[str, Any]]]
     check: Callable[[Loaded, Any], None] = lambda loaded, example: None
     """Raises ValueError if this model cannot be asked that."""
+    is_task: bool = True
+    """Whether the head is that of a task, which `evaluation/problems` encodes and decodes."""
 
 
 # Named as the tasks of transformers' pipelines; the first and multiple-choice have none there.
 HEADS: Mapping[str, Head] = MappingProxyType(
     {
         "replaced-token-detection": Head(
-            "ElectraForPreTraining", "ElectraForPreTraining", Text, heads.replaced_tokens
+            "ElectraForPreTraining",
+            "ElectraForPreTraining",
+            Text,
+            heads.replaced_tokens,
+            is_task=False,
         ),
         "fill-mask": Head(
-            "ForMaskedLM", "AutoModelForMaskedLM", Text, heads.filled_masks, heads.check_mask
+            "ForMaskedLM",
+            "AutoModelForMaskedLM",
+            Text,
+            heads.filled_masks,
+            heads.check_mask,
+            is_task=False,
         ),
         "text-classification": Head(
             "ForSequenceClassification",
             "AutoModelForSequenceClassification",
             TextOrPair,
             heads.classes,
+            heads.check_pair,
         ),
         "token-classification": Head(
             "ForTokenClassification",
@@ -75,7 +92,7 @@ HEADS: Mapping[str, Head] = MappingProxyType(
             "ForMultipleChoice", "AutoModelForMultipleChoice", TextWithChoices, heads.chosen
         ),
         "question-answering": Head(
-            "ForQuestionAnswering", "AutoModelForQuestionAnswering", Question, answers
+            "ForQuestionAnswering", "AutoModelForQuestionAnswering", Question, heads.answers
         ),
     }
 )
@@ -89,27 +106,31 @@ class Predictor:
     task: str
     loaded: Loaded
 
-    def parse(self, given: str | Mapping[str, Any]) -> Config:
+    def parse(self, given: str | Mapping[str, Any], format: Format = "auto") -> Config:
         """One input: a line of text, a line with a JSON object, or the object itself.
 
         Raises ValueError, in one line, if it is not what the task needs.
         """
         head = HEADS[self.task]
-        value = _json_object(given) if isinstance(given, str) else given
+        value = given_object(given, format) if isinstance(given, str) else given
         try:
-            example = head.example.from_line(given) if value is None else head.example(**value)
+            if value is None:
+                example = head.example.from_line(given)
+            else:
+                example = head.example.model_validate(value)
         except ValidationError as error:
             problem = error.errors()[0]
-            place = "".join(f"{part}: " for part in problem["loc"])
+            place = shown_place(problem["loc"])
             fields = ", ".join(head.example.model_fields)
             raise ValueError(
-                f"{place}{problem['msg']}; {self.task} takes an object with {fields}"
+                f"{place}{': ' if place else ''}{problem['msg']}; {self.task} takes an object with "
+                f"{fields}"
             ) from error
         head.check(self.loaded, example)
         return cast(Config, example)
 
     def answer(self, examples: Sequence[Config]) -> list[dict[str, Any]]:
-        """What the model says, one dict for each example."""
+        """The model's output, one dict for each example."""
         return [
             answer
             for index in range(0, len(examples), BATCH_SIZE)
@@ -117,24 +138,33 @@ class Predictor:
         ]
 
 
-def predict(predictor: Predictor, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """One answer for each line that is not blank, in order, read a batch at a time.
+def predict(
+    predictor: Predictor, lines: Iterable[bytes], format: Format = "auto"
+) -> Iterator[dict[str, Any] | None]:
+    """One answer for each line, in order, read a batch at a time; None for a blank line.
 
     Raises ValueError that names the line if one cannot be asked, when those before it are answered.
     """
-    examples: list[Config] = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    waiting: list[Config | None] = []
+    for number, line in numbered(lines):
         try:
-            examples.append(predictor.parse(line.rstrip("\r\n")))
+            text = decoded(line)
+            waiting.append(predictor.parse(text, format) if text.strip() else None)
         except ValueError as error:
-            yield from predictor.answer(examples)
+            yield from _answers(predictor, waiting)
             raise ValueError(f"line {number}: {error}") from error
-        if len(examples) == BATCH_SIZE:
-            yield from predictor.answer(examples)
-            examples = []
-    yield from predictor.answer(examples)
+        if len(waiting) == BATCH_SIZE:
+            yield from _answers(predictor, waiting)
+            waiting = []
+    yield from _answers(predictor, waiting)
+
+
+def _answers(
+    predictor: Predictor, waiting: Sequence[Config | None]
+) -> Iterator[dict[str, Any] | None]:
+    found = iter(predictor.answer([example for example in waiting if example is not None]))
+    for example in waiting:
+        yield None if example is None else next(found)
 
 
 def load_predictor(model: str, task: str | None = None, device: str | None = None) -> Predictor:
@@ -147,37 +177,41 @@ def load_predictor(model: str, task: str | None = None, device: str | None = Non
     if task is not None and task not in HEADS:
         raise ValueError(f"unknown task {task!r}; choose one of {', '.join(HEADS)}")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    with model_directory(model, generator=task == "fill-mask") as directory, quiet_transformers():
-        config = _from_pretrained(model, AutoConfig, directory)
+    with model_directory(model, generator=task == "fill-mask") as directory:
+        source = Opened(model, directory, None)
+        config = source.load(AutoConfig)
         task = task or _task_of(model, config.architectures or [])
-        loader = getattr(transformers, HEADS[task].auto_class)
-        module, report = _from_pretrained(model, loader, directory, output_loading_info=True)
-        tokenizer = _from_pretrained(model, AutoTokenizer, directory)
+        head = HEADS[task]
+        loader = getattr(transformers, head.auto_class)
+        # In float32 as it was scored, whatever it was saved in
+        module, report = source.load(loader, dtype=torch.float32, output_loading_info=True)
+        tokenizer = load_tokenizer(source, config, of_words=task == "token-classification")
     if report["missing_keys"]:
         raise ValueError(
             f"{model}: {' '.join(config.architectures or ['it'])} has no trained weights for "
             f"{task} ({sorted(report['missing_keys'])[0]} is missing); leave out --task, or "
             "fine-tune it for this task first"
         )
-    # Without tokenizer files transformers makes up a vocabulary of special tokens.
-    if not len(tokenizer.all_special_ids) < len(tokenizer) <= config.vocab_size:
-        raise ValueError(
-            f"{model}: has no tokenizer that fits its {config.vocab_size} embeddings (there is one "
-            f"of {len(tokenizer)} tokens); put the files of the one it was trained with beside it"
-        )
-    positions = getattr(config, "max_position_embeddings", MAX_LENGTH)
-    max_length = min(tokenizer.model_max_length, positions)
-    return Predictor(model, task, Loaded(module.eval().to(device), tokenizer, max_length))
-
-
-def _from_pretrained(model: str, loader: Any, directory: str, **options: Any) -> Any:
+    check_all_used(model, module, report)
+    if module.config.pad_token_id is None:
+        module.config.pad_token_id = tokenizer.pad_token_id
     try:
-        return loader.from_pretrained(directory, **NO_CODE, **options)
-    except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
-        raise ValueError(
-            f"{model}: cannot be loaded ({load_problem(error)}); give the folder of a published or "
-            "fine-tuned model, or a name on the Hugging Face hub that can be reached"
-        ) from error
+        kept = settings.read(config) if head.is_task else None
+    except ValueError as error:
+        raise ValueError(f"{model}: {error}") from error
+    if kept is None and task == "question-answering":
+        logger.warning(
+            "%s: its config.json has no %s settings: a span is always answered", model, settings.KEY
+        )
+    problem = settings.problem_of(head.architecture, config, kept) if head.is_task else None
+    longest = (
+        kept.max_length
+        if kept is not None
+        else min(tokenizer.model_max_length, num_positions(config) or MAX_LENGTH)
+    )
+    return Predictor(
+        model, task, Loaded(module.eval().to(device), tokenizer, longest, problem, kept)
+    )
 
 
 def _task_of(model: str, architectures: Sequence[str]) -> str:
@@ -188,14 +222,3 @@ def _task_of(model: str, architectures: Sequence[str]) -> str:
         f"{model}: config.json names {' '.join(architectures) or 'no architecture'}, which none of "
         f"the tasks serves; choose one with --task: {', '.join(HEADS)}"
     )
-
-
-def _json_object(line: str) -> dict[str, Any] | None:
-    """The JSON object that a line holds; None for any other text."""
-    if not line.lstrip().startswith("{"):
-        return None
-    try:
-        value = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return None
-    return value if isinstance(value, dict) else None

@@ -1,0 +1,166 @@
+"""The files of a trained pair to continue from: found, fetched from the hub, digested."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+import transformers
+
+from electra_pipeline.identity import Config, canonical_json
+from electra_pipeline.storage.folder import Folder
+from electra_pipeline.storage.location import (
+    NO_CODE,
+    TOKENIZER_FILES,
+    load_problem,
+    model_directory,
+)
+
+Kind = Literal["discriminator", "generator"]
+KINDS: tuple[Kind, ...] = ("discriminator", "generator")
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the first that is there is read
+INDEX = ".index.json"  # beside shards, and names them
+
+
+class InitialModels(Config):
+    """The two models of a pair, where they do not lie side by side."""
+
+    discriminator: str
+    """A Hugging Face directory (path or URI) or the name of a model on the hub."""
+    generator: str
+    """The same for the generator."""
+
+
+@contextmanager
+def directories(source: str | InitialModels) -> Iterator[dict[Kind, Path]]:
+    """Local directories of the two models, downloaded if need be.
+
+    source: a folder or URI with `discriminator/` and `generator/`, such as a published artifact; a
+    name on the hub without its ending -discriminator or -generator; or the two one by one. Raises
+    ValueError if one is missing.
+    """
+    places = _places(source)
+    with ExitStack() as stack:
+        found: dict[Kind, Path] = {}
+        for kind in KINDS:
+            try:
+                place = stack.enter_context(
+                    model_directory(places[kind], generator=kind == "generator")
+                )
+            except ValueError as error:
+                raise ValueError(f"pretrain.initialize_from: {error}") from error
+            found[kind] = Path(place) if Path(place).is_dir() else _download(place)
+        yield found
+
+
+def _places(source: str | InitialModels) -> dict[Kind, str]:
+    if isinstance(source, InitialModels):
+        return {"discriminator": source.discriminator, "generator": source.generator}
+    folder = Folder(source)
+    if (
+        not folder.exists()
+        and folder.is_local
+        and source.count("/") == 1
+        and source[0] not in "./~"
+    ):
+        return {kind: f"{source}-{kind}" for kind in KINDS}
+    for kind in KINDS:
+        if not folder.exists(f"{kind}/config.json"):
+            raise ValueError(
+                f"pretrain.initialize_from: {source} has no {kind}/config.json; give a published "
+                "artifact, a name on the hub, or {discriminator: ..., generator: ...}"
+            )
+    return {kind: str(folder / kind) for kind in KINDS}
+
+
+def _download(name: str) -> Path:
+    """The files of a model on the hub; safetensors rather than pickles."""
+    from huggingface_hub import snapshot_download  # half a second, which most commands do not need
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        for weights in ("model*.safetensors", "pytorch_model*.bin"):
+            patterns = ["*.json", "*.txt", weights]
+            directory = Path(snapshot_download(name, allow_patterns=patterns))
+            if any(directory.glob(weights)):
+                break
+    except (OSError, HFValidationError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"pretrain.initialize_from: {name} cannot be had from the hub ({reason}); "
+            "give the name of a model there, or a directory"
+        ) from error
+    return directory
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """The JSON object in a file of a model. Raises ValueError if there is none."""
+    try:
+        value = orjson.loads(file.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise ValueError(
+            f"pretrain.initialize_from: {file} cannot be read ({error}); copy it again"
+        ) from error
+    if not isinstance(value, dict):
+        raise ValueError(f"pretrain.initialize_from: {file} holds no JSON object; copy it again")
+    return value
+
+
+def weights_files(directory: Path) -> list[Path]:
+    """The files that `from_pretrained` reads the weights from: one, or the shards of an index."""
+    for name in WEIGHTS:
+        if (directory / name).exists():
+            return [directory / name]
+        if (index := directory / f"{name}{INDEX}").exists():
+            names = sorted(set(map(str, read_object(index).get("weight_map", {}).values())))
+            if missing := [each for each in names if not (directory / each).is_file()]:
+                raise ValueError(
+                    f"pretrain.initialize_from: {directory} has no {missing[0]}, which "
+                    f"{index.name} names; copy it again"
+                )
+            return [directory / each for each in names]
+    raise ValueError(
+        f"pretrain.initialize_from: {directory} has neither {' nor '.join(WEIGHTS)}; "
+        "give a folder with the weights of a model"
+    )
+
+
+def digests(source: str | InitialModels) -> dict[str, str]:
+    """What of a pair shapes the bytes of a run: sha256 of all weight files and the vocabulary."""
+    with directories(source) as found:
+        inputs = {}
+        for kind, directory in found.items():
+            digest = hashlib.sha256()
+            for path in weights_files(directory):
+                with path.open("rb") as file:
+                    while block := file.read(1 << 20):
+                        digest.update(block)
+            inputs[f"initial_{kind}"] = digest.hexdigest()
+        pieces = canonical_json(pieces_of(found["discriminator"]))
+        return {**inputs, "initial_vocabulary": hashlib.sha256(pieces).hexdigest()}
+
+
+def has_tokenizer(directory: Path) -> bool:
+    """Whether a tokenizer lies there."""
+    return any((directory / name).exists() for name in TOKENIZER_FILES)
+
+
+def pieces_of(directory: Path) -> dict[str, int]:
+    """The row of each piece of the vocabulary. Raises ValueError if there is none."""
+    # without these files transformers makes up a tokenizer of five pieces
+    if not has_tokenizer(directory):
+        raise ValueError(
+            f"pretrain.initialize_from: {directory} has no tokenizer.json or vocab.txt; put it "
+            "there, for it says which row belongs to which piece"
+        )
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(directory, **NO_CODE)
+    except Exception as error:  # of tokenizers, which raises Exception itself, and transformers
+        raise ValueError(
+            f"pretrain.initialize_from: the tokenizer in {directory} cannot be read "
+            f"({load_problem(error)}); copy it again"
+        ) from error
+    pieces: dict[str, int] = tokenizer.get_vocab()
+    return pieces
