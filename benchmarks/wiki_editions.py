@@ -17,9 +17,8 @@ NUMBERS = {"SPECIAL": -1, "MEDIA": -2, "MAIN": 0, "TALK": 1, "USER": 2, "PROJECT
 NUMBERS |= {"IMAGE": 6, "MEDIAWIKI": 8, "TEMPLATE": 10, "HELP": 12, "CATEGORY": 14}
 NUMBERS |= {f"{name}_TALK": n + 1 for name, n in list(NUMBERS.items()) if n > 1}
 MAGIC_WORDS = {"redirect", "pagename", "formatnum", "lc", "uc", "lcfirst", "ucfirst", "plural"}
-MONTHS = (
-    "january february march april may june july august september october november december".split()
-)
+MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september"]
+MONTHS += ["october", "november", "december"]
 STRING = r"""(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")"""
 
 
@@ -35,12 +34,8 @@ def block(source: str, variable: str) -> str:
 def strings(text: str) -> list[str]:
     """The PHP strings of a text."""
     found = [a or b for a, b in re.findall(STRING, text)]
-    return [
-        re.sub(
-            r"\\u\{([0-9A-Fa-f]+)\}", lambda m: chr(int(m[1], 16)), re.sub(r"\\(['\"])", r"\1", s)
-        )
-        for s in found
-    ]
+    plain = (re.sub(r"\\(['\"])", r"\1", string) for string in found)
+    return [re.sub(r"\\u\{(\w+)\}", lambda m: chr(int(m[1], 16)), string) for string in plain]
 
 
 def namespaces(source: str) -> dict[int, list[str]]:

@@ -50,11 +50,12 @@ EMPTY_BRACKETS = re.compile(r" [(\uff08][\s,;:\u2013\u3001\uff0c\uff1b]*[)\uff09
 SPACES = re.compile(r"[ \t\u00a0]+")
 BLANK_LINES = re.compile(r"\n{3,}")
 HEADING = re.compile(r"\x00(\d)(.*)", re.DOTALL)
+PLAIN_SUPERSCRIPTS = "0123456789+-\u2212"
 SUPERSCRIPTS = str.maketrans(
-    "0123456789+-\u2212",
+    PLAIN_SUPERSCRIPTS,
     "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b\u207b",
 )
-OWN_MARKS = str.maketrans("", "", f"\x00{GAP}{EQUALS}")  # none can be in XML
+OWN_MARKS = re.compile(f"[\x00{GAP}{EQUALS}]")  # none can be in XML
 
 
 class UnreadableError(Exception):
@@ -83,7 +84,7 @@ def to_text(wikitext: str, names: Edition | None = None, title: str = "") -> str
     if len(wikitext) > MAX_PAGE_CHARACTERS:
         raise UnreadableError("page_too_large")
     names = names or edition("en")
-    text = without_elements(wikitext.translate(OWN_MARKS))
+    text = without_elements(OWN_MARKS.sub("", wikitext))
     # Templates and tables are most of the markup and balanced as a rule: the parser, which is
     # slow, need not see them. Templates first: as in MediaWiki, a table may be inside or across.
     text = _without_nested(expand(text, renderer(names, title)), TABLE_MARKS)
@@ -180,7 +181,7 @@ def _render_element(node: Any, names: Edition) -> Iterator[str]:
         return
     is_block = name in BREAKS and not node.wiki_markup
     content = "".join(_render(node.contents, names))
-    if name == "sup" and content and set(content) <= set("0123456789+-\u2212"):
+    if name == "sup" and content and set(content) <= set(PLAIN_SUPERSCRIPTS):
         content = content.translate(SUPERSCRIPTS)
     yield "\n" if is_block else ""
     yield content

@@ -29,9 +29,9 @@ def _line(line: str) -> str:
     num_slanted = sum(length in (2, 5) for length in runs)
     num_bold = sum(length in (3, 5) for length in runs)
     if num_slanted % 2 and num_bold % 2:
-        index = _false_bold(texts, runs)
-        if index is not None:
-            texts[index] += "'"
+        false_bold = _false_bold(texts, runs)
+        if false_bold is not None:
+            texts[false_bold] += "'"
     return "".join(texts)
 
 

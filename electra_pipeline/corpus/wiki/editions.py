@@ -55,7 +55,7 @@ def normal_name(name: str) -> str:
 def edition(language: str) -> Edition:
     """The edition of a language's code, such as de or zh-min-nan; an unknown one is English."""
     rows = _rows()
-    namespaces = {name: "4" for name in PROJECT_NAMES}
+    namespaces = dict.fromkeys(PROJECT_NAMES, "4")
     words: dict[str, str] = {}
     chain = [orjson.loads(rows[code]) for code in _fallbacks(language)]
     for row in reversed(chain):  # a language's own names take precedence

@@ -21,8 +21,8 @@ MARKUP = re.compile(r"[\[\]{}|'=<>*#:_]|(?<!&)(?<!&#)\b;")
 MAX_FORMULA_CHARACTERS = 40
 COMMAND = re.compile(r"\\([a-zA-Z]+)\s*|\\([,;!: ])")
 SCRIPT = re.compile(r"([_^])\{([^{}]{1,3})\}")
-FONTS = frozenset("mathrm mathbf mathit mathsf mathbb mathcal text textrm textit rm bf it".split())
-SYMBOLS = {"times": "×", "cdot": "·", "pm": "±", "leq": "≤", "le": "≤", "geq": "≥", "ge": "≥"}
+FONTS = frozenset({"mathrm", "mathbf", "mathit", "mathsf", "mathbb", "mathcal", "text", "textrm"})
+SYMBOLS = {"times": "\u00d7", "cdot": "·", "pm": "±", "leq": "≤", "le": "≤", "geq": "≥", "ge": "≥"}
 SYMBOLS |= {"neq": "≠", "ne": "≠", "approx": "≈", "infty": "∞", "to": "→", "in": "∈", "equiv": "≡"}
 SYMBOLS |= {"rightarrow": "→", "ldots": "...", "dots": "...", "cdots": "...", "circ": "°"}
 SYMBOLS |= dict.fromkeys(("left", "right", "displaystyle", "quad"), "")

@@ -1,4 +1,4 @@
-"""What MediaWiki's variables and parser functions render: {{PAGENAME}}, {{#if: ...}}, {{lc: ...}}."""
+"""What MediaWiki's variables and parser functions render: {{PAGENAME}}, {{#if: ...}}, {{lc:X}}."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -96,6 +96,6 @@ FUNCTIONS: Mapping[str, Function] = {
     "padright": lambda arguments, edition: arguments[0],
 }
 SILENT = frozenset(
-    "int ns nse urlencode anchorencode localurl fullurl canonicalurl filepath defaultsort "
-    "defaultsortkey defaultcategorysort displaytitle pagesincategory numberingroup".split()
+    {"int", "ns", "nse", "urlencode", "anchorencode", "localurl", "fullurl", "canonicalurl"}
+    | {"filepath", "defaultsort", "defaultsortkey", "defaultcategorysort", "displaytitle"}
 )

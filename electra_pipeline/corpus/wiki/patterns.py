@@ -37,14 +37,14 @@ class Pattern:
 
     def fill(self, arguments: Mapping[str, str], group: Group) -> str:
         """The text for some arguments; `group` groups the digits of a number."""
-        texts = [
-            part if isinstance(part, str) else part.fill(arguments, group) for part in self.parts
-        ]
-        needs_some = any(isinstance(part, _Slot) for part in self.parts)
-        has_some = any(
-            text for part, text in zip(self.parts, texts, strict=True) if not isinstance(part, str)
-        )
-        return "".join(texts) if has_some or not (needs_some or self.is_optional) else ""
+        texts = []
+        needs_some, has_some = self.is_optional, False
+        for part in self.parts:
+            text = part if isinstance(part, str) else part.fill(arguments, group)
+            needs_some = needs_some or isinstance(part, _Slot)
+            has_some = has_some or (bool(text) and not isinstance(part, str))
+            texts.append(text)
+        return "".join(texts) if has_some or not needs_some else ""
 
 
 @cache

@@ -28,6 +28,10 @@ NO_TEXT = re.compile(
     r"https?:|\.(?:jpe?g|png|svg|gif|tiff?|webp|og[agv]|mp[34]|pdf|html?)$|^#[0-9a-f]{3,6}$|^Q\d+$",
     re.IGNORECASE,
 )
+WITHOUT_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
+UNITS = {"C": "\u00b0C", "F": "\u00b0F", "C-change": "\u00b0C", "F-change": "\u00b0F"}
+UNITS |= {"sqmi": "sq mi", "sqft": "sq ft", "sqkm": "km\u00b2", "cuft": "cu ft", "cumi": "cu mi"}
+CUBIC = re.compile(r"(?<=m)([23])\b")
 RANGE_WORDS = {"-": "\u2013", "to": " to ", "to(-)": "\u2013", "and": " and ", "or": " or "}
 RANGE_WORDS |= {"\u2013": "\u2013", "x": " \u00d7 ", "by": " by ", "\u00d7": " \u00d7 "}
 RANGE_WORDS |= {"+/-": " \u00b1 ", "\u00b1": " \u00b1 ", "&": " and ", "and(-)": " and "}
@@ -110,15 +114,14 @@ def _is_footnote(place: Place) -> bool:
     """Whether it is joined to the end of a word or sentence and nothing is joined to it."""
     if place.after.isalnum() or not place.before:
         return False
-    return place.before in BEFORE_FOOTNOTE or (place.before.isalnum() and not _is_cjk(place.before))
-
-
-def _is_cjk(character: str) -> bool:
-    """Whether the script has no spaces between words."""
-    name = unicodedata.name(character, "")
-    return name.startswith(
-        ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIB")
+    return place.before in BEFORE_FOOTNOTE or (
+        place.before.isalnum() and not _has_no_spaces(place.before)
     )
+
+
+def _has_no_spaces(character: str) -> bool:
+    """Whether the script has no spaces between words."""
+    return unicodedata.name(character, "").startswith(WITHOUT_SPACES)
 
 
 def _is_text(value: str) -> bool:
@@ -144,7 +147,8 @@ def _convert(arguments: Mapping[str, str], edition: Edition) -> str:
                 break
             text, is_unit = f"{text} {value}", False
         else:
-            text, is_unit = f"{text} {value}", True
+            unit = CUBIC.sub(lambda m: "\u00b2" if m[1] == "2" else "\u00b3", value)
+            text, is_unit = f"{text} {UNITS.get(value, unit)}", True
     return text
 
 
@@ -163,7 +167,7 @@ def _fraction(arguments: Mapping[str, str], edition: Edition) -> str:
 def _date(arguments: Mapping[str, str], edition: Edition) -> str:
     values = [value for value in _numbered(arguments) if value]
     numbers = [int(value) for value in values[:3] if DIGITS.fullmatch(value)]
-    if not numbers or len(numbers) < min(3, len(values)) and not DIGITS.fullmatch(values[0]):
+    if not numbers or not DIGITS.fullmatch(values[0]):
         return values[0] if values else ""
     if numbers[0] <= 31 and len(numbers) == 3 and numbers[2] > 31:  # day, month, year
         numbers.reverse()

@@ -11,11 +11,12 @@ from electra_pipeline.corpus.wiki.expansion import GAP
 GAPS = re.compile(f"{GAP}(?: ?{GAP})+")
 OPENING, CLOSING = "(\uff08[", ")\uff09]"
 BRACKETS = re.compile(r"[(\uff08\[][^\w\n()\uff08\uff09\[\]]*[)\uff09\]]")
-QUOTES = re.compile(
-    f'(?<!\\w)["\u201c\u201e\u00ab\u2039\u300c\u300e] ?{GAP} ?["\u201d\u201c\u00bb\u203a\u300d\u300f]'
-)
+OPENING_QUOTES = '"\u201c\u201e\u00ab\u2039\u300c\u300e'
+CLOSING_QUOTES = '"\u201d\u201c\u00bb\u203a\u300d\u300f'
+QUOTES = re.compile(f"(?<!\\w)[{OPENING_QUOTES}] ?{GAP} ?[{CLOSING_QUOTES}]")
 SEPARATORS = ",;:.\u060c\u061b\u3001\uff0c\uff1b\uff1a\u3002\u00b7"
-RUN = re.compile(f"[ {SEPARATORS}{GAP}]+")
+# From the first of them on, so that each run is looked at once.
+RUN = re.compile(f"(?<![ {SEPARATORS}{GAP}])[ {SEPARATORS}]*{GAP}[ {SEPARATORS}{GAP}]*")
 MAX_NESTED_BRACKETS = 3
 
 
@@ -41,8 +42,6 @@ def _tidy_line(line: str) -> str:
 def _mend(match: re.Match[str]) -> str:
     """The spaces and marks that stay of a run of them with gaps."""
     run, line = match.group(), match.string
-    if GAP not in run:
-        return run
     start, stop = match.span()
     before, after = line[max(0, start - 1) : start], line[stop : stop + 1]
     left, right = run[: run.index(GAP)], run[run.rindex(GAP) + 1 :]
@@ -52,8 +51,8 @@ def _mend(match: re.Match[str]) -> str:
     if not after or after in CLOSING:
         return left.rstrip(" ,;:\u060c\u061b\u3001\uff0c\uff1b\uff1a") + mark.strip(",;")
     space = " " if right.endswith(" ") or (not mark and left.endswith(" ")) else ""
-    if not mark:
-        return left.rstrip() + space
+    if not mark:  # a note after a word, or after its mark
+        return (left.strip() if left.strip() in (",", ".") else left.rstrip()) + space
     if left.strip(" .") or mark in ",.\u060c\u3001\uff0c\u3002":
         # The second of two marks stays, as in "a, , b", but not a full stop before it.
         return ("." if left.strip() == "." else "") + right.strip() + space
