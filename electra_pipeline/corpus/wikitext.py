@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from electra_pipeline.corpus.wiki.apostrophes import without_quotes
 from electra_pipeline.corpus.wiki.editions import CATEGORY, FILE, MEDIA, Edition, edition
 from electra_pipeline.corpus.wiki.elements import DROPPED, without_elements
-from electra_pipeline.corpus.wiki.expansion import EQUALS, GAP, expand
+from electra_pipeline.corpus.wiki.expansion import CLOSING, EQUALS, GAP, OPENING, expand
 from electra_pipeline.corpus.wiki.templates import renderer
 from electra_pipeline.corpus.wiki.tidy import tidy
 
@@ -33,7 +33,9 @@ MARK = re.compile(
 )
 TABLE_MARKS = re.compile(r"(^[ :]*\{\|)|^[ \t]*\|\}", re.MULTILINE)
 # Rows of a table, or arguments of a template, whose end is missing.
-STRAY_ROW = re.compile(r"^[ \t]*(?:[|]|:*\{\||&#x7b;&#x7b;)[^\n]*", re.MULTILINE)
+STRAY_ROW = re.compile(
+    rf"^[ \t]*(?:[|]|!(?: |[^\n]*!!)|:*\{{\||{OPENING}[^\n|]*(?=\n[ \t]*[|]))[^\n]*", re.MULTILINE
+)
 NAME = re.compile(r"</?[a-zA-Z]+")
 ENDS = {"}}": "{{", "]]": "[[", "]": "[", "|}": "{|"}
 MEDIA_NAME = re.compile(r"\.(?:jpe?g|png|svg|gif|tiff?|webp|og[agv]|web[mp]|mp[34]|wav|flac|pdf)$")
@@ -55,7 +57,7 @@ SUPERSCRIPTS = str.maketrans(
     PLAIN_SUPERSCRIPTS,
     "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b\u207b",
 )
-OWN_MARKS = re.compile(f"[\x00{GAP}{EQUALS}]")  # none can be in XML
+OWN_MARKS = re.compile(f"[\x00{GAP}{EQUALS}{OPENING}{CLOSING}]")  # none can be in XML
 
 
 class UnreadableError(Exception):
@@ -215,6 +217,7 @@ def _entity(node: Any) -> str:
 def _paragraphs(rendered: str) -> Iterator[Paragraph]:
     text = SWITCH.sub(lambda match: "" if match[0].upper() == match[0] else match[0], rendered)
     text = tidy(EMPTY_BRACKETS.sub("", SPACES.sub(" ", text)))
+    text = text.replace(OPENING, "{{").replace(CLOSING, "}}")
     lines = (line.strip() for line in text.split("\n"))
     for block in BLANK_LINES.sub("\n\n", "\n".join(lines)).strip().split("\n\n"):
         heading = HEADING.fullmatch(block)

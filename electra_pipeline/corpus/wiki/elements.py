@@ -17,9 +17,9 @@ START = re.compile(r"<!--|<([a-zA-Z]+)(?:\s[^<>]*?)?(/?)\s*>")
 # An end that is missing: that of the line, or the next note.
 END_OF_NOTE = re.compile(r"\n|<ref\b|\Z", re.IGNORECASE)
 # What may be markup stands as an entity, so that nothing takes it for one.
-MARKUP = re.compile(r"[\[\]{}|'=<>*#:_]|(?<!&)(?<!&#)\b;")
+MARKUP = re.compile(r"[\[\]{}|'=<>]|^[*#:;]", re.MULTILINE)
 MAX_FORMULA_CHARACTERS = 40
-COMMAND = re.compile(r"\\([a-zA-Z]+)\s*|\\([,;!: ])")
+COMMAND = re.compile(r"\\([a-zA-Z]+)( ?)|\\[,;!: ]")
 SCRIPT = re.compile(r"([_^])\{([^{}]{1,3})\}")
 FONTS = frozenset({"mathrm", "mathbf", "mathit", "mathsf", "mathbb", "mathcal", "text", "textrm"})
 SYMBOLS = {"times": "\u00d7", "cdot": "·", "pm": "±", "leq": "≤", "le": "≤", "geq": "≥", "ge": "≥"}
@@ -94,13 +94,14 @@ def formula(tex: str) -> str:
 
 
 def _command(match: re.Match[str]) -> str:
-    name = match[1]
-    if name is None:
-        return " "
-    if name in SYMBOLS or name in FONTS:
-        return SYMBOLS.get(name, "")
+    name, space = match.groups()
+    if name is None or name in FONTS:
+        return "" if name else " "
+    if name in SYMBOLS:
+        return SYMBOLS[name] + space
     size = "CAPITAL" if name[0].isupper() else "SMALL"
     try:
-        return unicodedata.lookup(f"GREEK {size} LETTER {name.upper().removeprefix('VAR')}")
+        letter = name.upper().removeprefix("VAR")
+        return unicodedata.lookup(f"GREEK {size} LETTER {letter}") + space
     except KeyError:
         return "\\"

@@ -9,6 +9,8 @@ from typing import NamedTuple
 GAP = "\x01"
 # An equals sign that a template rendered: it names no argument of the template around it.
 EQUALS = "\x02"
+# Braces without their counterpart, which are text: nothing takes them for markup.
+OPENING, CLOSING = "\x03", "\x04"
 # MediaWiki expands no deeper ($wgMaxTemplateDepth); keeps the time linear.
 MAX_DEPTH = 100
 MARK = re.compile(r"\{\{+|\}\}+|\[\[|\]\]|\|")
@@ -69,8 +71,8 @@ class _Frame:
 def expand(text: str, render: Render) -> str:
     """`text` with each template replaced by what `render` gives; GAP marks empty ones.
 
-    {{{parameters}}} give their default. Braces without their counterpart stay, as entities, so that
-    nothing takes them for markup later.
+    {{{parameters}}} give their default. OPENING and CLOSING stand for pairs of braces without their
+    counterpart.
     """
     page = _Frame(0, "", True, is_blank=True)
     stack = [page]
@@ -89,7 +91,7 @@ def expand(text: str, render: Render) -> str:
     stack[-1].add(text[place:])
     pieces = [piece for frame in stack for piece in frame.literal()]
     joined = "".join(pieces).replace(EQUALS, "=")
-    return joined.replace("{{", "&#x7b;&#x7b;").replace("}}", "&#x7d;&#x7d;")
+    return joined.replace("{{", OPENING).replace("}}", CLOSING)
 
 
 def _close(text: str, stop: int, num_closing: int, stack: list[_Frame], render: Render) -> None:

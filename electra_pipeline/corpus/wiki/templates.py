@@ -19,6 +19,7 @@ Handler = Callable[[Mapping[str, str], Edition], str]
 
 SUBSTITUTION = re.compile(r"\s*(?:safesubst|subst|msgnw|msg|raw):", re.IGNORECASE)
 NUMBER = re.compile(r"[-+\u2212]?[\d.,\u00a0 ]*\d(?:/\d+)?")
+KEY = re.compile(r"[\w .-]*")  # what else stands before an equals sign is text
 DIGITS = re.compile(r"\d{1,4}")
 # A language's code, or the short name of a style, is no text where another argument is.
 CODE = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]+)*")
@@ -90,7 +91,7 @@ def _arguments(pieces: Sequence[str]) -> Mapping[str, str]:
     number = 0
     for piece in pieces:
         key, equals, value = piece.partition("=")
-        if not equals:
+        if not equals or not KEY.fullmatch(key):
             number += 1
             key, value = str(number), piece
         arguments[key.strip().lower()] = value.strip()

@@ -5,6 +5,7 @@ the French space before a colon.
 """
 
 import re
+from functools import reduce
 
 from electra_pipeline.corpus.wiki.expansion import GAP
 
@@ -17,6 +18,8 @@ QUOTES = re.compile(f"(?<!\\w)[{OPENING_QUOTES}] ?{GAP} ?[{CLOSING_QUOTES}]")
 SEPARATORS = ",;:.\u060c\u061b\u3001\uff0c\uff1b\uff1a\u3002\u00b7"
 # From the first of them on, so that each run is looked at once.
 RUN = re.compile(f"(?<![ {SEPARATORS}{GAP}])[ {SEPARATORS}]*{GAP}[ {SEPARATORS}{GAP}]*")
+DANGLING = " ,;\u060c\u061b\u3001\uff0c\uff1b"
+WITHOUT_SPACE = frozenset(",.\u060c\u3001\uff0c\u3002")  # before them, in any language
 MAX_NESTED_BRACKETS = 3
 
 
@@ -41,20 +44,20 @@ def _tidy_line(line: str) -> str:
 
 def _mend(match: re.Match[str]) -> str:
     """The spaces and marks that stay of a run of them with gaps."""
-    run, line = match.group(), match.string
     start, stop = match.span()
-    before, after = line[max(0, start - 1) : start], line[stop : stop + 1]
-    left, right = run[: run.index(GAP)], run[run.rindex(GAP) + 1 :]
-    mark = right.strip()
+    before, after = match.string[max(0, start - 1) : start], match.string[stop : stop + 1]
+    run = reduce(_joined, match.group().split(GAP))
     if not before or before in OPENING:
         return ""
-    if not after or after in CLOSING:
-        return left.rstrip(" ,;:\u060c\u061b\u3001\uff0c\uff1b\uff1a") + mark.strip(",;")
+    return run if after and after not in CLOSING else run.rstrip(DANGLING)
+
+
+def _joined(left: str, right: str) -> str:
+    """What stands on both sides of a gap as one: of two marks, as in "a, , b", the second."""
+    mark = right.strip()
     space = " " if right.endswith(" ") or (not mark and left.endswith(" ")) else ""
     if not mark:  # a note after a word, or after its mark
-        return (left.strip() if left.strip() in (",", ".") else left.rstrip()) + space
-    if left.strip(" .") or mark in ",.\u060c\u3001\uff0c\u3002":
-        # The second of two marks stays, as in "a, , b", but not a full stop before it.
-        return ("." if left.strip() == "." else "") + right.strip() + space
-    own = " " if right.startswith(" ") else ""
-    return ("." if left.strip() == "." else "") + own + mark + space
+        return (left.strip() if left.strip() in WITHOUT_SPACE else left.rstrip()) + space
+    full_stop = "." if left.strip() == "." != mark else ""
+    has_own_space = not left.strip() and right.startswith(" ") and mark not in WITHOUT_SPACE
+    return f"{full_stop}{' ' if has_own_space else ''}{mark}{space}"
