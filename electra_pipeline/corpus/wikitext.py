@@ -198,7 +198,7 @@ def _render_link(link: Any, names: Edition) -> Iterator[str]:
         is_media = names.namespace(title) in (MEDIA, FILE, CATEGORY)
         # Language links: the same article in another edition, shown beside the text. One with a
         # label stands in a sentence and lacks its colon.
-        is_language = not text and prefix.strip().lower() in names.languages
+        is_language = not text and prefix.strip().lower() in names.codes
         if is_media or is_language or MEDIA_NAME.search(name.lower()):
             yield GAP
             return

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
 import orjson
 
@@ -19,14 +18,15 @@ PROJECT_NAMES = ("project", "wikipedia", "wikinews", "wiktionary", "wikisource",
 class Edition:
     """The names of one wiki; all names are lower-case and have spaces, not underscores."""
 
-    language: str
+    languages: tuple[str, ...]
+    """Code of its language, and of those that MediaWiki falls back to; the last is English."""
     namespaces: Mapping[str, str]
     """Numbers of namespaces by name and alias."""
     words: Mapping[str, str]
     """English names of functions and variables by their names in the language."""
     redirect: re.Pattern[str]
     """What begins the text of a redirect page."""
-    languages: frozenset[str]
+    codes: frozenset[str]
     """Codes that make a link one to another edition."""
     group: str
     """What stands between groups of three digits."""
@@ -57,7 +57,9 @@ def edition(language: str) -> Edition:
     rows = _rows()
     namespaces = dict.fromkeys(PROJECT_NAMES, "4")
     words: dict[str, str] = {}
-    chain = [orjson.loads(rows[code]) for code in _fallbacks(language)]
+    languages = tuple(_fallbacks(language))
+    chain = [orjson.loads(rows[code]) for code in languages]
+    own = chain[0]
     for row in reversed(chain):  # a language's own names take precedence
         for number, names in row.get("namespaces", {}).items():
             namespaces |= {normal_name(name): number for name in names if name}
@@ -66,20 +68,16 @@ def edition(language: str) -> Edition:
     redirects = sorted((w for w, f in words.items() if f == "redirect"), key=len, reverse=True)
     beginning = "|".join(re.escape(word).replace(r"\ ", "[ _]") for word in redirects)
     return Edition(
-        language=language,
+        languages=languages,
         namespaces=namespaces,
         words=words,
         # As MediaWiki's WikitextContentHandler: the word, perhaps a colon, a link.
         redirect=re.compile(rf"\s*#\s*(?:{beginning})\s*:?\s*\[\[", re.IGNORECASE),
-        languages=frozenset(orjson.loads(rows["codes"])),
-        group=_first(chain, "group", ","),
-        min_group=_first(chain, "min_group", 1),
-        months=tuple(_first(chain, "months", ())),
+        codes=frozenset(orjson.loads(rows["codes"])),
+        group=own.get("group", ","),
+        min_group=own.get("min_group", 1),
+        months=tuple(own.get("months", ())),
     )
-
-
-def _first(chain: list[dict[str, Any]], key: str, default: Any) -> Any:
-    return next((row[key] for row in chain[:1] if key in row), default)
 
 
 def _fallbacks(language: str) -> Iterator[str]:

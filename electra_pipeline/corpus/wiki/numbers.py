@@ -25,9 +25,11 @@ def grouped(number: str, edition: Edition) -> str:
 def written_date(numbers: tuple[int, ...], edition: Edition, *, day_first: bool) -> str:
     """A date of (year, month, day), or of the first of these, in words."""
     year, *rest = numbers
-    if not rest or not 1 <= rest[0] <= 12 or not edition.months:
+    if not rest or not 1 <= rest[0] <= 12:
         return str(year)
-    month, language = edition.months[rest[0] - 1], edition.language
+    if not edition.months:
+        return "-".join(str(number).zfill(2) for number in numbers)
+    month, language = edition.months[rest[0] - 1], edition.languages[0]
     if language.startswith(("ja", "zh")):
         return f"{year}年{rest[0]}月" + (f"{rest[1]}日" if rest[1:] else "")
     if language == "ko":

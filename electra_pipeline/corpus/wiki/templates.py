@@ -58,7 +58,7 @@ class _Rules(NamedTuple):
 
 def renderer(edition: Edition, title: str) -> Render:
     """What `expand` needs to render the templates of the page `title`."""
-    rules = _rules(edition.language.partition("-")[0])
+    rules = _rules(edition.languages)
 
     def render(pieces: Sequence[str], place: Place) -> str:
         first = pieces[0]
@@ -100,11 +100,14 @@ def _arguments(pieces: Sequence[str]) -> Mapping[str, str]:
 
 def _unknown(name: str, arguments: Mapping[str, str], place: Place) -> str:
     """What an unknown template may render: nothing as a block or footnote, else its text."""
-    if place.is_line or name.startswith(":"):
+    if place.is_line or name.startswith(":") or _is_footnote(place):
         return ""
-    if _is_footnote(place):
-        return ""
-    values = [value for key, value in arguments.items() if key.isdecimal() and _is_text(value)]
+    return _text(arguments)
+
+
+def _text(arguments: Mapping[str, str], edition: Edition | None = None) -> str:
+    """The first argument that reads as text."""
+    values = [value for value in _numbered(arguments) if _is_text(value)]
     if len(values) > 1 and NUMBER.fullmatch(values[0]) and UNIT.fullmatch(values[1]):
         return f"{values[0]} {values[1]}"
     others = [value for value in values if not CODE.fullmatch(value)]
@@ -194,14 +197,16 @@ HANDLERS: Mapping[str, Handler] = {
     "!fraction": _fraction,
     "!date": _date,
     "!as_of": _as_of,
+    "!text": _text,
 }
 
 
 @cache
-def _rules(language: str) -> _Rules:
+def _rules(languages: Sequence[str]) -> _Rules:
     names: dict[str, str] = {}
     table = _table()
-    for section in (table["all"], table.get(language, {})):
+    own = next((table[language] for language in languages if language in table), {})
+    for section in (table["all"], own):
         for pattern, entries in section.items():
             names |= dict.fromkeys(entries.split("; "), pattern)
     return _Rules(
