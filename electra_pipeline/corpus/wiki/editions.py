@@ -13,6 +13,8 @@ MEDIA, FILE, TEMPLATE, CATEGORY = "-2", "6", "10", "14"  # numbers are equal in 
 # The default of $wgMetaNamespace is the name of the site; these have it on Wikimedia's servers.
 PROJECT_NAMES = ("project", "wikipedia", "wikinews", "wiktionary", "wikisource", "wikibooks")
 
+ALIASES = {"no": "nb", "als": "gsw", "zh-yue": "yue", "be-x-old": "be-tarask"}  # old codes in use
+
 
 @dataclass(frozen=True)
 class Edition:
@@ -83,7 +85,7 @@ def edition(language: str) -> Edition:
 def _fallbacks(language: str) -> Iterator[str]:
     """The language, those that MediaWiki falls back to, and English."""
     rows = _rows()
-    language = language.lower()
+    language = ALIASES.get(language.lower(), language.lower())
     pending = [language, language.partition("-")[0], "en"]
     seen: set[str] = set()
     while pending:

@@ -111,7 +111,7 @@ def _text(arguments: Mapping[str, str], edition: Edition | None = None) -> str:
     if len(values) > 1 and NUMBER.fullmatch(values[0]) and UNIT.fullmatch(values[1]):
         return f"{values[0]} {values[1]}"
     others = [value for value in values if not CODE.fullmatch(value)]
-    return (others or values or [""])[0]
+    return (others or values[1:] or values or [""])[0]
 
 
 def _is_footnote(place: Place) -> bool:
