@@ -45,6 +45,10 @@ VARIANTS = re.compile(r"-\{([^{}]*)\}-")
 VARIANT = re.compile(r"(?:^|;)\s*[a-z]{2,3}(?:-[a-z]+)*\s*:")
 # Rules that show nothing: of the title, of conversions elsewhere, of their names.
 SILENT_FLAGS = frozenset("HTN-")
+# The parser need not see a link without markup in it, where its text begins no list and no address.
+PLAIN_LINK = re.compile(
+    r"\[\[(\w[^\[\]{}|<>\n/]*)(?:\|([^\[\]{}|<>\n*#:;=!][^\[\]{}|<>\n/]*))?\]\]"
+)
 # What the pipe trick takes off a title: [[Paris (Texas)|]], [[Paris, Texas|]].
 TITLE_SUFFIX = re.compile(r"\s*(?:\([^()]*\)|\uff08[^\uff08\uff09]*\uff09|,.*)$")
 # What is left of brackets whose links went; `print()` has no space before it.
@@ -92,6 +96,7 @@ def to_text(wikitext: str, names: Edition | None = None, title: str = "") -> str
     text = _without_nested(expand(text, renderer(names, title)), TABLE_MARKS)
     text = STRAY_ROW.sub(GAP, text)
     text = without_quotes(VARIANTS.sub(_first_variant, text))
+    text = PLAIN_LINK.sub(lambda match: _link_text(match[1], match[2], names), text)
     num_marks = sum(map(text.count, "{[<"))  # most pages have too few to need a closer look
     if (
         num_marks * len(text) > MAX_PARSING_EFFORT
@@ -164,7 +169,8 @@ def _render(code: Any, names: Edition) -> Iterator[str]:
             case "Text":
                 yield node.value
             case "Wikilink":
-                yield from _render_link(node, names)
+                text = None if node.text is None else "".join(_render(node.text, names))
+                yield _link_text(str(node.title), text, names)
             case "ExternalLink":
                 yield "".join(_render(node.title, names)) or GAP
             case "Heading":
@@ -190,9 +196,9 @@ def _render_element(node: Any, names: Edition) -> Iterator[str]:
     yield "\n" if is_block or name in ("br", "hr") else ""
 
 
-def _render_link(link: Any, names: Edition) -> Iterator[str]:
-    title = str(link.title).strip()
-    text = None if link.text is None else "".join(_render(link.text, names))
+def _link_text(title: str, text: str | None, names: Edition) -> str:
+    """What a link shows; `text` is what stands after its bar, None without one."""
+    title = title.strip()
     prefix, colon, name = title.partition(":")
     if colon and prefix:  # a leading colon makes an ordinary link of it
         is_media = names.namespace(title) in (MEDIA, FILE, CATEGORY)
@@ -200,11 +206,10 @@ def _render_link(link: Any, names: Edition) -> Iterator[str]:
         # label stands in a sentence and lacks its colon.
         is_language = not text and prefix.strip().lower() in names.codes
         if is_media or is_language or MEDIA_NAME.search(name.lower()):
-            yield GAP
-            return
+            return GAP
     if text == "":  # the pipe trick
-        text = TITLE_SUFFIX.sub("", name if colon and prefix else title.removeprefix(":"))
-    yield title.removeprefix(":") if text is None else text
+        return TITLE_SUFFIX.sub("", name if colon and prefix else title.removeprefix(":"))
+    return title.removeprefix(":") if text is None else text
 
 
 def _entity(node: Any) -> str:

@@ -13,6 +13,7 @@ EQUALS = "\x02"
 OPENING, CLOSING = "\x03", "\x04"
 # MediaWiki expands no deeper ($wgMaxTemplateDepth); keeps the time linear.
 MAX_DEPTH = 100
+BRACES = re.compile(r"\{\{+|\}\}+")  # all that matters outside of templates
 MARK = re.compile(r"\{\{+|\}\}+|\[\[|\]\]|\|")
 LAYOUT = " \t:*#;'\x01"
 REST_OF_BLOCK = re.compile(r"[ \t\x01]*(?:\n|\Z|\{\{)")
@@ -77,7 +78,7 @@ def expand(text: str, render: Render) -> str:
     page = _Frame(0, "", True, is_blank=True)
     stack = [page]
     place = 0
-    for match in MARK.finditer(text):
+    while match := (MARK if len(stack) > 1 else BRACES).search(text, place):
         mark, start, stop = match.group(), match.start(), match.end()
         top = stack[-1]
         top.add(text[place:start])
