@@ -18,7 +18,7 @@ from electra_pipeline.corpus.wiki.patterns import Pattern, parse_pattern
 Handler = Callable[[Mapping[str, str], Edition], str]
 
 SUBSTITUTION = re.compile(r"\s*(?:safesubst|subst|msgnw|msg|raw):", re.IGNORECASE)
-NUMBER = re.compile(r"[-+\u2212]?[\d.,\u00a0 ]*\d(?:/\d+)?")
+NUMBER = re.compile(r"[-+\u2212]?[\d.,\u00a0 ]*\d(?:\+\d+)?(?:/{1,2}\d+)?")
 KEY = re.compile(r"[\w .-]*")  # what else stands before an equals sign is text
 DIGITS = re.compile(r"\d{1,4}")
 # A language's code, or the short name of a style, is no text where another argument is.
@@ -32,6 +32,8 @@ NO_TEXT = re.compile(
 WITHOUT_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
 UNITS = {"C": "\u00b0C", "F": "\u00b0F", "C-change": "\u00b0C", "F-change": "\u00b0F"}
 UNITS |= {"sqmi": "sq mi", "sqft": "sq ft", "sqkm": "km\u00b2", "cuft": "cu ft", "cumi": "cu mi"}
+POWER = re.compile(r"e([369])(?=[^\W\d])")
+POWERS = {"3": "thousand ", "6": "million ", "9": "billion "}
 CUBIC = re.compile(r"(?<=m)([23])\b")
 RANGE_WORDS = {"-": "\u2013", "to": " to ", "to(-)": "\u2013", "and": " and ", "or": " or "}
 RANGE_WORDS |= {"\u2013": "\u2013", "x": " \u00d7 ", "by": " by ", "\u00d7": " \u00d7 "}
@@ -144,16 +146,21 @@ def _convert(arguments: Mapping[str, str], edition: Edition) -> str:
         if value in RANGE_WORDS and not is_unit and index:
             text += RANGE_WORDS[value]
         elif NUMBER.fullmatch(value) and not is_unit:
-            text += grouped(value, edition)
+            text += grouped(value, edition).replace("+", " ").replace("//", "/")
         elif is_unit or not index:  # what follows the unit is another one, or a second quantity
             follows = values[index + 1 : index + 2]
             if not (NUMBER.fullmatch(value) and follows and UNIT.fullmatch(follows[0])):
                 break
             text, is_unit = f"{text} {value}", False
         else:
-            unit = CUBIC.sub(lambda m: "\u00b2" if m[1] == "2" else "\u00b3", value)
-            text, is_unit = f"{text} {UNITS.get(value, unit)}", True
+            text, is_unit = f"{text} {_unit(value)}", True
     return text
+
+
+def _unit(code: str) -> str:
+    """How the codes of {{convert}} for units are written."""
+    code = POWER.sub(lambda match: POWERS[match[1]], code)
+    return UNITS.get(code, CUBIC.sub(lambda m: "\u00b2" if m[1] == "2" else "\u00b3", code))
 
 
 def _fraction(arguments: Mapping[str, str], edition: Edition) -> str:

@@ -15,6 +15,11 @@ from electra_pipeline.corpus.wikitext import to_text
         ("{{convert|5|ft|9|in|cm}} tall", "5 ft 9 in tall"),
         ("{{Convert|10|to|20|km|mi|abbr=on}} off", "10 to 20 km off"),
         ("{{cvt|3|-|4|m2|0}} {{convert|20|C|F}}", "3–4 m² 20 °C"),
+        (
+            "{{convert|5+1/2|in}} {{convert|2|e6km2}} {{ft in|5|9}} {{INR}}5",
+            "5 1/2 in 2 million km² 5 ft 9 in ₹5",
+        ),
+        ("a{{nbsp}}b{{wbr}}c", "a bc"),
         ("{{formatnum:1234567.5}} {{formatnum:999}}", "1,234,567.5 999"),
         ("{{lang|fr|Bonjour}}, {{lang-de|Hallo}}, {{langx|es|hola}}", "Bonjour, Hallo, hola"),
         ("{{nowrap|a b}} {{ Nowrap | c }} {{Template:nobr|d}} {{not_a typo|e}}", "a b c d e"),
@@ -64,6 +69,14 @@ def test_inline_templates_give_their_text(wikitext: str, text: str) -> None:
             "Au {{s|XIX|e}}, {{unité|5000|km}} ; le {{1er}} mai",
             "Au XIXe siècle, 5 000 km ; le 1er mai",
         ),
+        (
+            "fr",
+            "{{abréviation|ONU|Nations unies}} {{w|Lord Kelvin|baron Kelvin}}",
+            "ONU baron Kelvin",
+        ),
+        ("de", "{{§|1|bgb}} m{{hoch|2}} {{Bruch|1|2}} „{{lang|en|x}}“", "§ 1 m² 1/2 „x“"),
+        ("zh", "{{le|甲|A|乙}}、{{tsl|en|X|丙|丁}}", "乙、丁"),
+        ("uk", "{{нп|А|Б|en|C}} {{comment|в|г}}", "Б в"),
         ("fr", "({{Lien|langue=en|trad=Foo|fr=Texte}}) l{{'}}''Iliade''", "(Texte) l'Iliade"),
         (
             "de",
