@@ -1,10 +1,15 @@
 """What templates, variables and functions render, known and unknown, in many editions."""
 # ruff: noqa: RUF001
 
-import pytest
+from importlib.resources import files
 
-from electra_pipeline.corpus.wiki.editions import edition
-from electra_pipeline.corpus.wiki.templates import check_table
+import pytest
+import yaml
+
+from electra_pipeline.corpus import wiki
+from electra_pipeline.corpus.wiki.editions import edition, normal_name
+from electra_pipeline.corpus.wiki.handlers import HANDLERS
+from electra_pipeline.corpus.wiki.patterns import parse_pattern
 from electra_pipeline.corpus.wikitext import to_text
 
 
@@ -191,6 +196,17 @@ def test_boxes_notes_and_hatnotes_go() -> None:
 
 
 def test_the_table_is_sound() -> None:
-    languages = {language for language, _ in check_table()}
-    assert languages >= {"de", "fr", "es", "it", "pt", "nl", "ru", "ja", "zh", "pl", "sv", "uk"}
-    assert languages >= {"all", "ar", "fa", "tr", "ca", "ko", "nb", "he"}
+    table = yaml.safe_load((files(wiki) / "templates.yaml").read_text(encoding="utf-8"))
+    assert {"all", "de", "fr", "es", "it", "pt", "nl", "ru", "ja", "zh", "pl", "sv"} <= set(table)
+    for patterns in table.values():
+        names = [name for entries in patterns.values() for name in entries.split("; ")]
+        assert len(names) == len(set(names)), "a name has two patterns"
+        assert names == [normal_name(name) for name in names]
+        for pattern in patterns:
+            assert pattern in HANDLERS if pattern.startswith("!") else parse_pattern(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["[{1}", "{1}]"])
+def test_brackets_of_a_pattern_balance(pattern: str) -> None:
+    with pytest.raises(ValueError, match="without its"):
+        parse_pattern(pattern)
