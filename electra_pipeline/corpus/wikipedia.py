@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from typing import NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 from xml.parsers import expat
 
 from electra_pipeline.corpus.multistream import open_part
@@ -92,6 +92,7 @@ class _Dump:
         self._is_redirect = False
         self._namespace = ""  # key of the <namespace> that is open
         self._namespaces: dict[str, str] = {}
+        self._language = ""
         self._parser = expat.ParserCreate()
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
@@ -126,7 +127,8 @@ class _Dump:
                 "needed; take a file such as pages-articles.xml.bz2"
             )
         if not self._path:
-            self.names = edition(attributes.get("xml:lang", "en"))
+            self._language = attributes.get("xml:lang", "")
+            self.names = edition(self._language)
         self._path.append(tag)
         if len(self._path) == 2:  # a page, or siteinfo
             self._texts, self._is_redirect = {}, False
@@ -150,7 +152,9 @@ class _Dump:
         elif field == "name":
             self._namespaces["".join(self._texts[field])] = self._namespace
         elif tag == "siteinfo" and len(self._path) == 1:
-            self.names = self.names.with_namespaces(self._namespaces)
+            host = urlsplit(self.base).hostname or ""  # such as de.wikipedia.org
+            names = edition(self._language or host.partition(".")[0])
+            self.names = names.with_namespaces(self._namespaces)
         elif tag == "page" and len(self._path) == 1:
             self._pages.append(self._page())
 

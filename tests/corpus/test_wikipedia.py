@@ -102,6 +102,8 @@ def test_names_of_the_dumps_language_hold_in_its_text(tmp_path: Path) -> None:
     text = "A [[Bild:x.jpg|mini|y]] b [[Medium:z]] {{SEITENNAME}} {{enS|c}}[[Kategorie:D]]"
     dump = HEAD + page("Titel", text) + TAIL
     assert read(tmp_path, dump.encode())[0].text == "A b Titel englisch c"
+    without = dump.replace(' xml:lang="de"', "")  # then its address tells it
+    assert read(tmp_path, without.encode())[0].text == "A b Titel englisch c"
 
 
 def test_a_dump_cut_on_purpose_is_read_with_its_end(tmp_path: Path) -> None:

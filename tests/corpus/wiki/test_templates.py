@@ -24,6 +24,11 @@ from electra_pipeline.corpus.wikitext import to_text
             "{{convert|5+1/2|in}} {{convert|2|e6km2}} {{ft in|5|9}} {{INR}}5",
             "5 1/2 in 2 million km² 5 ft 9 in ₹5",
         ),
+        (
+            "{{nihongo|A|漢|kan|extra=x}} {{lang-zh|s=简}} {{korean|hangul=가}}",
+            "A (漢, kan, x) 简 가",
+        ),
+        ("{{columns-list|\n* c\n* d}}", "c\nd"),
         ("a{{nbsp}}b{{wbr}}c", "a bc"),
         ("{{formatnum:1234567.5}} {{formatnum:999}}", "1,234,567.5 999"),
         ("{{lang|fr|Bonjour}}, {{lang-de|Hallo}}, {{langx|es|hola}}", "Bonjour, Hallo, hola"),
