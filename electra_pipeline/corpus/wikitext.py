@@ -50,7 +50,7 @@ PLAIN_LINK = re.compile(
     r"\[\[(\w[^\[\]{}|<>\n/]*)(?:\|([^\[\]{}|<>\n*#:;=!][^\[\]{}|<>\n/]*))?\]\]"
 )
 # What the pipe trick takes off a title: [[Paris (Texas)|]], [[Paris, Texas|]].
-TITLE_SUFFIX = re.compile(r"\s*(?:\([^()]*\)|\uff08[^\uff08\uff09]*\uff09|,.*)$")
+TITLE_SUFFIX = re.compile(r"(?:\([^()]*\)|\uff08[^\uff08\uff09]*\uff09|,.*)$")
 # What is left of brackets whose links went; `print()` has no space before it.
 EMPTY_BRACKETS = re.compile(r" [(\uff08][\s,;:\u2013\u3001\uff0c\uff1b]*[)\uff09]")
 SPACES = re.compile(r"[ \t\u00a0]+")
@@ -208,7 +208,8 @@ def _link_text(title: str, text: str | None, names: Edition) -> str:
         if is_media or is_language or MEDIA_NAME.search(name.lower()):
             return GAP
     if text == "":  # the pipe trick
-        return TITLE_SUFFIX.sub("", name if colon and prefix else title.removeprefix(":"))
+        name = name if colon and prefix else title.removeprefix(":")
+        return TITLE_SUFFIX.sub("", name).rstrip()
     return title.removeprefix(":") if text is None else text
 
 

@@ -74,7 +74,7 @@ def edition(language: str) -> Edition:
         namespaces=namespaces,
         words=words,
         # As MediaWiki's WikitextContentHandler: the word, perhaps a colon, a link.
-        redirect=re.compile(rf"\s*#\s*(?:{beginning})\s*:?\s*\[\[", re.IGNORECASE),
+        redirect=re.compile(rf"\s*#\s*(?:{beginning})\s*(?::\s*)?\[\[", re.IGNORECASE),
         codes=frozenset(orjson.loads(rows["codes"])),
         group=own.get("group", ","),
         min_group=own.get("min_group", 1),

@@ -13,7 +13,7 @@ DROPPED = re.compile(
 )
 VERBATIM = "nowiki"
 FORMULAS = frozenset({"math", "chem", "ce"})
-START = re.compile(r"<!--|<([a-zA-Z]+)(?:\s[^<>]*?)?(/?)\s*>")
+START = re.compile(r"<!--|<([a-zA-Z]+)([\s/][^<>]*)?>")
 # An end that is missing: that of the line, or the next note.
 END_OF_NOTE = re.compile(r"\n|<ref\b|\Z", re.IGNORECASE)
 # What may be markup stands as an entity, so that nothing takes it for one.
@@ -61,7 +61,7 @@ def _content(
     text: str, start: re.Match[str], name: str, endless: set[str]
 ) -> tuple[str | None, int]:
     """What an element holds and where it stops; None if its end is missing."""
-    if start[2]:
+    if (start[2] or "").rstrip().endswith("/"):
         return "", start.end()
     end = None
     if name not in endless:
