@@ -108,7 +108,7 @@ def to_text(wikitext: str, names: Edition | None = None, title: str = "") -> str
         rendered = "".join(_render(parsed, names))
     except Exception as error:  # its builder asserts, and odd entities raise half a dozen kinds
         raise UnreadableError("unparsable_markup") from error
-    return "\n\n".join(_with_bare_headings_dropped(_paragraphs(rendered)))
+    return "\n\n".join(_with_bare_headings_dropped(_paragraphs(rendered, names)))
 
 
 def count_unclosed(text: str) -> int:
@@ -220,17 +220,23 @@ def _entity(node: Any) -> str:
         return str(node)
 
 
-def _paragraphs(rendered: str) -> Iterator[Paragraph]:
+def _paragraphs(rendered: str, names: Edition) -> Iterator[Paragraph]:
     text = SWITCH.sub(lambda match: "" if match[0].upper() == match[0] else match[0], rendered)
     text = tidy(EMPTY_BRACKETS.sub("", SPACES.sub(" ", text)))
     text = text.replace(OPENING, "{{").replace(CLOSING, "}}")
-    lines = (line.strip() for line in text.split("\n"))
+    lines = (line.strip() for line in text.split("\n") if not _is_cut_image(line, names))
     for block in BLANK_LINES.sub("\n\n", "\n".join(lines)).strip().split("\n\n"):
         heading = HEADING.fullmatch(block)
         if heading:
             yield Paragraph(heading[2].strip(), int(heading[1]))
         elif any(map(str.isalnum, block)):  # not what punctuation is left of a removed list
             yield Paragraph(block, 0)
+
+
+def _is_cut_image(line: str, names: Edition) -> bool:
+    """Whether the line is a link to a file whose end is missing."""
+    link = line.lstrip()
+    return link.startswith("[[") and names.namespace(link[2:]) in (MEDIA, FILE, CATEGORY)
 
 
 def _with_bare_headings_dropped(paragraphs: Iterable[Paragraph]) -> list[str]:

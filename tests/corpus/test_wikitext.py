@@ -48,6 +48,7 @@ from electra_pipeline.corpus.wikitext import (
         ("a<ref>b</ref>, c<ref/>.<ref/>\n* d, <ref/>; <ref/>", "a, c.\nd"),
         ("a [[b", "a [[b"),
         ("a {{b", "a {{b"),
+        ("a\n[[Bild:x.jpg|mini|b [[c]] {{d\n[[e", "a\n[[e"),
         ("[[Paris (Texas)|]] [[Boston, MA|]] [[Help:Foo|]] [[cat]]s", "Paris Boston Foo cats"),
         ("[[:fr:Paris|Paris]] in [[fr:Paris|France]] [[mw:A|help]]", "Paris in France help"),
         ("[[s:A|b]] [[wikt:word|word]] [[:fr:Paris]]", "b word fr:Paris"),

@@ -87,6 +87,8 @@ def test_inline_templates_give_their_text(wikitext: str, text: str) -> None:
         ("de", "{{§|1|bgb}} m{{hoch|2}} {{Bruch|1|2}} „{{lang|en|x}}“", "§ 1 m² 1/2 „x“"),
         ("zh", "{{le|甲|A|乙}}、{{tsl|en|X|丙|丁}}", "乙、丁"),
         ("uk", "{{нп|А|Б|en|C}} {{comment|в|г}}", "Б в"),
+        ("fr", "{{unité|1500|km|2}} au n{{o}} 5", "1 500 km² au no 5"),
+        ("ja", "{{仮リンク|甲|en|A|label=乙}}と{{ill2|甲|en|A|label=丙}}", "乙と丙"),
         ("fr", "({{Lien|langue=en|trad=Foo|fr=Texte}}) l{{'}}''Iliade''", "(Texte) l'Iliade"),
         (
             "de",
