@@ -2,23 +2,17 @@
 
 from collections.abc import Iterator
 from typing import NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 from xml.parsers import expat
 
 from electra_pipeline.corpus.multistream import open_part
 from electra_pipeline.corpus.sources import RawDocument
-from electra_pipeline.corpus.wikitext import (
-    ENGLISH_MEDIA,
-    MAX_PAGE_CHARACTERS,
-    UnreadableError,
-    to_text,
-)
+from electra_pipeline.corpus.wiki.editions import ARTICLES, Edition, edition
+from electra_pipeline.corpus.wikitext import MAX_PAGE_CHARACTERS, UnreadableError, to_text
 from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.inputs.parts import Part
 
 BLOCK_BYTES = 1 << 18
-MEDIA_NAMESPACES = {"-2", "6", "14"}  # Media, File, Category: numbers are equal in all editions
-ARTICLES = "0"
 # What of a page is read, by its path below <page>.
 FIELDS = {
     ("title",): "title",
@@ -28,6 +22,16 @@ FIELDS = {
 }
 # Characters that MediaWiki leaves as they are in an address.
 URL_SAFE = "/:@!$*(),;~"
+NAMESPACE = ("siteinfo", "namespaces", "namespace")
+# What expat calls a text that stops before its last element ends.
+CUT = {
+    expat.errors.codes[message]
+    for message in (
+        expat.errors.XML_ERROR_NO_ELEMENTS,
+        expat.errors.XML_ERROR_UNCLOSED_TOKEN,
+        expat.errors.XML_ERROR_PARTIAL_CHAR,
+    )
+}
 
 
 class Page(NamedTuple):
@@ -55,15 +59,15 @@ def read_wikipedia(file: SourceFile, part: Part | None = None) -> Iterator[RawDo
             dump.feed(block)
             for page in dump.take():
                 if page.namespace == ARTICLES and not page.is_redirect:
-                    yield _document(page, dump.base, dump.media)
+                    yield _document(page, dump.base, dump.names)
 
 
-def _document(page: Page, base: str, media: frozenset[str]) -> RawDocument:
+def _document(page: Page, base: str, names: Edition) -> RawDocument:
     url = f"{base}/{quote(page.title.replace(' ', '_'), safe=URL_SAFE)}" if base else None
     if page.model not in ("", "wikitext"):
         return RawDocument("", url, problem="not_wikitext")
     try:
-        return RawDocument(to_text(page.text, media), url)
+        return RawDocument(to_text(page.text, names, page.title), url)
     except UnreadableError as error:
         return RawDocument("", url, problem=error.reason)
 
@@ -78,8 +82,8 @@ class _Dump:
     def __init__(self, name: str) -> None:
         self.base = ""
         """Where the pages' addresses begin; empty where the dump does not say."""
-        self.media = ENGLISH_MEDIA
-        """Lower-case names of the namespaces of files and categories."""
+        self.names = edition("en")
+        """Names of the wiki's language, and those that the dump has of itself."""
         self._name = name
         self._pages: list[Page] = []
         self._path: list[str] = []
@@ -87,6 +91,8 @@ class _Dump:
         self._num_characters = 0
         self._is_redirect = False
         self._namespace = ""  # key of the <namespace> that is open
+        self._namespaces: dict[str, str] = {}
+        self._language = ""
         self._parser = expat.ParserCreate()
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
@@ -100,6 +106,12 @@ class _Dump:
         except _NoDumpError:
             raise
         except (expat.ExpatError, LookupError, ValueError) as error:  # the latter: odd encodings
+            end = "".join(f"</{tag}>" for tag in reversed(self._path))
+            if not block and end and getattr(error, "code", None) in CUT:
+                raise ValueError(
+                    f"{self._name}: not a whole XML dump: it ends within <{self._path[-1]}>; "
+                    f"download it again or, if it was cut on purpose (enwik8), append {end}"
+                ) from error
             raise ValueError(
                 f"{self._name}: not a whole XML dump ({error}); download it again"
             ) from error
@@ -114,6 +126,9 @@ class _Dump:
                 f"{self._name}: its XML is no MediaWiki dump: <{tag}> where <mediawiki> is "
                 "needed; take a file such as pages-articles.xml.bz2"
             )
+        if not self._path:
+            self._language = attributes.get("xml:lang", "")
+            self.names = edition(self._language)
         self._path.append(tag)
         if len(self._path) == 2:  # a page, or siteinfo
             self._texts, self._is_redirect = {}, False
@@ -134,19 +149,22 @@ class _Dump:
         self._path.pop()
         if field == "base":
             self.base = "".join(self._texts[field]).strip().rpartition("/")[0]
-        elif field == "media":
-            self.media |= {"".join(self._texts[field]).strip().lower()}
+        elif field == "name":
+            self._namespaces["".join(self._texts[field])] = self._namespace
+        elif tag == "siteinfo" and len(self._path) == 1:
+            host = urlsplit(self.base).hostname or ""  # such as de.wikipedia.org
+            names = edition(self._language or host.partition(".")[0])
+            self.names = names.with_namespaces(self._namespaces)
         elif tag == "page" and len(self._path) == 1:
-            fields = {name: "".join(parts) for name, parts in self._texts.items()}
-            self._pages.append(
-                Page(
-                    fields.get("title", "").strip(),
-                    fields.get("namespace", ARTICLES).strip(),
-                    self._is_redirect,
-                    fields.get("model", "").strip(),
-                    fields.get("text", ""),
-                )
-            )
+            self._pages.append(self._page())
+
+    def _page(self) -> Page:
+        fields = {name: "".join(parts) for name, parts in self._texts.items()}
+        title, text = fields.get("title", "").strip(), fields.get("text", "")
+        # Dumps of before 2013 (export schema 0.3 to 0.5) have neither <ns> nor <redirect/>.
+        namespace = fields.get("namespace", self.names.namespace(title)).strip()
+        is_redirect = self._is_redirect or self.names.redirect.match(text) is not None
+        return Page(title, namespace, is_redirect, fields.get("model", "").strip(), text)
 
     def _field(self) -> str:
         """The name of what the open element holds; empty if it is nothing that is read."""
@@ -155,8 +173,7 @@ class _Dump:
             return FIELDS.get(path[1:], "")
         if path == ("siteinfo", "base"):
             return "base"
-        is_media = path == ("siteinfo", "namespaces", "namespace")
-        return "media" if is_media and self._namespace in MEDIA_NAMESPACES else ""
+        return "name" if path == NAMESPACE else ""
 
     def _refuse_declarations(self, *declaration: object) -> None:
         # No dump has any; a few lines of them can stand for gigabytes ("billion laughs").

@@ -1,53 +1,67 @@
 """Wikitext to text: what a reader of the rendered article sees of its prose, without its markup.
 
-Templates and tables go, as their text is not in the page or not prose. The section's headings stay
-as paragraphs of their own where text follows, since they tell its topic; bare ones go.
+Inline templates give their text; boxes, notes and tables go, as their text is not in the page or
+not prose. The section's headings stay as paragraphs of their own where text follows, since they
+tell its topic; bare ones go.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-# In every edition these work beside the names of its own language.
-ENGLISH_MEDIA = frozenset({"file", "image", "media", "category"})
+from electra_pipeline.corpus.wiki.apostrophes import without_quotes
+from electra_pipeline.corpus.wiki.editions import CATEGORY, FILE, MEDIA, Edition, edition
+from electra_pipeline.corpus.wiki.elements import DROPPED, without_elements
+from electra_pipeline.corpus.wiki.expansion import CLOSING, EQUALS, GAP, OPENING, expand
+from electra_pipeline.corpus.wiki.templates import renderer
+from electra_pipeline.corpus.wiki.tidy import tidy
+
 # MediaWiki takes no larger page ($wgMaxArticleSize): such a text is no article.
 MAX_PAGE_CHARACTERS = 2 << 20
 # The parser goes back for each opening mark without its end and reads the rest of the page again.
 # 20 million characters read again are a few seconds; whole articles of Wikipedia stay below 1.
 MAX_PARSING_EFFORT = 20_000_000
-# Their content is no prose, or belongs to another place of the page.
-DROPPED_ELEMENTS = re.compile(
-    "ref|references|gallery|math|chem|ce|code|syntaxhighlight|source|pre|timeline|score|hiero|"
-    "imagemap|mapframe|maplink|graph|templatedata|templatestyles|style|script|indicator|"
-    "includeonly|categorytree|inputbox|section"
-)
 BREAKS = frozenset({"p", "div", "blockquote", "poem", "li", "dd", "dt", "ul", "ol"})
 # Elements whose end may be left out, or which have none.
 WITHOUT_END = frozenset(
     {"br", "wbr", "hr", "meta", "link", "img", "li", "dd", "dt", "th", "td", "tr"}
 )
 
-COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
-START_TAG = re.compile(r"<([a-zA-Z]+)(?:\s[^<>]*?)?(/?)>")
 MARK = re.compile(
     r"\{\{|\}\}|\[\[|\]\]|\[(?=[a-z]+:|//)|\]|^[ :]*\{\||^[ \t]*\|\}|</?[a-zA-Z]+[^<>]*",
     re.MULTILINE,
 )
-BRACES = re.compile(r"(\{\{)|\}\}")
 TABLE_MARKS = re.compile(r"(^[ :]*\{\|)|^[ \t]*\|\}", re.MULTILINE)
+# Rows of a table, or arguments of a template, whose end is missing.
+STRAY_ROW = re.compile(
+    rf"^[ \t]*(?:[|]|!(?: |[^\n]*!!)|:*\{{\||{OPENING}[^\n|]*(?=\n[ \t]*[|]))[^\n]*", re.MULTILINE
+)
 NAME = re.compile(r"</?[a-zA-Z]+")
 ENDS = {"}}": "{{", "]]": "[[", "]": "[", "|}": "{|"}
 MEDIA_NAME = re.compile(r"\.(?:jpe?g|png|svg|gif|tiff?|webp|og[agv]|web[mp]|mp[34]|wav|flac|pdf)$")
-LANGUAGE_PREFIX = re.compile(r"[a-z]{2,3}(?:-[a-z-]+)?|simple")
 SWITCH = re.compile(r"__[^\W\d_]+(?:_[^\W\d_]+)*__")
-QUOTES = re.compile(r"'{2,5}")
 # Chinese, Serbian and others give a word in several scripts: -{zh-hans:..; zh-hant:..}-
 VARIANTS = re.compile(r"-\{([^{}]*)\}-")
-# What is left of brackets whose templates went; `print()` has no space before it.
+VARIANT = re.compile(r"(?:^|;)\s*[a-z]{2,3}(?:-[a-z]+)*\s*:")
+# Rules that show nothing: of the title, of conversions elsewhere, of their names.
+SILENT_FLAGS = frozenset("HTN-")
+# The parser need not see a link without markup in it, where its text begins no list and no address.
+PLAIN_LINK = re.compile(
+    r"\[\[(\w[^\[\]{}|<>\n/]*)(?:\|([^\[\]{}|<>\n*#:;=!][^\[\]{}|<>\n/]*))?\]\]"
+)
+# What the pipe trick takes off a title: [[Paris (Texas)|]], [[Paris, Texas|]].
+TITLE_SUFFIX = re.compile(r"(?:\([^()]*\)|\uff08[^\uff08\uff09]*\uff09|,.*)$")
+# What is left of brackets whose links went; `print()` has no space before it.
 EMPTY_BRACKETS = re.compile(r" [(\uff08][\s,;:\u2013\u3001\uff0c\uff1b]*[)\uff09]")
 SPACES = re.compile(r"[ \t\u00a0]+")
 BLANK_LINES = re.compile(r"\n{3,}")
 HEADING = re.compile(r"\x00(\d)(.*)", re.DOTALL)
+PLAIN_SUPERSCRIPTS = "0123456789+-\u2212"
+SUPERSCRIPTS = str.maketrans(
+    PLAIN_SUPERSCRIPTS,
+    "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b\u207b",
+)
+OWN_MARKS = re.compile(f"[\x00{GAP}{EQUALS}{OPENING}{CLOSING}]")  # none can be in XML
 
 
 class UnreadableError(Exception):
@@ -65,22 +79,24 @@ class Paragraph(NamedTuple):
     level: int  # 0: no heading
 
 
-def to_text(wikitext: str, media: Collection[str] = ENGLISH_MEDIA) -> str:
-    """The prose of a page; paragraphs have one blank line between them.
+def to_text(wikitext: str, names: Edition | None = None, title: str = "") -> str:
+    """The prose of the page `title`; paragraphs have one blank line between them.
 
-    `media` holds the lower-case names of the namespaces of files and categories. Raises
-    UnreadableError for a page that is too large, or that the parser cannot read in bounded time.
+    `names` are those of the wiki, English ones by default. Raises UnreadableError for a page that
+    is too large, or that the parser cannot read in bounded time.
     """
     import mwparserfromhell
 
     if len(wikitext) > MAX_PAGE_CHARACTERS:
         raise UnreadableError("page_too_large")
-    # A NUL marks headings below; none can be in XML.
-    text = COMMENT.sub("", wikitext.replace("\x00", ""))
+    names = names or edition("en")
+    text = without_elements(OWN_MARKS.sub("", wikitext))
     # Templates and tables are most of the markup and balanced as a rule: the parser, which is
     # slow, need not see them. Templates first: as in MediaWiki, a table may be inside or across.
-    text = _without_nested(_without_nested(_without_elements(text), BRACES), TABLE_MARKS)
-    text = QUOTES.sub("", VARIANTS.sub(_first_variant, text))
+    text = _without_nested(expand(text, renderer(names, title)), TABLE_MARKS)
+    text = STRAY_ROW.sub(GAP, text)
+    text = without_quotes(VARIANTS.sub(_first_variant, text))
+    text = PLAIN_LINK.sub(lambda match: _link_text(match[1], match[2], names), text)
     num_marks = sum(map(text.count, "{[<"))  # most pages have too few to need a closer look
     if (
         num_marks * len(text) > MAX_PARSING_EFFORT
@@ -89,10 +105,10 @@ def to_text(wikitext: str, media: Collection[str] = ENGLISH_MEDIA) -> str:
         raise UnreadableError("unclosed_markup")
     try:
         parsed = mwparserfromhell.parse(text, skip_style_tags=True)
-        rendered = "".join(_render(parsed, media))
+        rendered = "".join(_render(parsed, names))
     except Exception as error:  # its builder asserts, and odd entities raise half a dozen kinds
         raise UnreadableError("unparsable_markup") from error
-    return "\n\n".join(_with_bare_headings_dropped(_paragraphs(rendered)))
+    return "\n\n".join(_with_bare_headings_dropped(_paragraphs(rendered, names)))
 
 
 def count_unclosed(text: str) -> int:
@@ -113,27 +129,6 @@ def count_unclosed(text: str) -> int:
     return len(unclosed)
 
 
-def _without_elements(text: str) -> str:
-    """Take dropped elements out, in one pass: half of an article is references."""
-    kept: list[str] = []
-    place = 0
-    endless: set[str] = set()  # never look for the same end twice: that would be quadratic
-    for start in START_TAG.finditer(text):
-        name = start.group(1).lower()
-        if start.start() < place or name in endless or not DROPPED_ELEMENTS.fullmatch(name):
-            continue
-        stop = start.end()
-        if not start.group(2):
-            end = re.compile(rf"</{name}\s*>", re.IGNORECASE).search(text, stop)
-            if end is None:
-                endless.add(name)
-                continue
-            stop = end.end()
-        kept.append(text[place : start.start()])
-        place = stop
-    return "".join([*kept, text[place:]])
-
-
 def _without_nested(text: str, marks: re.Pattern[str]) -> str:
     """Take out what stands between marks that balance; group 1 of `marks` is the opening one."""
     starts: list[int] = []
@@ -152,47 +147,70 @@ def _without_nested(text: str, marks: re.Pattern[str]) -> str:
 
 
 def _first_variant(match: re.Match[str]) -> str:
-    variant = match.group(1).rpartition("|")[2].split(";", 1)[0]
-    return variant.split(":", 1)[-1].strip()
+    """The text of a rule of conversion between scripts, in the first of them."""
+    flags, bar, rule = match.group(1).rpartition("|")
+    shown = {flag.strip() for flag in flags.split(";")}
+    if bar and shown & SILENT_FLAGS:
+        return GAP
+    if "R" in shown:
+        return rule.strip()
+    first = VARIANT.search(rule)
+    if first is None or rule[: first.start()].strip(" ;"):
+        return rule.strip()
+    following = VARIANT.search(rule, first.end())
+    text = rule[first.end() : following.start() if following else len(rule)]
+    return text.strip().removesuffix(";").strip()
 
 
-def _render(code: Any, media: Collection[str]) -> Iterator[str]:
+def _render(code: Any, names: Edition) -> Iterator[str]:
     """The pieces of text of parsed wikitext; headings come as paragraphs marked with NUL."""
     for node in code.nodes if code is not None else ():
         match type(node).__name__:  # the classes are imported where they are made
             case "Text":
                 yield node.value
             case "Wikilink":
-                yield from _render_link(node, media)
+                text = None if node.text is None else "".join(_render(node.text, names))
+                yield _link_text(str(node.title), text, names)
             case "ExternalLink":
-                yield from _render(node.title, media)
+                yield "".join(_render(node.title, names)) or GAP
             case "Heading":
-                title = " ".join("".join(_render(node.title, media)).split())
+                title = " ".join("".join(_render(node.title, names)).split())
                 yield f"\n\n\x00{node.level}{title}\n\n"
             case "HTMLEntity":
                 yield _entity(node)
             case "Tag":
-                name = str(node.tag).strip().lower()
-                if name != "table" and not DROPPED_ELEMENTS.fullmatch(name):
-                    is_block = name in BREAKS and not node.wiki_markup
-                    yield "\n" if is_block else ""
-                    yield from _render(node.contents, media)
-                    yield "\n" if is_block or name in ("br", "hr") else ""
+                yield from _render_element(node, names)
 
 
-def _render_link(link: Any, media: Collection[str]) -> Iterator[str]:
-    title = str(link.title).strip()
+def _render_element(node: Any, names: Edition) -> Iterator[str]:
+    name = str(node.tag).strip().lower()
+    if name == "table" or DROPPED.fullmatch(name):
+        yield GAP
+        return
+    is_block = name in BREAKS and not node.wiki_markup
+    content = "".join(_render(node.contents, names))
+    if name == "sup" and content and set(content) <= set(PLAIN_SUPERSCRIPTS):
+        content = content.translate(SUPERSCRIPTS)
+    yield "\n" if is_block else ""
+    yield content
+    yield "\n" if is_block or name in ("br", "hr") else ""
+
+
+def _link_text(title: str, text: str | None, names: Edition) -> str:
+    """What a link shows; `text` is what stands after its bar, None without one."""
+    title = title.strip()
     prefix, colon, name = title.partition(":")
-    prefix = prefix.strip().lower()
     if colon and prefix:  # a leading colon makes an ordinary link of it
-        is_media = prefix in media or MEDIA_NAME.search(name.lower())
-        # Language links: the same article in another edition, shown beside the text.
-        if is_media or LANGUAGE_PREFIX.fullmatch(title.split(":", 1)[0]):
-            return
-    if link.text is not None:
-        yield from _render(link.text, media)
-    else:
-        yield title.removeprefix(":")
+        is_media = names.namespace(title) in (MEDIA, FILE, CATEGORY)
+        # Language links: the same article in another edition, shown beside the text. One with a
+        # label stands in a sentence and lacks its colon.
+        is_language = not text and prefix.strip().lower() in names.codes
+        if is_media or is_language or MEDIA_NAME.search(name.lower()):
+            return GAP
+    if text == "":  # the pipe trick
+        name = name if colon and prefix else title.removeprefix(":")
+        return TITLE_SUFFIX.sub("", name).rstrip()
+    return title.removeprefix(":") if text is None else text
 
 
 def _entity(node: Any) -> str:
@@ -202,16 +220,23 @@ def _entity(node: Any) -> str:
         return str(node)
 
 
-def _paragraphs(rendered: str) -> Iterator[Paragraph]:
+def _paragraphs(rendered: str, names: Edition) -> Iterator[Paragraph]:
     text = SWITCH.sub(lambda match: "" if match[0].upper() == match[0] else match[0], rendered)
-    text = EMPTY_BRACKETS.sub("", SPACES.sub(" ", text))
-    lines = (line.strip() for line in text.split("\n"))
+    text = tidy(EMPTY_BRACKETS.sub("", SPACES.sub(" ", text)))
+    text = text.replace(OPENING, "{{").replace(CLOSING, "}}")
+    lines = (line.strip() for line in text.split("\n") if not _is_cut_image(line, names))
     for block in BLANK_LINES.sub("\n\n", "\n".join(lines)).strip().split("\n\n"):
         heading = HEADING.fullmatch(block)
         if heading:
             yield Paragraph(heading[2].strip(), int(heading[1]))
         elif any(map(str.isalnum, block)):  # not what punctuation is left of a removed list
             yield Paragraph(block, 0)
+
+
+def _is_cut_image(line: str, names: Edition) -> bool:
+    """Whether the line is a link to a file whose end is missing."""
+    link = line.lstrip()
+    return link.startswith("[[") and names.namespace(link[2:]) in (MEDIA, FILE, CATEGORY)
 
 
 def _with_bare_headings_dropped(paragraphs: Iterable[Paragraph]) -> list[str]:

@@ -44,7 +44,7 @@ PAGES = [
 ]
 DOCUMENTS = [
     RawDocument("Madrid ist spanisch.", "https://de.wikipedia.org/wiki/Madrid"),
-    RawDocument("Eins & zwei .", "https://de.wikipedia.org/wiki/C_%26_A%3F_Gr%C3%B6%C3%9Fe"),
+    RawDocument("Eins & zwei.", "https://de.wikipedia.org/wiki/C_%26_A%3F_Gr%C3%B6%C3%9Fe"),
     RawDocument("zweite", "https://de.wikipedia.org/wiki/Alt"),
     RawDocument("", "https://de.wikipedia.org/wiki/Daten", "not_wikitext"),
     RawDocument("", "https://de.wikipedia.org/wiki/Kaputt", "unclosed_markup"),
@@ -71,9 +71,54 @@ def test_a_dump_without_siteinfo_or_namespaces(tmp_path: Path) -> None:
     assert read(tmp_path, old.encode("utf-16")) == [RawDocument("b", None)]
 
 
+OLD_HEAD = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.3/" xml:lang="%s">
+<siteinfo><base>http://x.wikipedia.org/wiki/Main</base><namespaces>
+<namespace key="1">Talk</namespace><namespace key="100">Portal</namespace></namespaces></siteinfo>
+"""
+
+
+def old_page(title: str, text: str) -> str:
+    return f"<page><title>{title}</title><revision><text>{text}</text></revision></page>\n"
+
+
+@pytest.mark.parametrize(
+    ("language", "others", "redirect"),
+    [
+        ("en", ["Talk:A", "User talk:A", "Template:A", "Image:A.jpg", "Portal:A"], "#REDIRECT"),
+        ("de", ["Diskussion:A", "Bild:A.jpg", "Vorlage:A", "Wikipedia:A"], "#WEITERLEITUNG"),
+        ("ru", ["Обсуждение:A", "Шаблон:A", "Категория:A"], "#перенаправление"),
+    ],
+)
+def test_old_dumps_give_articles_alone(
+    tmp_path: Path, language: str, others: list[str], redirect: str
+) -> None:
+    pages = [old_page(title, "no article") for title in others]
+    pages += [old_page("Old name", f"{redirect} [[A]]"), old_page("A", "b"), old_page("C: D", "e")]
+    dump = OLD_HEAD % language + "".join(pages) + TAIL
+    assert [text for text, _, _ in read(tmp_path, dump.encode())] == ["b", "e"]
+
+
+def test_names_of_the_dumps_language_hold_in_its_text(tmp_path: Path) -> None:
+    text = "A [[Bild:x.jpg|mini|y]] b [[Medium:z]] {{SEITENNAME}} {{enS|c}}[[Kategorie:D]]"
+    dump = HEAD + page("Titel", text) + TAIL
+    assert read(tmp_path, dump.encode())[0].text == "A b Titel englisch c"
+    without = dump.replace(' xml:lang="de"', "")  # then its address tells it
+    assert read(tmp_path, without.encode())[0].text == "A b Titel englisch c"
+
+
+def test_a_dump_cut_on_purpose_is_read_with_its_end(tmp_path: Path) -> None:
+    cut = DUMP[: DUMP.index(b"zweite")]
+    with pytest.raises(ValueError, match=r"within <text>; .* append </text></revis") as caught:
+        read(tmp_path, cut)
+    end = str(caught.value).rpartition(" ")[2].encode()
+    assert len(read(tmp_path, cut + end)) == 3
+
+
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5, 0.9, 0.9999])
 def test_a_cut_dump_is_refused(tmp_path: Path, fraction: float) -> None:
-    with pytest.raises(ValueError, match=r"^dump\.xml: not a whole XML dump .*again$") as caught:
+    with pytest.raises(
+        ValueError, match=r"^dump\.xml: not a whole XML dump.* download it again"
+    ) as caught:
         read(tmp_path, DUMP[: int(fraction * len(DUMP))])
     assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match=r"^dump\.xml\.gz: ends in the middle of its gzip"):
