@@ -154,8 +154,10 @@ def judge(raw: RawDocument, rules: Rules) -> Document:
     Lengths are looked at again after the edits, which may leave little of a document.
     """
     if raw.problem is not None:  # its reader has found it unreadable
-        return Document(raw.text, raw.url, None, raw.problem, "", {})
+        return Document(raw.text, raw.url, None, raw.problem, raw.value, {})
     text, repairs = clean(raw.text, unescape_html=rules.unescape_html)
+    if raw.is_truncated:
+        repairs = {**repairs, "truncated_documents": 1}
     if reason := _wrong_length(text, rules):
         return Document(text, raw.url, None, reason, str(len(text)), repairs)
     verdict = identify(text)

@@ -1,0 +1,219 @@
+"""HTTP responses as crawlers stored them: the bytes of the body tell how it is packed.
+
+Headers are a hint alone. Many archives hold bodies that were unpacked under the header of the
+packed ones (Common Crawl until 2018, tools that join chunks), and servers send packed bodies
+without a header or with a wrong one.
+"""
+
+import re
+import zlib
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import brotli
+
+from electra_pipeline.corpus.media_type import is_binary, looks_like_html
+from electra_pipeline.inputs.decompression import zstd
+
+# Crawlers cut pages at 1 to 5 MiB: what is far longer is no page, but a bomb or a listing.
+MAX_PAGE_BYTES = 16 << 20
+MAX_HEADER_BYTES = 1 << 16
+MAX_HEADS = 5  # of interim responses and of a proxy before that of the page
+MAX_LAYERS = 4  # of compression: one, or two by server and proxy
+STATUS_LINE = re.compile(rb"HTTP(?:/[0-9.]+)?[ \t]+([0-9]{3})(?![0-9])([^\r\n]*)(?:\r?\n)?", re.I)
+HEADER_LINE = re.compile(rb"([^\s:<>\"]+)[ \t]*:(.*)", re.DOTALL)
+CHUNK_LINE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]{0,4096})?\r?\n")
+TRAILER = re.compile(rb"(?:[^\s:]+:[^\r\n]*\r?\n)*[\r\n]*")
+LINE_END = re.compile(rb"\r?\n")
+
+
+class PageError(Exception):
+    """A record that gives no text, and why in a word: a reason for dropping it."""
+
+    def __init__(self, reason: str, value: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.value = value[:200]
+
+
+class Response(NamedTuple):
+    """An HTTP response; names of headers are in lower case, values of equal names joined by `,`."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Unpacked(NamedTuple):
+    """A body without chunks and compression."""
+
+    data: bytes
+    is_cut: bool
+    """Whether its end is missing."""
+
+
+def parse_response(block: bytes) -> Response | None:
+    """The response in a record's block, or None if it does not begin with a status line."""
+    block = block.lstrip(b"\r\n")
+    response = None
+    for _ in range(MAX_HEADS):
+        if (found := STATUS_LINE.match(block)) is None:
+            break
+        headers, block = _split_head(block[found.end() :])
+        response = Response(int(found[1]), headers, block)
+        if response.status >= 200 and b"established" not in found[2].lower():
+            break
+    return response
+
+
+def _split_head(block: bytes) -> tuple[dict[str, str], bytes]:
+    """The headers and what follows them; line ends are CRLF or LF, and long lines may be folded."""
+    headers: dict[str, str] = {}
+    name, place = "", 0
+    while place < min(len(block), MAX_HEADER_BYTES):
+        end = block.find(b"\n", place) + 1 or len(block)
+        line = block[place:end].rstrip(b"\r\n")
+        if not line.strip():
+            return headers, block[end:]
+        if line[:1] in b" \t" and name:
+            headers[name] += f" {line.strip().decode('latin-1')}"
+        elif found := HEADER_LINE.fullmatch(line):
+            name, value = found[1].decode("latin-1").lower(), found[2].strip().decode("latin-1")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        elif line.lstrip().startswith(b"<"):  # no blank line behind the headers
+            break
+        place = end
+    return headers, block[place:]
+
+
+def unpack(response: Response) -> Unpacked:
+    """The body without transfer and content codings, as far as it was stored.
+
+    Raises PageError for a body that is damaged, in an unknown coding, or larger than a page.
+    """
+    coding = ",".join(
+        response.headers.get(name, "") for name in ("content-encoding", "transfer-encoding")
+    ).lower()
+    data, is_cut = _join_chunks(response.body, is_declared="chunked" in coding)
+    for _ in range(MAX_LAYERS):
+        found = _unpack_layer(data, coding)
+        if found is None:
+            break
+        data, is_cut = found.data, is_cut or found.is_cut
+    else:
+        raise PageError("undecodable_response")
+    if len(data) > MAX_PAGE_BYTES:
+        raise PageError("page_too_large")
+    return Unpacked(data, is_cut)
+
+
+def _join_chunks(body: bytes, *, is_declared: bool) -> Unpacked:
+    """The content of chunks; a body that is not cut into chunks is returned as it is.
+
+    Raises PageError for chunks that are declared, begin well and then do not follow each other.
+    """
+    parts: list[bytes] = []
+    place = 0
+    while found := CHUNK_LINE.match(body, place):
+        start, size = found.end(), int(found[1], 16)
+        if size == 0:
+            is_end = TRAILER.fullmatch(body, start, start + MAX_HEADER_BYTES) is not None
+            if parts or (is_declared and is_end):
+                return Unpacked(b"".join(parts), is_cut=False)
+            return Unpacked(body, is_cut=False)
+        parts.append(body[start : start + size])
+        if start + size >= len(body):  # the last chunk has no end
+            place = len(body)
+            break
+        line_end = LINE_END.match(body, start + size)
+        if line_end is None:  # no chunk, but a line that looks like the beginning of one
+            parts.pop()
+            break
+        place = line_end.end()
+    if not is_declared or not parts:
+        return Unpacked(body, is_cut=False)
+    if place < len(body):
+        raise PageError("undecodable_response")
+    return Unpacked(b"".join(parts), is_cut=True)
+
+
+def _unpack_layer(data: bytes, coding: str) -> Unpacked | None:
+    """Data without its outermost compression; None if it has none.
+
+    Raises PageError if it is compressed, but damaged or in an unknown way.
+    """
+    if data.startswith(b"\x1f\x8b\x08"):
+        return _known(_inflate(data, 31))
+    if data.startswith(b"\x28\xb5\x2f\xfd"):
+        return _known(_unpack_zstd(data))
+    if looks_like_html(data) or not data:
+        return None
+    # The others have no mark of their own: what they give must be whole.
+    is_packed = is_binary(data)
+    attempts: list[Callable[[bytes], Unpacked | None]] = []
+    if len(data) > 1 and data[0] == 0x78 and int.from_bytes(data[:2]) % 31 == 0:
+        attempts.append(lambda data: _inflate(data, 15))
+    if is_packed or re.search("br|deflate", coding):
+        attempts += [_unpack_brotli, lambda data: _inflate(data, -15)]
+    if "deflate" in coding:
+        attempts.reverse()
+    found = [each for attempt in attempts if (each := attempt(data)) is not None and each.data]
+    for each in found:
+        if not each.is_cut:
+            return each
+    if is_packed and re.search("br|deflate", coding):
+        return _known(found[0] if found else None)
+    return None
+
+
+def _known(unpacked: Unpacked | None) -> Unpacked:
+    if unpacked is None or (unpacked.is_cut and not unpacked.data):
+        raise PageError("undecodable_response")
+    return unpacked
+
+
+def _inflate(data: bytes, window_bits: int) -> Unpacked | None:
+    """The content of gzip (31), zlib (15) or raw deflate (-15); None if it is damaged."""
+    content = b""
+    is_gzip = window_bits == 31
+    while True:
+        stream = zlib.decompressobj(window_bits)
+        try:
+            content += stream.decompress(data, MAX_PAGE_BYTES + 1 - len(content))
+        except zlib.error:
+            return None
+        if len(content) > MAX_PAGE_BYTES:
+            raise PageError("page_too_large")
+        if not stream.eof:
+            return Unpacked(content, is_cut=True)
+        data = stream.unused_data
+        if not is_gzip and data:
+            return None
+        if not data.startswith(b"\x1f\x8b\x08"):  # no other member: padding
+            return Unpacked(content, is_cut=False)
+
+
+def _unpack_zstd(data: bytes) -> Unpacked | None:
+    stream = zstd.ZstdDecompressor()
+    try:
+        content = stream.decompress(data, MAX_PAGE_BYTES + 1)
+    except (zstd.ZstdError, MemoryError):
+        return None
+    if len(content) > MAX_PAGE_BYTES:
+        raise PageError("page_too_large")
+    return Unpacked(content, is_cut=not stream.eof)
+
+
+def _unpack_brotli(data: bytes) -> Unpacked | None:
+    stream = brotli.Decompressor()
+    content = b""
+    try:
+        while True:
+            block = stream.process(data, output_buffer_limit=MAX_PAGE_BYTES + 1 - len(content))
+            content, data = content + block, b""
+            if len(content) > MAX_PAGE_BYTES:
+                raise PageError("page_too_large")
+            if stream.is_finished() or not block:
+                return Unpacked(content, is_cut=not stream.is_finished())
+    except brotli.error:
+        return None
