@@ -6,6 +6,7 @@ without a header or with a wrong one.
 """
 
 import re
+import sys
 import zlib
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -13,7 +14,11 @@ from typing import NamedTuple
 import brotli
 
 from electra_pipeline.corpus.media_type import is_binary, looks_like_html
-from electra_pipeline.inputs.decompression import zstd
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 # Crawlers cut pages at 1 to 5 MiB: what is far longer is no page, but a bomb or a listing.
 MAX_PAGE_BYTES = 16 << 20

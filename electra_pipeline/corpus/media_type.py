@@ -101,6 +101,7 @@ STYLE_START = re.compile(
 )
 # Of prose 0.2 % are braces and semicolons, of scripts, styles and C 3 % and more.
 MIN_CODE_SHARE = 0.03
+MIN_CODE_MARKS = 4
 
 
 def essence_and_charset(value: str) -> tuple[str, str]:
@@ -165,9 +166,12 @@ def classify(text: str, declared: Declared, uri: str | None) -> str:
         return "type_sitemap"
     if JSON_START.match(head) or (head[:1] in ("{", "[") and _is_json(text)):
         return "type_json"
-    if path.endswith(".css") or STYLE_START.match(head):
+    num_marks = sum(map(head.count, "{};"))
+    is_dense = num_marks >= MIN_CODE_SHARE * len(head)
+    if path.endswith(".css") or (is_dense and STYLE_START.match(head)):
         return "type_css"
-    if path.endswith((".js", ".mjs")) or SCRIPT_START.match(head) or _is_code(head):
+    is_code = is_dense and num_marks >= MIN_CODE_MARKS and "{" in head and "}" in head
+    if path.endswith((".js", ".mjs")) or is_code or SCRIPT_START.match(head):
         return "type_script"
     if declared == "xml":
         return "type_xml"
@@ -207,14 +211,7 @@ def _path(uri: str | None) -> str:
 
 def _is_json(text: str) -> bool:
     try:
-        orjson.loads(text)
+        orjson.loads(text.lstrip("\ufeff"))
     except orjson.JSONDecodeError:
         return False
     return True
-
-
-def _is_code(head: str) -> bool:
-    if "{" not in head or "}" not in head:
-        return False
-    num_marks = sum(map(head.count, "{};"))
-    return num_marks >= MIN_CODE_SHARE * len(head)

@@ -17,8 +17,8 @@ from electra_pipeline.corpus.http_response import (
     Unpacked,
     parse_response,
     unpack,
+    zstd,
 )
-from electra_pipeline.inputs.decompression import zstd
 
 WORDS = ["The", "river", "was", "measured", "in", "spring", "and", "closed", "for", "repair."]
 PROSE = " ".join(random.Random(0).choices(WORDS, k=400))
