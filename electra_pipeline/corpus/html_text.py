@@ -1,7 +1,9 @@
 """The text of HTML pages: main content, without what browsers do not show as text."""
 
 import re
+from collections import Counter
 from html import unescape
+from itertools import pairwise
 
 # The time of the extraction grows with the square of the nesting and of a tag's attributes: 5,000
 # elements took 1 s, 20,000 took 16 s. Browsers stop nesting at 512.
@@ -26,9 +28,18 @@ LONE_CHARACTER = re.compile(
     r">\s*+(?:[\u0800-\ud7ff\uf900-\uffff]|&(?:#\d{4,5}|#[xX][0-9a-fA-F]{3,5}|[a-zA-Z]{2,31});)(?=\s*<)"
 )
 GUARD = "\u2060"  # word joiner: invisible, and removed again
-# Resiliparse drops <time>, which is right for the date of an article and wrong within a sentence.
-TIME = re.compile(r"<time(?:\s[^<>]*)?>([^<>]{1,200})</time>")
-QUOTE = re.compile(r"<q(?:\s[^<>]*)?>")  # browsers show it in quotation marks
+# Resiliparse drops <time>, which is right for the date of an article and wrong within a sentence;
+# browsers show <q> in quotation marks.
+TIME_OR_QUOTE = re.compile(r"<time(?:\s[^<>]*)?>([^<>]{1,200})</time>|<q(?:\s[^<>]*)?>|</q>")
+# Resiliparse drops <ul> near the root, as menus are, and with it the lists of plain pages. Those of
+# sentences are made <ol>, which it keeps.
+LIST_TAG = re.compile(r"<(/?)ul(?=[\s>])")
+SENTENCE_ITEM = re.compile(r"<li(?:\s[^<>]*)?>\s*+(?:<p(?:\s[^<>]*)?>\s*+)?[^<]{30}")
+LINK = re.compile(r"<a\s[^<>]*>(.{0,500}?)</a>", re.DOTALL)
+ANY_TAG = re.compile(r"<[^<>]*>")
+MIN_ITEM_CHARACTERS = 30
+MAX_LINK_SHARE = 0.2  # Resiliparse's own, for lists that are deeper
+MAX_LIST_DEPTH = 4
 
 
 def main_content(html: str) -> str:
@@ -36,14 +47,43 @@ def main_content(html: str) -> str:
     from resiliparse.extract.html2text import extract_plain_text
 
     html = LONE_CHARACTER.sub(_guarded, html)
-    if "<time" in html:
-        html = TIME.sub(_time_in_text, html)
-    if "</q>" in html:
-        html = QUOTE.sub(r'\g<0>"', html).replace("</q>", '"</q>')
+    html = TIME_OR_QUOTE.sub(_as_shown, html)
+    if SENTENCE_ITEM.search(html):
+        html = _with_lists(html)
     text: str = extract_plain_text(
         html, main_content=True, list_bullets=False, alt_texts=True, skip_elements=SKIPPED
     )
     return text.replace(GUARD, "")
+
+
+def _with_lists(html: str) -> str:
+    starts: list[int] = []
+    names: list[int] = []  # where the name in a tag ends
+    for tag in LIST_TAG.finditer(html):
+        if not tag[1]:
+            starts.append(tag.end())
+        elif starts:
+            start = starts.pop()
+            if len(starts) < MAX_LIST_DEPTH and _has_sentences(html[start : tag.start()]):
+                names += [start, tag.end()]
+    ends = [0, *sorted(names), len(html)]
+    parts = [html[start:end] for start, end in pairwise(ends)]
+    return "".join([*(f"{part[:-2]}ol" for part in parts[:-1]), parts[-1]])
+
+
+def _has_sentences(items: str) -> bool:
+    if not SENTENCE_ITEM.search(items):
+        return False
+    num_characters = _num_characters(items)
+    num_linked = sum(map(_num_characters, LINK.findall(items)))
+    return (
+        num_linked <= MAX_LINK_SHARE * num_characters
+        and num_characters >= MIN_ITEM_CHARACTERS * items.count("<li")
+    )
+
+
+def _num_characters(html: str) -> int:
+    return len(" ".join(ANY_TAG.sub("", html).split()))
 
 
 def _guarded(found: re.Match[str]) -> str:
@@ -52,24 +92,37 @@ def _guarded(found: re.Match[str]) -> str:
     return found[0] if is_icon or len(character.encode(errors="replace")) != 3 else found[0] + GUARD
 
 
-def _time_in_text(found: re.Match[str]) -> str:
-    before = found.string[max(0, found.start() - 100) : found.start()].rstrip()
-    after = found.string[found.end() : found.end() + 100].lstrip()
+def _as_shown(found: re.Match[str]) -> str:
+    html, time = found.string, found[1]
+    if time is None:
+        return '"'
+    before = html[max(0, found.start() - 100) : found.start()].rstrip()
+    after = html[found.end() : found.end() + 100].lstrip()
     is_in_text = not before.endswith(">") or not after.startswith("<")
-    return found[1] if is_in_text else found[0]
+    return time if is_in_text else found[0]
 
 
 def exceeds_bounds(html: str) -> bool:
     """Whether elements nest, or attributes of one tag are, so many that extraction takes long."""
-    if html.count("<") - html.count("</") <= MAX_NESTING and not LONG_TAG.search(html):
+    num_tags = html.count("<")
+    if num_tags > MAX_NESTING:
+        num_tags -= html.count("</")
+    if num_tags <= MAX_NESTING and not LONG_TAG.search(html):
         return False  # nearly all pages, told at once
     depth = 0
-    for match in TAG.finditer(html):
-        slash, name, attributes = match.groups()
+    num_open: Counter[str] = Counter()
+    for slash, name, attributes in TAG.findall(html):
         if len(attributes) > MAX_ATTRIBUTES and len(attributes.split()) > MAX_ATTRIBUTES:
             return True
-        if not WITHOUT_END.fullmatch(name) and not attributes.endswith("/"):
-            depth = max(0, depth + (-1 if slash else 1))
-            if depth > MAX_NESTING:
-                return True
+        if WITHOUT_END.fullmatch(name) or attributes.endswith("/"):
+            continue
+        name = name.lower()
+        if not slash:
+            num_open[name] += 1
+            depth += 1
+        elif num_open[name]:  # the end of an element that is not open ends none
+            num_open[name] -= 1
+            depth -= 1
+        if depth > MAX_NESTING:
+            return True
     return False

@@ -25,8 +25,10 @@ MAX_PAGE_BYTES = 16 << 20
 MAX_HEADER_BYTES = 1 << 16
 MAX_HEADS = 5  # of interim responses and of a proxy before that of the page
 MAX_LAYERS = 4  # of compression: one, or two by server and proxy
-STATUS_LINE = re.compile(rb"HTTP(?:/[0-9.]+)?[ \t]+([0-9]{3})(?![0-9])([^\r\n]*)(?:\r?\n)?", re.I)
-HEADER_LINE = re.compile(rb"([^\s:<>\"]+)[ \t]*:(.*)", re.DOTALL)
+STATUS_LINE = re.compile(rb"HTTP(?:/[0-9.]+)?[ \t]+([0-9]{3})(?![0-9])([^\r\n]*)", re.IGNORECASE)
+HEAD_END = re.compile(rb"\n[ \t]*\r?\n|\n(?=<)|\Z")  # some heads end without a blank line
+FOLD = re.compile(rb"\r?\n[ \t]+")
+HEADER = re.compile(rb"\n([^\s:<>\"]+)[ \t]*:[ \t]*([^\r\n]*)")
 CHUNK_LINE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]{0,4096})?\r?\n")
 TRAILER = re.compile(rb"(?:[^\s:]+:[^\r\n]*\r?\n)*[\r\n]*")
 LINE_END = re.compile(rb"\r?\n")
@@ -64,31 +66,22 @@ def parse_response(block: bytes) -> Response | None:
     for _ in range(MAX_HEADS):
         if (found := STATUS_LINE.match(block)) is None:
             break
-        headers, block = _split_head(block[found.end() :])
-        response = Response(int(found[1]), headers, block)
+        end = HEAD_END.search(block, found.end())
+        assert end is not None  # a block ends
+        head = FOLD.sub(b" ", block[found.end() : end.start()])
+        block = block[end.end() :]
+        response = Response(int(found[1]), _headers(head), block)
         if response.status >= 200 and b"established" not in found[2].lower():
             break
     return response
 
 
-def _split_head(block: bytes) -> tuple[dict[str, str], bytes]:
-    """The headers and what follows them; line ends are CRLF or LF, and long lines may be folded."""
+def _headers(head: bytes) -> dict[str, str]:
     headers: dict[str, str] = {}
-    name, place = "", 0
-    while place < min(len(block), MAX_HEADER_BYTES):
-        end = block.find(b"\n", place) + 1 or len(block)
-        line = block[place:end].rstrip(b"\r\n")
-        if not line.strip():
-            return headers, block[end:]
-        if line[:1] in b" \t" and name:
-            headers[name] += f" {line.strip().decode('latin-1')}"
-        elif found := HEADER_LINE.fullmatch(line):
-            name, value = found[1].decode("latin-1").lower(), found[2].strip().decode("latin-1")
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        elif line.lstrip().startswith(b"<"):  # no blank line behind the headers
-            break
-        place = end
-    return headers, block[place:]
+    for name, value in HEADER.findall(head):
+        key, text = name.decode("latin-1").lower(), value.strip().decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
 
 
 def unpack(response: Response) -> Unpacked:
