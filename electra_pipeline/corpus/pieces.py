@@ -211,7 +211,8 @@ def _kept_batches(
         counts.read += 1
         encoded = raw.text.encode(errors="surrogatepass")
         counts.bytes_read += len(encoded)
-        key = xxhash.xxh3_64_intdigest(encoded)
+        # Documents without a text are told apart by their addresses.
+        key = xxhash.xxh3_64_intdigest(encoded or (raw.url or "").encode())
         if key >= limit:
             counts.dropped[NOT_SAMPLED] += 1
             continue
