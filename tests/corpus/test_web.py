@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from electra_pipeline.corpus.sources import RawDocument
 from electra_pipeline.corpus.web import read_warc
 from electra_pipeline.inputs.files import SourceFile
 from tests.corpus.archives import DOCUMENT, HTML, TEXT, URL, read, record, response
+from tests.corpus.corpora import ENGLISH, config, prose, run
 
 INFO = record(b"software: x\r\n", "warcinfo", "")
 REQUEST = record(b"GET / HTTP/1.1\r\n\r\n", "request")
@@ -167,6 +169,35 @@ def test_a_page_that_was_cut_is_kept_and_marked(tmp_path: Path) -> None:
     )
     assert packed.is_truncated and packed.text.startswith("Number 0, 0, 1, 4, 9, 16")
     assert plain.is_truncated and plain.text == "Ends in the"
+
+
+def test_counters_balance_over_all_records(tmp_path: Path) -> None:
+    pages = [
+        response(f"<main><p>{prose(ENGLISH, n)}</p></main>".encode(), uri=f"https://x/{n}")
+        for n in range(4)
+    ]
+    gone = [response(b"gone", status="404", uri=f"https://x/gone/{n}") for n in range(9)]
+    cut = gzip.compress(f"<p>{prose(ENGLISH, 5, 900)}".encode())[:-200]
+    data = b"".join([INFO, REQUEST, *gone, *pages, REQUEST, response(b""), response(cut)])
+    (tmp_path / "a.warc").write_bytes(data)
+    source = {"type": "files", "urls": [f"{tmp_path}/a.warc"]}
+    artifact = run(config(tmp_path, sources=[source]), tmp_path / "runs")
+    counted = artifact.counters["sources"]["a"]
+    assert (counted["read"], counted["kept"]) == (18, 5)
+    reasons = {"http_4xx": 9, "warc_request": 2, "warc_warcinfo": 1, "empty": 1}
+    assert counted["dropped"] == reasons
+    assert counted["repaired"] == {"truncated_documents": 1}
+    rows = pq.read_table(artifact.local_file("dropped.parquet")).to_pylist()
+    values = {(row["value"], row["url"]) for row in rows if row["reason"] == "http_4xx"}
+    assert values == {("404", f"https://x/gone/{n}") for n in range(9)}
+    # Of the first documents, records that are none are not counted.
+    first = run(
+        config(tmp_path, sources=[source | {"max_documents_per_file": 3}]), tmp_path / "runs"
+    )
+    assert first.counters["sources"]["a"]["kept"] == 3
+    # A share of the records is a share of each reason.
+    share = run(config(tmp_path, sources=[source], sample_fraction=0.5), tmp_path / "runs")
+    assert 0 < share.counters["sources"]["a"]["dropped"]["http_4xx"] < 9
 
 
 @settings(max_examples=300, deadline=None)
