@@ -38,7 +38,10 @@ SUPERSETS = {
 # The encoding that servers declare unasked, and that fits any bytes.
 WESTERN = "cp1252"
 MAX_INVALID = 0.05  # of the bytes above ASCII: a page may be damaged
-TAG = re.compile(rb"<(script|style)\b.*?</\1|<[^>]*>", re.DOTALL | re.IGNORECASE)
+TAG = re.compile(
+    rb"<script\b[^<]*+(?:<(?!/script)[^<]*+)*+|<style\b[^<]*+(?:<(?!/style)[^<]*+)*+|<[^<>]*>",
+    re.IGNORECASE,
+)
 ASCII_LETTER = bytes(range(65, 91)) + bytes(range(97, 123))
 ABOVE_ASCII = bytes(range(128, 256))
 

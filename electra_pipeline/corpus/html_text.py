@@ -111,7 +111,8 @@ def exceeds_bounds(html: str) -> bool:
         return False  # nearly all pages, told at once
     depth = 0
     num_open: Counter[str] = Counter()
-    for slash, name, attributes in TAG.findall(html):
+    for found in TAG.finditer(html):
+        slash, name, attributes = found.groups()
         if len(attributes) > MAX_ATTRIBUTES and len(attributes.split()) > MAX_ATTRIBUTES:
             return True
         if WITHOUT_END.fullmatch(name) or attributes.endswith("/"):

@@ -9,7 +9,7 @@ import re
 import sys
 import zlib
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import brotli
 
@@ -24,7 +24,9 @@ else:
 MAX_PAGE_BYTES = 16 << 20
 MAX_HEADER_BYTES = 1 << 16
 MAX_HEADS = 5  # of interim responses and of a proxy before that of the page
+MAX_MEMBERS = 16  # of a gzip or zstd stream; one, as a rule
 MAX_LAYERS = 4  # of compression: one, or two by server and proxy
+GZIP, ZSTD = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd"
 STATUS_LINE = re.compile(rb"HTTP(?:/[0-9.]+)?[ \t]+([0-9]{3})(?![0-9])([^\r\n]*)", re.IGNORECASE)
 HEAD_END = re.compile(rb"\n[ \t]*\r?\n|\n(?=<)|\Z")  # some heads end without a blank line
 FOLD = re.compile(rb"\r?\n[ \t]+")
@@ -66,8 +68,8 @@ def parse_response(block: bytes) -> Response | None:
     for _ in range(MAX_HEADS):
         if (found := STATUS_LINE.match(block)) is None:
             break
-        end = HEAD_END.search(block, found.end())
-        assert end is not None  # a block ends
+        end = HEAD_END.search(block, found.end(), found.end() + MAX_HEADER_BYTES)
+        assert end is not None  # what is searched has an end
         head = FOLD.sub(b" ", block[found.end() : end.start()])
         block = block[end.end() :]
         response = Response(int(found[1]), _headers(head), block)
@@ -89,6 +91,8 @@ def unpack(response: Response) -> Unpacked:
 
     Raises PageError for a body that is damaged, in an unknown coding, or larger than a page.
     """
+    if len(response.body) > MAX_PAGE_BYTES:
+        raise PageError("page_too_large")
     coding = ",".join(
         response.headers.get(name, "") for name in ("content-encoding", "transfer-encoding")
     ).lower()
@@ -100,8 +104,6 @@ def unpack(response: Response) -> Unpacked:
         data, is_cut = found.data, is_cut or found.is_cut
     else:
         raise PageError("undecodable_response")
-    if len(data) > MAX_PAGE_BYTES:
-        raise PageError("page_too_large")
     return Unpacked(data, is_cut)
 
 
@@ -140,10 +142,10 @@ def _unpack_layer(data: bytes, coding: str) -> Unpacked | None:
 
     Raises PageError if it is compressed, but damaged or in an unknown way.
     """
-    if data.startswith(b"\x1f\x8b\x08"):
+    if data.startswith(GZIP):
         return _known(_inflate(data, 31))
-    if data.startswith(b"\x28\xb5\x2f\xfd"):
-        return _known(_unpack_zstd(data))
+    if data.startswith(ZSTD):
+        return _known(_unpack_members(data, ZSTD, zstd.ZstdDecompressor))
     if looks_like_html(data) or not data:
         return None
     # The others have no mark of their own: what they give must be whole.
@@ -172,46 +174,44 @@ def _known(unpacked: Unpacked | None) -> Unpacked:
 
 def _inflate(data: bytes, window_bits: int) -> Unpacked | None:
     """The content of gzip (31), zlib (15) or raw deflate (-15); None if it is damaged."""
-    content = b""
-    is_gzip = window_bits == 31
-    while True:
-        stream = zlib.decompressobj(window_bits)
+    magic = GZIP if window_bits == 31 else b""
+    return _unpack_members(data, magic, lambda: zlib.decompressobj(window_bits))
+
+
+def _unpack_members(data: bytes, magic: bytes, new_stream: Callable[[], Any]) -> Unpacked | None:
+    """The content of all members, each of which begins with `magic`; without one, of all data."""
+    parts: list[bytes] = []
+    num_left = MAX_PAGE_BYTES + 1
+    for _ in range(MAX_MEMBERS):
+        stream = new_stream()
         try:
-            content += stream.decompress(data, MAX_PAGE_BYTES + 1 - len(content))
-        except zlib.error:
+            parts.append(stream.decompress(data, num_left))
+        except (zlib.error, zstd.ZstdError, MemoryError):
             return None
-        if len(content) > MAX_PAGE_BYTES:
+        num_left -= len(parts[-1])
+        if num_left <= 0:
             raise PageError("page_too_large")
         if not stream.eof:
-            return Unpacked(content, is_cut=True)
+            return Unpacked(b"".join(parts), is_cut=True)
         data = stream.unused_data
-        if not is_gzip and data:
+        if not magic and data:
             return None
-        if not data.startswith(b"\x1f\x8b\x08"):  # no other member: padding
-            return Unpacked(content, is_cut=False)
-
-
-def _unpack_zstd(data: bytes) -> Unpacked | None:
-    stream = zstd.ZstdDecompressor()
-    try:
-        content = stream.decompress(data, MAX_PAGE_BYTES + 1)
-    except (zstd.ZstdError, MemoryError):
-        return None
-    if len(content) > MAX_PAGE_BYTES:
-        raise PageError("page_too_large")
-    return Unpacked(content, is_cut=not stream.eof)
+        if not magic or not data.startswith(magic):  # what follows is padding
+            return Unpacked(b"".join(parts), is_cut=False)
+    return None
 
 
 def _unpack_brotli(data: bytes) -> Unpacked | None:
     stream = brotli.Decompressor()
-    content = b""
+    parts: list[bytes] = []
+    num_left = MAX_PAGE_BYTES + 1
     try:
-        while True:
-            block = stream.process(data, output_buffer_limit=MAX_PAGE_BYTES + 1 - len(content))
-            content, data = content + block, b""
-            if len(content) > MAX_PAGE_BYTES:
-                raise PageError("page_too_large")
-            if stream.is_finished() or not block:
-                return Unpacked(content, is_cut=not stream.is_finished())
+        while num_left > 0:
+            parts.append(stream.process(data, output_buffer_limit=num_left))
+            data = b""
+            num_left -= len(parts[-1])
+            if stream.is_finished() or not parts[-1]:
+                return Unpacked(b"".join(parts), is_cut=not stream.is_finished())
     except brotli.error:
         return None
+    raise PageError("page_too_large")

@@ -85,7 +85,7 @@ ROOT = re.compile(r"<([a-zA-Z][\w:.-]*)")
 FEED_ROOTS = {"rss", "feed", "rdf", "channel", "opml"}
 SITEMAP_ROOTS = {"urlset", "sitemapindex"}
 ROBOTS = re.compile(r"(?:[ \t]*(?:#.*)?\r?\n)*[ \t]*user-agent[ \t]*:", re.IGNORECASE)
-SITE_FILE = re.compile(r".*/(?:robots|ads|app-ads|llms|security)\.txt", re.IGNORECASE)
+SITE_FILE = re.compile(r".*/(?:robots|ads|app-ads|security)\.txt", re.IGNORECASE)
 URL_LINES = re.compile(r"(?:https?://\S++\s*+){3,}")
 JSON_START = re.compile(
     r"(?:\)\]\}',?\s*|for\s*\(;;\);\s*)?[\[{]\s*(?:[\[{]\s*)*\"(?:[^\"\\]|\\.)*\"\s*[:,\]]"

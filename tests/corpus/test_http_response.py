@@ -1,5 +1,6 @@
 """Bodies of HTTP responses: unpacked by what their bytes are, whatever their headers say."""
 
+import contextlib
 import gzip
 import random
 import zlib
@@ -173,6 +174,23 @@ def test_headers_of_equal_names_are_joined() -> None:
     assert parse_response(b"HTTP/1.1 200 OK") == Response(200, {}, b"")
     for block in (b"", b"HTTP", b"HTTP/1.1 OK", b"ICY 200 OK\r\n\r\n", b"HTTP/1.1 2000 OK\r\n\r\n"):
         assert parse_response(block) is None
+
+
+@pytest.mark.timeout(60)  # copies that grow with the square would take hours
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 2_000_000,
+        b"HTTP/1.1 200 OK\r\n\r\n" + gzip.compress(b"a") * 500_000,
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"1\r\na\r\n" * 500_000,
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 500_000,
+    ],
+)
+def test_many_small_parts_are_read_in_bounded_time(block: bytes) -> None:
+    response = parse_response(block)
+    assert response is not None
+    with contextlib.suppress(PageError):
+        unpack(response)
 
 
 @given(st.data())
