@@ -82,6 +82,7 @@ SIGNATURE_PATTERNS = [(reason, re.compile(magic, re.DOTALL)) for reason, magic i
 
 PROLOG = re.compile(r"\s+|<\?.*?\?>|<!--.*?-->|<!doctype([^>]*)>", re.DOTALL | re.IGNORECASE)
 ROOT = re.compile(r"<([a-zA-Z][\w:.-]*)")
+PAGE_TAG = re.compile(r"</(?:p|div|a|b|i|span|li|td|h[1-6]|body|html)>|<br\s*/?>", re.IGNORECASE)
 FEED_ROOTS = {"rss", "feed", "rdf", "channel", "opml"}
 SITEMAP_ROOTS = {"urlset", "sitemapindex"}
 ROBOTS = re.compile(r"(?:[ \t]*(?:#.*)?\r?\n)*[ \t]*user-agent[ \t]*:", re.IGNORECASE)
@@ -178,7 +179,8 @@ def classify(text: str, declared: Declared, uri: str | None) -> str:
         return "type_script"
     if declared == "xml":
         return "type_xml"
-    return "html" if declared == "html" else "text"
+    is_page = declared == "html" or (declared == "unknown" and PAGE_TAG.search(head))
+    return "html" if is_page else "text"
 
 
 def _classify_markup(head: str, declared: Declared) -> str:

@@ -91,16 +91,16 @@ def _page_text(record: WarcRecord) -> tuple[str, bool]:
 
 def _response(record: WarcRecord) -> Response:
     """The HTTP response of a record; a resource is one without headers of its own."""
-    if record.kind == "resource":
-        # Crawlers store their own logs and settings under addresses such as metadata:, urn:, dns:.
-        if record.uri and not record.uri.lower().startswith(FETCHED):
-            raise PageError("warc_resource")
-        return Response(200, {"content-type": record.media_type}, record.block)
-    if record.kind != "response":
+    if record.kind not in ("response", "resource"):
         raise PageError(_unused(record))
-    response = parse_response(record.block)
-    if response is not None:
+    is_resource = record.kind == "resource"
+    # Crawlers store their own logs and settings under addresses such as metadata:, urn:, dns:.
+    if is_resource and record.uri and not record.uri.lower().startswith(FETCHED):
+        raise PageError(_unused(record))
+    if (response := parse_response(record.block)) is not None:
         return response
+    if is_resource:
+        return Response(200, {"content-type": record.media_type}, record.block)
     if looks_like_html(record.block):  # HTTP/0.9, or stored without its head
         return Response(200, {}, record.block)
     raise PageError("no_http_response")

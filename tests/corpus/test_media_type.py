@@ -235,6 +235,8 @@ def test_markup_without_a_known_beginning_is_what_is_declared() -> None:
     assert classify("<x-app>Text.</x-app>", "html", None) == "html"
     assert classify("<x-app>Text.</x-app>", "unknown", None) == "type_xml"
     assert classify("<3 this town", "text", None) == "text"
+    assert classify("Welcome<br>to <i>us</i>", "unknown", None) == "html"
+    assert classify("Write <br> for a new line.", "text", None) == "text"
     assert classify("<b>Bold</b> words", "unknown", None) == "html"
     assert classify("<p>Shown as it is, being plain text.", "text", None) == "text"
 

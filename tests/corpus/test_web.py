@@ -66,10 +66,12 @@ def test_resources_are_pages_without_http(tmp_path: Path) -> None:
         tmp_path,
         record(html, "resource", URL, "Content-Type: text/html")
         + record(html, "resource", "file:///a.html")
+        + record(b"HTTP/1.1 404 Gone\r\n\r\n", "resource", URL, "Content-Type: application/http")
         + record(b"--log", "resource", "metadata://gnu.org/wget.log", "Content-Type: text/plain"),
     ) == [
         DOCUMENT,
         RawDocument(TEXT, "file:///a.html"),
+        dropped("http_4xx", "404"),
         dropped("warc_resource", url="metadata://gnu.org/wget.log"),
     ]
 
