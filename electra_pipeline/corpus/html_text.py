@@ -107,7 +107,7 @@ def exceeds_bounds(html: str) -> bool:
     num_tags = html.count("<")
     if num_tags > MAX_NESTING:
         num_tags -= html.count("</")
-    if num_tags <= MAX_NESTING and not LONG_TAG.search(html):
+    if num_tags <= MAX_NESTING and not _has_long_tag(html):
         return False  # nearly all pages, told at once
     depth = 0
     num_open: Counter[str] = Counter()
@@ -127,3 +127,12 @@ def exceeds_bounds(html: str) -> bool:
         if depth > MAX_NESTING:
             return True
     return False
+
+
+def _has_long_tag(html: str) -> bool:
+    """Whether `LONG_TAG` is found: at one of these places, as it is longer than their distance."""
+    return any(
+        LONG_TAG.match(html, start)
+        for place in range(MAX_ATTRIBUTES, len(html), MAX_ATTRIBUTES)
+        if (start := html.rfind("<", place - MAX_ATTRIBUTES, place)) >= 0
+    )
