@@ -33,9 +33,9 @@ GUARD = "\u2060"  # word joiner: invisible, and removed again
 TIME_OR_QUOTE = re.compile(r"<time(?:\s[^<>]*)?>([^<>]{1,200})</time>|<q(?:\s[^<>]*)?>|</q>")
 # Resiliparse drops <ul> near the root, as menus are, and with it the lists of plain pages. Those of
 # sentences are made <ol>, which it keeps.
-LIST_TAG = re.compile(r"<(/?)ul(?=[\s>])")
-SENTENCE_ITEM = re.compile(r"<li(?:\s[^<>]*)?>\s*+(?:<p(?:\s[^<>]*)?>\s*+)?[^<]{30}")
-LINK = re.compile(r"<a\s[^<>]*>(.{0,500}?)</a>", re.DOTALL)
+LIST_TAG = re.compile(r"<(/?)[uU][lL](?=[\s>])")
+SENTENCE_ITEM = re.compile(r"<[lL][iI](?:\s[^<>]*)?>\s*+(?:<[pP](?:\s[^<>]*)?>\s*+)?[^<]{30}")
+LINK = re.compile(r"<[aA]\s[^<>]*>(.{0,500}?)</[aA]>", re.DOTALL)
 ANY_TAG = re.compile(r"<[^<>]*>")
 MIN_ITEM_CHARACTERS = 30
 MAX_LINK_SHARE = 0.2  # Resiliparse's own, for lists that are deeper
@@ -57,6 +57,7 @@ def main_content(html: str) -> str:
 
 
 def _with_lists(html: str) -> str:
+    """The page with <ol> in place of <ul> where the items are sentences; innermost lists first."""
     starts: list[int] = []
     names: list[int] = []  # where the name in a tag ends
     for tag in LIST_TAG.finditer(html):
@@ -78,7 +79,7 @@ def _has_sentences(items: str) -> bool:
     num_linked = sum(map(_num_characters, LINK.findall(items)))
     return (
         num_linked <= MAX_LINK_SHARE * num_characters
-        and num_characters >= MIN_ITEM_CHARACTERS * items.count("<li")
+        and num_characters >= MIN_ITEM_CHARACTERS * items.lower().count("<li")
     )
 
 

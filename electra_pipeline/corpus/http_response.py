@@ -143,9 +143,9 @@ def _unpack_layer(data: bytes, coding: str) -> Unpacked | None:
     Raises PageError if it is compressed, but damaged or in an unknown way.
     """
     if data.startswith(GZIP):
-        return _known(_inflate(data, 31))
+        return _require(_inflate(data, 31))
     if data.startswith(ZSTD):
-        return _known(_unpack_members(data, ZSTD, zstd.ZstdDecompressor))
+        return _require(_unpack_members(data, ZSTD, zstd.ZstdDecompressor))
     if looks_like_html(data) or not data:
         return None
     # The others have no mark of their own: what they give must be whole.
@@ -162,11 +162,11 @@ def _unpack_layer(data: bytes, coding: str) -> Unpacked | None:
         if not each.is_cut:
             return each
     if is_packed and re.search("br|deflate", coding):
-        return _known(found[0] if found else None)
+        return _require(found[0] if found else None)
     return None
 
 
-def _known(unpacked: Unpacked | None) -> Unpacked:
+def _require(unpacked: Unpacked | None) -> Unpacked:
     if unpacked is None or (unpacked.is_cut and not unpacked.data):
         raise PageError("undecodable_response")
     return unpacked

@@ -62,7 +62,7 @@ SIGNATURES = (
     (
         "type_audio_video",
         rb"RIFF.{4}(?:WAVE|AVI )|.{4}ftyp|\x1aE\xdf\xa3|OggS\x00|fLaC\x00|ID3[\x02-\x04]|FLV\x01"
-        rb"|\xff[\xfb\xf3\xf2]|MThd\x00|\x00\x00\x01[\xb3\xba]|\x30\x26\xb2\x75|#EXTM3U",
+        rb"|MThd\x00|\x00\x00\x01[\xb3\xba]|\x30\x26\xb2\x75|#EXTM3U",
     ),
     ("type_font", rb"wOF[F2]|\x00\x01\x00\x00\x00|OTTO\x00|ttcf\x00|true\x00|.{34}LP\x00"),
     ("type_pdf", rb"\s{0,8}%PDF-"),
@@ -82,6 +82,7 @@ SIGNATURE_PATTERNS = [(reason, re.compile(magic, re.DOTALL)) for reason, magic i
 
 PROLOG = re.compile(r"\s+|<\?.*?\?>|<!--.*?-->|<!doctype([^>]*)>", re.DOTALL | re.IGNORECASE)
 ROOT = re.compile(r"<([a-zA-Z][\w:.-]*)")
+PAGE_PART = re.compile(r"<(?:!doctype\s+html|html|head|body)[\s>]", re.IGNORECASE)
 PAGE_TAG = re.compile(r"</(?:p|div|a|b|i|span|li|td|h[1-6]|body|html)>|<br\s*/?>", re.IGNORECASE)
 FEED_ROOTS = {"rss", "feed", "rdf", "channel", "opml"}
 SITEMAP_ROOTS = {"urlset", "sitemapindex"}
@@ -92,8 +93,10 @@ JSON_START = re.compile(
     r"(?:\)\]\}',?\s*|for\s*\(;;\);\s*)?[\[{]\s*(?:[\[{]\s*)*\"(?:[^\"\\]|\\.)*\"\s*[:,\]]"
 )
 SCRIPT_START = re.compile(
-    r"(?>\s|/\*[\s\S]*?\*/|//.*)*+(?:[\"']use strict[\"']|[!+;(]*function\b[^{]*\{|\(\(?\)?\s*=>|"
-    r"(?:var|let|const)\s+[\w$]+\s*[=;,]|(?:window|document|self|module|exports)\s*[.\[]|"
+    r"(?>\s|/\*[\s\S]*?\*/|//.*)*+(?:[\"']use strict[\"']|"
+    r"[!+;(]*function\s*[\w$]*\s*\([^{]{0,200}\{|\(\(?\)?\s*=>|"
+    r"var\s+[\w$]+\s*[=;,]|(?:let|const)\s+[\w$]+\s*=|"
+    r"(?:window|document|self|module|exports)(?:\.\w|\[[\"'])|"
     r"import\s+(?:[\w{*].*\bfrom\s+)?[\"']|export\s+(?:default|const|function)\b|"
     r"[\w$.]+\(\s*[\[{][\s\S]*[}\]]\s*\)\s*;?\s*$)"
 )
@@ -164,6 +167,8 @@ def classify(text: str, declared: Declared, uri: str | None) -> str:
     path = _path(uri)
     if head.startswith("<"):
         return _classify_markup(head, declared)
+    if declared in ("html", "unknown") and PAGE_PART.search(head):  # behind a server's warning
+        return "html"
     if ROBOTS.match(head) or (SITE_FILE.fullmatch(path) and declared != "html"):
         return "type_robots"
     if URL_LINES.fullmatch(head.rsplit("\n", 1)[0] if len(text) > len(head) else head):

@@ -116,7 +116,12 @@ ITEMS = ["The first item is a sentence of words.", "And so is the second of the 
 def test_lists_of_sentences_are_text_and_menus_are_not() -> None:
     plain = "".join(f"<li>{item}</li>" for item in ITEMS)
     lines = "\n".join(f"  {item}" for item in ITEMS[:2])
-    for items in (plain, plain.replace("</li>", ""), plain.replace("<li>", "<li>\n<p class=x>")):
+    for items in (
+        plain,
+        plain.replace("</li>", ""),
+        plain.replace("<li>", "<li>\n<p class=x>"),
+        plain.replace("li>", "LI>").replace("<LI>", "</UL><UL><LI>"),
+    ):
         page = f"<html><body><h1>H</h1><p>{PROSE}</p><ul id=x>{items}</ul><p>End.</p></body></html>"
         found = [line.strip() for line in main_content(page).splitlines() if line.strip()]
         assert found == ["H", PROSE, *ITEMS, "End."]

@@ -204,6 +204,12 @@ def test_pages_are_pages_whatever_is_declared(text: str) -> None:
     assert all(classify(text, declared, None) == "html" for declared in DECLARED)
 
 
+def test_a_page_behind_a_warning_is_a_page() -> None:
+    text = "Warning: connect() failed; {0}\n<html><head><style>a{b:c}d{e:f}</style>"
+    assert classify(text, "html", None) == "html"
+    assert classify(text, "unknown", None) == "html"
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -212,7 +218,9 @@ def test_pages_are_pages_whatever_is_declared(text: str) -> None:
         "{Not JSON} but a sentence.",
         "import taxes were raised from 5 % to 7 %.",
         "Var is a river; let it be.",
-        "function follows form, they said.",
+        "function follows form, they {said}.",
+        "let me, love, be your song.",
+        "self [noun]: what one is. document [verb]: to write down.",
         "Use: body { margin: 0 } in your style sheet. "
         + "Then go on with the text of the page. " * 9,
         "https://a.org/ is our address. Write to us.",
