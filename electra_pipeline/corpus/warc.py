@@ -7,6 +7,7 @@ from typing import IO, NamedTuple
 from electra_pipeline.inputs.records import MAX_RECORD_BYTES
 
 MAX_HEADER_BYTES = 1 << 16  # of a line or of all lines; real ones have some hundred bytes
+TRUNCATED = {"warc-truncated", "warc-segment-number"}
 NOT_ASCII = re.compile(rb"[^\x20-\x7e]")
 
 
@@ -22,7 +23,7 @@ class WarcRecord(NamedTuple):
     payload_type: str = ""
     """What the crawler took the payload for: WARC-Identified-Payload-Type."""
     is_truncated: bool = False
-    """Whether the crawler stopped before the end of the page: WARC-Truncated."""
+    """Whether its end is not here: WARC-Truncated, or the rest is in other records."""
 
 
 def read_records(stream: IO[bytes], name: str) -> Iterator[WarcRecord]:
@@ -71,7 +72,7 @@ def read_records(stream: IO[bytes], name: str) -> Iterator[WarcRecord]:
             block,
             fields.get("content-type", ""),
             fields.get("warc-identified-payload-type", ""),
-            "warc-truncated" in fields,
+            not TRUNCATED.isdisjoint(fields),
         )
         place += num_bytes + len(line) + len(block)
         num_records += 1

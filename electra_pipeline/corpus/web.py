@@ -54,7 +54,9 @@ def read_wet(file: SourceFile) -> Iterator[RawDocument]:
     with file.open() as stream:
         for record in read_records(stream, file.name):
             if record.kind == "conversion":
-                yield RawDocument(record.block.decode(errors="replace"), record.uri)
+                _, label = essence_and_charset(record.media_type)
+                text = decode(record.block, label, is_markup=False)
+                yield RawDocument(text, record.uri, is_truncated=record.is_truncated)
             else:
                 yield RawDocument("", record.uri, _unused(record))
 

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - letters of other scripts are meant
 """Web archives: which records are documents, and for what reason the others are dropped."""
 
 import bz2
@@ -78,11 +79,18 @@ def test_resources_are_pages_without_http(tmp_path: Path) -> None:
 
 def test_wet_records_are_taken_as_they_are(tmp_path: Path) -> None:
     text = "Eine Zeile.\nWARC/1.0\nNoch eine <b>Größe</b>.\n"
-    data = INFO + record(text.encode(), "conversion", URL) + record(b"\xff.", "conversion", URL)
+    media = "Content-Type: text/plain; charset=koi8-r"
+    data = (
+        INFO
+        + record(text.encode(), "conversion", URL)
+        + record("Größe\ufffd.".encode().replace(b"\xef\xbf\xbd", b"\xff"), "conversion", URL)
+        + record("мост".encode("koi8-r"), "conversion", URL, media)
+    )
     assert read(tmp_path, gzip.compress(data), "a.warc.wet.gz") == [
         dropped("warc_warcinfo", url=None),
         RawDocument(text, URL),
-        RawDocument("\ufffd.", URL),
+        RawDocument("Größe\ufffd.", URL),
+        RawDocument("мост", URL),
     ]
 
 
@@ -164,11 +172,13 @@ def test_a_page_that_cannot_be_read_loses_itself_alone(
 def test_a_page_that_was_cut_is_kept_and_marked(tmp_path: Path) -> None:
     cut = gzip.compress(b"<p>Number 0, " + b", ".join(b"%d" % (n * n) for n in range(999)))[:-500]
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>Ends in the"
-    [packed, plain] = read(
+    [packed, plain, first] = read(
         tmp_path,
         response(cut, "text/html", "Content-Encoding: gzip")
-        + record(head, "response", URL, "WARC-Truncated: length"),
+        + record(head, "response", URL, "WARC-Truncated: length")
+        + record(head, "response", URL, "WARC-Segment-Number: 1"),
     )
+    assert first == plain
     assert packed.is_truncated and packed.text.startswith("Number 0, 0, 1, 4, 9, 16")
     assert plain.is_truncated and plain.text == "Ends in the"
 
