@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001 - letters of other scripts are meant
 """Web archives: which records are documents, and for what reason the others are dropped."""
 
 import bz2
