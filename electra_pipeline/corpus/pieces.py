@@ -154,8 +154,10 @@ def judge(raw: RawDocument, rules: Rules) -> Document:
     Lengths are looked at again after the edits, which may leave little of a document.
     """
     if raw.problem is not None:  # its reader has found it unreadable
-        return Document(raw.text, raw.url, None, raw.problem, "", {})
+        return Document(raw.text, raw.url, None, raw.problem, raw.value, {})
     text, repairs = clean(raw.text, unescape_html=rules.unescape_html)
+    if raw.is_truncated:
+        repairs = {**repairs, "truncated_documents": 1}
     if reason := _wrong_length(text, rules):
         return Document(text, raw.url, None, reason, str(len(text)), repairs)
     verdict = identify(text)
@@ -209,7 +211,8 @@ def _kept_batches(
         counts.read += 1
         encoded = raw.text.encode(errors="surrogatepass")
         counts.bytes_read += len(encoded)
-        key = xxhash.xxh3_64_intdigest(encoded)
+        # Documents without a text are told apart by their addresses.
+        key = xxhash.xxh3_64_intdigest(encoded or (raw.url or "").encode())
         if key >= limit:
             counts.dropped[NOT_SAMPLED] += 1
             continue

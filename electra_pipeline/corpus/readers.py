@@ -6,7 +6,6 @@ file, a part of a large one, or one data file of a hub dataset.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from electra_pipeline.corpus.books import cut_book
@@ -82,7 +81,7 @@ class FilePiece:
                 documents = read_wet(file)
             case data_format:
                 documents = _read_data(file, data_format, reading, self.part)
-        return islice(documents, reading.max_documents_per_file)
+        return _first(documents, reading.max_documents_per_file)
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ class HubPiece:
         from electra_pipeline.corpus import hub  # `datasets` takes seconds to import
 
         documents = hub.read(self.reading, self.index, self.num_pieces)
-        return islice(documents, self.reading.max_documents_per_file)
+        return _first(documents, self.reading.max_documents_per_file)
 
 
 Piece = FilePiece | HubPiece
@@ -154,6 +153,16 @@ def check_readable(piece: Piece) -> None:
     """
     if isinstance(piece, FilePiece):
         next(piece.read(), None)
+
+
+def _first(documents: Iterator[RawDocument], number: int | None) -> Iterator[RawDocument]:
+    """Documents until there are `number` of them that have no problem; None takes all."""
+    for document in documents:
+        yield document
+        if number is not None and document.problem is None:
+            number -= 1
+            if not number:
+                return
 
 
 def _parts(file: SourceFile, reading: FileReading) -> list[Part | None]:

@@ -23,6 +23,10 @@ class RawDocument(NamedTuple):
     url: str | None
     problem: str | None = None
     """Why it has no text, in a word, where that is known; it is dropped for this reason."""
+    value: str = ""
+    """What the problem was found by, such as the status of an HTTP response."""
+    is_truncated: bool = False
+    """Whether its source has only the beginning, which is counted as a repair."""
 
 
 class Columns(Config):
