@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import yaml
 from pydantic import Field, ValidationError
 
 from electra_pipeline.corpus.build import CorpusConfig
 from electra_pipeline.evaluation.finetune import FinetuneConfig
+from electra_pipeline.evaluation.results.database import sqlite_url
 from electra_pipeline.execution import Scale
 from electra_pipeline.identity import Config
 from electra_pipeline.presets import preset_text
@@ -20,6 +20,7 @@ from electra_pipeline.pretraining.sequences import SequencesConfig
 from electra_pipeline.publishing.huggingface import PublishConfig
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.places import shown
+from electra_pipeline.storage.stores import open_store
 from electra_pipeline.tokenizer import TokenizerConfig
 
 
@@ -56,7 +57,7 @@ def name_of(model: str) -> str:
 def default_database(root: str) -> str:
     """The results table of a root: beside the artifacts if they are on the local disk."""
     folder = Folder(root)
-    return f"sqlite:///{folder.path if folder.is_local else 'runs'}/results.db"
+    return sqlite_url(f"{folder.path}/results.db" if folder.is_local else "runs/results.db")
 
 
 def load(
@@ -121,7 +122,8 @@ def _read(file: str) -> str:
     try:
         if "://" not in file:
             return Path(file).read_text("utf-8")
-        with fsspec.open(file, "rb") as stream:
+        filesystem, path = open_store(file)
+        with filesystem.open(path, "rb") as stream:
             return bytes(stream.read()).decode("utf-8")
     except FileNotFoundError as error:
         raise ValueError(f"{file}: no such file; `presets` lists what ships with us") from error

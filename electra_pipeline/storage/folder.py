@@ -4,8 +4,10 @@ import errno
 import hashlib
 import logging
 import os
+import re
 import shutil
 import tempfile
+import unicodedata
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 from electra_pipeline.storage import locks
 from electra_pipeline.storage.locks import Confirm
 from electra_pipeline.storage.places import refuse_password
-from electra_pipeline.storage.stores import open_store
+from electra_pipeline.storage.stores import is_chain, keeps_names, list_folders, open_store, remove
 
 logger = logging.getLogger(__name__)
 
@@ -48,19 +50,59 @@ def appearing(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def is_plain_name(part: str) -> bool:
+    """Whether a component of a path means the same to all stores, and can be shown in one line."""
+    return part not in ("", ".", "..") and not _unprintable(part)
+
+
+def _unprintable(text: str) -> list[str]:
+    # Names stand in logs and tables, a line each, and in JSON and SQL, which take Unicode alone.
+    return [c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")]
+
+
+def _check_name(uri: str) -> None:
+    """Raise ValueError for a URI that names no folder, or one that cannot be used safely."""
+    if not uri:
+        raise ValueError("a storage location is empty; give a folder or a URI")
+    if wrong := _unprintable(uri):
+        raise ValueError(
+            f"cannot use {uri!r} as a storage location: {wrong[0]!r} is a control character, a "
+            "line break or a byte that is not UTF-8; rename the folder"
+        )
+    scheme, separator, rest = uri.partition("://")
+    if not separator or scheme in ("file", "local", "http", "https") or is_chain(uri):
+        return
+    parts = rest.strip("/").split("/")
+    if parts == [""] and scheme != "memory":
+        raise ValueError(f"cannot use {uri!r} as a storage location: it names no folder")
+    if wrong := [p for p in parts if "\\" in p or (not is_plain_name(p) and len(parts) > 1)]:
+        raise ValueError(
+            f"cannot use {uri!r} as a storage location: it has the component {wrong[0]!r}, which "
+            "stores take in different ways; write the folder's full name"
+        )
+    if scheme == "memory" and "::" in rest:  # fsspec then forgets to begin the path with a slash
+        raise ValueError(
+            f"cannot use {uri!r} as a storage location: memory:// takes no ::; give another name"
+        )
+
+
 @dataclass(frozen=True)
 class Folder:
     """A directory named by a URI; it need not exist yet. Picklable.
 
-    A relative path is made absolute at once: a worker's working directory is another one.
+    The name is literal: no character of it stands for others. A relative path is made absolute at
+    once: a worker's working directory is another one. Raises ValueError for a name that cannot be
+    one line of a log, or that a store and its driver may take for another folder.
     """
 
     uri: str
 
     def __post_init__(self) -> None:
         refuse_password(self.uri)
-        if "://" not in self.uri:
-            object.__setattr__(self, "uri", str(Path(self.uri).expanduser().absolute()))
+        _check_name(self.uri)
+        local = re.sub("^(file|local)://", "", self.uri)
+        if "://" not in local:
+            object.__setattr__(self, "uri", str(Path(local).expanduser().absolute()))
 
     @property
     def filesystem(self) -> Any:
@@ -82,15 +124,22 @@ class Folder:
 
     def _resolve(self) -> tuple[Any, str]:
         try:
-            return open_store(self.uri)
+            filesystem, path = open_store(self.uri)
         except (ValueError, ImportError) as error:
             raise ValueError(
                 f"cannot use {self.uri!r} as a storage location: {error}; "
                 "give a local path or a URI whose fsspec driver is installed"
             ) from error
+        if "?" in self.uri and "://" in self.uri and not keeps_names(filesystem, self.uri, path):
+            raise ValueError(
+                f"cannot use {self.uri!r} as a storage location: this store's driver takes what "
+                "follows the ? for a query, not for a name; give a folder without one"
+            )
+        return filesystem, path
 
     def __truediv__(self, name: str) -> "Folder":
-        return Folder(f"{self.uri.rstrip('/')}/{name}")
+        base = self.uri if self.uri.endswith("://") else f"{self.uri.rstrip('/')}/"
+        return Folder(f"{base}{name}")
 
     def __str__(self) -> str:
         return self.uri
@@ -130,11 +179,14 @@ class Folder:
         paths = (path.removeprefix(prefix) for path in found if path.startswith(prefix))
         return sorted(name for name in paths if "/." not in f"/{name}")
 
+    def folders(self) -> list[str]:
+        """Names of the folders directly in this one, sorted, without hidden ones."""
+        self.filesystem.invalidate_cache()
+        return [name for name in list_folders(self.filesystem, self.path) if is_plain_name(name)]
+
     def remove(self, name: str = "") -> None:
         """Remove a file or folder if it is there."""
-        path = self.join(name) if name else self.path
-        if self.filesystem.exists(path):
-            self.filesystem.rm(path, recursive=True)
+        remove(self.filesystem, self.join(name) if name else self.path)
 
     def remove_temporary(self) -> None:
         """Remove what killed writers left half-written here; only while nobody writes."""
