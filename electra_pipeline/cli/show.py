@@ -80,26 +80,17 @@ def report(
     database: DatabaseOption = None,
     run: RunOption = None,
 ) -> None:
-    """Draw a run's learning curves, results and corpus as HTML; its errors on a page beside it."""
+    """Draw a run's learning curves, results and corpus as HTML; its errors on a page beside it.
+
+    Without --run it is the newest run that published a model, else the newest evaluation.
+    """
     from electra_pipeline import reporting
     from electra_pipeline.config import default_database
-    from electra_pipeline.evaluation.results import store
-    from electra_pipeline.storage.artifact import find_artifacts
 
     place = root or "./runs"
-    # without --run: the newest model of a whole run, not a checkpoint on the way to one
-    models = [
-        a
-        for a in find_artifacts(place, "publish")
-        if a.name == run or (not run and "@" not in a.name)
-    ]
-    if not models:
-        wanted = f" of the run {run}" if run else ""
-        raise ValueError(f"{place}: no published model{wanted}; `run` or `publish` makes one")
-    model = max(models, key=lambda artifact: str(artifact.observed["created_at"]))
     source = database or default_database(place)
-    rows = store.read(source, run=model.name)
-    pages = reporting.render(place, source, model.name, model, rows, output.name)
+    found = reporting.find_subject(place, source, run)
+    pages = reporting.render(place, source, found.run, found.model, found.rows, output.name)
     for name, page in pages.items():
         try:
             output.with_name(name).write_text(page, "utf-8")
