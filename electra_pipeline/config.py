@@ -23,11 +23,14 @@ from electra_pipeline.storage.places import shown
 from electra_pipeline.storage.stores import open_store
 from electra_pipeline.tokenizer import TokenizerConfig
 
+# File systems take 255 bytes a name; that of a leg's folder has the run's, the task's, the model's.
+NAME_CHARACTERS = 100
+
 
 class PipelineConfig(Config):
     """One run of the whole chain; equal in shape to the flows' parameters."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=NAME_CHARACTERS)
     """Names the run, its artifacts and its rows of the results table."""
     root: str = "./runs"
     """Where artifacts are kept: a local path or any fsspec URI."""
@@ -51,7 +54,7 @@ class PipelineConfig(Config):
 def name_of(model: str) -> str:
     """The name of a run that evaluates a model: the last part of the model's own place or name."""
     last = re.split(r"[/:\\]", model.rstrip("/"))[-1]
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", last).lstrip("._-") or "model"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", last).lstrip("._-")[:NAME_CHARACTERS] or "model"
 
 
 def default_database(root: str) -> str:

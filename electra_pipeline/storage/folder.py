@@ -4,7 +4,6 @@ import errno
 import hashlib
 import logging
 import os
-import re
 import shutil
 import tempfile
 import unicodedata
@@ -20,12 +19,15 @@ from fsspec.implementations.local import LocalFileSystem
 
 from electra_pipeline.storage import locks
 from electra_pipeline.storage.locks import Confirm
-from electra_pipeline.storage.places import refuse_password
+from electra_pipeline.storage.places import local_path, refuse_password
 from electra_pipeline.storage.stores import is_chain, keeps_names, list_folders, open_store, remove
 
 logger = logging.getLogger(__name__)
 
 DOWNLOAD_ATTEMPTS = 4
+# Of 1,024 bytes of an S3 key and 4,096 of a path on Linux, less 400 for the names within a root.
+STORE_NAME_BYTES = 624
+LOCAL_NAME_BYTES = 3696
 NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -100,9 +102,8 @@ class Folder:
     def __post_init__(self) -> None:
         refuse_password(self.uri)
         _check_name(self.uri)
-        local = re.sub("^(file|local)://", "", self.uri)
-        if "://" not in local:
-            object.__setattr__(self, "uri", str(Path(local).expanduser().absolute()))
+        if "://" not in (local := local_path(self.uri)):
+            object.__setattr__(self, "uri", str(Path(local).absolute()))
 
     @property
     def filesystem(self) -> Any:
@@ -292,6 +293,12 @@ class Folder:
         Nor can a store be used that puts an object over one that is there when it was told not to:
         two drivers could then both believe that they hold a lease.
         """
+        longest = STORE_NAME_BYTES if "://" in self.uri else LOCAL_NAME_BYTES
+        if (num_bytes := len(self.path.encode())) > longest:
+            raise ValueError(
+                f"root {self}: its name has {num_bytes} bytes, and {longest} at most leave room "
+                "for the names of artifacts; give a shorter --root"
+            )
         probe = f".{uuid.uuid4().hex[:8]}.probe"
         try:
             self.write_bytes(probe, b"")

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from electra_pipeline.storage.stores import is_chain
+
 ALLOWED_PREFIXES = "ELECTRA_PIPELINE_ALLOWED_PREFIXES"
 ARCHIVES = ("zip", "tar")  # heads of a chain that read what follows them and nothing else
 
@@ -31,6 +33,12 @@ def shown(text: str) -> str:
         return text
     text = _HTTP_USER.sub(rf"\1{HIDDEN}@", text)
     return _QUERY.sub(rf"\1={HIDDEN}", _PASSWORD.sub(rf"\1{HIDDEN}@", text))
+
+
+def local_path(place: str) -> str:
+    """A local place as a path: without `file:`, and with the home directory for a leading `~`."""
+    path = _LOCAL.sub("", place)
+    return os.path.expanduser(path)  # noqa: PTH111, since Path takes ./~ for ~, too
 
 
 def as_cause(error: Exception) -> Exception | None:
@@ -74,7 +82,7 @@ def check_folder(place: str) -> None:
     Hugging Face hub. Symbolic links and `..` are resolved.
     """
     refuse_password(place)
-    if "::" in place or place.lower().startswith(HTTP):
+    if is_chain(place) or place.lower().startswith(HTTP):
         _refuse_if_restricted(place, "folders are neither in archives nor on http")
     _check_prefix(place)
 
@@ -117,10 +125,10 @@ def _is_below(place: str, prefix: str) -> bool:
 
 def _parts(place: str) -> tuple[str, str, str]:
     """Scheme, host (of http) and path; of a local place the path that it really has."""
-    local = _LOCAL.sub("", place)
+    local = local_path(place)
     scheme, separator, rest = local.partition("://")
     if not separator:
-        return "file", "", os.path.realpath(Path(local).expanduser())
+        return "file", "", os.path.realpath(local)
     scheme = scheme.lower()
     if scheme not in ("http", "https"):
         return scheme, "", f"/{rest}"

@@ -1,5 +1,6 @@
 """Roots whose names hold characters that patterns, URLs and shells give a meaning."""
 
+import ast
 import shutil
 import tempfile
 import uuid
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import electra_pipeline
 from electra_pipeline.config import default_database
 from electra_pipeline.evaluation.results import store
 from electra_pipeline.storage import inventory, retention
@@ -198,3 +200,42 @@ def test_objects_that_no_folder_can_be_are_left_alone() -> None:
     assert find_artifacts(root) == [made]
     assert retention.plan(root).going == []
     assert len(retention.plan(root).kept) == 1
+
+
+@pytest.mark.parametrize("place", ["~x/runs", "./~", "~", "./-rf", "runs/"])
+def test_a_tilde_is_the_home_directory_where_it_comes_first(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    right = "/home/me" if place == "~" else f"{tmp_path}/{place.removeprefix('./').rstrip('/')}"
+    assert Folder(place).path == right
+    assert Folder(f"file:{place}").path == right
+
+
+def test_a_root_too_long_for_what_it_is_to_hold_is_refused(tmp_path: Path) -> None:
+    for root in (f"{tmp_path}/{'x/' * 2000}", f"memory://{'x' * 700}"):
+        with pytest.raises(ValueError, match="leave room for the names of artifacts"):
+            Folder(root).check_writable()
+    with pytest.raises(ValueError, match="cannot be written"):
+        Folder(f"{tmp_path}/{'x' * 256}").check_writable()
+
+
+PATTERNED = {"glob", "rm", "cat", "get", "put", "copy", "cp", "mv", "move", "delete", "expand_path"}
+PATTERNED |= {"download", "upload", "rename", "cat_ranges", "url_to_fs", "open_files"}
+
+
+def test_one_door_leads_to_fsspec() -> None:
+    """No other module names fsspec's calls that take a path for a pattern.
+
+    `inputs/files.py` may: there a user's pattern is one.
+    """
+    package = Path(electra_pipeline.__file__).parent
+    doors = {package / "storage" / "stores.py", package / "inputs" / "files.py"}
+    for path in {*package.rglob("*.py")} - doors:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and node.attr in PATTERNED | {"open"}:
+                owner = ast.unparse(node.value)
+                is_ours = owner.endswith(("filesystem", "fsspec", "fsspec.core"))
+                literal = node.attr == "open" and owner.endswith("filesystem")
+                assert literal or not is_ours, f"{path}:{node.lineno}: {ast.unparse(node)}"
