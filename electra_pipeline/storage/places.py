@@ -3,6 +3,7 @@
 import os
 import posixpath
 import re
+from glob import has_magic
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -95,8 +96,20 @@ def check_model(place: str) -> None:
 
 
 def check_dataset(place: str) -> None:
-    """`check_folder` for a data set: a folder or, if it is none, a hub name."""
-    check_folder(place if Path(place).is_dir() else f"hf://datasets/{place}")
+    """`check_folder` for a data set: a folder or, if it is none, a hub name.
+
+    Raises ValueError for a folder that `datasets` would take for a pattern, and then read others.
+    """
+    if not Path(place).is_dir():
+        check_folder(f"hf://datasets/{place}")
+        return
+    check_folder(place)
+    path = str(Path(place).resolve())
+    if has_magic(path) or "::" in path:
+        raise ValueError(
+            f"{place}: `datasets` takes its path for a pattern or a chain ({path}); rename the "
+            "folder to a name without * ? [ and ::, or give its files with type: files"
+        )
 
 
 def _refuse_if_restricted(place: str, reason: str) -> None:
