@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from flows.finetune import Summary
 
 ENVIRONMENT = {
+    # The server starts as `python -m`, which would import a random.py of the current folder.
+    "PYTHONSAFEPATH": "1",
     # Nothing leaves this machine: the first is for the server, the second for the client.
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",

@@ -147,15 +147,31 @@ def _start(address: str, options: Mapping[str, Any], stop: threading.Event) -> N
 
 def _hold(options: Mapping[str, Any], started: "Future[None]", stop: threading.Event) -> None:
     import ray
+    from ray.job_config import JobConfig
 
     logging.getLogger("ray").setLevel(logging.ERROR)
+    # By default Ray puts the driver's current folder before everything that its workers import:
+    # a random.py there would break them, a copy of this package there would run in place of ours.
+    # Not so for a job of a client, which is all that this flag changes (_private/worker.py).
+    job = JobConfig(_client_job=True, _py_driver_sys_path=own_import_paths())
     try:
-        ray.init(**options, configure_logging=False)
+        ray.init(**options, job_config=job, configure_logging=False)
     except BaseException as error:
         started.set_exception(error)
         return
     started.set_result(None)
     stop.wait()
+
+
+def own_import_paths() -> list[str]:
+    """Where this process imports from beside its Python's own folders, the last one first.
+
+    Ray's workers put each in turn before what they have.
+    """
+    of_python = {Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix)}
+    paths = [Path(entry).resolve() for entry in sys.path]  # '' is the current folder
+    own = [str(path) for path in paths if not of_python & {path, *path.parents}]
+    return list(dict.fromkeys(own))[::-1]
 
 
 def _take_back_sigterm() -> None:
