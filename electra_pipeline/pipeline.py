@@ -194,6 +194,7 @@ def run_legs(
             missing,
             share=lambda leg: shares[leg.cost.memory_bytes],
             after=finetune.parents(missing),
+            progress=progress,
         )
         for num_done, outcome in enumerate(outcomes, start=len(legs) - len(missing) + 1):
             progress(Update("finetune", num_done, len(legs), "legs"))

@@ -39,7 +39,7 @@ from electra_pipeline.on_ray.training import (
     remove_placement_groups,
     start_fit,
 )
-from electra_pipeline.progress import Progress, Update, deliver
+from electra_pipeline.progress import Progress, Update, deliver, throttled
 from electra_pipeline.storage.folder import Folder
 
 Item = TypeVar("Item")
@@ -48,6 +48,7 @@ Value = TypeVar("Value")
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5  # how long one call into Ray waits
+UPDATE_SECONDS = 2.0  # between two signs of life of one of many items
 FIT_END_SECONDS = 5.0  # how long a training that was shut down may take to end; it takes 0.5
 RECORDS = "worker_log_records"  # attribute of an error that a task raised
 
@@ -88,19 +89,45 @@ class RayExecutor(Room):
 
     def map(
         self,
-        function: Callable[[Item], Value],
+        function: Callable[..., Value],
         items: Sequence[Item],
         *,
         share: Callable[[Item], Share] = one_cpu,
         after: Mapping[int, int] = NOTHING,
+        progress: Progress | None = None,
     ) -> Iterator[Outcome[Value]]:
         """Apply `function` to each item in a Ray task; see `execution.Executor.map`.
 
         An outcome's error is the exception that `function` raised, or a RuntimeError where the
         worker process died each time. Closing the iterator cancels what is still running.
         """
-        recorded = partial(_recorded, function)
-        return self._map(recorded, items, share, after, lambda: None)
+        if progress is None:
+            return self._map(partial(_recorded, function), items, share, after, lambda: None)
+        return self._map_telling(function, items, share, after, progress)
+
+    def _map_telling(
+        self,
+        function: Callable[..., Value],
+        items: Sequence[Item],
+        share: Callable[[Item], Share],
+        after: Mapping[int, int],
+        progress: Progress,
+    ) -> Iterator[Outcome[Value]]:
+        import ray
+
+        if not items:
+            return
+        with self.connection:
+            mailbox = open_mailbox()
+
+        def run_one(item: Item) -> tuple[Value, list[logging.LogRecord]]:
+            tell = throttled(Post(mailbox), UPDATE_SECONDS)
+            try:
+                return _recorded(partial(function, progress=tell), item)
+            finally:
+                ray.get(mailbox.__ray_ready__.remote())  # as in `start_fit`: its updates are there
+
+        yield from self._map(run_one, items, share, after, lambda: self._deliver(mailbox, progress))
 
     def _map(
         self,
@@ -270,7 +297,7 @@ class RayExecutor(Room):
 
         with self.connection:
             num_arrived, updates = ray.get(mailbox.take.remote())
-            if counted := [each for each in updates if isinstance(each, Update)]:
+            if counted := [each for each in updates if isinstance(each, Update) and not each.item]:
                 gauges.show(counted[-1])
         for update in updates:
             if isinstance(update, logging.LogRecord):
