@@ -77,6 +77,8 @@ def set_up_logging(console: Console, json_run: str | None = None) -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("electra_pipeline").setLevel(logging.INFO)
+    # It warns of a home directory that cannot be written, and needs none.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from electra_pipeline.config import PipelineConfig
+from electra_pipeline.storage import machine
 from electra_pipeline.storage.places import shown
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def run_here(config: PipelineConfig, *, debug: bool = False) -> "Summary":
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    machine.of_prefect().check()
     check_server()
     start_server_of_this_run()
 

@@ -17,7 +17,7 @@ from typing import IO, Any
 import orjson
 from fsspec.implementations.local import LocalFileSystem
 
-from electra_pipeline.storage import locks
+from electra_pipeline.storage import locks, machine
 from electra_pipeline.storage.locks import Confirm
 from electra_pipeline.storage.places import local_path, refuse_password
 from electra_pipeline.storage.stores import is_chain, keeps_names, list_folders, open_store, remove
@@ -32,9 +32,14 @@ NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def cache_directory() -> Path:
-    """Where downloads and local copies of remote files are kept (`ELECTRA_PIPELINE_CACHE`)."""
-    configured = os.environ.get("ELECTRA_PIPELINE_CACHE")
-    return Path(configured) if configured else Path.home() / ".cache" / "electra-pipeline"
+    """Where downloads and local copies of remote files are kept (`ELECTRA_PIPELINE_CACHE`).
+
+    Raises ValueError, with the variable, if it cannot be written.
+    """
+    folder = machine.cache()
+    if not os.access(folder.path, os.W_OK):  # a full one has what it has; a new one is looked at
+        folder.check()
+    return folder.path
 
 
 @contextmanager
