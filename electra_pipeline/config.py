@@ -113,10 +113,10 @@ def validate(values: Mapping[str, Any], place: str) -> PipelineConfig:
         raise ValueError(f"{place}: {explain(error)}") from error
 
 
-def to_yaml(config: PipelineConfig) -> str:
+def to_yaml(config: PipelineConfig, *, allow_unicode: bool = True) -> str:
     """The full resolved configuration, in the order of its fields, without what opens places."""
     text: str = yaml.safe_dump(
-        config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
+        config.model_dump(mode="json"), sort_keys=False, allow_unicode=allow_unicode, width=100
     )
     return shown(text)
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from rich.console import Console, RenderableType
+from rich.console import Console, OverflowMethod, RenderableType
 from rich.logging import RichHandler
 from rich.progress import (
     BarColumn,
@@ -88,7 +88,7 @@ def shown_progress(console: Console, *, lines: bool = False) -> Iterator[Progres
         yield LoggedProgress()
         return
     with _Stages(
-        SpinnerColumn(),
+        SpinnerColumn("line" if console.options.ascii_only else "dots"),
         TextColumn("[bold]{task.description}"),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
@@ -124,15 +124,16 @@ class _Stages(Bars):
 
     def __init__(self, *columns: Any, console: Console) -> None:
         self.items: dict[str, str] = {}
+        self.overflow: OverflowMethod = "crop" if console.options.ascii_only else "ellipsis"
         super().__init__(*columns, console=console)
 
     def get_renderables(self) -> Iterator[RenderableType]:
         yield self.make_tasks_table(self.tasks)
         if working := [task for task in self.tasks if not task.finished and task.fields["facts"]]:
             facts = working[-1].fields["facts"]
-            yield Text(f"  {facts}", style="dim", no_wrap=True, overflow="ellipsis")
+            yield Text(f"  {facts}", style="dim", no_wrap=True, overflow=self.overflow)
         for line in list(self.items.values()):
-            yield Text(f"  {line}", style="dim", no_wrap=True, overflow="ellipsis")
+            yield Text(f"  {line}", style="dim", no_wrap=True, overflow=self.overflow)
 
 
 class _Lines:

@@ -51,18 +51,24 @@ def results(
 
     place = database or default_database(root or "./runs")
     if costs:
-        print(spending.render(store.read_costs(place, run=run), format))
+        _print(spending.render(store.read_costs(place, run=run), format), format)
         return
     rows = store.read(place, run=run)
     if compare is not None:
-        print(_compared(rows, compare, root or "./runs", format))
+        _print(_compared(rows, compare, root or "./runs", format), format)
         return
     if not rows:
         wanted = f" of the run {run}" if run else ""
         print(f"no results{wanted} in {store.shown(place)} yet", file=sys.stderr)
     if aggregate if aggregate is not None else format not in ("json", "csv"):
         rows = table.aggregate(rows)
-    print(table.render(rows, format, layout))
+    _print(table.render(rows, format, layout), format)
+
+
+def _print(text: str, format: str) -> None:
+    from electra_pipeline.cli import output
+
+    print(output.json_text(text) if format == "json" else text)
 
 
 def _compared(rows: "list[dict[str, Any]]", names: tuple[str, str], root: str, format: Any) -> str:
@@ -131,9 +137,11 @@ def submission(
 
 def config(config: "PipelineConfig") -> None:
     """Print the full configuration that would run, as YAML."""
+    from electra_pipeline.cli import output
     from electra_pipeline.config import to_yaml
 
-    print(to_yaml(config), end="")
+    text = to_yaml(config)
+    print(text if output.takes(text) else to_yaml(config, allow_unicode=False), end="")
 
 
 def presets() -> None:

@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 import shutil
+import sys
 import tempfile
 import unicodedata
 import uuid
@@ -67,10 +68,24 @@ def _unprintable(text: str) -> list[str]:
     return [c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")]
 
 
+def _has(encoding: str, text: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _check_name(uri: str) -> None:
     """Raise ValueError for a URI that names no folder, or one that cannot be used safely."""
     if not uri:
         raise ValueError("a storage location is empty; give a folder or a URI")
+    encoding = sys.getfilesystemencoding()
+    if encoding != "utf-8" and not _has(encoding, uri):
+        raise ValueError(
+            f"cannot use {uri!r} as a storage location: names of files are in {encoding} here; "
+            "set LC_ALL=C.UTF-8 or PYTHONUTF8=1"
+        )
     if wrong := _unprintable(uri):
         raise ValueError(
             f"cannot use {uri!r} as a storage location: {wrong[0]!r} is a control character, a "
