@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from electra_pipeline.cli.output import json_text
-
 
 def predict(
     model: Annotated[str, typer.Argument(help="A model directory, artifact, URI or hub name.")],
@@ -23,7 +21,7 @@ def predict(
     lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig")
     try:
         for answer in prediction.predict(predictor, lines):
-            sys.stdout.write(json_text(orjson.dumps(answer).decode()) + "\n")
+            sys.stdout.write(orjson.dumps(answer).decode() + "\n")
             sys.stdout.flush()
     except UnicodeDecodeError as error:
         raise ValueError(
