@@ -4,8 +4,10 @@ import logging
 import os
 import secrets
 import signal
+import site
 import socket
 import sys
+import sysconfig
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
@@ -170,7 +172,9 @@ def own_import_paths() -> list[str]:
 
     Ray's workers put each in turn before what they have.
     """
-    of_python = {Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix)}
+    folders = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    folders += [*site.getsitepackages(), site.getusersitepackages()]
+    of_python = {Path(folder).resolve() for folder in folders}
     paths = [Path(entry).resolve() for entry in sys.path]  # '' is the current folder
     own = [str(path) for path in paths if not of_python & {path, *path.parents}]
     return list(dict.fromkeys(own))[::-1]

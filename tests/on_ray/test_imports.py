@@ -7,7 +7,10 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 import electra_pipeline
+from electra_pipeline.on_ray.connection import own_import_paths
 
 DRIVER = """
 import json, sys
@@ -25,6 +28,15 @@ if __name__ == "__main__":
     print(json.dumps(found))
 """
 TRAP = "raise SystemExit('imported from the current folder')\n"
+
+
+def test_import_paths_are_those_of_the_driver_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_python = [each for each in sys.path if "lib/python" in each and "packages" in each]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", "/a", *of_python, json.__file__, "/b", "/a"])
+    assert own_import_paths() == ["/b", "/a", str(tmp_path.resolve())]
 
 
 def test_workers_import_nothing_from_the_current_folder(tmp_path: Path) -> None:
