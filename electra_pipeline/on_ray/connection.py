@@ -64,6 +64,9 @@ class Connection:
         self._changed = threading.Condition()
         self._num_inside = 0
         self._closed = False
+        self.opening_mailbox = threading.Lock()
+        self.mailbox: Any = None
+        """For the fan-outs of this connection, once one of them needs it; see `Mailbox`."""
 
     def __enter__(self) -> None:
         with self._changed:

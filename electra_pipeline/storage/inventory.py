@@ -10,8 +10,9 @@ from typing import Any
 import orjson
 
 from electra_pipeline.storage.artifact import DRAFT, MANIFEST, OBSERVED, checked
-from electra_pipeline.storage.folder import Folder, cache_directory, is_plain_name
+from electra_pipeline.storage.folder import Folder, cache_directory
 from electra_pipeline.storage.locks import InUseError
+from electra_pipeline.storage.names import is_plain_name
 from electra_pipeline.storage.stores import (
     abort_upload,
     read_each,

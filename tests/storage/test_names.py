@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -28,7 +29,7 @@ from electra_pipeline.storage.artifact import (
     verify,
 )
 from electra_pipeline.storage.folder import Folder
-from electra_pipeline.storage.stores import keeps_names
+from electra_pipeline.storage.stores import keeps_names, remove_files
 
 ODD = "?*[]{}#%&=+@:;,!$'\"\\|<>^~` -.a1ü中\u0301\u200d"
 NAMES = ["q?x", "v[1]", "proj [v2]", "a*", "**", "{a,b}", "a::b", "#1", "50%", "%3F", "-rf", "~"]
@@ -166,6 +167,22 @@ def test_what_is_no_name_is_refused_at_once(root: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason) as raised:
         _ = Folder(root).path
     assert "\n" not in str(raised.value)
+
+
+def test_an_object_that_cannot_be_removed_is_an_error() -> None:
+    class Store:
+        def split_path(self, path: str) -> list[str]:
+            return path.split("/", 1)
+
+        def call_s3(self, method: str, **options: Any) -> dict[str, Any]:
+            keys = [each["Key"] for each in options["Delete"]["Objects"]]
+            assert (method, options["Bucket"], len(keys) <= 1000) == ("delete_objects", "b", True)
+            failed = [{"Key": key, "Message": "Access Denied"} for key in keys if key == "1500"]
+            return {"Errors": failed} if failed else {}
+
+    with pytest.raises(OSError, match=r"b/1500: not removed \(Access Denied\)"):
+        remove_files(Store(), (f"b/{n}" for n in range(2000)))
+    remove_files(Store(), ())
 
 
 def test_a_driver_that_reads_a_query_is_found_out() -> None:
