@@ -14,10 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import fsspec
-from fsspec.archive import AbstractArchiveFileSystem
-from fsspec.implementations.chained import ChainedFileSystem
 from fsspec.implementations.local import LocalFileSystem
-from fsspec.implementations.reference import ReferenceFileSystem
 
 Value = TypeVar("Value")
 
@@ -40,8 +37,11 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-# What may stand before :: in a chain of fsspec; anywhere else :: is a part of a name.
-_WRAPPING = (AbstractArchiveFileSystem, ChainedFileSystem, ReferenceFileSystem)
+# What fsspec reads through another place, and so may stand before ::; else it is a part of a name.
+_HEAD = re.compile(
+    "(zip|tar|libarchive|dir|reference)://.*|(simplecache|filecache|blockcache|cached)(://.*)?",
+    re.DOTALL,
+)
 _REQUESTS_AT_ONCE = 16
 _S3_KEYS_AT_ONCE = 1000  # docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 
@@ -71,10 +71,7 @@ def open_store(url: str) -> tuple[Any, str]:
 def is_chain(url: str) -> bool:
     """Whether `::` separates the parts of a chain (`zip://member::archive.zip`) in this URL."""
     head, separator, _ = url.partition("::")
-    protocol = fsspec.core.split_protocol(head)[0] or head
-    if not separator or protocol not in fsspec.available_protocols():
-        return False
-    return issubclass(fsspec.get_filesystem_class(protocol), _WRAPPING)
+    return bool(separator and _HEAD.fullmatch(head))
 
 
 def keeps_names(filesystem: Any, url: str, path: str) -> bool:
