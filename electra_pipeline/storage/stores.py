@@ -96,10 +96,12 @@ def remove(filesystem: Any, path: str) -> None:
         filesystem.rm(path, recursive=True)
         return
     found = filesystem.find(path, withdirs=True, detail=True)
-    folders = [name for name, info in found.items() if info["type"] == "directory"]
-    remove_files(filesystem, [name for name in found if name not in folders])
+    folders = {name for name, info in found.items() if info["type"] == "directory"}
+    remove_files(filesystem, (name for name in found if name not in folders))
+    if hasattr(filesystem, "split_path"):  # buckets have no folders, and an empty one would go
+        return
     for folder in sorted({*folders, path}, reverse=True):
-        with suppress(OSError):  # most stores have no folders, only names of files
+        with suppress(OSError):
             if filesystem.isdir(folder):
                 filesystem.rmdir(folder)
 
