@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import yaml
 from pydantic import Field, ValidationError
 
 from electra_pipeline.corpus.build import CorpusConfig
 from electra_pipeline.evaluation.finetune import FinetuneConfig
+from electra_pipeline.evaluation.results.database import sqlite_url
 from electra_pipeline.execution import Scale
 from electra_pipeline.identity import Config
 from electra_pipeline.presets import preset_text
@@ -20,13 +20,17 @@ from electra_pipeline.pretraining.sequences import SequencesConfig
 from electra_pipeline.publishing.huggingface import PublishConfig
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.places import shown
+from electra_pipeline.storage.stores import open_store
 from electra_pipeline.tokenizer import TokenizerConfig
+
+# File systems take 255 bytes a name; that of a leg's folder has the run's, the task's, the model's.
+NAME_CHARACTERS = 100
 
 
 class PipelineConfig(Config):
     """One run of the whole chain; equal in shape to the flows' parameters."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=NAME_CHARACTERS)
     """Names the run, its artifacts and its rows of the results table."""
     root: str = "./runs"
     """Where artifacts are kept: a local path or any fsspec URI."""
@@ -50,13 +54,13 @@ class PipelineConfig(Config):
 def name_of(model: str) -> str:
     """The name of a run that evaluates a model: the last part of the model's own place or name."""
     last = re.split(r"[/:\\]", model.rstrip("/"))[-1]
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", last).lstrip("._-") or "model"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", last).lstrip("._-")[:NAME_CHARACTERS] or "model"
 
 
 def default_database(root: str) -> str:
     """The results table of a root: beside the artifacts if they are on the local disk."""
     folder = Folder(root)
-    return f"sqlite:///{folder.path if folder.is_local else 'runs'}/results.db"
+    return sqlite_url(f"{folder.path}/results.db" if folder.is_local else "runs/results.db")
 
 
 def load(
@@ -109,10 +113,10 @@ def validate(values: Mapping[str, Any], place: str) -> PipelineConfig:
         raise ValueError(f"{place}: {explain(error)}") from error
 
 
-def to_yaml(config: PipelineConfig) -> str:
+def to_yaml(config: PipelineConfig, *, allow_unicode: bool = True) -> str:
     """The full resolved configuration, in the order of its fields, without what opens places."""
     text: str = yaml.safe_dump(
-        config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
+        config.model_dump(mode="json"), sort_keys=False, allow_unicode=allow_unicode, width=100
     )
     return shown(text)
 
@@ -121,7 +125,8 @@ def _read(file: str) -> str:
     try:
         if "://" not in file:
             return Path(file).read_text("utf-8")
-        with fsspec.open(file, "rb") as stream:
+        filesystem, path = open_store(file)
+        with filesystem.open(path, "rb") as stream:
             return bytes(stream.read()).decode("utf-8")
     except FileNotFoundError as error:
         raise ValueError(f"{file}: no such file; `presets` lists what ships with us") from error

@@ -84,13 +84,16 @@ class Meter:
 
     def map(
         self,
-        function: Callable[[Item], Value],
+        function: Callable[..., Value],
         items: Sequence[Item],
         *,
         share: Callable[[Item], Share] = one_cpu,
         after: Mapping[int, int] = NOTHING,
+        progress: Progress | None = None,
     ) -> Iterator[Outcome[Value]]:
-        mapped = self.executor.map(partial(timed, function), items, share=share, after=after)
+        mapped = self.executor.map(
+            partial(timed, function), items, share=share, after=after, progress=progress
+        )
         for outcome in _closed(mapped):
             if outcome.error is not None:
                 yield Outcome(outcome.index, error=outcome.error)

@@ -6,13 +6,16 @@ import os
 import platform
 import shutil
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from packaging.specifiers import SpecifierSet
 
+from electra_pipeline.storage import machine
+from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.places import shown
 
 # The ranges of pyproject.toml that fail silently or late when another tool has changed them.
@@ -23,7 +26,12 @@ FRAGILE = {
     "transformers": (">=5.23,<5.24", "models are exported for this release"),
 }
 CONNECT_SECONDS = 3.0
-ENOUGH_DISK_GIB = 5.0
+ENOUGH_DISK_BYTES = 5 * 2**30
+OPTIONAL = {
+    "s3fs": "pip install s3fs, for roots and sources on s3://",
+    "gcsfs": "pip install 'electra-pipeline[gcs]', for gs://",
+    "psycopg": "pip install 'psycopg[binary]', for results in PostgreSQL",
+}
 
 
 @dataclass(frozen=True)
@@ -36,30 +44,51 @@ class Finding:
 
 
 def examine(root: str) -> Iterator[Finding]:
-    """Look at this machine, one finding after the other."""
+    """Look at this machine, one finding after the other; a check that fails is one of them."""
+    for check in CHECKS:
+        try:
+            yield from check(root)
+        except Exception as error:
+            subject = check.__name__.strip("_")
+            yield Finding(subject, "cannot be checked", f"{type(error).__name__}: {error}")
+
+
+def _python(root: str) -> Iterator[Finding]:
     yield Finding("python", f"{platform.python_version()} on {platform.platform()}")
-    yield _machine()
-    yield from _accelerators()
+
+
+def _packages(root: str) -> Iterator[Finding]:
     for package in ("prefect", *FRAGILE):
         yield _package(package)
-    yield _server("Ray", "RAY_ADDRESS", "a local Ray is started for each run")
-    yield _server("Prefect", "PREFECT_API_URL", "a temporary Prefect server is started")
-    yield _storage(root)
-    for module, remedy in (
-        ("s3fs", "pip install s3fs, for roots and sources on s3://"),
-        ("gcsfs", "pip install 'electra-pipeline[gcs]', for gs://"),
-        ("psycopg", "pip install 'psycopg[binary]', for results in PostgreSQL"),
-    ):
+    for module, remedy in OPTIONAL.items():
         present = importlib.util.find_spec(module) is not None
         yield Finding(module, "installed" if present else "absent", "" if present else remedy)
 
 
-def _machine() -> Finding:
+def _servers(root: str) -> Iterator[Finding]:
+    yield _server("Ray", "RAY_ADDRESS", "a local Ray is started for each run")
+    yield _server("Prefect", "PREFECT_API_URL", "a temporary Prefect server is started")
+
+
+def _folders(root: str) -> Iterator[Finding]:
+    for folder in machine.all_folders():
+        remedy = ""
+        if problem := folder.problem():
+            remedy = f"{problem}; set {folder.variable} to another folder"
+        yield Finding(folder.variable, f"{folder.path}: {folder.use}", remedy)
+
+
+def _output(root: str) -> Iterator[Finding]:
+    encoding = sys.stdout.encoding
+    yield Finding("terminal", f"writes {encoding}; other characters are shown as \\u1234")
+
+
+def _machine(root: str) -> Iterator[Finding]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return Finding("machine", f"{os.cpu_count()} CPU cores, {memory:.0f} GiB of memory")
+    yield Finding("machine", f"{os.cpu_count()} CPU cores, {memory:.0f} GiB of memory")
 
 
-def _accelerators() -> Iterator[Finding]:
+def _accelerators(root: str) -> Iterator[Finding]:
     import torch
 
     yield Finding("torch", torch.__version__)
@@ -98,14 +127,31 @@ def _server(name: str, variable: str, otherwise: str) -> Finding:
         )
 
 
-def _storage(root: str) -> Finding:
-    if "://" in root:
-        return Finding("root", root)
-    path = Path(root).absolute()
-    while not path.exists():
-        path = path.parent
-    free = shutil.disk_usage(path).free / 2**30
-    remedy = "" if free >= ENOUGH_DISK_GIB else "free some space or give another --root"
-    if not os.access(path, os.W_OK):
-        remedy = f"{path} cannot be written; give another --root"
-    return Finding("root", f"{root}: {free:.0f} GiB free", remedy)
+def _storage(root: str) -> Iterator[Finding]:
+    try:
+        folder = Folder(root)
+        if not folder.is_local:
+            yield Finding("root", root)
+            return
+    except ValueError as error:
+        yield Finding("root", root, str(error))
+        return
+    place = machine.MachineFolder("artifacts", "--root", Path(folder.path), ENOUGH_DISK_BYTES)
+    if problem := place.problem():
+        yield Finding("root", root, f"{problem}; give another --root")
+        return
+    existing = next(each for each in (place.path, *place.path.parents) if each.exists())
+    yield Finding("root", f"{root}: {shutil.disk_usage(existing).free / 2**30:.0f} GiB free")
+
+
+# What is looked at, in this order; each is given the root and gives its findings.
+CHECKS: Iterable[Callable[[str], Iterator[Finding]]] = (
+    _python,
+    _machine,
+    _accelerators,
+    _packages,
+    _servers,
+    _storage,
+    _folders,
+    _output,
+)

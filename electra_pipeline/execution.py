@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Protocol, TypeVar
 
@@ -148,10 +149,10 @@ def one_cpu(item: Any) -> Share:
     return Share()
 
 
-def timed(function: Callable[[Item], Value], item: Item) -> tuple[Value, float]:
+def timed(function: Callable[..., Value], item: Item, **options: Any) -> tuple[Value, float]:
     """The value of an item, and the seconds it took; here, where a worker loads little else."""
     started = time.monotonic()
-    return function(item), time.monotonic() - started
+    return function(item, **options), time.monotonic() - started
 
 
 class Waiting:
@@ -193,16 +194,18 @@ class Executor(Protocol):
 
     def map(
         self,
-        function: Callable[[Item], Value],
+        function: Callable[..., Value],
         items: Sequence[Item],
         *,
         share: Callable[[Item], Share] = one_cpu,
         after: Mapping[int, int] = NOTHING,
+        progress: Progress | None = None,
     ) -> Iterator[Outcome[Value]]:
         """Apply `function` to each item; outcomes come as they finish, a failure loses one item.
 
         Items start in their order, each with its `share` of a node. `after` has the positions of
-        those that must wait for another one to be done, and which; they are lost with it.
+        those that must wait for another one to be done, and which; they are lost with it. With
+        `progress`, it hears what `function`, called as `function(item, progress=...)`, tells.
         """
         ...
 
@@ -258,16 +261,18 @@ class LocalExecutor:
 
     def map(
         self,
-        function: Callable[[Item], Value],
+        function: Callable[..., Value],
         items: Sequence[Item],
         *,
         share: Callable[[Item], Share] = one_cpu,
         after: Mapping[int, int] = NOTHING,
+        progress: Progress | None = None,
     ) -> Iterator[Outcome[Value]]:
+        options = {} if progress is None else {"progress": partial(deliver, progress=progress)}
         waiting = Waiting(len(items), after)
         while (index := waiting.take()) is not None:
             try:
-                outcome = Outcome(index, value=function(items[index]))
+                outcome = Outcome(index, value=function(items[index], **options))
             except Exception as error:
                 outcome = Outcome(index, error=error)
             yield from waiting.finish(outcome)

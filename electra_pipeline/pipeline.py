@@ -30,6 +30,7 @@ from electra_pipeline.pretraining import loop, sequences
 from electra_pipeline.progress import Progress, Update
 from electra_pipeline.publishing import huggingface
 from electra_pipeline.reporting import render
+from electra_pipeline.storage import machine
 from electra_pipeline.storage.artifact import Artifact, open_artifact
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.places import check_model
@@ -65,6 +66,9 @@ def check_evaluation(config: PipelineConfig, executor: Executor) -> None:
 def _check_place(config: PipelineConfig, executor: Executor) -> None:
     check_places(config)
     executor.check(config.scale, config.root)
+    machine.temporary().check()
+    if not Folder(config.root).is_local:
+        machine.cache().check()
     Folder(config.root).check_writable()
     store.check(config.database_url)
 
@@ -194,6 +198,7 @@ def run_legs(
             missing,
             share=lambda leg: shares[leg.cost.memory_bytes],
             after=finetune.parents(missing),
+            progress=progress,
         )
         for num_done, outcome in enumerate(outcomes, start=len(legs) - len(missing) + 1):
             progress(Update("finetune", num_done, len(legs), "legs"))

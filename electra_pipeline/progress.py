@@ -1,6 +1,7 @@
 """How a stage tells that it moves: it calls a `Progress`; who listens decides what to draw."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -11,7 +12,9 @@ logger = logging.getLogger(__name__)
 class Update:
     """One sign of life: `done` of `total` `unit`s of a stage, with facts such as losses.
 
-    `message` is for the log: a worker on another machine has no log that anyone reads.
+    `item` names one of several things that the stage does at the same time, where `done` and
+    `total` are of that one alone. `message` is for the log: a worker on another machine has no log
+    that anyone reads.
     """
 
     stage: str
@@ -20,6 +23,12 @@ class Update:
     unit: str
     facts: Mapping[str, float | str] = field(default_factory=dict)
     message: str = ""
+    item: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the numbers are about, as shown: the stage, and the item if it is of one."""
+        return f"{self.stage} {self.item}" if self.item else self.stage
 
     def facts_text(self) -> str:
         """The facts on one line, numbers to four significant digits."""
@@ -30,6 +39,20 @@ class Update:
 
 
 Progress = Callable[[Update], None]
+
+
+def throttled(progress: Progress, seconds: float) -> Progress:
+    """Hand on updates at least so far apart, the first one and the last one of a stage anyway."""
+    last = -seconds
+
+    def hear(update: Update) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if update.done >= update.total or update.message or now - last >= seconds:
+            last = now
+            progress(update)
+
+    return hear
 
 
 def deliver(update: Update, progress: Progress) -> None:

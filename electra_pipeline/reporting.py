@@ -1,10 +1,49 @@
 """What a report is drawn from: the artifacts behind a model, its legs, its other checkpoints."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from electra_pipeline.evaluation.results import errors, history, report, store
 from electra_pipeline.storage.artifact import Artifact, find_artifacts
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a report is about: a run, its model where that is an artifact of ours, its rows."""
+
+    run: str
+    model: Artifact | None
+    rows: Sequence[dict[str, Any]]
+
+
+def find_subject(root: str, database: str, run: str | None) -> Subject:
+    """The run of this name, or the newest one: one that published a model, else any evaluation.
+
+    A model that was only evaluated need not lie in the root. Raises ValueError if there is no run.
+    """
+    # Without a name: the newest model of a whole run, not a checkpoint on the way to one.
+    models = [
+        each
+        for each in find_artifacts(root, "publish")
+        if each.name == run or (run is None and "@" not in each.name)
+    ]
+    if models:
+        model = max(models, key=lambda each: str(each.observed["created_at"]))
+        return Subject(model.name, model, store.read(database, run=model.name))
+    rows = store.read(database, run=run)
+    if not rows:
+        wanted = f" of the run {run}" if run else ""
+        raise ValueError(
+            f"{root}: no published model{wanted}, and no results{wanted} in {store.shown(database)}"
+            "; `run`, `publish` or `evaluate` makes one, `results` lists the runs"
+        )
+    newest = max(rows, key=lambda row: str(row["created_at"]))
+    digest = newest["fingerprint"]
+    of_model = [r for r in rows if (r["run"], r["fingerprint"]) == (newest["run"], digest)]
+    model_of_ours = next((a for a in find_artifacts(root) if a.fingerprint == digest), None)
+    return Subject(newest["run"], model_of_ours, of_model)
 
 
 def render(
@@ -32,12 +71,12 @@ def render(
         tokenizer=made.get("tokenizer"),
         sequences=made.get("sequences"),
         history=history.learning_curves(store.read(database), steps) if len(steps) > 1 else [],
-        errors=errors_name if found else None,
+        errors=quote(errors_name) if found else None,
         costs=store.read_costs(database, run=run),
     )
     if not found:
         return {name: page}
-    return {name: page, errors_name: errors.render(found, run_name=run, report=name)}
+    return {name: page, errors_name: errors.render(found, run_name=run, report=quote(name))}
 
 
 def trace(root: str, model: Artifact) -> dict[str, Artifact]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from rich.console import Console, RenderableType
+from rich.console import Console, OverflowMethod, RenderableType
 from rich.logging import RichHandler
 from rich.progress import (
     BarColumn,
@@ -49,6 +49,7 @@ class JsonLines(logging.Formatter):
         if isinstance(update := getattr(record, "update", None), Update):
             line |= {
                 "stage": update.stage,
+                **({"item": update.item} if update.item else {}),
                 "done": update.done,
                 "total": update.total,
                 "unit": update.unit,
@@ -76,6 +77,8 @@ def set_up_logging(console: Console, json_run: str | None = None) -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("electra_pipeline").setLevel(logging.INFO)
+    # It warns of a home directory that cannot be written, and needs none.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 @contextmanager
@@ -85,7 +88,7 @@ def shown_progress(console: Console, *, lines: bool = False) -> Iterator[Progres
         yield LoggedProgress()
         return
     with _Stages(
-        SpinnerColumn(),
+        SpinnerColumn("line" if console.options.ascii_only else "dots"),
         TextColumn("[bold]{task.description}"),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
@@ -96,7 +99,14 @@ def shown_progress(console: Console, *, lines: bool = False) -> Iterator[Progres
     ) as bars:
         tasks: dict[str, TaskID] = {}
 
+        of_items = _Lines()
+
         def show(update: Update) -> None:
+            if update.item:
+                bars.items[update.item] = of_items.line(update)
+                if update.done >= update.total:
+                    del bars.items[update.item]
+                return
             if update.stage not in tasks:
                 tasks[update.stage] = bars.add_task(update.stage, unit=update.unit, facts="")
             bars.update(
@@ -110,37 +120,55 @@ def shown_progress(console: Console, *, lines: bool = False) -> Iterator[Progres
 
 
 class _Stages(Bars):
-    """A bar for each stage, and below them the facts of the one that works, on one line."""
+    """A bar for each stage, below them the facts of the one that works and a line for each item."""
+
+    def __init__(self, *columns: Any, console: Console) -> None:
+        self.items: dict[str, str] = {}
+        self.overflow: OverflowMethod = "crop" if console.options.ascii_only else "ellipsis"
+        super().__init__(*columns, console=console)
 
     def get_renderables(self) -> Iterator[RenderableType]:
         yield self.make_tasks_table(self.tasks)
         if working := [task for task in self.tasks if not task.finished and task.fields["facts"]]:
             facts = working[-1].fields["facts"]
-            yield Text(f"  {facts}", style="dim", no_wrap=True, overflow="ellipsis")
+            yield Text(f"  {facts}", style="dim", no_wrap=True, overflow=self.overflow)
+        for line in list(self.items.values()):
+            yield Text(f"  {line}", style="dim", no_wrap=True, overflow=self.overflow)
 
 
-class LoggedProgress:
-    """Logs a stage's progress every `LINE_SECONDS`, and its end."""
+class _Lines:
+    """Progress as lines, with the rate since the first update of each stage and item."""
 
     def __init__(self) -> None:
         self._first: dict[str, tuple[float, float]] = {}
+
+    def line(self, update: Update) -> str:
+        now = time.monotonic()
+        first_time, first_done = self._first.setdefault(update.name, (now, update.done))
+        return progress_line(update, update.done - first_done, now - first_time)
+
+
+class LoggedProgress:
+    """Logs the progress of a stage, or of an item of it, every `LINE_SECONDS`, and its end."""
+
+    def __init__(self) -> None:
+        self._lines = _Lines()
         self._last: dict[str, float] = {}
 
     def __call__(self, update: Update) -> None:
         now = time.monotonic()
-        first_time, first_done = self._first.setdefault(update.stage, (now, update.done))
-        finished = update.done >= update.total
-        if not finished and now - self._last.get(update.stage, first_time) < LINE_SECONDS:
+        line = self._lines.line(update)
+        last = self._last.setdefault(update.name, now)
+        if update.done < update.total and now - last < LINE_SECONDS:
             return
-        self._last[update.stage] = now
-        line = progress_line(update, update.done - first_done, now - first_time)
+        self._last[update.name] = now
         logger.info(line, extra={"update": update})
 
 
 def progress_line(update: Update, num_recent: float, seconds: float) -> str:
     """`corpus 12/40 pieces (30%), 3.2 pieces/s, 9 s left`, with the facts behind it."""
     share = update.done / update.total if update.total else 1.0
-    line = f"{update.stage} {update.done:.0f}/{update.total:.0f} {update.unit} ({share:.0%})"
+    line = f"{update.name} {update.done:.0f}/{update.total:.0f} {update.unit} ({share:.0%})"
     if num_recent > 0 and seconds > 0:
         rate = num_recent / seconds
         line += f", {rate:.3g} {update.unit}/s"

@@ -12,12 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from electra_pipeline.config import PipelineConfig
+from electra_pipeline.storage import machine
 from electra_pipeline.storage.places import shown
 
 if TYPE_CHECKING:
     from flows.finetune import Summary
 
 ENVIRONMENT = {
+    # The server starts as `python -m`, which would import a random.py of the current folder.
+    "PYTHONSAFEPATH": "1",
     # Nothing leaves this machine: the first is for the server, the second for the client.
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
@@ -40,6 +43,7 @@ def run_here(config: PipelineConfig, *, debug: bool = False) -> "Summary":
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    machine.of_prefect().check()
     check_server()
     start_server_of_this_run()
 

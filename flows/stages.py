@@ -15,11 +15,11 @@ from electra_pipeline.config import PipelineConfig
 from electra_pipeline.evaluation.finetune import Leg
 from electra_pipeline.execution import Executor
 from electra_pipeline.on_ray import RayExecutor
-from electra_pipeline.progress import silent
 from electra_pipeline.storage.artifact import Artifact
 from flows.watching import RunProgress
 
 PERMANENT_ERRNOS = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS)
+LEG_LINE_SECONDS = 20.0  # many legs run at once, and each line is a call to the server
 RETRY_DELAYS_SECONDS = [10.0, 60.0]
 
 
@@ -95,7 +95,8 @@ def plan(config: PipelineConfig, model: Artifact | str) -> list[Leg]:
 @task(name="finetune", task_run_name="{leg.label}", **RETRIED)
 def finetune(config: PipelineConfig, leg: Leg, executor: Executor) -> Artifact:
     """Fine-tune and evaluate one leg, in one Ray task."""
-    (outcome,) = pipeline.run_legs(config, [leg], executor, silent)
+    progress = RunProgress(line_seconds=LEG_LINE_SECONDS)
+    (outcome,) = pipeline.run_legs(config, [leg], executor, progress)
     if outcome.error is not None:
         raise outcome.error
     assert outcome.value is not None

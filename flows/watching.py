@@ -32,22 +32,26 @@ class RunProgress:
     of life, and raises when the run was interrupted: a thread cannot be stopped from outside.
     """
 
-    def __init__(self, proceed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, proceed: Callable[[], None] = lambda: None, line_seconds: float = LINE_SECONDS
+    ) -> None:
         self._proceed = proceed
+        self._line_seconds = line_seconds
         self._logger = get_run_logger()
-        self._started: tuple[float, float] | None = None
+        self._started: dict[str, tuple[float, float]] = {}
         self._shown_at = 0.0
         self._bar: UUID | None = None
 
     def __call__(self, update: Update) -> None:
         self._proceed()
         now = time.monotonic()
-        if self._started is None:
-            self._started = (now, update.done)
-        elif update.done < update.total and now - self._shown_at < LINE_SECONDS:
+        is_first = update.name not in self._started
+        started_at, done_before = self._started.setdefault(update.name, (now, update.done))
+        is_last = update.done >= update.total
+        if not (is_first or is_last) and now - self._shown_at < self._line_seconds:
             return
         self._shown_at = now
-        line = progress_line(update, update.done - self._started[1], now - self._started[0])
+        line = progress_line(update, update.done - done_before, now - started_at)
         self._logger.info(line)
         percent = 100.0 * update.done / update.total if update.total else 100.0
         try:

@@ -2,11 +2,12 @@ import io
 import json
 import logging
 import re
+import time
 
 import pytest
 from rich.console import Console
 
-from electra_pipeline.progress import Update
+from electra_pipeline.progress import Update, throttled
 from electra_pipeline.terminal import (
     JsonLines,
     LoggedProgress,
@@ -44,6 +45,45 @@ def test_bars_and_facts_each_take_one_line(width: int) -> None:
     assert "pretrain" in bar and "1/1000000 steps" in bar
     assert facts.strip().startswith("fact 0 1  fact 1 1")
     assert len(facts) <= width
+
+
+def test_each_running_item_has_a_line_of_its_own_until_it_ends() -> None:
+    screen = io.StringIO()
+    console = Console(width=100, force_terminal=True, file=screen)
+    with shown_progress(console) as progress:
+        progress(Update("finetune", 0, 2, "legs"))
+        for done in (1, 2):
+            progress(Update("finetune", done, 3, "steps", {"loss": 0.5}, item="a, cola, seed 0"))
+            progress(Update("finetune", 7 * done, 40, "steps", {"loss": 0.25}, item="a, rte"))
+        progress(Update("finetune", 3, 3, "steps", {"loss": 0.5}, item="a, cola, seed 0"))
+    last = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue()).rsplit("0/2 legs", 1)[1]
+    assert re.search(r"a, rte 14/40 steps \(35%\), .* steps/s, .* left  loss 0\.25", last)
+    assert "cola" not in last
+
+
+def test_items_side_by_side_are_logged_each_in_its_time(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+    clock = iter(range(0, 1000, 4))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock) // 2))
+    progress = LoggedProgress()
+    for step in range(1, 21):
+        for item in ("a", "b"):
+            progress(Update("finetune", step, 1000, "steps", {"loss": 1 / step}, item=item))
+    lines = [record.getMessage() for record in caplog.records]
+    assert {line.split()[1] for line in lines} == {"a", "b"} and len(lines) >= 8
+    assert all(re.search(r"steps/s, .* left  loss 0\.\d+", line) for line in lines)
+
+
+def test_updates_are_thinned_out_but_for_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(1000))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    heard: list[Update] = []
+    progress = throttled(heard.append, 10.0)
+    for step in range(1, 26):
+        progress(Update("x", step, 25, "steps", message="warn" if step == 4 else ""))
+    assert [update.done for update in heard] == [1, 4, 14, 24, 25]
 
 
 def test_the_end_is_always_logged(caplog) -> None:  # type: ignore[no-untyped-def]

@@ -7,7 +7,7 @@ import traceback
 import typer
 from typer.exceptions import TyperException
 
-from electra_pipeline.cli import models, show, upkeep, work
+from electra_pipeline.cli import models, output, show, upkeep, work
 from electra_pipeline.cli.options import configured
 from electra_pipeline.execution import THREAD_ENVIRONMENT
 from electra_pipeline.interruption import RESUMABLE, Interruption, bounded_interrupt
@@ -62,6 +62,7 @@ def main() -> None:
     """Run the command line: exit 2 for what the user gave wrong, 1 for a run that fails."""
     for name, value in THREAD_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    output.prepare()
     debug = "--debug" in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     interruption = Interruption()
@@ -71,6 +72,7 @@ def main() -> None:
             code = app(args=arguments, standalone_mode=False)
         if code == TYPER_INTERRUPTED:
             raise KeyboardInterrupt
+        sys.stdout.flush()
         sys.exit(code)
     except TyperException as error:
         if message := error.format_message():  # empty where the help was printed
@@ -80,6 +82,8 @@ def main() -> None:
         print(f"{interruption}; {RESUMABLE}", file=sys.stderr)
         sys.exit(interruption.exit_code)
     except Exception as error:
+        if output.reader_left(error):
+            sys.exit(output.READER_LEFT)
         if debug:
             traceback.print_exc()
         print(f"error: {_one_line(error)}", file=sys.stderr)

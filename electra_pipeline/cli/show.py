@@ -51,18 +51,24 @@ def results(
 
     place = database or default_database(root or "./runs")
     if costs:
-        print(spending.render(store.read_costs(place, run=run), format))
+        _print(spending.render(store.read_costs(place, run=run), format), format)
         return
     rows = store.read(place, run=run)
     if compare is not None:
-        print(_compared(rows, compare, root or "./runs", format))
+        _print(_compared(rows, compare, root or "./runs", format), format)
         return
     if not rows:
         wanted = f" of the run {run}" if run else ""
         print(f"no results{wanted} in {store.shown(place)} yet", file=sys.stderr)
     if aggregate if aggregate is not None else format not in ("json", "csv"):
         rows = table.aggregate(rows)
-    print(table.render(rows, format, layout))
+    _print(table.render(rows, format, layout), format)
+
+
+def _print(text: str, format: str) -> None:
+    from electra_pipeline.cli import output
+
+    print(output.json_text(text) if format == "json" else text)
 
 
 def _compared(rows: "list[dict[str, Any]]", names: tuple[str, str], root: str, format: Any) -> str:
@@ -80,26 +86,17 @@ def report(
     database: DatabaseOption = None,
     run: RunOption = None,
 ) -> None:
-    """Draw a run's learning curves, results and corpus as HTML; its errors on a page beside it."""
+    """Draw a run's learning curves, results and corpus as HTML; its errors on a page beside it.
+
+    Without --run it is the newest run that published a model, else the newest evaluation.
+    """
     from electra_pipeline import reporting
     from electra_pipeline.config import default_database
-    from electra_pipeline.evaluation.results import store
-    from electra_pipeline.storage.artifact import find_artifacts
 
     place = root or "./runs"
-    # without --run: the newest model of a whole run, not a checkpoint on the way to one
-    models = [
-        a
-        for a in find_artifacts(place, "publish")
-        if a.name == run or (not run and "@" not in a.name)
-    ]
-    if not models:
-        wanted = f" of the run {run}" if run else ""
-        raise ValueError(f"{place}: no published model{wanted}; `run` or `publish` makes one")
-    model = max(models, key=lambda artifact: str(artifact.observed["created_at"]))
     source = database or default_database(place)
-    rows = store.read(source, run=model.name)
-    pages = reporting.render(place, source, model.name, model, rows, output.name)
+    found = reporting.find_subject(place, source, run)
+    pages = reporting.render(place, source, found.run, found.model, found.rows, output.name)
     for name, page in pages.items():
         try:
             output.with_name(name).write_text(page, "utf-8")
@@ -140,9 +137,11 @@ def submission(
 
 def config(config: "PipelineConfig") -> None:
     """Print the full configuration that would run, as YAML."""
+    from electra_pipeline.cli import output
     from electra_pipeline.config import to_yaml
 
-    print(to_yaml(config), end="")
+    text = to_yaml(config)
+    print(text if output.takes(text) else to_yaml(config, allow_unicode=False), end="")
 
 
 def presets() -> None:

@@ -79,6 +79,11 @@ class Leg:
         return f"{self.task.name}, {self.start}, seed {self.seed}{point}"
 
     @property
+    def full_label(self) -> str:
+        """The label among the legs of several runs."""
+        return f"{self.run}, {self.label}"
+
+    @property
     def source(self) -> Encoder:
         """Whose architecture and tokenizer the leg has."""
         return self.encoder or self.model
@@ -156,7 +161,7 @@ def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: P
                 leg.hyperparameters,
                 seed=leg.seed,
                 report=lambda step, steps, loss: progress(
-                    Update(STAGE, step, steps, "steps", {"leg": leg.label, "loss": loss})
+                    Update(STAGE, step, steps, "steps", {"loss": loss}, item=leg.full_label)
                 ),
             )
             trained_on = str(next(model.parameters()).device)

@@ -188,7 +188,8 @@ def download_wheel(requirement: str, sha256: str) -> Path:
 
 def _pip_download(requirement: str, folder: Path) -> Path:
     options = ["--quiet", "--no-input", "--disable-pip-version-check", "--dest", str(folder)]
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+    # -P: without it, a random.py in the current folder would be imported for Python's own.
+    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     done = subprocess.run([*command, *options, requirement], capture_output=True, text=True)
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode == 0 and wheels:

@@ -4,8 +4,10 @@ import logging
 import os
 import secrets
 import signal
+import site
 import socket
 import sys
+import sysconfig
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from electra_pipeline.execution import THREAD_ENVIRONMENT
+from electra_pipeline.storage import machine
 
 CONNECT_TIMEOUT_SECONDS = 5.0  # Ray itself tries an unreachable address for minutes
 CLOSE_TIMEOUT_SECONDS = 10.0  # a call inside takes half a second, more only if Ray is ill
@@ -61,6 +64,9 @@ class Connection:
         self._changed = threading.Condition()
         self._num_inside = 0
         self._closed = False
+        self.opening_mailbox = threading.Lock()
+        self.mailbox: Any = None
+        """For the fan-outs of this connection, once one of them needs it; see `Mailbox`."""
 
     def __enter__(self) -> None:
         with self._changed:
@@ -96,6 +102,7 @@ def connect(address: str) -> Iterator[Connection]:
     options: dict[str, Any] = {"address": address, "log_to_driver": False}
     if address == "local":
         _check_not_imported()
+        machine.of_ray().check()
         _keep_local()
         options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     else:
@@ -147,15 +154,33 @@ def _start(address: str, options: Mapping[str, Any], stop: threading.Event) -> N
 
 def _hold(options: Mapping[str, Any], started: "Future[None]", stop: threading.Event) -> None:
     import ray
+    from ray.job_config import JobConfig
 
     logging.getLogger("ray").setLevel(logging.ERROR)
+    # By default Ray puts the driver's current folder before everything that its workers import:
+    # a random.py there would break them, a copy of this package there would run in place of ours.
+    # Not so for a job of a client, which is all that this flag changes (_private/worker.py).
+    job = JobConfig(_client_job=True, _py_driver_sys_path=own_import_paths())
     try:
-        ray.init(**options, configure_logging=False)
+        ray.init(**options, job_config=job, configure_logging=False)
     except BaseException as error:
         started.set_exception(error)
         return
     started.set_result(None)
     stop.wait()
+
+
+def own_import_paths() -> list[str]:
+    """Where this process imports from beside its Python's own folders, the last one first.
+
+    Ray's workers put each in turn before what they have.
+    """
+    folders = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    folders += [*site.getsitepackages(), site.getusersitepackages()]
+    of_python = {Path(folder).resolve() for folder in folders}
+    paths = [Path(entry).resolve() for entry in sys.path]  # '' is the current folder
+    own = [str(path) for path in paths if not of_python & {path, *path.parents}]
+    return list(dict.fromkeys(own))[::-1]
 
 
 def _take_back_sigterm() -> None:

@@ -3,6 +3,7 @@
 import logging
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import suppress
@@ -23,7 +24,7 @@ from electra_pipeline.execution import (
 )
 from electra_pipeline.on_ray import gauges
 from electra_pipeline.on_ray.connection import first_line
-from electra_pipeline.on_ray.logs import caught, log_again
+from electra_pipeline.on_ray.logs import RECORDS, caught, log_again, recorded
 from electra_pipeline.on_ray.placement import (
     cpus_per_worker,
     fitting,
@@ -39,7 +40,7 @@ from electra_pipeline.on_ray.training import (
     remove_placement_groups,
     start_fit,
 )
-from electra_pipeline.progress import Progress, Update, deliver
+from electra_pipeline.progress import Progress, Update, deliver, throttled
 from electra_pipeline.storage.folder import Folder
 
 Item = TypeVar("Item")
@@ -48,8 +49,8 @@ Value = TypeVar("Value")
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5  # how long one call into Ray waits
+UPDATE_SECONDS = 2.0  # between two signs of life of one of many items
 FIT_END_SECONDS = 5.0  # how long a training that was shut down may take to end; it takes 0.5
-RECORDS = "worker_log_records"  # attribute of an error that a task raised
 
 
 class WorkerDiedError(RuntimeError):
@@ -88,19 +89,46 @@ class RayExecutor(Room):
 
     def map(
         self,
-        function: Callable[[Item], Value],
+        function: Callable[..., Value],
         items: Sequence[Item],
         *,
         share: Callable[[Item], Share] = one_cpu,
         after: Mapping[int, int] = NOTHING,
+        progress: Progress | None = None,
     ) -> Iterator[Outcome[Value]]:
         """Apply `function` to each item in a Ray task; see `execution.Executor.map`.
 
         An outcome's error is the exception that `function` raised, or a RuntimeError where the
         worker process died each time. Closing the iterator cancels what is still running.
         """
-        recorded = partial(_recorded, function)
-        return self._map(recorded, items, share, after, lambda: None)
+        if progress is None:
+            return self._map(partial(recorded, function), items, share, after, lambda: None)
+        return self._map_telling(function, items, share, after, progress)
+
+    def _map_telling(
+        self,
+        function: Callable[..., Value],
+        items: Sequence[Item],
+        share: Callable[[Item], Share],
+        after: Mapping[int, int],
+        progress: Progress,
+    ) -> Iterator[Outcome[Value]]:
+        import ray
+
+        if not items:
+            return
+        mailbox, box = self._shared_mailbox(), uuid.uuid4().hex
+
+        def run_one(item: Item) -> tuple[Value, list[logging.LogRecord]]:
+            tell = throttled(Post(mailbox, box), UPDATE_SECONDS)
+            try:
+                return recorded(partial(function, progress=tell), item)
+            finally:
+                ray.get(mailbox.__ray_ready__.remote())  # as in `start_fit`: its updates are there
+
+        yield from self._map(
+            run_one, items, share, after, lambda: self._deliver(mailbox, progress, box)
+        )
 
     def _map(
         self,
@@ -149,6 +177,13 @@ class RayExecutor(Room):
             with suppress(RuntimeError), self.connection:
                 for reference in running:
                     ray.cancel(reference, force=True)
+
+    def _shared_mailbox(self) -> Any:
+        """One for all fan-outs: a flow has one for each leg, and an actor starts in a second."""
+        with self.connection.opening_mailbox, self.connection:
+            if self.connection.mailbox is None:
+                self.connection.mailbox = open_mailbox()
+            return self.connection.mailbox
 
     def train_each(
         self, function: Callable[[Item, Worker], Value], items: Sequence[Item], progress: Progress
@@ -264,13 +299,13 @@ class RayExecutor(Room):
                 raise WorkerDiedError(first_line(end)) from error
             self._deliver(mailbox, progress)
 
-    def _deliver(self, mailbox: Any, progress: Progress) -> int:
+    def _deliver(self, mailbox: Any, progress: Progress, box: str = "") -> int:
         """Hand on what lies in the mailbox; how many workers have started."""
         import ray
 
         with self.connection:
-            num_arrived, updates = ray.get(mailbox.take.remote())
-            if counted := [each for each in updates if isinstance(each, Update)]:
+            num_arrived, updates = ray.get(mailbox.take.remote(box))
+            if counted := [each for each in updates if isinstance(each, Update) and not each.item]:
                 gauges.show(counted[-1])
         for update in updates:
             if isinstance(update, logging.LogRecord):
@@ -305,16 +340,3 @@ class RayExecutor(Room):
 
 def _apply(function: Callable[[Item], Value], item: Item) -> Value:
     return function(item)
-
-
-def _recorded(
-    function: Callable[[Item], Value], item: Item
-) -> tuple[Value, list[logging.LogRecord]]:
-    """The value, and what was logged on the way; an error carries that along."""
-    records: list[logging.LogRecord] = []
-    try:
-        with caught(records.append):
-            return function(item), records
-    except Exception as error:
-        setattr(error, RECORDS, records)
-        raise

@@ -4,8 +4,13 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from logging.handlers import QueueHandler
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
 
 PACKAGE = "electra_pipeline"
+RECORDS = "worker_log_records"  # attribute of an error that a task raised
 
 
 class _Handler(QueueHandler):
@@ -39,3 +44,16 @@ def log_again(record: logging.LogRecord) -> None:
     logger = logging.getLogger(record.name)
     if logger.isEnabledFor(record.levelno):
         logger.handle(record)
+
+
+def recorded(
+    function: Callable[[Item], Value], item: Item
+) -> tuple[Value, list[logging.LogRecord]]:
+    """The value, and what was logged on the way; an error carries that along."""
+    records: list[logging.LogRecord] = []
+    try:
+        with caught(records.append):
+            return function(item), records
+    except Exception as error:
+        setattr(error, RECORDS, records)
+        raise

@@ -21,23 +21,24 @@ MAILBOX_UPDATES = 256  # more than a driver that polls twice a second can be beh
 
 
 class Mailbox:
-    """An actor between the training workers, who never wait, and the driver, who looks in."""
+    """An actor between the workers, who never wait, and the driver, who looks in.
+
+    What one training or fan-out tells lies in a box of its own.
+    """
 
     def __init__(self) -> None:
-        self.updates: deque[Update | logging.LogRecord] = deque(maxlen=MAILBOX_UPDATES)
+        self.boxes: dict[str, deque[Update | logging.LogRecord]] = {}
         self.num_arrived = 0
 
     def arrive(self) -> None:
         self.num_arrived += 1
 
-    def put(self, update: Update | logging.LogRecord) -> None:
-        self.updates.append(update)
+    def put(self, update: Update | logging.LogRecord, box: str = "") -> None:
+        self.boxes.setdefault(box, deque(maxlen=MAILBOX_UPDATES)).append(update)
 
-    def take(self) -> tuple[int, list[Update | logging.LogRecord]]:
+    def take(self, box: str = "") -> tuple[int, list[Update | logging.LogRecord]]:
         """How many workers have started, and what was put in since the last call."""
-        taken = list(self.updates)
-        self.updates.clear()
-        return self.num_arrived, taken
+        return self.num_arrived, list(self.boxes.pop(box, ()))
 
 
 def open_mailbox() -> Any:
@@ -66,9 +67,10 @@ class Post:
     """A `Progress` that any process of the cluster can call."""
 
     mailbox: Any
+    box: str = ""
 
     def __call__(self, update: Update) -> None:
-        self.mailbox.put.remote(update)
+        self.mailbox.put.remote(update, self.box)
 
 
 @dataclass(frozen=True)

@@ -246,18 +246,12 @@ def checked(manifest: Mapping[str, Any], place: str) -> Mapping[str, Any]:
     return manifest
 
 
-def find_artifacts(root: str, stage: str = "*") -> list[Artifact]:
+def find_artifacts(root: str, stage: str | None = None) -> list[Artifact]:
     """All finished artifacts of a stage (or of every stage) below `root`, sorted by folder."""
     folder = Folder(root)
-    filesystem = folder.filesystem
-    filesystem.invalidate_cache()
-    found = []
-    for path in sorted(filesystem.glob(folder.join(f"{stage}/*/{MANIFEST}"))):
-        relative = str(path).removeprefix(folder.path.rstrip("/") + "/").removesuffix(MANIFEST)
-        artifact = open_artifact(folder / relative.rstrip("/"))
-        if artifact is not None:
-            found.append(artifact)
-    return found
+    stages = [stage] if stage is not None else folder.folders()
+    places = [folder / each / name for each in stages for name in (folder / each).folders()]
+    return [artifact for place in places if (artifact := open_artifact(place)) is not None]
 
 
 def verify(artifact: Artifact) -> list[str]:

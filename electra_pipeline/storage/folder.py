@@ -16,21 +16,30 @@ from typing import IO, Any
 import orjson
 from fsspec.implementations.local import LocalFileSystem
 
-from electra_pipeline.storage import locks
+from electra_pipeline.storage import locks, machine
 from electra_pipeline.storage.locks import Confirm
-from electra_pipeline.storage.places import refuse_password
-from electra_pipeline.storage.stores import open_store
+from electra_pipeline.storage.names import check_name, is_plain_name
+from electra_pipeline.storage.places import local_path, refuse_password
+from electra_pipeline.storage.stores import keeps_names, list_folders, open_store, remove
 
 logger = logging.getLogger(__name__)
 
 DOWNLOAD_ATTEMPTS = 4
+# Of 1,024 bytes of an S3 key and 4,096 of a path on Linux, less 400 for the names within a root.
+STORE_NAME_BYTES = 624
+LOCAL_NAME_BYTES = 3696
 NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def cache_directory() -> Path:
-    """Where downloads and local copies of remote files are kept (`ELECTRA_PIPELINE_CACHE`)."""
-    configured = os.environ.get("ELECTRA_PIPELINE_CACHE")
-    return Path(configured) if configured else Path.home() / ".cache" / "electra-pipeline"
+    """Where downloads and local copies of remote files are kept (`ELECTRA_PIPELINE_CACHE`).
+
+    Raises ValueError, with the variable, if it cannot be written.
+    """
+    folder = machine.cache()
+    if not os.access(folder.path, os.W_OK):  # a full one has what it has; a new one is looked at
+        folder.check()
+    return folder.path
 
 
 @contextmanager
@@ -52,15 +61,18 @@ def appearing(target: Path) -> Iterator[Path]:
 class Folder:
     """A directory named by a URI; it need not exist yet. Picklable.
 
-    A relative path is made absolute at once: a worker's working directory is another one.
+    The name is literal: no character of it stands for others. A relative path is made absolute at
+    once: a worker's working directory is another one. Raises ValueError for a name that cannot be
+    one line of a log, or that a store and its driver may take for another folder.
     """
 
     uri: str
 
     def __post_init__(self) -> None:
         refuse_password(self.uri)
-        if "://" not in self.uri:
-            object.__setattr__(self, "uri", str(Path(self.uri).expanduser().absolute()))
+        check_name(self.uri)
+        if "://" not in (local := local_path(self.uri)):
+            object.__setattr__(self, "uri", str(Path(local).absolute()))
 
     @property
     def filesystem(self) -> Any:
@@ -82,15 +94,22 @@ class Folder:
 
     def _resolve(self) -> tuple[Any, str]:
         try:
-            return open_store(self.uri)
+            filesystem, path = open_store(self.uri)
         except (ValueError, ImportError) as error:
             raise ValueError(
                 f"cannot use {self.uri!r} as a storage location: {error}; "
                 "give a local path or a URI whose fsspec driver is installed"
             ) from error
+        if "?" in self.uri and "://" in self.uri and not keeps_names(filesystem, self.uri, path):
+            raise ValueError(
+                f"cannot use {self.uri!r} as a storage location: this store's driver takes what "
+                "follows the ? for a query, not for a name; give a folder without one"
+            )
+        return filesystem, path
 
     def __truediv__(self, name: str) -> "Folder":
-        return Folder(f"{self.uri.rstrip('/')}/{name}")
+        base = self.uri if self.uri.endswith("://") else f"{self.uri.rstrip('/')}/"
+        return Folder(f"{base}{name}")
 
     def __str__(self) -> str:
         return self.uri
@@ -130,11 +149,14 @@ class Folder:
         paths = (path.removeprefix(prefix) for path in found if path.startswith(prefix))
         return sorted(name for name in paths if "/." not in f"/{name}")
 
+    def folders(self) -> list[str]:
+        """Names of the folders directly in this one, sorted, without hidden ones."""
+        self.filesystem.invalidate_cache()
+        return [name for name in list_folders(self.filesystem, self.path) if is_plain_name(name)]
+
     def remove(self, name: str = "") -> None:
         """Remove a file or folder if it is there."""
-        path = self.join(name) if name else self.path
-        if self.filesystem.exists(path):
-            self.filesystem.rm(path, recursive=True)
+        remove(self.filesystem, self.join(name) if name else self.path)
 
     def remove_temporary(self) -> None:
         """Remove what killed writers left half-written here; only while nobody writes."""
@@ -240,6 +262,12 @@ class Folder:
         Nor can a store be used that puts an object over one that is there when it was told not to:
         two drivers could then both believe that they hold a lease.
         """
+        longest = STORE_NAME_BYTES if "://" in self.uri else LOCAL_NAME_BYTES
+        if (num_bytes := len(self.path.encode())) > longest:
+            raise ValueError(
+                f"root {self}: its name has {num_bytes} bytes, and {longest} at most leave room "
+                "for the names of artifacts; give a shorter --root"
+            )
         probe = f".{uuid.uuid4().hex[:8]}.probe"
         try:
             self.write_bytes(probe, b"")

@@ -12,7 +12,13 @@ import orjson
 from electra_pipeline.storage.artifact import DRAFT, MANIFEST, OBSERVED, checked
 from electra_pipeline.storage.folder import Folder, cache_directory
 from electra_pipeline.storage.locks import InUseError
-from electra_pipeline.storage.stores import abort_upload, unfinished_uploads
+from electra_pipeline.storage.names import is_plain_name
+from electra_pipeline.storage.stores import (
+    abort_upload,
+    read_each,
+    remove_files,
+    unfinished_uploads,
+)
 
 TOLD = (MANIFEST, OBSERVED, DRAFT)
 BESIDE = ("checkpoints", "tensorboard")  # their folders are named like the artifact they belong to
@@ -64,14 +70,16 @@ def survey(root: Folder) -> Iterator[Item]:
     now = time.time()
     for path, info in listed.items():
         relative = str(path).removeprefix(root.path.rstrip("/") + "/")
-        *parents, name = relative.split("/")
+        *parents, name = parts = relative.split("/")
+        if not all(map(is_plain_name, parts)):
+            continue
         if HALF_FILE.fullmatch(name) and now - info.get("mtime", now) > HALF_FILE_SECONDS:
             size = {path: info["size"]}
             yield Item(root / relative, "half-written file", "", size, reason=NO_WRITER)
         elif len(parents) > 1:
             folders[parents[0], parents[1]][path] = info["size"]
     for name, upload, seconds in unfinished_uploads(filesystem, root.path):
-        if seconds > HALF_FILE_SECONDS:
+        if seconds > HALF_FILE_SECONDS and all(map(is_plain_name, name.split("/"))):
             place = root / name
             yield Item(place, "unfinished upload", "", {}, upload=upload, reason=NO_WRITER)
     texts = _read(filesystem, [path for files in folders.values() for path in files])
@@ -113,12 +121,8 @@ def _read(filesystem: Any, paths: list[str]) -> dict[str, dict[str, Any]]:
 
     Raises whatever else keeps one from being read: not to know of it could cost its inputs.
     """
-    wanted = [path for path in paths if path.endswith(TOLD)]
-    found = filesystem.cat(wanted, on_error="return") if wanted else {}
-    for error in found.values():
-        if isinstance(error, Exception) and not isinstance(error, FileNotFoundError):
-            raise error
-    return {path: orjson.loads(text) for path, text in found.items() if isinstance(text, bytes)}
+    found = read_each(filesystem, (path for path in paths if path.endswith(TOLD)))
+    return {path: orjson.loads(text) for path, text in found.items()}
 
 
 def _finished(item: Item, manifest: Mapping[str, Any], observed: Mapping[str, Any]) -> Item:
@@ -151,8 +155,7 @@ def delete(item: Item) -> None:
             folder.write_json(DRAFT, named | {"started_at": item.at})
             folder.remove(MANIFEST)
         last = {folder.join(MANIFEST), folder.join(DRAFT)}
-        if others := [path for path in item.files if path not in last]:
-            folder.filesystem.rm(others)
+        remove_files(folder.filesystem, (path for path in item.files if path not in last))
         folder.remove()
         if folder.is_local:
             folder.lock_file.unlink(missing_ok=True)

@@ -3,8 +3,11 @@
 import os
 import posixpath
 import re
+from glob import has_magic
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from electra_pipeline.storage.stores import is_chain
 
 ALLOWED_PREFIXES = "ELECTRA_PIPELINE_ALLOWED_PREFIXES"
 ARCHIVES = ("zip", "tar")  # heads of a chain that read what follows them and nothing else
@@ -31,6 +34,12 @@ def shown(text: str) -> str:
         return text
     text = _HTTP_USER.sub(rf"\1{HIDDEN}@", text)
     return _QUERY.sub(rf"\1={HIDDEN}", _PASSWORD.sub(rf"\1{HIDDEN}@", text))
+
+
+def local_path(place: str) -> str:
+    """A local place as a path: without `file:`, and with the home directory for a leading `~`."""
+    path = _LOCAL.sub("", place)
+    return os.path.expanduser(path)  # noqa: PTH111, since Path takes ./~ for ~, too
 
 
 def as_cause(error: Exception) -> Exception | None:
@@ -74,7 +83,7 @@ def check_folder(place: str) -> None:
     Hugging Face hub. Symbolic links and `..` are resolved.
     """
     refuse_password(place)
-    if "::" in place or place.lower().startswith(HTTP):
+    if is_chain(place) or place.lower().startswith(HTTP):
         _refuse_if_restricted(place, "folders are neither in archives nor on http")
     _check_prefix(place)
 
@@ -87,8 +96,20 @@ def check_model(place: str) -> None:
 
 
 def check_dataset(place: str) -> None:
-    """`check_folder` for a data set: a folder or, if it is none, a hub name."""
-    check_folder(place if Path(place).is_dir() else f"hf://datasets/{place}")
+    """`check_folder` for a data set: a folder or, if it is none, a hub name.
+
+    Raises ValueError for a folder that `datasets` would take for a pattern, and then read others.
+    """
+    if not Path(place).is_dir():
+        check_folder(f"hf://datasets/{place}")
+        return
+    check_folder(place)
+    path = str(Path(place).resolve())
+    if has_magic(path) or "::" in path:
+        raise ValueError(
+            f"{place}: `datasets` takes its path for a pattern or a chain ({path}); rename the "
+            "folder to a name without * ? [ and ::, or give its files with type: files"
+        )
 
 
 def _refuse_if_restricted(place: str, reason: str) -> None:
@@ -117,10 +138,10 @@ def _is_below(place: str, prefix: str) -> bool:
 
 def _parts(place: str) -> tuple[str, str, str]:
     """Scheme, host (of http) and path; of a local place the path that it really has."""
-    local = _LOCAL.sub("", place)
+    local = local_path(place)
     scheme, separator, rest = local.partition("://")
     if not separator:
-        return "file", "", os.path.realpath(Path(local).expanduser())
+        return "file", "", os.path.realpath(local)
     scheme = scheme.lower()
     if scheme not in ("http", "https"):
         return scheme, "", f"/{rest}"

@@ -1,11 +1,22 @@
-"""The stores that URIs name: each opened with settings that hold for hours of work."""
+"""The stores that URIs name: each opened with settings that hold for hours of work.
+
+A path is always literal here: `?`, `*` and `[` are letters of a name. fsspec's own calls on several
+files (`rm`, `cat`, `get`, `put`, `copy`, `glob`, `expand_path`) take a path for a pattern where it
+has one of these, and then work on other folders too: outside of this module only its calls on one
+path are used (`info`, `ls`, `find`, `open`, `cat_file`, `rm_file`, ...).
+"""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+Value = TypeVar("Value")
 
 # Listings are not kept, since they would hide what another driver has written.
 _UNCACHED = {"use_listings_cache": False}
@@ -26,6 +37,15 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+# What fsspec reads through another place, and so may stand before ::; else it is a part of a name.
+_HEAD = re.compile(
+    "(zip|tar|libarchive|dir|reference)://.*|(simplecache|filecache|blockcache|cached)(://.*)?",
+    re.DOTALL,
+)
+_REQUESTS_AT_ONCE = 16
+_S3_KEYS_AT_ONCE = 1000  # docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+
+
 def open_store(url: str) -> tuple[Any, str]:
     """The filesystem of a path, URL or fsspec chain, and the path there.
 
@@ -39,8 +59,115 @@ def open_store(url: str) -> tuple[Any, str]:
         for protocol, ours in _SETTINGS.items()
         if protocol in named
     }
-    filesystem, path = fsspec.core.url_to_fs(url, **settings)
-    return filesystem, path
+    if is_chain(url):
+        filesystem, path = fsspec.core.url_to_fs(url, **settings)
+        return filesystem, path
+    protocol = fsspec.core.split_protocol(url)[0] or "file"
+    driver = fsspec.get_filesystem_class(protocol)
+    options = {**driver._get_kwargs_from_urls(url), **settings.get(protocol, {})}
+    return fsspec.filesystem(protocol, **options), str(driver._strip_protocol(url))
+
+
+def is_chain(url: str) -> bool:
+    """Whether `::` separates the parts of a chain (`zip://member::archive.zip`) in this URL."""
+    head, separator, _ = url.partition("::")
+    return bool(separator and _HEAD.fullmatch(head))
+
+
+def keeps_names(filesystem: Any, url: str, path: str) -> bool:
+    """Whether the driver takes all of a URL for the path, and nothing of it for a query.
+
+    s3fs drops what follows `?versionId=`, and drivers that parse the URL (sftp, hdfs) drop all that
+    follows a `?`: they would work in another folder.
+    """
+    if is_chain(url):
+        return True
+    below = url.partition("://")[2].rstrip("/").partition("/")[2]
+    if hasattr(filesystem, "split_path"):
+        _, path, *_ = filesystem.split_path(path)
+    return f"/{path}".endswith(f"/{below}")
+
+
+def remove(filesystem: Any, path: str) -> None:
+    """Remove this file, or this folder with all that is below it, if it is there."""
+    if not filesystem.exists(path):
+        return
+    if isinstance(filesystem, LocalFileSystem):  # of all drivers it alone takes paths literally
+        filesystem.rm(path, recursive=True)
+        return
+    found = filesystem.find(path, withdirs=True, detail=True)
+    folders = {name for name, info in found.items() if info["type"] == "directory"}
+    remove_files(filesystem, (name for name in found if name not in folders))
+    if hasattr(filesystem, "split_path"):  # buckets have no folders, and an empty one would go
+        return
+    for folder in sorted({*folders, path}, reverse=True):
+        with suppress(OSError):
+            if filesystem.isdir(folder):
+                filesystem.rmdir(folder)
+
+
+def remove_files(filesystem: Any, paths: Iterable[str]) -> None:
+    """Remove each of these files that is there."""
+    names = list(paths)
+    if hasattr(filesystem, "call_s3"):
+        _remove_objects(filesystem, names)
+        return
+
+    def remove_one(path: str) -> None:
+        with suppress(FileNotFoundError):
+            filesystem.rm_file(path)
+
+    _for_each(filesystem, remove_one, names)
+
+
+def _remove_objects(filesystem: Any, paths: list[str]) -> None:
+    """Remove many objects with each request. Raises OSError for the first that stays.
+
+    s3fs's own way to do it says nothing of those that stay.
+    """
+    keys = [filesystem.split_path(path)[:2] for path in paths]
+    for start in range(0, len(keys), _S3_KEYS_AT_ONCE):
+        (bucket, _), *_ = batch = keys[start : start + _S3_KEYS_AT_ONCE]
+        objects = {"Objects": [{"Key": key} for _, key in batch], "Quiet": True}
+        answer = filesystem.call_s3("delete_objects", Bucket=bucket, Delete=objects)
+        for error in answer.get("Errors", ()):
+            raise OSError(f"{bucket}/{error['Key']}: not removed ({error.get('Message', error)})")
+
+
+def read_each(filesystem: Any, paths: Iterable[str]) -> dict[str, bytes]:
+    """The contents of these files by path, without those that are not there (any more)."""
+
+    def read(path: str) -> bytes | None:
+        try:
+            return bytes(filesystem.cat_file(path))
+        except FileNotFoundError:
+            return None
+
+    names = list(paths)
+    contents = zip(names, _for_each(filesystem, read, names), strict=True)
+    return {name: content for name, content in contents if content is not None}
+
+
+def list_folders(filesystem: Any, path: str) -> list[str]:
+    """Names of the folders in this one, sorted, without hidden ones; none if it is not there."""
+    try:
+        listed = filesystem.ls(path, detail=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    names = (
+        str(info["name"]).rstrip("/").rsplit("/", 1)[-1]
+        for info in listed
+        if info["type"] == "directory"
+    )
+    return sorted({name for name in names if name and not name.startswith(".")})
+
+
+def _for_each(filesystem: Any, function: Callable[[str], Value], paths: list[str]) -> list[Value]:
+    """The function of each path; where the driver can, of several at the same time."""
+    if not getattr(filesystem, "async_impl", False):
+        return [function(path) for path in paths]
+    with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as threads:
+        return list(threads.map(function, paths))
 
 
 def unfinished_uploads(filesystem: Any, folder: str) -> Iterator[tuple[str, str, float]]:

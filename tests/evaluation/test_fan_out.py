@@ -61,6 +61,16 @@ def test_a_killed_evaluation_goes_on_with_the_legs_that_are_missing(legs, config
         assert found[index].config["seed"] == leg.seed
 
 
+def test_each_leg_tells_how_far_it_is(legs, config):
+    heard = []
+    list(pipeline.run_legs(config, legs[:2], LocalExecutor(), heard.append))
+    for leg in legs[:2]:
+        steps = [each for each in heard if each.item == leg.full_label]
+        assert (steps[-1].done, steps[-1].unit) == (steps[-1].total, "steps")
+        assert all(isinstance(each.facts["loss"], float) for each in steps)
+    assert [each.done for each in heard if not each.item] == [1, 2]
+
+
 def test_legs_run_after_their_parents_and_are_lost_with_them(legs, config, monkeypatch, caplog):
     first, second = (replace(leg, keep_model=True) for leg in legs[:2])
     third, fourth = legs[2:]

@@ -310,6 +310,7 @@ def test_what_cannot_be_evaluated_or_trained_is_one_line(tmp_path, monkeypatch, 
         ("s3://bucket/models/ours/", "ours"),
         ("./some/odd name", "odd-name"),
         ("/", "model"),
+        ("./" + "x" * 300, "x" * 100),
     ],
 )
 def test_a_run_is_named_after_its_model(model, name):

@@ -9,14 +9,16 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import MetaData, Table, create_engine, text
+from sqlalchemy import MetaData, Table, create_engine, make_url, text
 
 from electra_pipeline.cli import app as cli
 from electra_pipeline.evaluation.results import comparison, grid, store, table, verdicts
+from electra_pipeline.evaluation.results.database import sqlite_file, sqlite_url
 from electra_pipeline.evaluation.results.store import KEY
 
 
@@ -65,6 +67,26 @@ def database(request, tmp_path):
         connection.execute(text("DROP TABLE IF EXISTS results"))
     engine.dispose()
     yield url
+
+
+@given(parts=st.lists(st.text(st.characters(codec="utf-8"), min_size=1), min_size=1, max_size=3))
+def test_an_sqlite_url_names_any_file(parts):
+    path = "/".join(part.replace("/", "?").replace("\0", "#") for part in parts)
+    for name in (f"/{path}/results.db", f"{path}/results.db", f"file:{path}"):
+        assert sqlite_file(make_url(sqlite_url(name))) == Path(name)
+
+
+@pytest.mark.parametrize("name", ["a?b#c%41 d", "plain"])
+def test_a_database_in_the_form_of_sqlite_is_read_and_kept_to_its_place(name, tmp_path):
+    url = f"sqlite:///file:{quote(str(tmp_path / name / 'x.db'))}?uri=true"
+    assert store.read(url) == []
+    assert not (tmp_path / name).exists()
+    store.check(url)
+    assert (tmp_path / name / "x.db").is_file()
+    assert store.location(url) == str(tmp_path / name / "x.db")
+    assert store.location("sqlite:///file::memory:?uri=true") is None
+    with pytest.raises(ValueError, match="may lead elsewhere"):
+        store.location(f"{url}&mode=ro")
 
 
 def test_rows_come_back_as_they_were_written(database):

@@ -172,7 +172,7 @@ def _armed(function: Callable[[Any], Any], marks: Path, lose: Lose) -> Callable[
             return
         lose(marks / stage)
 
-    def run(item: Any) -> Any:
+    def run(item: Any, **options: Any) -> Any:
         from electra_pipeline.corpus import pieces
 
         judge = pieces.judge
@@ -203,7 +203,7 @@ def _armed(function: Callable[[Any], Any], marks: Path, lose: Lose) -> Callable[
                 return score(*arguments, **options)
 
             leg.score = score_or_die
-        return function(item)
+        return function(item, **options)
 
     return run
 

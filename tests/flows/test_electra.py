@@ -80,13 +80,16 @@ def test_the_chain_runs_and_a_second_run_does_nothing(surroundings, tiny, root):
 
     # The last line is one that a leg logs in a worker of Ray.
     artifacts, found = seen_in_prefect(
-        "20/20 steps (100%)", "pretrain: finished in", "finetune: finished in"
+        "20/20 steps (100%)",
+        "pretrain: finished in",
+        "finetune: finished in",
+        "finetune chain, place, pretrained, seed 1 ",
     )
     assert {artifact.key for artifact in artifacts if artifact.key} == {
         "model-chain", "results-chain", "costs-chain", "report-chain",
     }  # fmt: skip
     assert len([artifact for artifact in artifacts if artifact.type == "progress"]) >= 4
-    assert found == [True, True, True]
+    assert found == [True, True, True, True]
     costs = costs_over_ray(config)
     assert {row["stage"] for row in costs} == {"corpus", "sequences", "pretrain", "finetune"}
     assert all(row["cpu_seconds"] > 0 for row in costs)

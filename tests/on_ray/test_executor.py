@@ -35,6 +35,24 @@ def test_map_gives_every_value_to_its_item(executor):
     assert values == [number**2 for number in range(20)]
 
 
+def test_items_tell_how_far_they_are_in_the_callers_thread(executor):
+    def work(number, progress):
+        for done in range(1, 4):
+            progress(Update("x", done, 3, "steps", {"loss": 0.5}, item=str(number)))
+        return number
+
+    heard = []
+
+    def hear(update):
+        heard.append((threading.current_thread() is threading.main_thread(), update))
+
+    assert values_in_order(executor.map(work, [5, 7], progress=hear)) == [5, 7]
+    for item in ("5", "7"):  # the first and the last, what lies between came too soon
+        assert [u.done for _, u in heard if u.item == item] == [1, 3]
+    assert all(is_main for is_main, _ in heard)
+    assert list(executor.map(work, [], progress=hear)) == []
+
+
 def test_map_of_nothing_is_nothing(executor):
     assert list(executor.map(str, [])) == []
 

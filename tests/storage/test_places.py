@@ -305,3 +305,17 @@ def test_the_place_of_a_database_is_what_its_driver_makes_of_it() -> None:
     assert store.location("sqlite://") is None
     assert store.location("sqlite:///a/b.db") == "a/b.db"
     assert store.location("postgresql://db:5432/x@host/db") == "postgresql://host:5432/db"
+
+
+@pytest.mark.parametrize("name", ["ds*", "ds?", "ds [v1]", "a::b"])
+def test_a_dataset_that_datasets_would_take_for_a_pattern(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name / "below").mkdir(parents=True)
+    (tmp_path / "plain #1").mkdir()
+    check_dataset(str(tmp_path / "plain #1"))
+    with pytest.raises(ValueError, match="takes its path for a pattern"):
+        check_dataset(str(tmp_path / name))
+    monkeypatch.chdir(tmp_path / name)
+    with pytest.raises(ValueError, match="takes its path for a pattern"):
+        check_dataset("below")

@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -234,15 +234,8 @@ def test_pieces_stay_where_a_corpus_did_not_note_its_own(tmp_path: Path) -> None
     assert retention.plan(str(tmp_path)).going == []
 
 
-def dies_at_many(remove: Callable[..., None]) -> Callable[..., None]:
-    """Removes one thing, and is interrupted at several."""
-
-    def rm(path: str | list[str], recursive: bool = False) -> None:
-        if isinstance(path, list):
-            raise KeyboardInterrupt
-        remove(path, recursive=recursive)
-
-    return rm
+def dies(path: str) -> None:
+    raise KeyboardInterrupt
 
 
 def test_an_artifact_half_gone_is_not_finished_and_goes_next_time(
@@ -252,7 +245,7 @@ def test_an_artifact_half_gone_is_not_finished_and_goes_next_time(
     old, newer = (make(root, "corpus", "a", number=number) for number in (1, 2))
     [item] = retention.plan(root).going
     with monkeypatch.context() as patch:
-        patch.setattr(Folder(root).filesystem, "rm", dies_at_many(Folder(root).filesystem.rm))
+        patch.setattr(Folder(root).filesystem, "rm_file", dies)
         with pytest.raises(KeyboardInterrupt):
             inventory.delete(item)
     assert old.folder.files() == ["model/weights", "observed.json"]

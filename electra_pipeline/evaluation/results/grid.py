@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import Any, Literal
 
-from rich import box
+from rich.box import Box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 Drawn = Literal["table", "markdown", "latex"]
 NOTE_WIDTH = 100
+# A line below the header, of a character that every terminal and log has.
+BOX = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 TABLE_WIDTH = 1000  # characters; a table is never cut, not even in a pipe
 
 # What is aligned to the left; all other columns hold numbers.
@@ -105,7 +107,7 @@ def _latex(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
+    table = Table(box=BOX, pad_edge=False, show_edge=False, collapse_padding=True)
     for name in header:
         justify: Literal["left", "right"] = "right" if _is_number(name) else "left"
         table.add_column(Text(name), justify=justify, no_wrap=True)

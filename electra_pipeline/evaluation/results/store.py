@@ -6,7 +6,6 @@ A row is one by its key; writing it again replaces it.
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -33,6 +32,8 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 from sqlalchemy.schema import CreateColumn, CreateTable
+
+from electra_pipeline.evaluation.results.database import sqlite_file
 
 CONNECT_SECONDS = 10  # an unreachable server is reported within this time
 POSTGRESQL_PORT = 5432
@@ -145,8 +146,10 @@ def _read(
     database: str, table: Table, run: str | None, order: Iterable[Any]
 ) -> list[dict[str, Any]]:
     url = _parse(database)
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        return []  # connecting would create an empty file
+    if url.get_backend_name() == "sqlite":
+        file = sqlite_file(url)
+        if file is None or not file.is_file():
+            return []  # connecting would create an empty file
     with _connected(database) as engine:
         if not inspect(engine).has_table(table.name):
             return []
@@ -184,13 +187,15 @@ def location(database: str) -> str | None:
     name another host or file than the URL does.
     """
     url = _parse(database)
-    if url.query:
+    is_sqlite = url.get_backend_name() == "sqlite"
+    if dict(url.query) not in ({}, {"uri": "true"} if is_sqlite else {}):
         raise ValueError(
             f"database {shown(database)}: options in the URL may lead elsewhere, which this server "
             "does not allow; set them in the environment (PGSSLMODE, ...)"
         )
-    if url.get_backend_name() == "sqlite":
-        return None if url.database in (None, "", ":memory:") else url.database
+    if is_sqlite:
+        file = sqlite_file(url)
+        return None if file is None else str(file)
     return f"postgresql://{url.host or ''}:{url.port or POSTGRESQL_PORT}/{url.database or ''}"
 
 
@@ -200,8 +205,8 @@ def _connected(database: str) -> Iterator[Engine]:
     url = _parse(database)
     try:
         if url.get_backend_name() == "sqlite":
-            if url.database and url.database != ":memory:":
-                Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            if (file := sqlite_file(url)) is not None:
+                file.parent.mkdir(parents=True, exist_ok=True)
             engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS})
         else:
             engine = create_engine(url, connect_args={"connect_timeout": CONNECT_SECONDS})

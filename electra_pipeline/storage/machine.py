@@ -1,0 +1,99 @@
+"""The folders of this machine that work needs beside its root, and what is wrong with them."""
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+# Below this a run fails soon: Ray logs, a wheel or one file of a remote artifact fill it.
+LEAST_BYTES = 200_000_000
+# A socket's whole path, with its closing zero, has 108 bytes (sun_path, unix(7)).
+SOCKET_BYTES = 107
+# Of Ray 2.60, the longest: _private/node.py names the session by date, microseconds and process.
+RAY_SOCKET = "ray/session_2026-12-31_23-59-59_999999_4194304/sockets/plasma_store"
+
+
+@dataclass(frozen=True)
+class MachineFolder:
+    """A folder that need not exist yet, and the environment variable that sets another one."""
+
+    use: str
+    variable: str
+    path: Path
+    least_bytes: int = LEAST_BYTES
+    socket: str = ""
+    """The longest path of a socket that is made below it."""
+
+    def problem(self) -> str:
+        """What keeps it from being used, in a few words, or nothing. Leaves nothing behind."""
+        if self.socket and (num_bytes := len(os.fsencode(self.path / self.socket))) > SOCKET_BYTES:
+            longest = SOCKET_BYTES - len(self.socket) - 1
+            return (
+                f"is too long for a socket below it ({num_bytes} bytes, {SOCKET_BYTES} at most): "
+                f"at most {longest} bytes"
+            )
+        try:
+            existing = next(each for each in (self.path, *self.path.parents) if each.exists())
+            with tempfile.TemporaryDirectory(dir=existing):
+                free = shutil.disk_usage(existing).free
+        except OSError as error:
+            return f"cannot be written ({error.strerror})"
+        if free < self.least_bytes:
+            return f"has {free / 1e6:,.0f} MB free, and {self.least_bytes / 1e6:,.0f} are needed"
+        return ""
+
+    def check(self) -> None:
+        """Raise ValueError, in one line with the variable, if it cannot be used."""
+        if problem := self.problem():
+            is_set = "" if os.environ.get(self.variable) else "not set, by default "
+            raise ValueError(
+                f"{self.variable} ({is_set}{self.path}, {self.use}) {problem}; "
+                f"set {self.variable} to another folder"
+            )
+
+
+def home() -> Path:
+    """The home directory; where there is none, one that cannot be written."""
+    try:
+        return Path.home()
+    except RuntimeError:  # HOME is not set, and this user is not known here
+        return Path("/nonexistent")
+
+
+def _configured(variable: str, default: Path) -> Path:
+    return Path(os.path.expanduser(os.environ.get(variable) or default)).absolute()  # noqa: PTH111
+
+
+def cache() -> MachineFolder:
+    variable = "ELECTRA_PIPELINE_CACHE"
+    place = _configured(variable, home() / ".cache" / "electra-pipeline")
+    return MachineFolder("downloads and copies of remote files", variable, place)
+
+
+def temporary() -> MachineFolder:
+    default = os.environ.get("TEMP") or os.environ.get("TMP") or "/tmp"  # as tempfile does
+    place = _configured("TMPDIR", Path(default))
+    return MachineFolder("temporary files", "TMPDIR", place)
+
+
+def of_ray() -> MachineFolder:
+    """Where a Ray of this machine alone keeps its logs and sockets."""
+    given = "TMPDIR" if not os.environ.get("RAY_TMPDIR") and os.environ.get("TMPDIR") else ""
+    place = _configured("RAY_TMPDIR", _configured("TMPDIR", Path("/tmp")))
+    use = f"Ray's logs and sockets, from {given}" if given else "Ray's logs and sockets"
+    return MachineFolder(use, "RAY_TMPDIR", place, socket=RAY_SOCKET)
+
+
+def of_prefect() -> MachineFolder:
+    place = _configured("PREFECT_HOME", home() / ".prefect")
+    return MachineFolder("Prefect's profiles and database", "PREFECT_HOME", place)
+
+
+def of_hugging_face() -> MachineFolder:
+    default = _configured("XDG_CACHE_HOME", home() / ".cache") / "huggingface"
+    return MachineFolder("models and data sets", "HF_HOME", _configured("HF_HOME", default))
+
+
+def all_folders() -> list[MachineFolder]:
+    return [temporary(), cache(), of_ray(), of_prefect(), of_hugging_face()]

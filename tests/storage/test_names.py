@@ -1,0 +1,258 @@
+"""Roots whose names hold characters that patterns, URLs and shells give a meaning."""
+
+import ast
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+import electra_pipeline
+from electra_pipeline.config import default_database
+from electra_pipeline.evaluation.results import store
+from electra_pipeline.storage import inventory, retention
+from electra_pipeline.storage.artifact import (
+    Artifact,
+    Draft,
+    Written,
+    find_artifacts,
+    open_artifact,
+    produce,
+    verify,
+)
+from electra_pipeline.storage.folder import Folder
+from electra_pipeline.storage.stores import keeps_names, remove_files
+
+ODD = "?*[]{}#%&=+@:;,!$'\"\\|<>^~` -.a1ü中\u0301\u200d"
+NAMES = ["q?x", "v[1]", "proj [v2]", "a*", "**", "{a,b}", "a::b", "#1", "50%", "%3F", "-rf", "~"]
+NAMES += ["a b ", "ü 中", "zip::x", "q?versionIdx=1", "[!a]", "[[]", "x" * 200, "&amp;", "a\\b"]
+odd_names = st.one_of(
+    st.sampled_from(NAMES), st.text(ODD, min_size=1, max_size=12), st.text(max_size=20)
+).filter(lambda name: "/" not in name and name.strip(".") and not name.startswith("."))
+
+
+def usable(root: str) -> bool:
+    """Whether a root is taken; one that is not is refused in one line."""
+    try:
+        Folder(root).path  # noqa: B018
+    except ValueError as error:
+        assert "\n" not in str(error)
+        return False
+    return True
+
+
+def make(root: str, number: int) -> Artifact:
+    def write(draft: Draft) -> Written:
+        draft.work.write_bytes("half", b"y")
+        draft.folder.write_bytes("model/weights", b"x" * 100)
+        return Written({}, {})
+
+    return produce(
+        root=root,
+        stage="corpus",
+        name="a",
+        format_version=1,
+        config={"number": number},
+        inputs={},
+        write=write,
+    )
+
+
+def contents(root: str) -> dict[str, bytes]:
+    folder = Folder(root)
+    return {name: folder.read_bytes(name) for name in folder.files()}
+
+
+def use(root: str) -> None:
+    """Write, list, verify, clean up and record in a root, and find just that there."""
+    Folder(root).check_writable()
+    old, newer = make(root, 1), make(root, 2)
+    assert find_artifacts(root) == sorted([old, newer], key=lambda each: each.folder.uri)
+    assert find_artifacts(root, "corpus") == find_artifacts(root)
+    assert make(root, 2) == newer == open_artifact(newer.folder)
+    assert [line for each in (old, newer) for line in verify(each)] == []
+    assert newer.local_file("model/weights").read_bytes() == b"x" * 100
+    assert (newer.local_folder("model") / "weights").read_bytes() == b"x" * 100
+    [item] = retention.plan(root, keep_last=1).going
+    inventory.delete(item)
+    [left] = find_artifacts(root)
+    assert {left.fingerprint, item.fingerprint} == {old.fingerprint, newer.fingerprint}
+    assert verify(left) == []
+    assert retention.plan(root).going == []
+    if Folder(root).is_local:
+        record(root)
+        assert Path(Folder(root).path, "results.db").is_file()
+
+
+def record(root: str) -> None:
+    row = {"attempt": "1", "run": "a", "stage": "corpus", "wall_seconds": 1.0}
+    row |= {"cpu_seconds": 1.0, "gpu_seconds": 0.0, "started_at": datetime.now(UTC).isoformat()}
+    store.record_costs(default_database(root), [row])
+    assert [each["run"] for each in store.read_costs(default_database(root))] == ["a"]
+
+
+def check(parent: str, name: str) -> None:
+    """A root of this name below `parent` works, and what it would match as a pattern stays."""
+    root = f"{parent}/{name}"
+    if not usable(root):
+        return
+    siblings = {name.translate(str.maketrans(dict.fromkeys("?*[]{}", each))) for each in ("a", "")}
+    for sibling in siblings - {name, "", ".", ".."}:
+        if usable(f"{parent}/{sibling}"):
+            make(f"{parent}/{sibling}", 1)
+    make(f"{parent}/other", 1)
+    before = contents(parent)
+    use(root)
+    Folder(root).remove()
+    assert Folder(root).files() == []  # SeaweedFS keeps the folder
+    assert contents(parent) == before
+
+
+@contextmanager
+def local_folder() -> Iterator[str]:
+    path = tempfile.mkdtemp(prefix="names-")
+    yield path
+    shutil.rmtree(path)
+
+
+@contextmanager
+def memory_folder() -> Iterator[str]:
+    root = f"memory://{uuid.uuid4().hex}"
+    yield root
+    Folder(root).remove()
+
+
+@pytest.mark.parametrize("parent", [local_folder, memory_folder])
+@given(name=odd_names)
+@settings(max_examples=60)
+@example(name="q?x")
+@example(name="proj [v2]")
+@example(name="a::b")
+@example(name="50%3Fx")
+def test_names_are_literal(parent: Callable[[], Iterator[str]], name: str) -> None:
+    with parent() as folder:  # type: ignore[attr-defined]
+        check(folder, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_literal_in_a_store(s3_root: str, name: str) -> None:
+    check(s3_root, name)
+
+
+@pytest.mark.parametrize(
+    ("root", "reason"),
+    [
+        ("runs\n1", "line break"),
+        ("runs\x00", "control character"),
+        ("runs\udcff", "not UTF-8"),
+        ("", "empty"),
+        ("s3://", "names no folder"),
+        ("s3://bucket/a/../b", r"component '\.\.'"),
+        ("s3://bucket/a//b", "component ''"),
+        ("s3://bucket/a\\b", "component"),
+        ("s3://bucket/a?versionId=", "takes what follows the"),
+        ("s3://bucket/a?b=c", "holds a password or a token"),
+        ("memory://a::b", "takes no ::"),
+    ],
+)
+def test_what_is_no_name_is_refused_at_once(root: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason) as raised:
+        _ = Folder(root).path
+    assert "\n" not in str(raised.value)
+
+
+def test_an_object_that_cannot_be_removed_is_an_error() -> None:
+    class Store:
+        def split_path(self, path: str) -> list[str]:
+            return path.split("/", 1)
+
+        def call_s3(self, method: str, **options: Any) -> dict[str, Any]:
+            keys = [each["Key"] for each in options["Delete"]["Objects"]]
+            assert (method, options["Bucket"], len(keys) <= 1000) == ("delete_objects", "b", True)
+            failed = [{"Key": key, "Message": "Access Denied"} for key in keys if key == "1500"]
+            return {"Errors": failed} if failed else {}
+
+    with pytest.raises(OSError, match=r"b/1500: not removed \(Access Denied\)"):
+        remove_files(Store(), (f"b/{n}" for n in range(2000)))
+    remove_files(Store(), ())
+
+
+def test_a_driver_that_reads_a_query_is_found_out() -> None:
+    assert not keeps_names(None, "sftp://host/a?b/c", "/a")
+    assert keeps_names(None, "sftp://host/a/c", "/a/c")
+    assert keeps_names(None, "zip://a?b::archive.zip", "a?b")
+
+
+def test_a_root_without_a_folder_of_its_own() -> None:
+    assert (Folder("memory://") / "x").uri == "memory://x"
+    assert (Folder("file:///") / "x").uri == "/x"
+    assert Folder("file:///a?b/").uri == "/a?b"
+
+
+def test_a_chain_is_still_one(tmp_path: Path) -> None:
+    archive = tmp_path / "a::b"
+    archive.mkdir()
+    (archive / "model?").mkdir()
+    (archive / "model?" / "config.json").write_text("{}")
+    packed = shutil.make_archive(str(tmp_path / "models"), "zip", archive)
+    folder = Folder(f"zip://model?::{packed}")
+    assert folder.files() == ["config.json"]
+    assert Folder(str(archive)).files() == ["model?/config.json"]
+
+
+def test_objects_that_no_folder_can_be_are_left_alone() -> None:
+    root = f"memory://{uuid.uuid4().hex}"
+    made = make(root, 1)
+    store = fsspec.filesystem("memory")
+    for name in ("corpus/a\nb/manifest.json", "../x-012345678901/y", ".x.01234567.tmp"):
+        store.pipe(f"{Folder(root).path}/{name}", b"{")
+    assert find_artifacts(root) == [made]
+    assert retention.plan(root).going == []
+    assert len(retention.plan(root).kept) == 1
+
+
+@pytest.mark.parametrize("place", ["~x/runs", "./~", "~", "./-rf", "runs/"])
+def test_a_tilde_is_the_home_directory_where_it_comes_first(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    right = "/home/me" if place == "~" else f"{tmp_path}/{place.removeprefix('./').rstrip('/')}"
+    assert Folder(place).path == right
+    assert Folder(f"file:{place}").path == right
+
+
+def test_a_root_too_long_for_what_it_is_to_hold_is_refused(tmp_path: Path) -> None:
+    for root in (f"{tmp_path}/{'x/' * 2000}", f"memory://{'x' * 700}"):
+        with pytest.raises(ValueError, match="leave room for the names of artifacts"):
+            Folder(root).check_writable()
+    with pytest.raises(ValueError, match="cannot be written"):
+        Folder(f"{tmp_path}/{'x' * 256}").check_writable()
+
+
+PATTERNED = {"glob", "rm", "cat", "get", "put", "copy", "cp", "mv", "move", "delete", "expand_path"}
+PATTERNED |= {"download", "upload", "rename", "cat_ranges", "url_to_fs", "open_files"}
+
+
+def test_one_door_leads_to_fsspec() -> None:
+    """No other module names fsspec's calls that take a path for a pattern.
+
+    `inputs` may: there a user's pattern is one.
+    """
+    package = Path(electra_pipeline.__file__).parent
+    doors = {package / "storage" / "stores.py", *(package / "inputs").glob("*.py")}
+    for path in {*package.rglob("*.py")} - doors:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and node.attr in PATTERNED | {"open"}:
+                owner = ast.unparse(node.value)
+                is_ours = owner.endswith(("filesystem", "fsspec", "fsspec.core"))
+                literal = node.attr == "open" and owner.endswith("filesystem")
+                assert literal or not is_ours, f"{path}:{node.lineno}: {ast.unparse(node)}"
