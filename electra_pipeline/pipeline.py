@@ -256,9 +256,18 @@ def record_pretraining(
 
 
 def record_results(config: PipelineConfig, legs: Iterable[Artifact]) -> list[dict[str, Any]]:
-    """Write the rows of finished legs into the results table and return them."""
-    rows = finetune.results(config.finetune, legs) if config.finetune is not None else []
+    """Write the rows of finished legs into the results table and return them.
+
+    Raises RuntimeError, with the others recorded, that names each task whose rows cannot be made.
+    """
+    if config.finetune is None:
+        return []
+    rows, failures = finetune.results(config.finetune, legs)
     _record(config, rows)
+    if failures:
+        raise RuntimeError(
+            f"no rows of {len(failures)} tasks, the others are recorded: {'; '.join(failures)}"
+        )
     return rows
 
 

@@ -40,7 +40,8 @@ from electra_pipeline.storage.artifact import (
 from electra_pipeline.vocabulary import forget_place
 
 STAGE = "finetune"
-FORMAT_VERSION = 3  # 3: the kept tokenizer does not say how it was loaded
+# 4: the metrics of the config are those that the task has; counters count what holds nothing
+FORMAT_VERSION = 4
 PRETRAINED, RANDOM, MAJORITY = "pretrained", "random", "majority"
 START_CHARACTERS = 60  # of a baseline's name in the name of a leg's folder
 Device = Literal["auto", "cpu", "cuda"]
@@ -53,6 +54,8 @@ class Leg:
     run: str
     root: str
     task: Task
+    metrics: tuple[str, ...]
+    """The scores that the task has by its data, its own first."""
     data: str | None
     start: str
     """The model's name in the results: pretrained, random, or a baseline's as the user gave it."""
@@ -125,7 +128,7 @@ def _identity(leg: Leg) -> dict[str, Any]:
         "config": {
             "task": leg.task.name,
             "type": leg.task.type,
-            "metrics": list(leg.task.metrics),
+            "metrics": list(leg.metrics),
             "labels": list(leg.task.labels) if leg.task.labels else None,
             "symmetric": leg.task.symmetric,
             "start": leg.start,

@@ -312,7 +312,7 @@ def test_a_file_in_another_encoding_is_read_when_it_is_named(tmp_path):
 
 BAD_FILES = {
     "a,b\n1,2\n": r"no column 'text'; it has 'a', 'b'",
-    "text,label\na,\n": r"record 1: column 'label' holds no label",
+    "text,label\na,\n": r"no train example \(1 no_label\)",
     "text,label\n": r"no train example \(it is empty\)",
     "text,label\na,x\nb,x\n": r"all training examples have the label 'x'",
     "text,label\n" + "".join(f"a,{i}\n" for i in range(50)): r"50 different labels in 50 rows",

@@ -17,12 +17,13 @@ from electra_pipeline.evaluation.problems.texts import Classification, Regressio
 from electra_pipeline.evaluation.tasks.checks import (
     check_num_rows,
     labels_of,
-    metrics_of,
     unreachable,
+    warn_of_losses,
     without_misplaced,
 )
+from electra_pipeline.evaluation.tasks.fitting import OF_WORDS, check_chunks, metrics_of
 from electra_pipeline.evaluation.tasks.locate import Source, locate, locate_unlabelled
-from electra_pipeline.evaluation.tasks.reading import Example
+from electra_pipeline.evaluation.tasks.records import Example
 from electra_pipeline.evaluation.tasks.task import TRAIN, VALIDATION, Task
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ def load(task: Task, data: str | None) -> TaskData:
     num_rows: dict[str, Mapping[str, int]] = {}
     train = _read(task, TRAIN, sources[TRAIN], dropped, num_rows)
     labels = labels_of(task, train, sources[TRAIN].place)
+    metrics = metrics_of(task, labels, train, sources[TRAIN].place)
     if task.type == "classification":  # other splits may hold no other class
         task = task.model_copy(update={"labels": labels})
     scored = {
@@ -76,6 +78,9 @@ def load(task: Task, data: str | None) -> TaskData:
         for split, source in sources.items()
         if split != TRAIN
     }
+    if task.type == "tagging" and metrics != OF_WORDS:
+        for split, examples in scored.items():
+            check_chunks(labels, examples, sources[split].place)
     unlabelled = _read_unlabelled(task, data, dropped, num_rows)
     carved = VALIDATION not in scored
     if carved:
@@ -103,8 +108,8 @@ def load(task: Task, data: str | None) -> TaskData:
         " (validation is a part of train: there is no such file)" if carved else "",
     )
     return TaskData(
-        problem=_problem(task, labels, train, sources[TRAIN].place),
-        metrics=metrics_of(task, labels),
+        problem=_problem(task, labels, metrics, train, sources[TRAIN].place),
+        metrics=metrics,
         train=train,
         scored=scored,
         counters={
@@ -140,6 +145,7 @@ def _read(
         raise ValueError(
             f"{task.name}: {source.place}: no {split} example ({reasons}); give another file"
         )
+    warn_of_losses(counts, len(examples), split, source.place)
     if task.max_examples is not None and len(examples) > task.max_examples:
         counts["over_max_examples"] = len(examples) - task.max_examples
         examples = sample(examples, task.max_examples)
@@ -222,7 +228,7 @@ def digest(examples: Iterable[Example]) -> str:
 
 
 def _problem(
-    task: Task, labels: tuple[str, ...], train: Sequence[Any], place: str
+    task: Task, labels: tuple[str, ...], metrics: Sequence[str], train: Sequence[Any], place: str
 ) -> Problem[Any, Any]:
     match task.type:
         case "classification":
@@ -237,6 +243,9 @@ def _problem(
         case "tagging":
             return Tagging(labels)
         case "question-answering":
-            return QuestionAnswering(any(not example.answers for example in train))
+            return QuestionAnswering(
+                any(not example.answers for example in train),
+                by_character="character_f1" in metrics,
+            )
         case "multiple-choice":
             return MultipleChoice()

@@ -1,0 +1,89 @@
+"""Chunk tags in the notations that data sets use, read as the prefixes that conlleval knows.
+
+Notations: `B-PER` (CoNLL, also IOB1, BIOES, BILOU, BMES), `B_PER`, `b-per`, `PER-B`, `PER_B`, and
+a bare `B` where all chunks are of one type. A word outside of chunks has one of `OUTSIDES`.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+OUTSIDES = ("O", "o", "_", "-")
+# BILOU's last and unit, BMES's middle, BMEWO's whole: what BIOES calls end, single and inside.
+_PLACES = {"L": "E", "U": "S", "M": "I", "W": "S"}
+_NOTATIONS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"(?P<place>[BIESLUMW])-(?P<type>.+)",
+        r"(?P<place>[BIESLUMW])_(?P<type>.+)",
+        r"(?P<place>[bieslumw])-(?P<type>.+)",
+        r"(?P<place>[bieslumw])_(?P<type>.+)",
+        r"(?P<type>.+)-(?P<place>[BIESLUMW])",
+        r"(?P<type>.+)_(?P<place>[BIESLUMW])",
+        r"(?P<place>[BIESLUMW])(?P<type>)",
+    )
+)
+_CONLL = 0  # the first notation: it alone needs no B- to be recognized, as IOB1 has few
+
+
+@dataclass(frozen=True)
+class ChunkTag:
+    """One tag: the number of its notation, its place in the chunk (B, I, E, S), its type."""
+
+    notation: int
+    place: str
+    type: str
+
+
+def read_tag(tag: str) -> ChunkTag | None:
+    """A tag in the first notation that fits; None for any other, and outside of chunks."""
+    if tag in OUTSIDES:
+        return None
+    for number, notation in enumerate(_NOTATIONS):
+        if match := notation.fullmatch(tag):
+            place = match["place"].upper()
+            return ChunkTag(number, _PLACES.get(place, place), match["type"])
+    return None
+
+
+def conll_tag(tag: str) -> str:
+    """A tag as conlleval and seqeval read it: `B_PER` is `B-PER`, a bare `B` is `B-_`."""
+    if tag in OUTSIDES:
+        return "O"
+    read = read_tag(tag)
+    return tag if read is None else f"{read.place}-{read.type or '_'}"
+
+
+def are_chunks(tags: Iterable[str]) -> bool:
+    """Whether the tags of a task mark chunks: all in one notation, with one tag for outside."""
+    given = set(tags)
+    inside = given - set(OUTSIDES)
+    read = [read_tag(tag) for tag in inside]
+    found = [each for each in read if each is not None]
+    if not found or len(found) < len(read) or len(given) - len(inside) > 1:
+        return False
+    notations = {each.notation for each in found}
+    return len(notations) == 1 and _has_evidence(found)
+
+
+def odd_tags(tags: Sequence[str]) -> list[str]:
+    """Of tags that look like chunks but are not all: those unlike the others, else none."""
+    if are_chunks(tags):
+        return []
+    read = {tag: found for tag in tags if (found := read_tag(tag)) is not None}
+    for notation in range(len(_NOTATIONS) - 1):  # a bare B may well be a part of speech
+        alike = [found for found in read.values() if found.notation == notation]
+        if alike and _has_evidence(alike):
+            fitting = {tag for tag, found in read.items() if found.notation == notation}
+            first_outside = [tag for tag in OUTSIDES if tag in tags][:1]
+            return [tag for tag in tags if tag not in fitting and tag not in first_outside]
+    return []
+
+
+def _has_evidence(found: Sequence[ChunkTag]) -> bool:
+    """Whether tags of one notation can only be chunks and not, say, parts of speech."""
+    places = {each.place for each in found}
+    if found[0].notation == _CONLL:
+        return bool(places & {"B", "I", "S"})
+    begun = {each.type for each in found if each.place == "B"}
+    return bool(begun & {each.type for each in found if each.place in "IE"})

@@ -1,0 +1,108 @@
+"""Texts whose class is the name of their folder: aclImdb, movie_reviews, 20 newsgroups."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from electra_pipeline.evaluation.problems.texts import TextExample
+from electra_pipeline.evaluation.tasks.cells import checked_text
+from electra_pipeline.evaluation.tasks.columns import is_allowed
+from electra_pipeline.evaluation.tasks.reading import content
+from electra_pipeline.evaluation.tasks.task import Task
+from electra_pipeline.inputs.files import FileReference, PackageFile, SourceFile, UrlFile
+from electra_pipeline.storage.places import check_file
+from electra_pipeline.storage.stores import open_store
+
+logger = logging.getLogger(__name__)
+
+UNLABELLED = ("unsup", "unlabelled", "unlabeled")  # aclImdb's 50,000 reviews without a class
+
+
+@dataclass(frozen=True)
+class ClassFolders:
+    """Files of one folder a class. Each is a text, unless each class has one file: texts by line.
+
+    Hidden files are left out; so are the folders of `UNLABELLED`, counted, unless `labels` has
+    them.
+    """
+
+    place: str
+    files: tuple[SourceFile, ...]
+    labelled: bool = True
+
+    def read(self, task: Task, dropped: Counter[str]) -> Iterator[TextExample]:
+        """The texts in the order of classes and names. Raises ValueError for a class too many."""
+        by_line = set(Counter(map(class_of, self.files)).values()) == {1}
+        for file in self.files:
+            label = class_of(file)
+            if label in UNLABELLED and label not in (task.labels or ()):
+                dropped[f"folder_{label}"] += 1
+            elif is_allowed(task, label, file.name, dropped):
+                yield from _texts(task, file, label, by_line, dropped)
+
+
+def _texts(
+    task: Task, file: SourceFile, label: str, by_line: bool, dropped: Counter[str]
+) -> Iterator[TextExample]:
+    whole = content(task, file)
+    name = f"{label}/{PurePath(file.name).name}"
+    for number, text in enumerate(whole.split("\n") if by_line else [whole], start=1):
+        if text.strip():
+            identifier = f"{name}:{number}" if by_line else name
+            yield TextExample(identifier, checked_text(text, "it", file.name).strip(), None, label)
+        elif not by_line:
+            dropped["empty_text"] += 1
+
+
+def class_of(file: SourceFile) -> str:
+    """The name of a file's folder."""
+    return PurePath(file.name).parent.name
+
+
+def find_class_folders(reference: FileReference) -> ClassFolders | None:
+    """The files of a folder's folders, sorted; None where a reference is no such folder.
+
+    Raises ValueError if the place is not allowed.
+    """
+    if isinstance(reference, PackageFile):
+        return None
+    url = reference.url if isinstance(reference, UrlFile) else reference
+    check_file(url)
+    if "::" in url or url.startswith(("http://", "https://")):
+        return None
+    filesystem, root = open_store(url)
+    if not filesystem.isdir(root):
+        return None
+    paths: list[str] = []
+    for entry in sorted(filesystem.ls(root, detail=True), key=lambda entry: str(entry["name"])):
+        if entry["type"] == "directory" and not _is_hidden(entry["name"]):
+            inside = filesystem.ls(entry["name"], detail=True)
+            paths += [each["name"] for each in inside if each["type"] == "file"]
+    files = [_file(filesystem, path) for path in sorted(paths) if not _is_hidden(path)]
+    return ClassFolders(url, tuple(files)) if files else None
+
+
+def are_of_class_folders(task: Task, files: Sequence[SourceFile]) -> bool:
+    """Whether plain text files have their class from their folders, as names do not tell it."""
+    is_text = task.format == "text" or (
+        task.format == "auto" and all(file.suffix in (".txt", ".text") for file in files)
+    )
+    if task.type != "classification" or not is_text:
+        return False
+    labels = task.labels or ()
+    names = [[label for label in labels if label in PurePath(file.name).name] for file in files]
+    if any(len(found) == 1 for found in names):
+        return False
+    folders = set(map(class_of, files))
+    return bool(folders & set(labels)) if labels else len(folders) > 1
+
+
+def _is_hidden(path: str) -> bool:
+    return PurePath(path).name.startswith(".")
+
+
+def _file(filesystem: object, path: str) -> SourceFile:
+    uri = path if path.startswith("/") else str(filesystem.unstrip_protocol(path))  # type: ignore[attr-defined]
+    return SourceFile(uri, "", uri)  # what is read is digested as examples
