@@ -260,9 +260,10 @@ def record_results(config: PipelineConfig, legs: Iterable[Artifact]) -> list[dic
 
     Raises RuntimeError, with the others recorded, that names each task whose rows cannot be made.
     """
-    if config.finetune is None:
-        return []
-    rows, failures = finetune.results(config.finetune, legs)
+    rows: list[dict[str, Any]] = []
+    failures: list[str] = []
+    if config.finetune is not None:
+        rows, failures = finetune.results(config.finetune, legs)
     _record(config, rows)
     if failures:
         raise RuntimeError(

@@ -40,7 +40,8 @@ from electra_pipeline.storage.artifact import (
 from electra_pipeline.vocabulary import forget_place
 
 STAGE = "finetune"
-# 4: the metrics of the config are those that the task has; counters count what holds nothing
+# 3: the kept tokenizer does not say how it was loaded
+# 4: the config's metrics are those that the data has; records of nothing are counted, not scored
 FORMAT_VERSION = 4
 PRETRAINED, RANDOM, MAJORITY = "pretrained", "random", "majority"
 START_CHARACTERS = 60  # of a baseline's name in the name of a leg's folder

@@ -51,8 +51,8 @@ def _of_tags(task: Task, labels: Sequence[str], place: str) -> tuple[str, ...]:
         )
     if wrong := [metric for metric in task.metrics or () if metric not in OF_WORDS]:
         raise ValueError(
-            f"{task.name}: the metrics {', '.join(wrong)} are of chunks, with tags like B-PER, I-PER "
-            f"and O; the tags {_some(labels)} of {place} are not: set metrics to [accuracy], or "
+            f"{task.name}: the metrics {', '.join(wrong)} are of chunks, with tags like B-PER and "
+            f"O; the tags {_some(labels)} of {place} are not: set metrics to [accuracy], or "
             "repair the tags"
         )
     return OF_WORDS
