@@ -262,8 +262,14 @@ def record_results(config: PipelineConfig, legs: Iterable[Artifact]) -> list[dic
     """
     rows: list[dict[str, Any]] = []
     failures: list[str] = []
-    if config.finetune is not None:
-        rows, failures = finetune.results(config.finetune, legs)
+    by_task: dict[str, list[Artifact]] = {}
+    for leg in legs:
+        by_task.setdefault(leg.config["task"], []).append(leg)
+    for task, members in by_task.items():
+        try:
+            rows += finetune.results(config.finetune, members) if config.finetune else []
+        except Exception as error:  # whatever it is, it loses the rows of this task alone
+            failures.append(f"{task}: {type(error).__name__}: {error}")
     _record(config, rows)
     if failures:
         raise RuntimeError(

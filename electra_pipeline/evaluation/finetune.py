@@ -121,25 +121,9 @@ def plan(config: FinetuneConfig, model: Artifact | str, *, root: str, name: str)
     return longest_first(list(legs.values()))
 
 
-def results(
-    config: FinetuneConfig, legs: Iterable[Artifact]
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """The results table's rows of finished legs, and what failed; of a grid, of the points chosen.
-
-    A task whose rows cannot be made loses only its own.
-    """
-    by_task: dict[str, list[Artifact]] = {}
-    for leg in legs:
-        by_task.setdefault(leg.config["task"], []).append(leg)
-    found: list[dict[str, Any]] = []
-    failures = []
-    for task, members in by_task.items():
-        try:
-            chosen = choose(members, config.choose)
-            found += [row for leg, note in chosen for row in rows(leg, note)]
-        except Exception as error:  # whatever it is, the other tasks are recorded
-            failures.append(f"{task}: {type(error).__name__}: {error}")
-    return found, failures
+def results(config: FinetuneConfig, legs: Iterable[Artifact]) -> list[dict[str, Any]]:
+    """The results table's rows of finished legs; of a grid, those of the points chosen."""
+    return [row for leg, note in choose(list(legs), config.choose) for row in rows(leg, note)]
 
 
 def resolve(config: FinetuneConfig, task: Task, architecture: Any) -> Hyperparameters:
