@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from electra_pipeline.evaluation.problems.tagging import TaggedExample
@@ -14,6 +14,7 @@ BLANKS = re.compile(r"[ \t]+")  # and no other space: those are parts of words
 RANGE = re.compile(r"\d+[-.]\d+")  # CoNLL-U: the range of a multi-word token, or an empty node
 # `# text = ...`, `#begin document (...)`, `#id=5`; but not `#word`
 COMMENT = re.compile(r"#+$|#.*[ \t=:;]")
+LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]+)*:(?=.)")
 NO_TAG = ""
 
 Row = tuple[int, list[str]]
@@ -38,9 +39,11 @@ def tagged_columns(
     if word_column == 0:
         _refuse_numbers(sentences, name)
     used = [word_column, tag_column] if labelled else [word_column]
-    for number, rows in enumerate(sentences):
+    for rows in sentences:
         _check_rows(rows, used, name)
-        words = tuple(cells[word_column] for _, cells in rows)
+    prefix = _language(cells[word_column] for rows in sentences for _, cells in rows)
+    for number, rows in enumerate(sentences):
+        words = tuple(cells[word_column].removeprefix(prefix) for _, cells in rows)
         if not labelled:
             yield TaggedExample(str(number), words, (NO_TAG,) * len(words))
             continue
@@ -156,6 +159,12 @@ def _refuse_numbers(sentences: Sequence[Sequence[Row]], name: str) -> None:
             f"{name}: the first column counts the words of each sentence; set text_column to 1 and "
             "label_column to that of the tags (CoNLL-U: 3 for UPOS, 4 for XPOS)"
         )
+
+
+def _language(words: Iterable[str]) -> str:
+    """What WikiANN puts before each word, such as `en:`; nothing if one word is without it."""
+    prefixes = {match[0] if (match := LANGUAGE.match(word)) else "" for word in words}
+    return prefixes.pop() if len(prefixes) == 1 else ""
 
 
 def _check_rows(rows: Sequence[Row], used: Sequence[int], name: str) -> None:

@@ -64,6 +64,12 @@ def _lacks_answers(value: Any) -> bool:
 
 
 def _has_records(task: Task, file: SourceFile) -> bool:
+    """Whether words with tags stand in lists. Raises ValueError for csv."""
+    if task.format == "csv" or (task.format == "auto" and file.suffix == ".csv"):
+        raise ValueError(
+            f"{file.name}: words with tags are not read from csv; write a word and its tag a line, "
+            "apart by a tab, with an empty line after each sentence, or jsonl with lists"
+        )
     if task.format == "auto":
         return file.suffix in RECORD_SUFFIXES
     return task.format in RECORD_FORMATS

@@ -80,7 +80,7 @@ def _questions(value: Any, place: str, context: str | None = None) -> Iterator[t
             if isinstance(value.get(key), list):
                 yield from _questions(value[key], place, own)
                 return
-        if "question" in value and own is not None:
+        if "question" in value and (own is not None or "context" in value):
             yield value, own
             return
         if set(value) == {"header"}:  # MRQA's first line
@@ -103,8 +103,8 @@ def _example(
     """A question with its distinct answers; the first one's place is what training points at."""
     identifier = str(question.get("id", question.get("qid", number)))
     place = f"{place}: question {number} (id {identifier})"
-    asked = _text(question["question"], "question", place).strip()
-    context = _text(context, "context", place)
+    asked = _text(question["question"] or "", "question", place).strip()
+    context = _text(context or "", "context", place)
     answers = _answers(question, context, place) if labelled else []
     if not answers:
         return QuestionExample(identifier, asked, context, (), -1)
