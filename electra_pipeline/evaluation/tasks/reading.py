@@ -97,7 +97,8 @@ def _records(
     if resolved == "tsv" and task.type in ("classification", "regression"):
         yield from _tsv_records(task, file, dropped, used)
         return
-    has_header = any(isinstance(column, str) for column in used)
+    # other formats name their columns, whatever is asked for
+    has_header = resolved not in ("csv", "tsv") or any(isinstance(each, str) for each in used)
     records = read_records(
         file, task.format, encoding=task.encoding or "utf-8", has_header=has_header
     )
@@ -109,7 +110,7 @@ def _records(
             named = with_names(record, names)
         except ValueError as error:
             raise ValueError(f"{place}: {error}; repair it") from error
-        yield place, _counted({**named, **label}, used)
+        yield place, _counted({**named, **label}, [] if has_header else used)
 
 
 def _used(task: Task, labelled: bool) -> list[Column]:

@@ -1,0 +1,306 @@
+"""Published layouts of labelled records, and what is left out or refused of them."""
+
+import json
+import logging
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from electra_pipeline.evaluation.tasks.data import load
+from electra_pipeline.evaluation.tasks.given import UserTask
+
+NAMES = ["O", "B-PER", "I-PER"]
+
+
+def load_task(train, **values):
+    values = {"name": "own", "type": "classification", "train": train, **values}
+    return load(UserTask(**values).as_task(), None)
+
+
+def lines(path, records):
+    path.write_bytes(b"\n".join(map(orjson.dumps, records)))
+    return str(path)
+
+
+def text_records(values, **others):
+    return [{"text": f"text {i}", "label": value, **others} for i, value in enumerate(values)]
+
+
+# --- words with tags in records -------------------------------------------------------------------
+
+
+def tag_features(kind):
+    import datasets
+
+    tag = datasets.ClassLabel(names=NAMES)
+    text = datasets.Value("string")
+    if kind == "list":
+        return datasets.Features({"tokens": [text], "ner_tags": [tag]})
+    return datasets.Features({"tokens": datasets.List(text), "ner_tags": datasets.List(tag)})
+
+
+ROWS = {"tokens": [["Anna", f"w{i}"] for i in range(30)], "ner_tags": [[1, 0]] * 30}
+TAGGING = {"type": "tagging", "text_column": "tokens", "label_column": "ner_tags"}
+
+
+@pytest.mark.parametrize("kind", ["list", "List"])
+def test_class_indexes_of_datasets_files_have_their_names(tmp_path, kind):
+    import datasets
+
+    rows = datasets.Dataset.from_dict(ROWS, features=tag_features(kind))
+    rows.to_parquet(tmp_path / "t.parquet")
+    rows.save_to_disk(tmp_path / "saved")
+    (saved,) = (tmp_path / "saved").glob("*.arrow")
+    for path in (tmp_path / "t.parquet", saved):
+        data = load_task(str(path), **TAGGING)
+        assert {example.tags for example in data.train} == {("B-PER", "O")}
+        assert data.metrics == ("f1", "precision", "recall", "accuracy")
+
+
+def test_an_index_without_a_name_is_refused(tmp_path):
+    import datasets
+
+    features = tag_features("List")
+    table = datasets.Dataset.from_dict(ROWS, features=features).data.table
+    broken = pa.Table.from_pydict({**ROWS, "ner_tags": [[7, 0]] * 30}, schema=table.schema)
+    pq.write_table(broken, tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match=r"t\.parquet: record 1: the class 7 has no name among O"):
+        load_task(str(tmp_path / "t.parquet"), **TAGGING)
+
+
+def test_numbers_as_tags_need_names(tmp_path):
+    path = lines(
+        tmp_path / "t.jsonl", [{"tokens": ["a", f"{i}"], "tags": [1, 0]} for i in range(9)]
+    )
+    with pytest.raises(
+        ValueError, match=r"record 1: column 'tags' holds numbers; .*labels: \[O, B"
+    ):
+        load_task(path, type="tagging")
+    data = load_task(path, type="tagging", labels=NAMES)
+    assert data.train[0].tags == ("B-PER", "O")
+    data = load_task(path, type="tagging", labels=["X", "Y"], label_values=[1, 0])
+    assert data.train[0].tags == ("X", "Y")
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"tokens": "['a']", "tags": ["O"]}, r"column 'tokens' holds \"\['a'\]\", not a list"),
+        ({"tokens": ["a"], "tags": "O"}, r"column 'tags' holds 'O', not a list of tags"),
+        ({"tokens": ["a"], "tags": [None]}, r"a tag in column 'tags' is empty"),
+        ({"tokens": ["a"], "tags": [["O"]]}, r"column 'tags' holds \['O'\], not one label"),
+        ({"words": ["a"], "ner": ["O"]}, r"no column 'tokens'; it has 'words', 'ner'; set text_c"),
+        ({"tokens": ["\ud83d"], "tags": ["O"]}, r"column 'tokens' holds U\+D83D"),
+    ],
+)
+def test_other_layouts_are_refused_with_the_record(tmp_path, record, message):
+    path = tmp_path / "t.jsonl"
+    path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=rf"t\.jsonl: record 1: {message}"):
+        load_task(str(path), type="tagging")
+
+
+def test_words_with_tags_in_csv_are_refused_with_the_remedy(tmp_path):
+    (tmp_path / "t.csv").write_text("Word,Tag\nEU,B-ORG\n")
+    with pytest.raises(ValueError, match=r"t\.csv: words with tags are not read from csv; write"):
+        load_task(str(tmp_path / "t.csv"), type="tagging")
+
+
+# --- records of nothing ---------------------------------------------------------------------------
+
+
+def test_records_of_nothing_are_dropped_counted_and_told(tmp_path, caplog):
+    empty = [
+        {"text": "", "label": "x"},
+        {"text": None, "label": "x"},
+        {"text": "a", "label": None},
+        {"text": "b", "label": " "},
+    ]
+    path = lines(tmp_path / "t.jsonl", [*text_records("xy" * 50), *empty])
+    with caplog.at_level(logging.WARNING):
+        data = load_task(path, validation=path)
+    assert len(data.train) == 100
+    assert data.counters["dropped"]["train"] == {"empty_text": 2, "no_label": 2}
+    assert "4 of 104 train records are left out (2 empty_text, 2 no_label)" in caplog.text
+    caplog.clear()
+    path = lines(tmp_path / "t.jsonl", [*text_records("xy" * 50), empty[0]])
+    load_task(path, validation=path)
+    assert "left out" not in caplog.text  # less than one in a hundred
+
+
+def test_empty_sentences_and_choices_are_counted(tmp_path):
+    records = [
+        *({"tokens": ["Anna", f"{i}"], "tags": ["B-PER", "O"]} for i in range(20)),
+        {"tokens": [], "tags": []},
+        {"tokens": None, "tags": None},
+        {"tokens": ["a"], "tags": None},
+    ]
+    data = load_task(lines(tmp_path / "t.jsonl", records), type="tagging")
+    assert data.counters["dropped"]["train"] == {"no_words": 2, "no_tags": 1}
+    records = [
+        *({"text": f"t{i}", "choices": ["a", "b"], "label": i % 2} for i in range(20)),
+        {"text": "t", "choices": ["a", "b"], "label": None},
+        {"text": "", "choices": ["", ""], "label": 0},
+    ]
+    data = load_task(lines(tmp_path / "t.jsonl", records), type="multiple-choice")
+    assert data.counters["dropped"]["train"] == {"no_label": 1, "empty_text": 1}
+
+
+def test_one_text_of_a_pair_may_be_empty(tmp_path):
+    records = [{"text": f"t{i}", "pair": "" if i % 2 else None, "label": i % 2} for i in range(20)]
+    data = load_task(lines(tmp_path / "t.jsonl", records), pair_column="pair")
+    assert {example.pair for example in data.train} == {""} and not data.counters["dropped"]
+
+
+# --- labels ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([1, 0], ("0", "1")),
+        ([1.0, 0.0], ("0", "1")),
+        (["1", " 0 "], ("0", "1")),
+        ([True, False], ("False", "True")),
+        (["pos ", "\tneg"], ("neg", "pos")),
+        ([0.5, 1.5], ("0.5", "1.5")),
+    ],
+)
+def test_labels_of_any_type_are_texts(tmp_path, values, labels):
+    path = lines(tmp_path / "t.jsonl", text_records(values * 10))
+    assert load_task(path, validation=path).problem.labels == labels
+
+
+def test_numbers_in_one_split_and_texts_in_another_are_alike(tmp_path):
+    train = lines(tmp_path / "t.jsonl", text_records([1, 0] * 10))
+    (tmp_path / "v.csv").write_text("text,label\na,1\nb,0\n")
+    data = load_task(train, validation=str(tmp_path / "v.csv"))
+    assert [example.label for example in data.scored["validation"]] == ["1", "0"]
+
+
+def test_names_stand_for_numbers_in_the_order_of_the_list(tmp_path):
+    path = lines(tmp_path / "t.jsonl", text_records([1, 0] * 10))
+    data = load_task(path, validation=path, labels=["pos", "neg"])
+    assert data.problem.labels == ("pos", "neg")
+    assert [example.label for example in data.train[:2]] == ["neg", "pos"]
+    path = lines(tmp_path / "t.jsonl", text_records([2, 0] * 10))
+    with pytest.raises(ValueError, match=r"record 1: label '2' is none of pos, neg"):
+        load_task(path, validation=path, labels=["pos", "neg"])
+
+
+def test_labels_that_yaml_makes_booleans_are_explained():
+    with pytest.raises(ValueError, match="False is what YAML makes of no, off, yes or on; quote"):
+        load_task("t.csv", labels=[False, True])
+
+
+def test_a_list_as_a_label_is_refused(tmp_path):
+    path = lines(tmp_path / "t.jsonl", text_records([["x"], ["y"]]))
+    with pytest.raises(ValueError, match=r"record 1: column 'label' holds \['x'\], not one label"):
+        load_task(path, validation=path)
+
+
+# --- columns without a header ---------------------------------------------------------------------
+
+
+def test_columns_are_counted_in_csv_and_tsv_without_a_header(tmp_path):
+    rows = [(f"{i % 2}", f"Title {i}", f"Text, {i}") for i in range(20)]
+    (tmp_path / "t.csv").write_text("".join(f'"{a}","{b}","{c}"\n' for a, b, c in rows))
+    (tmp_path / "t.tsv").write_text("".join(f"{a}\t{b}\t{c}\n" for a, b, c in rows))
+    for name in ("t.csv", "t.tsv"):
+        path = str(tmp_path / name)
+        for columns in ((2, 0), (-1, -3), (2, -3)):
+            names = dict(zip(("text_column", "label_column"), columns, strict=True))
+            data = load_task(path, validation=path, **names)
+            assert [(e.text, e.label) for e in data.train] == [(c, a) for a, _, c in rows]
+    with pytest.raises(
+        ValueError, match=r"no column 2; it has .*without a header row, all of them"
+    ):
+        load_task(str(tmp_path / "t.csv"), text_column=2)
+    (tmp_path / "t.csv").write_text('1,a\n2,"b",c\n')
+    with pytest.raises(ValueError, match=r"t\.csv: line 2: 3 fields, the first line has 2"):
+        load_task(str(tmp_path / "t.csv"), text_column=1, label_column=0)
+
+
+# --- one folder a class ---------------------------------------------------------------------------
+
+
+def write_reviews(folder, *, num_files=10, text="A film.\nIts second line."):
+    for label in ("neg", "pos"):
+        (folder / label).mkdir(parents=True)
+        for number in range(num_files):
+            (folder / label / f"{number}_7.txt").write_text(f"{text} {label} {number}\n")
+        (folder / label / ".DS_Store").write_text("x")
+    (folder / "labeledBow.feat").write_text("0 1:3\n")
+    return folder
+
+
+def test_a_folder_a_class_with_a_document_a_file(tmp_path, caplog):
+    train, test = write_reviews(tmp_path / "train"), write_reviews(tmp_path / "test", num_files=2)
+    (train / "unsup").mkdir()
+    (train / "unsup/0_0.txt").write_text("No class.")
+    for given in ({"labels": ["pos", "neg"]}, {}):
+        data = load_task(str(train), validation=str(test), **given)
+        assert [e.label for e in data.train] == ["neg"] * 10 + ["pos"] * 10
+        assert data.train[0].text == "A film.\nIts second line. neg 0"
+        assert data.scored["validation"][-1].id == "pos/1_7.txt"
+        assert data.counters["dropped"]["train"] == {"folder_unsup": 1}
+    for pattern in ("*/*.txt", "[np]*/*_7.txt"):
+        assert len(load_task(f"{train}/{pattern}", validation=str(test)).train) == 20
+
+
+def test_a_folder_a_class_with_a_file_of_texts(tmp_path):
+    folder = write_reviews(tmp_path / "train", num_files=1, text="one\n\ntwo\nthree")
+    data = load_task(str(folder), validation=str(folder))
+    assert [e.text for e in data.train][:3] == ["one", "two", "three neg 0"]
+
+
+def test_a_class_too_many_is_refused_or_dropped(tmp_path):
+    folder = write_reviews(tmp_path / "train")
+    (folder / "neutral").mkdir()
+    (folder / "neutral/1.txt").write_text("So so.")
+    with pytest.raises(ValueError, match=r"neutral/1\.txt: label 'neutral' is none of neg, pos"):
+        load_task(str(folder), validation=str(folder), labels=["neg", "pos"])
+    values = {"labels": ["neg", "pos"], "other_labels": "drop"}
+    data = load_task(str(folder), validation=str(folder), **values)
+    assert data.counters["dropped"]["train"] == {"other_label": 1}
+
+
+def test_a_folder_without_folders_of_files_is_refused(tmp_path):
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train/t.csv").write_text("text,label\n")
+    with pytest.raises(ValueError, match=r"train: a folder; name its files"):
+        load_task(str(tmp_path / "train"))
+
+
+# --- several files, and a test split --------------------------------------------------------------
+
+
+def test_a_split_may_be_several_files_and_test_is_scored(tmp_path):
+    paths = [lines(tmp_path / f"{n}.jsonl", text_records("xy" * 5, n=n)) for n in range(3)]
+    data = load_task(paths[:2], validation=paths[2], test={"url": paths[2]})
+    assert len(data.train) == 20
+    assert list(data.scored) == ["validation", "test"]
+    with pytest.raises(ValueError, match="at least 1 item"):
+        load_task([])
+
+
+@pytest.mark.parametrize("label", [None, "", -1, "absent"])
+def test_a_test_file_without_labels_is_predicted(tmp_path, label):
+    train = lines(tmp_path / "train.jsonl", text_records("xy" * 20))
+    records = text_records([label] * 5)
+    if label == "absent":
+        records = [{"text": each["text"]} for each in records]
+    data = load_task(train, test=lines(tmp_path / "test.jsonl", records))
+    assert list(data.scored) == ["validation"] and len(data.unlabelled["test"]) == 5
+
+
+def test_words_without_tags_are_predicted(tmp_path):
+    (tmp_path / "train.txt").write_text("".join(f"Anna B-PER\nw{i} O\n\n" for i in range(30)))
+    (tmp_path / "test.txt").write_text("Anna\nsings\n")
+    train, test = (str(tmp_path / f"{split}.txt") for split in ("train", "test"))
+    data = load_task(train, test=test, type="tagging")
+    (example,) = data.unlabelled["test"]
+    assert example.words == ("Anna", "sings")
+    assert data.problem.show(example, ["B-PER", "O"])["prediction"] == ["B-PER", "O"]
