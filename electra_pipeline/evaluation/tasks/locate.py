@@ -4,8 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from pathlib import PurePath
 from typing import Protocol
 
+from electra_pipeline.evaluation.problems.questions import QuestionExample
 from electra_pipeline.evaluation.tasks.folders import (
     ClassFolders,
     are_of_class_folders,
@@ -62,7 +64,11 @@ class Files:
         if self.columns is not None:
             task = task.model_copy(update={"columns": self.columns})
         for file in self.files:
-            yield from read_examples(task, file, dropped, labelled=self.labelled)
+            for example in read_examples(task, file, dropped, labelled=self.labelled):
+                if len(self.files) > 1 and not isinstance(example, QuestionExample):
+                    # a record's number is one of its file alone
+                    example = replace(example, id=f"{PurePath(file.name).name}:{example.id}")
+                yield example
 
 
 @dataclass(frozen=True)
