@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from electra_pipeline.evaluation.tasks.columns import tagged_columns
+from electra_pipeline.evaluation.tasks.data import load
 from electra_pipeline.evaluation.tasks.given import UserTask
 
 
@@ -130,6 +131,13 @@ def test_words_without_tags_are_read_to_be_predicted():
         [("EU", ""), ("rejects", "")],
         [("#", "")],
     ]
+
+
+def test_lines_of_old_macs_are_lines(tmp_path):
+    (tmp_path / "t.txt").write_bytes(b"Anna B-PER\rsings O\r\rRome B-LOC\r")
+    path = str(tmp_path / "t.txt")
+    task = UserTask(name="own", type="tagging", train=path, validation=path).as_task()
+    assert [e.words for e in load(task, None).train] == [("Anna", "sings"), ("Rome",)]
 
 
 CHARACTERS = st.characters(exclude_categories=["Cs", "Zs"], exclude_characters="\n\r\t\ufeff#:")

@@ -287,13 +287,20 @@ def test_a_split_may_be_several_files_and_test_is_scored(tmp_path):
 
 
 @pytest.mark.parametrize("label", [None, "", -1, "absent"])
-def test_a_test_file_without_labels_is_predicted(tmp_path, label):
+def test_a_test_file_without_labels_is_predicted(tmp_path, label, caplog):
     train = lines(tmp_path / "train.jsonl", text_records("xy" * 20))
     records = text_records([label] * 5)
     if label == "absent":
         records = [{"text": each["text"]} for each in records]
     data = load_task(train, test=lines(tmp_path / "test.jsonl", records))
     assert list(data.scored) == ["validation"] and len(data.unlabelled["test"]) == 5
+    assert "it is predicted, not scored" in caplog.text
+
+
+def test_a_label_of_minus_one_is_one_among_others(tmp_path):
+    train = lines(tmp_path / "train.jsonl", text_records([-1, 0, 1] * 20))
+    data = load_task(train, test=train)
+    assert data.problem.labels == ("-1", "0", "1") and len(data.scored["test"]) == 60
 
 
 def test_words_without_tags_are_predicted(tmp_path):

@@ -136,7 +136,8 @@ def answer_character_f1(expected: str, predicted: str) -> float:
     """F1 of the characters that two answers share, in scripts that put no spaces between words.
 
     Text of other scripts counts in words: MLQA's mixed segmentation of Chinese
-    (mlqa_evaluation_v1.py), for every such script, and as there without Unicode's punctuation.
+    (mlqa_evaluation_v1.py), for every such script, and as there without Unicode's punctuation and
+    with articles.
     """
     return _overlap_f1(_mixed_segments(expected), _mixed_segments(predicted))
 
@@ -148,8 +149,12 @@ def is_unspaced(text: str) -> bool:
 
 
 def _mixed_segments(text: str) -> list[str]:
-    kept = "".join(character for character in text if unicodedata.category(character)[0] != "P")
-    return _UNSPACED.sub(r" \g<0> ", normalize_answer(kept)).split()
+    kept = "".join(
+        character
+        for character in text.lower()
+        if character not in string.punctuation and unicodedata.category(character)[0] != "P"
+    )
+    return _UNSPACED.sub(r" \g<0> ", kept).split()
 
 
 def _overlap_f1(gold: Sequence[str], guess: Sequence[str]) -> float:

@@ -161,10 +161,14 @@ def _read_unlabelled(
     """The splits whose labels are kept back. What the Hub does not give is done without."""
     found = {}
     for split, source in locate_unlabelled(task, data).items():
+        if task.files:
+            logger.warning(
+                "%s: no labels in %s: it is predicted, not scored", task.name, source.place
+            )
         try:
             found[split] = _read(task, split, source, dropped, num_rows)
         except ValueError as error:
-            if data is not None:
+            if data is not None or task.files:
                 raise
             logger.warning("%s: nothing will be predicted of %s: %s", task.name, split, error)
     return found

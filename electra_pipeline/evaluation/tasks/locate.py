@@ -140,7 +140,7 @@ def _own(task: Task) -> dict[str, Source]:
     for split, references in task.files.items():
         source = _of_references(task, references)
         if split == TEST and isinstance(source, Files):
-            source = replace(source, labelled=has_labels(task, source.files[0]))
+            source = replace(source, labelled=any(has_labels(task, f) for f in source.files))
         found[split] = source
     return found
 

@@ -5,6 +5,7 @@ Every error names the file and the line (or record), the value, and what would b
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import PurePath
 from typing import Any
 
@@ -12,7 +13,7 @@ from electra_pipeline.evaluation.tasks.cells import Record, is_blank, require
 from electra_pipeline.evaluation.tasks.columns import tagged_columns
 from electra_pipeline.evaluation.tasks.features import names_in_file, with_names
 from electra_pipeline.evaluation.tasks.records import Example, record_examples
-from electra_pipeline.evaluation.tasks.squad import squad_document
+from electra_pipeline.evaluation.tasks.squad import has_answers, squad_document
 from electra_pipeline.evaluation.tasks.task import Column, Task
 from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.inputs.records import decoded_text, read_records, resolve_format
@@ -37,30 +38,17 @@ def read_examples(
 
 
 def has_labels(task: Task, file: SourceFile) -> bool:
-    """Whether the first record of a file has what is to be predicted."""
+    """Whether a record of a file has what is to be predicted; -1 alone, as on the Hub, has not."""
     if task.type == "tagging" and not _has_records(task, file):
-        first = next((line for line in _lines(task, file) if line and line[0] != "#"), "")
+        first = next((line for line in _lines(task, file) if line.strip() and line[0] != "#"), "")
         return len(first.split()) > 1
-    _, record = next(_records(task, file, Counter(), labelled=False), ("", {}))
+    records = (record for _, record in _records(task, file, Counter(), labelled=False))
     if task.type == "question-answering":
-        return not _lacks_answers(record)
+        return any(map(has_answers, islice(records, 2)))  # the first may be MRQA's header
     column = task.columns.label
     if task.type == "tagging" and not isinstance(column, str):
         column = "tags"
-    return not is_blank(record.get(column)) and record.get(column) != -1
-
-
-def _lacks_answers(value: Any) -> bool:
-    """Whether the first question, however deep it stands, has no word of answers."""
-    if isinstance(value, list):
-        return bool(value) and _lacks_answers(value[0])
-    if not isinstance(value, dict):
-        return False
-    for key in ("data", "paragraphs", "qas"):
-        if key in value:
-            return _lacks_answers(value[key])
-    keys = ("answers", "answer", "is_impossible", "detected_answers", "header")
-    return not any(key in value for key in keys)
+    return any(not is_blank(each.get(column)) and each[column] != -1 for each in records)
 
 
 def _has_records(task: Task, file: SourceFile) -> bool:
@@ -174,7 +162,9 @@ def _tsv_records(
 def _lines(task: Task, file: SourceFile) -> list[str]:
     """Lines without their ends, in the first of the task's encodings that fits."""
     # Not splitlines(): U+2028, U+0085 and a lone carriage return are part of the text.
-    return [line.removesuffix("\r") for line in content(task, file).split("\n")]
+    text = content(task, file)
+    end = "\n" if "\n" in text else "\r"  # of old Macs
+    return [line.removesuffix("\r") for line in text.split(end)]
 
 
 def content(task: Task, file: SourceFile) -> str:

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -15,6 +15,8 @@ from electra_pipeline.inputs.records import decoded_text
 
 logger = logging.getLogger(__name__)
 
+LEVELS = ("data", "paragraphs", "qas")
+ANSWERS = ("answers", "answer", "detected_answers", "is_impossible")
 FORM = (
     '{"data": [{"paragraphs": [{"context": ..., "qas": [{"id", "question", "answers"}]}]}]}, or '
     'one {"id", "context", "question", "answers"} a line with format jsonl'
@@ -54,7 +56,8 @@ def question_examples(
     seen: set[str] = set()
     found: Counter[str] = Counter()
     for place, record in records:
-        for question, context in _questions(record, place):
+        whole = {"data": record} if isinstance(record, list) else record
+        for question, context in _questions(whole, place):
             number += 1
             example = _example(question, context, number, place, found, labelled)
             if not example.question or not example.context.strip():
@@ -68,24 +71,35 @@ def question_examples(
         logger.warning("%s: %d %s", place, count, what)
 
 
-def _questions(value: Any, place: str, context: str | None = None) -> Iterator[tuple[Any, Any]]:
-    """Each question and its context, however deep they stand."""
+def has_answers(value: Any) -> bool:
+    """Whether the first question of a record, at whatever level, has a word of answers."""
     if isinstance(value, list):
-        for item in value:
-            yield from _questions(item, place, context)
-        return
+        value = value[0] if value else {}
+    if not isinstance(value, Mapping):
+        return True  # reading it tells what is wrong
+    level = next((value[level] for level in LEVELS if level in value), None)
+    if level is not None:
+        return has_answers(level)
+    return any(key in value for key in ANSWERS)
+
+
+def _questions(
+    value: Any, place: str, context: Any = None, levels: Sequence[str] = LEVELS
+) -> Iterator[tuple[Mapping[str, Any], Any]]:
+    """Each question and its context, at whatever level a file begins."""
     if isinstance(value, Mapping):
         own = value.get("context", context)
-        for key in ("data", "paragraphs", "qas"):
-            if isinstance(value.get(key), list):
-                yield from _questions(value[key], place, own)
+        for number, level in enumerate(levels, start=1):
+            if isinstance(value.get(level), list):
+                for item in value[level]:
+                    yield from _questions(item, place, own, levels[number:])
                 return
         if "question" in value and (own is not None or "context" in value):
             yield value, own
             return
         if set(value) == {"header"}:  # MRQA's first line
             return
-    keys = ", ".join(map(repr, value)) if isinstance(value, Mapping) else repr(value)[:80]
+    keys = ", ".join(map(repr, value)) if isinstance(value, Mapping) else f"{value!r:.80}"
     raise ValueError(
         f"{place}: not in SQuAD's form (neither 'data', 'paragraphs' nor 'qas', and no 'question' "
         f"with a 'context', in {keys or 'an empty object'}); needed is {FORM}"
