@@ -112,9 +112,9 @@ REFUSED = {
     "a B-X\nb\n": r"t\.txt:2: 'b' has 1 columns, 2 are needed",
     "a\tO\nNew York\n": r"t\.txt:2: 'New York' has 1 columns",
     "a NN O\n\nNew York NN O\nb NN O\n": r"t\.txt:4: 'b NN O' has 3 columns, line 3 .* has 4",
-    "a\tO\n\tO\n": r"t\.txt:2: ' O' has nothing in column 0",
+    "a\tO\n\tO\n": r"t\.txt:2: ' O' has an empty word or tag",
     "#word\na O\n": r"t\.txt:1: '#word' has 1 columns",
-    "a O\nb \ud83d\n": r"t\.txt:2: the line holds U\+D83D",
+    "a O\nb \ud83d\n": r"t\.txt:1: it holds U\+D83D",
     "1\ta\tX\n2\tb\tY\n": r"the first column counts the words .* set text_column to 1",
 }
 
