@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 
 import orjson
 import pyarrow as pa
@@ -265,6 +266,34 @@ def test_a_class_too_many_is_refused_or_dropped(tmp_path):
     values = {"labels": ["neg", "pos"], "other_labels": "drop"}
     data = load_task(str(folder), validation=str(folder), **values)
     assert data.counters["dropped"]["train"] == {"other_label": 1}
+
+
+def test_folders_of_splits_are_no_classes(tmp_path):
+    write_reviews(tmp_path / "aclImdb/train")
+    with pytest.raises(ValueError, match="train holds folders, such as neg; give the folder whose"):
+        load_task(str(tmp_path / "aclImdb"))
+    for split in ("train", "test"):
+        (tmp_path / "own" / split).mkdir(parents=True)
+        (tmp_path / "own" / split / "1.txt").write_text("A film.")
+    with pytest.raises(ValueError, match="own: its folders are splits, not classes; give one"):
+        load_task(str(tmp_path / "own"))
+    (tmp_path / "own/train/t.csv").write_text("text,label\n")
+    with pytest.raises(ValueError, match="own: a folder"):
+        load_task(str(tmp_path / "own"))
+
+
+def test_folders_on_other_filesystems_and_with_odd_names(tmp_path):
+    import fsspec
+
+    folder = write_reviews(tmp_path / "train [v1]? #2")
+    (folder / "neg" / os.fsdecode(b"caf\xe9.txt")).write_text("Latin")
+    data = load_task(str(folder), validation=str(folder))
+    assert len(data.train) == 21 and data.digests
+    filesystem = fsspec.filesystem("memory")
+    for path in folder.glob("*/*_7.txt"):
+        filesystem.pipe_file(f"/reviews/{path.parent.name}/{path.name}", path.read_bytes())
+    data = load_task("memory://reviews", validation="memory://reviews")
+    assert len(data.train) == 20 and data.problem.labels == ("neg", "pos")
 
 
 def test_a_folder_without_folders_of_files_is_refused(tmp_path):

@@ -1,10 +1,12 @@
 """Texts whose class is the name of their folder: aclImdb, movie_reviews, 20 newsgroups."""
 
-import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Any
+
+from fsspec.implementations.local import LocalFileSystem
 
 from electra_pipeline.evaluation.problems.texts import TextExample
 from electra_pipeline.evaluation.tasks.cells import checked_text
@@ -15,8 +17,8 @@ from electra_pipeline.inputs.files import FileReference, PackageFile, SourceFile
 from electra_pipeline.storage.places import check_file
 from electra_pipeline.storage.stores import open_store
 
-logger = logging.getLogger(__name__)
-
+RECORD_SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".csv", ".tsv")
+SPLITS = {"train", "test", "dev", "valid", "validation"}
 UNLABELLED = ("unsup", "unlabelled", "unlabeled")  # aclImdb's 50,000 reviews without a class
 
 
@@ -64,7 +66,7 @@ def class_of(file: SourceFile) -> str:
 def find_class_folders(reference: FileReference) -> ClassFolders | None:
     """The files of a folder's folders, sorted; None where a reference is no such folder.
 
-    Raises ValueError if the place is not allowed.
+    Raises ValueError if the place is not allowed, or if its folders are splits or hold folders.
     """
     if isinstance(reference, PackageFile):
         return None
@@ -76,12 +78,19 @@ def find_class_folders(reference: FileReference) -> ClassFolders | None:
     if not filesystem.isdir(root):
         return None
     paths: list[str] = []
-    for entry in sorted(filesystem.ls(root, detail=True), key=lambda entry: str(entry["name"])):
-        if entry["type"] == "directory" and not _is_hidden(entry["name"]):
-            inside = filesystem.ls(entry["name"], detail=True)
-            paths += [each["name"] for each in inside if each["type"] == "file"]
-    files = [_file(filesystem, path) for path in sorted(paths) if not _is_hidden(path)]
-    return ClassFolders(url, tuple(files)) if files else None
+    for folder in _entries(filesystem, root, "directory"):
+        if inner := _entries(filesystem, folder, "directory"):
+            raise ValueError(
+                f"{url}: {PurePath(folder).name} holds folders, such as {PurePath(inner[0]).name}; "
+                "give the folder whose folders are classes"
+            )
+        paths += _entries(filesystem, folder, "file")
+    files = tuple(_file(filesystem, path) for path in paths)
+    if any(file.suffix in RECORD_SUFFIXES for file in files):
+        return None
+    if files and {class_of(file) for file in files} <= SPLITS:
+        raise ValueError(f"{url}: its folders are splits, not classes; give one of them")
+    return ClassFolders(url, files) if files else None
 
 
 def are_of_class_folders(task: Task, files: Sequence[SourceFile]) -> bool:
@@ -99,10 +108,15 @@ def are_of_class_folders(task: Task, files: Sequence[SourceFile]) -> bool:
     return bool(folders & set(labels)) if labels else len(folders) > 1
 
 
-def _is_hidden(path: str) -> bool:
-    return PurePath(path).name.startswith(".")
+def _entries(filesystem: Any, folder: str, kind: str) -> list[str]:
+    """Paths of the files or folders in a folder, sorted, without the hidden ones."""
+    entries = filesystem.ls(folder, detail=True)
+    paths = sorted(str(entry["name"]).rstrip("/") for entry in entries if entry["type"] == kind)
+    return [path for path in paths if not PurePath(path).name.startswith(".")]
 
 
-def _file(filesystem: object, path: str) -> SourceFile:
-    uri = path if path.startswith("/") else str(filesystem.unstrip_protocol(path))  # type: ignore[attr-defined]
-    return SourceFile(uri, "", uri)  # what is read is digested as examples
+def _file(filesystem: Any, path: str) -> SourceFile:
+    is_local = isinstance(filesystem, LocalFileSystem)
+    uri = path if is_local else str(filesystem.unstrip_protocol(path))
+    name = uri.encode("utf-8", "backslashreplace").decode()  # of bytes that are no UTF-8
+    return SourceFile(name, "", uri)  # what is read is digested as examples
