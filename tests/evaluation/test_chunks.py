@@ -18,6 +18,7 @@ CHUNKS = {  # the same sentence in each notation
     "suffixes with underscores": ["PER_B", "PER_I", "O", "ORG_B"],
     "lower case": ["b-per", "i-per", "o", "b-org"],
     "lower case with underscores": ["b_per", "i_per", "_", "b_org"],
+    "colons": ["B:PER", "I:PER", "O", "B:ORG"],
     "hyphen outside": ["B-PER", "I-PER", "-", "B-ORG"],
     "types with hyphens": ["B-PER-x", "I-PER-x", "_", "B-ORG-I"],
 }
@@ -38,6 +39,7 @@ def test_chunks_of_one_type_need_no_type():
     tags = ["B", "I", "O", "B"]
     assert are_chunks(tags)
     assert tagging_scores([tags], [["B", "I", "O", "O"]], ["f1"])["f1"] == pytest.approx(2 / 3)
+    assert are_chunks(["B-", "I-", "O"])
     words = ["B", "M", "E", "S"]  # of Chinese word segmentation
     assert are_chunks(words) and tagging_scores([words], [words], ["f1"])["f1"] == 1.0
 
@@ -62,6 +64,7 @@ MIXED = {
     "a zero for outside": (["B-X", "I-X", "0"], ["0"]),
     "two outsides": (["B-X", "O", "_"], ["_"]),
     "a type alone": (["B_X", "I_X", "X", "O"], ["X"]),
+    "brackets": (["(PER*", "*)", "*", "(ORG*)"], ["(PER*", "*)", "(ORG*)"]),
     "two cases": (["B-X", "i-X", "O"], ["i-X"]),
 }
 

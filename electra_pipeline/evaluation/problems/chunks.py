@@ -1,7 +1,8 @@
 """Chunk tags in the notations that data sets use, read as the prefixes that conlleval knows.
 
-Notations: `B-PER` (CoNLL, also IOB1, BIOES, BILOU, BMES), `B_PER`, `b-per`, `PER-B`, `PER_B`, and
-a bare `B` where all chunks are of one type. A word outside of chunks has one of `OUTSIDES`.
+Notations: `B-PER` (CoNLL, also IOB1, BIOES, BILOU, BMES), `b-per`, `PER-B`, each also with another
+separator (`B_PER`), and a bare `B` where all chunks are of one type. A word outside of chunks has
+one of `OUTSIDES`. Brackets (`(PER*`) are not read.
 """
 
 import re
@@ -11,18 +12,13 @@ from dataclasses import dataclass
 OUTSIDES = ("O", "o", "_", "-")
 # BILOU's last and unit, BMES's middle, BMEWO's whole: what BIOES calls end, single and inside.
 _PLACES = {"L": "E", "U": "S", "M": "I", "W": "S"}
-_NOTATIONS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"(?P<place>[BIESLUMW])-(?P<type>.+)",
-        r"(?P<place>[BIESLUMW])_(?P<type>.+)",
-        r"(?P<place>[bieslumw])-(?P<type>.+)",
-        r"(?P<place>[bieslumw])_(?P<type>.+)",
-        r"(?P<type>.+)-(?P<place>[BIESLUMW])",
-        r"(?P<type>.+)_(?P<place>[BIESLUMW])",
-        r"(?P<place>[BIESLUMW])(?P<type>)",
-    )
+_NOTATIONS = (
+    *(re.compile(rf"(?P<place>[BIESLUMW])\{separator}(?P<type>.*)") for separator in "-_:./"),
+    *(re.compile(rf"(?P<place>[bieslumw])\{separator}(?P<type>.*)") for separator in "-_:./"),
+    *(re.compile(rf"(?P<type>.*)\{separator}(?P<place>[BIESLUMW])") for separator in "-_:./"),
+    re.compile(r"(?P<place>[BIESLUMW])(?P<type>)"),
 )
+_BRACKETS = re.compile(r"\(.+\*\)?|\*\)+")  # CoNLL-2005 and 2012: `(PER*`, `*`, `*)`
 _CONLL = 0  # the first notation: it alone needs no B- to be recognized, as IOB1 has few
 
 
@@ -67,9 +63,11 @@ def are_chunks(tags: Iterable[str]) -> bool:
 
 
 def odd_tags(tags: Sequence[str]) -> list[str]:
-    """Of tags that look like chunks but are not all: those unlike the others, else none."""
+    """Of tags that look like chunks but cannot all be read so: those that cannot, else none."""
     if are_chunks(tags):
         return []
+    if brackets := [tag for tag in tags if _BRACKETS.fullmatch(tag)]:
+        return brackets
     read = {tag: found for tag in tags if (found := read_tag(tag)) is not None}
     for notation in range(len(_NOTATIONS) - 1):  # a bare B may well be a part of speech
         alike = [found for found in read.values() if found.notation == notation]

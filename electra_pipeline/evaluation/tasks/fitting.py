@@ -46,8 +46,8 @@ def _of_tags(task: Task, labels: Sequence[str], place: str) -> tuple[str, ...]:
         return task.metrics
     if odd := odd_tags(labels):
         raise ValueError(
-            f"{place}: the tags {_some(odd)} are neither O nor B-, I-, E- or S- and a type, as the "
-            "others are; repair them, or set metrics to [accuracy]"
+            f"{place}: the tags {_some(odd)} are neither O nor B-, I-, E- or S- and a type in one "
+            "notation; repair them, or set metrics to [accuracy]"
         )
     if wrong := [metric for metric in task.metrics or () if metric not in OF_WORDS]:
         raise ValueError(
