@@ -178,6 +178,15 @@ def test_every_layout_reads_alike(tmp_path, caplog):
     assert all(each == digests[0] for each in digests)
 
 
+def test_the_format_that_is_given_counts_and_not_the_name(tmp_path):
+    rows = [{"id": i, "context": f"cat {i}", "question": "?", "answers": ["cat"]} for i in range(9)]
+    for name in ("rows.json", "rows", "rows.txt"):
+        assert load_file(lines(tmp_path / name, rows), format="jsonl").train[0].answers == ("cat",)
+        (tmp_path / name).write_bytes(orjson.dumps({"data": rows}))
+        assert load_file(tmp_path / name, format="json").train
+    assert load_file(tmp_path / "rows").train and load_file(tmp_path / "rows.txt").train
+
+
 def test_files_that_hold_no_questions_are_refused_with_the_remedy(tmp_path):
     path = lines(tmp_path / "flat.json", [{"id": 1}, {"id": 2}])
     with pytest.raises(ValueError, match=r"flat\.json: broken JSON .* set format to jsonl"):

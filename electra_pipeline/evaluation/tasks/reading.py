@@ -16,7 +16,12 @@ from electra_pipeline.evaluation.tasks.records import Example, record_examples
 from electra_pipeline.evaluation.tasks.squad import has_answers, squad_document
 from electra_pipeline.evaluation.tasks.task import Column, Task
 from electra_pipeline.inputs.files import SourceFile
-from electra_pipeline.inputs.records import decoded_text, read_records, resolve_format
+from electra_pipeline.inputs.records import (
+    FORMAT_OF_SUFFIX,
+    decoded_text,
+    read_records,
+    resolve_format,
+)
 
 RECORD_SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".arrow")
 RECORD_FORMATS = ("jsonl", "json", "parquet", "arrow")
@@ -63,6 +68,17 @@ def _has_records(task: Task, file: SourceFile) -> bool:
     return task.format in RECORD_FORMATS
 
 
+def _has_rows(task: Task, file: SourceFile) -> bool:
+    """Whether questions stand in rows and not in one JSON value. Raises ValueError for csv."""
+    format = FORMAT_OF_SUFFIX.get(file.suffix, "json") if task.format == "auto" else task.format
+    if format in ("csv", "tsv"):
+        raise ValueError(
+            f"{file.name}: questions are read from SQuAD's json, jsonl, parquet or arrow; "
+            "write one object a line with id, context, question and answers"
+        )
+    return format in ("jsonl", "parquet", "arrow")
+
+
 # --- tables ---------------------------------------------------------------------------------------
 
 
@@ -70,17 +86,11 @@ def _records(
     task: Task, file: SourceFile, dropped: Counter[str], labelled: bool
 ) -> Iterator[Record]:
     """The file's records with their places; classes of Arrow's features by their names."""
+    if task.type == "question-answering" and not _has_rows(task, file):
+        yield from squad_document(file, task.encoding or "utf-8")
+        return
     resolved = resolve_format(file, task.format)
     is_text = resolved == "text" and task.type == "classification"
-    if task.type == "question-answering":
-        if resolved in ("text", "csv", "tsv"):
-            raise ValueError(
-                f"{file.name}: questions are read from SQuAD's json, jsonl, parquet or arrow; "
-                "write one object a line with id, context, question and answers"
-            )
-        if resolved == "json":
-            yield from squad_document(file, task.encoding or "utf-8")
-            return
     used = _used(task, labelled)
     if resolved == "tsv" and task.type in ("classification", "regression"):
         yield from _tsv_records(task, file, dropped, used)
