@@ -114,7 +114,7 @@ REFUSED = {
     "a NN O\n\nNew York NN O\nb NN O\n": r"t\.txt:4: 'b NN O' has 3 columns, line 3 .* has 4",
     "a\tO\n\tO\n": r"t\.txt:2: ' O' has an empty word or tag",
     "#word\na O\n": r"t\.txt:1: '#word' has 1 columns",
-    "a O\nb \ud83d\n": r"t\.txt:1: it holds U\+D83D",
+    "a O\nb \ud83d\n": r"t\.txt:1: it holds half of a character \(\\ud83d\)",
     "1\ta\tX\n2\tb\tY\n": r"the first column counts the words .* set text_column to 1",
 }
 

@@ -84,7 +84,7 @@ REFUSED = [
     ({"answers": {"text": ["a", "b"], "answer_start": [1]}}, r"2 texts and answer_start \[1\]"),
     ({"answers": [], "is_impossible": "maybe"}, "is_impossible is 'maybe'"),
     ({"answers": 7}, "answers hold 7; needed is"),
-    ({"answers": [], "question": "\ud83d"}, r"question holds U\+D83D"),
+    ({"answers": [], "question": "\ud83d"}, r"question holds half of a character \(\\ud83d\)"),
     ({"answers": [], "context": 5}, "context holds 5, not a text"),
     ({"detected_answers": [{"char_spans": []}]}, "detected_answers hold"),
 ]

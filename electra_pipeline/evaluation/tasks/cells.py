@@ -10,6 +10,7 @@ from electra_pipeline.evaluation.tasks.task import Column, Task
 Record = tuple[str, Mapping[Any, Any]]
 """Where a record stands, for messages, and its values by column."""
 
+# Strings of JSON can hold them, no text can (Unicode 16.0, 3.8, D71).
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -28,8 +29,8 @@ def checked_text(text: str, what: str, place: str) -> str:
     """The text. Raises ValueError if a lone surrogate makes it none, as cut JSON escapes do."""
     if match := _SURROGATE.search(text):
         raise ValueError(
-            f"{place}: {what} holds U+{ord(match[0]):04X}, one half of a character (a lone "
-            "surrogate); repair or remove the record"
+            f"{place}: {what} holds half of a character (\\u{ord(match[0]):x}), as a program "
+            "leaves that cuts inside of one; repair the text or remove the record"
         )
     return text
 
