@@ -39,7 +39,8 @@ def test_chunks_of_one_type_need_no_type():
     tags = ["B", "I", "O", "B"]
     assert are_chunks(tags)
     assert tagging_scores([tags], [["B", "I", "O", "O"]], ["f1"])["f1"] == pytest.approx(2 / 3)
-    assert are_chunks(["B-", "I-", "O"])
+    assert are_chunks(["B-", "I-", "O"]) and are_chunks(["B", "O"]) and are_chunks(["B_X", "O"])
+    assert not are_chunks(["B_X", "S_X"])
     words = ["B", "M", "E", "S"]  # of Chinese word segmentation
     assert are_chunks(words) and tagging_scores([words], [words], ["f1"])["f1"] == 1.0
 
@@ -48,6 +49,7 @@ WORDS = {
     "universal": ["NOUN", "PROPN", "ADJ", "_"],
     "Penn": ["NN", "NNP", "#", "-LRB-", "PRP$", "O"],
     "ISST": ["S", "V", "E", "B", "I", "A", "R"],
+    "PADT": ["N---------", "I---------", "S---------", "VP-A-3MS--"],
     "types alone": ["PER", "ORG", "O"],
     "Brown": ["BE-HL", "IN-TL", "NP-S"],
     "with places": ["NN_S", "NN_P", "VB", "JJ"],

@@ -8,6 +8,7 @@ one of `OUTSIDES`. Brackets (`(PER*`) are not read.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 OUTSIDES = ("O", "o", "_", "-")
 # BILOU's last and unit, BMES's middle, BMEWO's whole: what BIOES calls end, single and inside.
@@ -42,6 +43,7 @@ def read_tag(tag: str) -> ChunkTag | None:
     return None
 
 
+@lru_cache(maxsize=4096)  # a task has few tags, and a split many of each
 def conll_tag(tag: str) -> str:
     """A tag as conlleval and seqeval read it: `B_PER` is `B-PER`, a bare `B` is `B-_`."""
     if tag in OUTSIDES:
@@ -58,8 +60,10 @@ def are_chunks(tags: Iterable[str]) -> bool:
     found = [each for each in read if each is not None]
     if not found or len(found) < len(read) or len(given) - len(inside) > 1:
         return False
-    notations = {each.notation for each in found}
-    return len(notations) == 1 and _has_evidence(found)
+    if len({each.notation for each in found}) > 1:
+        return False
+    has_begin = any(each.place == "B" for each in found)
+    return _has_evidence(found) or (has_begin and bool(given & set("Oo")))
 
 
 def odd_tags(tags: Sequence[str]) -> list[str]:
@@ -79,9 +83,11 @@ def odd_tags(tags: Sequence[str]) -> list[str]:
 
 
 def _has_evidence(found: Sequence[ChunkTag]) -> bool:
-    """Whether tags of one notation can only be chunks and not, say, parts of speech."""
-    places = {each.place for each in found}
+    """Whether tags of one notation can only be chunks and not, say, parts of speech.
+
+    `I---------` is one of those (UD_Arabic-PADT).
+    """
     if found[0].notation == _CONLL:
-        return bool(places & {"B", "I", "S"})
+        return any(each.place in "BIS" and each.type.strip("-") for each in found)
     begun = {each.type for each in found if each.place == "B"}
     return bool(begun & {each.type for each in found if each.place in "IE"})
