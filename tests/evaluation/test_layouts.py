@@ -3,14 +3,18 @@
 import json
 import logging
 import os
+from collections import Counter
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from electra_pipeline.evaluation.tasks.data import load
+from electra_pipeline.evaluation.tasks.data import digest, load
 from electra_pipeline.evaluation.tasks.given import UserTask
+from electra_pipeline.evaluation.tasks.records import record_examples
 
 NAMES = ["O", "B-PER", "I-PER"]
 
@@ -156,6 +160,58 @@ def test_one_text_of_a_pair_may_be_empty(tmp_path):
     records = [{"text": f"t{i}", "pair": "" if i % 2 else None, "label": i % 2} for i in range(20)]
     data = load_task(lines(tmp_path / "t.jsonl", records), pair_column="pair")
     assert {example.pair for example in data.train} == {""} and not data.counters["dropped"]
+
+
+def test_names_of_choices_are_as_many_as_these(tmp_path):
+    for names, message in ((5, "labels 5"), (["A"], r"2 texts with the labels \['A'\]")):
+        choices = {"text": ["a", "b"], "label": names}
+        path = lines(tmp_path / "t.jsonl", [{"text": "t", "choices": choices, "label": 0}])
+        with pytest.raises(ValueError, match=message):
+            load_task(path, type="multiple-choice")
+    choices["label"] = None
+    records = [{"text": f"t{i}", "choices": choices, "label": "B"} for i in range(9)]
+    path = lines(tmp_path / "t.jsonl", records)
+    assert load_task(path, type="multiple-choice").train[0].gold == 1
+
+
+CELLS = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=2)
+    | st.sampled_from(["O", "B-X", "A", "1", "\ud83d"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["text", "label"]), inner, max_size=2)
+    ),
+    max_leaves=8,
+)
+RECORDS = st.dictionaries(
+    st.sampled_from(["text", "pair", "label", "tokens", "tags", "choices", "id"]), CELLS
+)
+OWN = [
+    {"type": "classification"},
+    {"type": "classification", "labels": ["O", "A"], "pair_column": "pair"},
+    {"type": "regression"},
+    {"type": "tagging"},
+    {"type": "tagging", "labels": ["O", "B-X"], "other_labels": "drop"},
+    {"type": "multiple-choice"},
+    {"type": "multiple-choice", "choice_columns": ["tokens", "tags"]},
+]
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.sampled_from(OWN), RECORDS, st.booleans())
+def test_any_record_is_read_counted_or_refused(values, record, labelled):
+    task, dropped = UserTask(name="own", train="t", **values).as_task(), Counter()
+    records = [("t: record 1", record)]
+    try:
+        found = list(record_examples(task, records, task.columns, dropped, labelled=labelled))
+    except ValueError as error:
+        assert str(error).startswith("t: record 1")
+    else:
+        assert len(found) + min(1, dropped.total()) == 1 and digest(found)
 
 
 # --- labels ---------------------------------------------------------------------------------------

@@ -54,7 +54,15 @@ def _choices(
     value = require(record, column, place)
     if isinstance(value, Mapping):
         choices = texts_in(value, "text", f"{place}, column {column!r}")
-        return choices, [str(name) for name in value.get("label", _numbers(choices))]
+        names = value.get("label")
+        if names is None:
+            return choices, _numbers(choices)
+        if not isinstance(names, list) or len(names) != len(choices):
+            raise ValueError(
+                f"{place}: column {column!r} has {len(choices)} texts with the labels "
+                f"{names!r:.80}; each needs one"
+            )
+        return choices, [str(name) for name in names]
     choices = texts_in(record, str(column), place)
     return choices, _numbers(choices)
 
