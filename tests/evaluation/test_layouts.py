@@ -300,8 +300,8 @@ def test_a_folder_a_class_with_a_document_a_file(tmp_path, caplog):
     train, test = write_reviews(tmp_path / "train"), write_reviews(tmp_path / "test", num_files=2)
     (train / "unsup").mkdir()
     (train / "unsup/0_0.txt").write_text("No class.")
-    for given in ({"labels": ["pos", "neg"]}, {}):
-        data = load_task(str(train), validation=str(test), **given)
+    for values in ({"labels": ["pos", "neg"]}, {}):
+        data = load_task(str(train), validation=str(test), **values)
         assert [e.label for e in data.train] == ["neg"] * 10 + ["pos"] * 10
         assert data.train[0].text == "A film.\nIts second line. neg 0"
         assert data.scored["validation"][-1].id == "pos/1_7.txt"

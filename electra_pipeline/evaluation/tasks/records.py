@@ -35,7 +35,7 @@ def record_examples(
 ) -> Iterator[Example]:
     """The examples of records in order; `dropped` counts those left out, by reason.
 
-    Without labels, the column of labels is not looked at and nothing is left out.
+    Without labels, the column of labels is not looked at.
     """
     match task.type:
         case "classification" | "regression":
