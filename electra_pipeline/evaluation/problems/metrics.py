@@ -142,6 +142,12 @@ def answer_character_f1(expected: str, predicted: str) -> float:
     return _overlap_f1(_mixed_segments(expected), _mixed_segments(predicted))
 
 
+def answer_overlap(expected: str, predicted: str) -> float:
+    """What one answer is worth: F1 of characters if the expected one's script has no spaces."""
+    f1 = answer_character_f1 if is_unspaced(expected) else answer_f1
+    return f1(expected, predicted)
+
+
 def is_unspaced(text: str) -> bool:
     """Whether at least half of a text's letters are of scripts without spaces between words."""
     letters = [character for character in text if character.isalpha()]

@@ -12,8 +12,7 @@ import transformers
 from torch import Tensor
 
 from electra_pipeline.evaluation.problems.metrics import (
-    answer_character_f1,
-    answer_f1,
+    answer_overlap,
     best_accepted,
     best_threshold,
     question_scores,
@@ -73,8 +72,6 @@ class QuestionAnswering:
     has_unanswerable: bool
     threshold: float = 0.0
     """The answer is withdrawn where "no answer" scores above it by more than this."""
-    by_character: bool = False
-    """Whether answers are compared by `character_f1`: their script has no spaces between words."""
 
     def calibrated(
         self, examples: Sequence[QuestionExample], answers: Sequence[Answer]
@@ -90,10 +87,9 @@ class QuestionAnswering:
         ]
         if not finite:
             return self
-        f1 = answer_character_f1 if self.by_character else answer_f1
         _, beyond = best_threshold(
-            [best_accepted(f1, accepted, answer.text) for accepted, answer in finite],
-            [best_accepted(f1, accepted, "") for accepted, _ in finite],
+            [best_accepted(answer_overlap, accepted, answer.text) for accepted, answer in finite],
+            [best_accepted(answer_overlap, accepted, "") for accepted, _ in finite],
             [answer.null_margin for _, answer in finite],
         )
         return replace(self, threshold=self.threshold + beyond)
@@ -192,12 +188,11 @@ class QuestionAnswering:
     def show(self, example: QuestionExample, prediction: Answer) -> dict[str, Any]:
         margin = prediction.null_margin
         answer = "" if margin > 0 else prediction.text
-        f1 = answer_character_f1 if self.by_character else answer_f1
         return {
             "input": f"{example.question}\t{example.context}",
             "expected": list(example.answers),
             "prediction": answer,
-            "score": best_accepted(f1, example.answers, answer),
+            "score": best_accepted(answer_overlap, example.answers, answer),
             "detail": {
                 "answer": prediction.text,  # what is said if it is not withdrawn
                 "null_margin": margin if math.isfinite(margin) else None,

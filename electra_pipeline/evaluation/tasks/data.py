@@ -108,7 +108,7 @@ def load(task: Task, data: str | None) -> TaskData:
         " (validation is a part of train: there is no such file)" if carved else "",
     )
     return TaskData(
-        problem=_problem(task, labels, metrics, train, sources[TRAIN].place),
+        problem=_problem(task, labels, train, sources[TRAIN].place),
         metrics=metrics,
         train=train,
         scored=scored,
@@ -232,7 +232,7 @@ def digest(examples: Iterable[Example]) -> str:
 
 
 def _problem(
-    task: Task, labels: tuple[str, ...], metrics: Sequence[str], train: Sequence[Any], place: str
+    task: Task, labels: tuple[str, ...], train: Sequence[Any], place: str
 ) -> Problem[Any, Any]:
     match task.type:
         case "classification":
@@ -247,9 +247,6 @@ def _problem(
         case "tagging":
             return Tagging(labels)
         case "question-answering":
-            return QuestionAnswering(
-                any(not example.answers for example in train),
-                by_character="character_f1" in metrics,
-            )
+            return QuestionAnswering(any(not example.answers for example in train))
         case "multiple-choice":
             return MultipleChoice()
