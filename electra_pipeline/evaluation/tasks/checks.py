@@ -43,10 +43,14 @@ def check_num_rows(task: Task, split: str, num_found: int, place: str) -> Mappin
 
 
 def warn_of_losses(counts: Mapping[str, int], num_kept: int, split: str, place: str) -> None:
-    """Warn of records that are left out, by reason, where they are more than one in a hundred."""
-    num_lost = sum(counts.values())
+    """Warn of records that are left out, by reason, where they are more than one in a hundred.
+
+    Those that the configuration asks to drop are no loss.
+    """
+    lost = {reason: count for reason, count in counts.items() if reason != "other_label"}
+    num_lost = sum(lost.values())
     if num_lost > WARN_SHARE * (num_lost + num_kept):
-        reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items() if count)
+        reasons = ", ".join(f"{count} {reason}" for reason, count in lost.items() if count)
         logger.warning(
             "%s: %d of %d %s records are left out (%s); repair them if they should count",
             *(place, num_lost, num_lost + num_kept, split, reasons),
