@@ -73,7 +73,8 @@ class UserTask(Config):
     other_labels: Literal["error", "drop"] = "error"
     """What becomes of rows whose label is not allowed: refuse the file, or drop and count them."""
     metrics: tuple[str, ...] | None = Field(default=None, min_length=1)
-    """Scores to report; null reports the usual ones of the type."""
+    """Scores to report, the task's own first; null reports those that suit the type and the data
+    (tags that mark no chunks have accuracy alone). One that the data does not have is refused."""
     epochs: float = Field(default=3.0, gt=0)
     """Passes over the training examples."""
     max_length: int = Field(default=128, ge=16)
