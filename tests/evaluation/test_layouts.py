@@ -310,6 +310,20 @@ def test_a_folder_a_class_with_a_document_a_file(tmp_path, caplog):
         assert len(load_task(f"{train}/{pattern}", validation=str(test)).train) == 20
 
 
+def test_names_that_repeat_the_class_of_the_folder_do_not_part_texts(tmp_path):
+    for label in ("neg", "pos"):
+        (tmp_path / label).mkdir()
+        for number in range(9):
+            (tmp_path / label / f"{label}_{number}.txt").write_text(f"A film\n{label} {number}")
+    pattern = f"{tmp_path}/*/*.txt"
+    data = load_task(pattern, validation=pattern, labels=["neg", "pos"])
+    assert len(data.train) == 18 and data.train[0].text == "A film\nneg 0"
+    (tmp_path / "texts.neg.txt").write_text("one\ntwo\n")
+    (tmp_path / "texts.pos.txt").write_text("three\nfour\n")
+    data = load_task(f"{tmp_path}/texts.*", validation=pattern, labels=["neg", "pos"])
+    assert [(e.text, e.label) for e in data.train][:2] == [("one", "neg"), ("two", "neg")]
+
+
 def test_a_folder_a_class_with_a_file_of_texts(tmp_path):
     folder = write_reviews(tmp_path / "train", num_files=1, text="one\n\ntwo\nthree")
     data = load_task(str(folder), validation=str(folder))

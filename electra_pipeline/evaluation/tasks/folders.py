@@ -94,18 +94,18 @@ def find_class_folders(reference: FileReference) -> ClassFolders | None:
 
 
 def are_of_class_folders(task: Task, files: Sequence[SourceFile]) -> bool:
-    """Whether plain text files have their class from their folders, as names do not tell it."""
+    """Whether plain text files have their class from their folders, and not from their names."""
     is_text = task.format == "text" or (
         task.format == "auto" and all(file.suffix in (".txt", ".text") for file in files)
     )
     if task.type != "classification" or not is_text:
         return False
-    labels = task.labels or ()
+    folders, labels = set(map(class_of, files)), set(task.labels or ())
+    if not labels:
+        return len(folders) > 1
     names = [[label for label in labels if label in PurePath(file.name).name] for file in files]
-    if any(len(found) == 1 for found in names):
-        return False
-    folders = set(map(class_of, files))
-    return bool(folders & set(labels)) if labels else len(folders) > 1
+    is_named = any(len(found) == 1 for found in names)
+    return folders <= labels or (bool(folders & labels) and not is_named)
 
 
 def _entries(filesystem: Any, folder: str, kind: str) -> list[str]:
