@@ -1,6 +1,7 @@
 """Every place that a configuration names, checked before any work."""
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.corpus.sources import FilesSource, HubSource
@@ -73,7 +74,8 @@ def _of_finetune(config: PipelineConfig) -> Iterator[Place]:
         if model != RANDOM:
             yield "finetune.baselines", model, check_model
     for task in map(find_task, config.finetune.tasks):
-        yield from _files(f"finetune.tasks: {task.name}", task.files.values())
+        files = chain.from_iterable(task.files.values())
+        yield from _files(f"finetune.tasks: {task.name}", files)
 
 
 def _files(key: str, references: Iterable[FileReference]) -> Iterator[Place]:

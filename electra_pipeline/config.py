@@ -193,7 +193,7 @@ _EXPECTED = {
 
 # pydantic puts the chosen member of a union into a path; the user's file has no such key
 _UNION_MEMBERS = {"files", "hub", "package", "str"}
-_UNION_MEMBERS |= {"UrlFile", "PackageFile", "UserTask", "InitialModels"}
+_UNION_MEMBERS |= {"UrlFile", "PackageFile", "UserTask", "InitialModels", "one", "several"}
 
 
 def explain(error: ValidationError) -> str:

@@ -261,9 +261,25 @@ def record_pretraining(
 
 
 def record_results(config: PipelineConfig, legs: Iterable[Artifact]) -> list[dict[str, Any]]:
-    """Write the rows of finished legs into the results table and return them."""
-    rows = finetune.results(config.finetune, legs) if config.finetune is not None else []
+    """Write the rows of finished legs into the results table and return them.
+
+    Raises RuntimeError, with the others recorded, that names each task whose rows cannot be made.
+    """
+    rows: list[dict[str, Any]] = []
+    failures: list[str] = []
+    by_task: dict[str, list[Artifact]] = {}
+    for leg in legs:
+        by_task.setdefault(leg.config["task"], []).append(leg)
+    for task, members in by_task.items():
+        try:
+            rows += finetune.results(config.finetune, members) if config.finetune else []
+        except Exception as error:  # whatever it is, it loses the rows of this task alone
+            failures.append(f"{task}: {type(error).__name__}: {error}")
     _record(config, rows)
+    if failures:
+        raise RuntimeError(
+            f"no rows of {len(failures)} tasks, the others are recorded: {'; '.join(failures)}"
+        )
     return rows
 
 

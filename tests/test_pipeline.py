@@ -1,6 +1,8 @@
 """The chain's own functions: what is refused before any work, what a report is drawn from."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -96,3 +98,24 @@ def test_a_database_that_is_away_for_a_moment_costs_that_moment(
     with pytest.raises(ValueError, match=r"what is finished is kept, run it again to record it"):
         pipeline.record_results(config, [])
     assert len(slept) == 2 + len(pipeline.RECORD_DELAYS_SECONDS)
+
+
+def test_a_task_whose_rows_cannot_be_made_loses_only_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def results(config: Any, legs: Any) -> Any:
+        (task,) = {leg.config["task"] for leg in legs}
+        if task == "broken":
+            raise KeyError("f1")
+        return [{"task": task, "of": len(legs)}]
+
+    recorded: list[Any] = []
+    monkeypatch.setattr(pipeline.finetune, "results", results)
+    monkeypatch.setattr(pipeline.store, "record", lambda url, rows: recorded.extend(rows))
+    legs = [SimpleNamespace(config={"task": task}) for task in ("a", "broken", "b", "a")]
+    config = PipelineConfig.model_validate(
+        {"name": "x", "root": str(tmp_path), "finetune": {"tasks": ["cola"]}}
+    )
+    with pytest.raises(RuntimeError, match=r"no rows of 1 tasks.*broken: KeyError: 'f1'"):
+        pipeline.record_results(config, legs)  # type: ignore[arg-type]
+    assert recorded == [{"task": "a", "of": 2}, {"task": "b", "of": 1}]

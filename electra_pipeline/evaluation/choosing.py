@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from electra_pipeline.evaluation.tasks.task import VALIDATION
 from electra_pipeline.evaluation.training import Hyperparameters
+from electra_pipeline.evaluation.validation import validation_score
 from electra_pipeline.storage.artifact import Artifact
 
 Choice = Literal["median", "best"]
@@ -39,9 +40,7 @@ def _point(leg: Artifact) -> Mapping[str, Any]:
 
 
 def _score(members: Sequence[Artifact], by: Choice) -> float:
-    scores = [
-        float(leg.counters["metrics"][VALIDATION][leg.config["metrics"][0]]) for leg in members
-    ]
+    scores = [validation_score(leg)[1] for leg in members]
     return statistics.median(scores) if by == "median" else max(scores)
 
 
@@ -53,5 +52,5 @@ def _note(chosen: Artifact, points: Sequence[Sequence[Artifact]], by: Choice) ->
         for name, value in _point(chosen).items()
         if any(other[name] != value for other in values)
     )
-    metric = chosen.config["metrics"][0]
+    metric, _ = validation_score(chosen)
     return f"best of {len(points)} by {by} {metric} on {VALIDATION}: {varied}"

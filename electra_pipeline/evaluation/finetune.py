@@ -103,6 +103,7 @@ def plan(config: FinetuneConfig, model: Artifact | str, *, root: str, name: str)
                     run=name,
                     root=_absolute(root),
                     task=task,
+                    metrics=loaded.metrics,
                     data=data,
                     start=start,
                     seed=seed,
@@ -162,7 +163,10 @@ def _tasks(config: FinetuneConfig) -> Iterator[Task]:
     for name in sorted(_parents(config) - set(given)):
         given[name] = find_task(name)
     for task in given.values():
-        files = {split: _absolute_file(file) for split, file in task.files.items()}
+        files = {
+            split: tuple(map(_absolute_file, references))
+            for split, references in task.files.items()
+        }
         yield task.model_copy(update={"files": files})
 
 

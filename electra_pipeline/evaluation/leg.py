@@ -41,7 +41,9 @@ from electra_pipeline.storage.artifact import (
 from electra_pipeline.vocabulary import forget_place
 
 STAGE = "finetune"
-FORMAT_VERSION = 4  # 4: the kept config.json has how the model is decoded (`problems/settings.py`)
+# 4: the config's metrics are those that the data has; empty records are counted, not scored; the
+# kept config.json has how the model is decoded (`problems/settings.py`)
+FORMAT_VERSION = 4
 PRETRAINED, RANDOM, MAJORITY = "pretrained", "random", "majority"
 START_CHARACTERS = 60  # of a baseline's name in the name of a leg's folder
 Device = Literal["auto", "cpu", "cuda"]
@@ -54,6 +56,8 @@ class Leg:
     run: str
     root: str
     task: Task
+    metrics: tuple[str, ...]
+    """The scores that the task has by its data, its own first."""
     data: str | None
     start: str
     """The model's name in the results: pretrained, random, or a baseline's as the user gave it."""
@@ -131,7 +135,7 @@ def _identity(leg: Leg) -> dict[str, Any]:
         "config": {
             "task": leg.task.name,
             "type": leg.task.type,
-            "metrics": list(leg.task.metrics),
+            "metrics": list(leg.metrics),
             "labels": list(leg.task.labels) if leg.task.labels else None,
             "symmetric": leg.task.symmetric,
             "start": leg.start,

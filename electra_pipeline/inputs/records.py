@@ -75,12 +75,14 @@ def read_records(
     *,
     encoding: str = "utf-8",
     part: Part | None = None,
+    has_header: bool = True,
 ) -> Iterator[dict[str, Any]]:
     """The records of a file in order, each a dict by column name; a text file's are its lines.
 
     csv has a header and RFC 4180 quoting; where the header has no comma but semicolons, tabs or
     bars, these separate. tsv has a header and no quoting (as GLUE is published: 169 training rows
-    of MRPC hold an odd number of quotes); json is one list of objects. `part` is one of `num_parts`
+    of MRPC hold an odd number of quotes); of either without a header, positions from 0 are the
+    names. json is one list of objects. `part` is one of `num_parts`
     of the file, the records of which one after the other are those of the file. Raises ValueError
     with the file and line (or record; both counted in the part) for what cannot be read.
     """
@@ -98,7 +100,7 @@ def read_records(
                 lines = stream if part is None else lines_of(stream, part)
                 yield from _json_lines(lines, name, encoding)
             case "csv" | "tsv":
-                yield from _delimited(stream, file.name, encoding, resolved)
+                yield from _delimited(stream, file.name, encoding, resolved, has_header)
             case "json":
                 yield from _json_list(stream, file.name, encoding)
             case _:
@@ -245,7 +247,7 @@ def _json_list(stream: IO[bytes], name: str, encoding: str) -> Iterator[dict[str
 
 
 def _delimited(
-    stream: IO[bytes], name: str, encoding: str, format: Format
+    stream: IO[bytes], name: str, encoding: str, format: Format, has_header: bool
 ) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(MAX_RECORD_BYTES)  # a document can be longer than the default 128 kB
     lines = _decoded_lines(stream, name, encoding)
@@ -257,17 +259,19 @@ def _delimited(
         # Strict: else a quote that is never closed swallows the rest of the file without a word.
         rows = csv.reader(chain([header_line], lines), delimiter=separator, strict=True)
     try:
-        header = next(rows, None)
-        if header is None:
+        first = next(rows, None)
+        if first is None:
             return
+        header: list[Any] = first if has_header else list(range(len(first)))
         if len(set(header)) < len(header):
             raise ValueError(f"{name}: line 1: a column name comes twice; rename one of {header}")
-        for row in rows:
+        for row in rows if has_header else chain([first], rows):
             if not row:
                 continue
             if len(row) != len(header):
                 raise ValueError(
-                    f"{name}: line {rows.line_num}: {len(row)} fields, the header has "
+                    f"{name}: line {rows.line_num}: {len(row)} fields, "
+                    f"the {'header' if has_header else 'first line'} has "
                     f"{len(header)}; repair the line or check that the file is {format}"
                 )
             yield dict(zip(header, row, strict=True))

@@ -273,3 +273,13 @@ def test_padding_is_masked_and_skipped_by_the_loss(tokenizer):
     )
     assert count == 4
     torch.testing.assert_close(total, expected)
+
+
+def test_words_that_the_tokenizer_removes_have_one_tag_each(tokenizer):
+    words = ("red", "\u200b", "\x07", "\u00ad", "", "\u0301", "\u3000", "\x00", "dog")
+    example = TaggedExample("0", words, ("O",) * len(words))
+    problem = Tagging(("O", "B-X"))
+    features = problem.encode(tokenizer, [example], 8, training=False).features
+    logits = [np.eye(2)[np.ones(len(feature.input_ids), dtype=int)] for feature in features]
+    assert problem.decode([example], features, logits) == [["B-X"] * len(words)]
+    assert problem.score([example], [["O"] * len(words)], ["accuracy"]) == {"accuracy": 1.0}

@@ -118,6 +118,13 @@ def test_seeds_that_were_scored_on_other_data_are_not_compared(tmp_path):
         list(read(odd))
 
 
+def test_a_task_that_cannot_be_examined_does_not_take_the_others_along(tmp_path, caplog):
+    odd = [leg(tmp_path, classes("ab"[:n], "ab"[:n]), seed=n, task="odd") for n in (1, 2)]
+    good = leg(tmp_path, classes("ab", "ab"))
+    assert [found.task for found in errors.find([*odd, good])] == ["topics"]
+    assert "no page about the errors of odd: " in caplog.text
+
+
 def test_legs_without_predictions_have_no_page(tmp_path):
     bare = produce(
         root=str(tmp_path),

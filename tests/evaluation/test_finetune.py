@@ -141,7 +141,8 @@ def test_inputs_of_unknown_tokens_train_and_score_and_are_counted(published, tmp
     config = FinetuneConfig(tasks=(task,), seeds=(0,), baselines=(), keep_models="none")
     (leg,) = plan(config, published, root=str(tmp_path), name="test")
     counters = run_leg(leg).counters
-    assert counters["unknown_train_examples"] == 10
+    assert counters["unknown_train_examples"] == 5
+    assert counters["dropped"]["train"] == {"empty_text": 5}
     assert 0 <= counters["metrics"]["validation"]["accuracy"] <= 1
 
 

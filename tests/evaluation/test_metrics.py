@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from electra_pipeline.evaluation.problems.metrics import (
+    answer_character_f1,
     answer_exact,
     answer_f1,
     best_threshold,
@@ -148,3 +149,29 @@ def test_best_threshold_equals_trying_all(questions):
 
     assert value == pytest.approx(max(mean(limit) for limit in range(-5, 5)))
     assert mean(threshold) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("expected", "predicted", "value"),
+    [
+        ("北京大学", "北京", 2 / 3),  # MLQA's: each character is a word
+        ("《北京》", "北京。", 1.0),
+        ("iPhone 手机", "iphone手机", 1.0),
+        ("ตลาดนัด", "ตลาด", 8 / 11),
+        ("東京タワー", "とうきょう", 0.0),
+        ("the red cat", "red cat", 4 / 5),  # words, and no article is left out
+        ("“Zürich”", "zürich", 1.0),
+        ("", "", 1.0),
+        ("", "猫", 0.0),
+    ],
+)
+def test_characters_of_answers_without_spaces(expected, predicted, value):
+    assert answer_character_f1(expected, predicted) == pytest.approx(value)
+    names = ("character_f1", "best_character_f1")
+    scores = question_scores([[expected]], [predicted], [-math.inf], names)
+    assert scores["character_f1"] == pytest.approx(value)
+    assert scores["best_character_f1"] >= scores["character_f1"]
+
+
+def test_official_f1_of_answers_without_spaces_is_as_it_was():
+    assert answer_f1("北京大学", "北京") == 0.0

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from seqeval.metrics.sequence_labeling import get_entities
 
+from electra_pipeline.evaluation.problems.chunks import conll_tag
 from electra_pipeline.evaluation.problems.metrics import (
+    answer_character_f1,
     answer_exact,
     answer_f1,
     best_accepted,
@@ -20,6 +22,12 @@ from electra_pipeline.evaluation.problems.metrics import (
 
 Array = NDArray[np.float64]
 Row = Mapping[str, Any]
+
+_OF_ANSWERS: Mapping[str, Callable[[str, str], float]] = {
+    "exact_match": answer_exact,
+    "f1": answer_f1,
+    "character_f1": answer_character_f1,
+}
 
 
 @dataclass(frozen=True)
@@ -48,16 +56,15 @@ def measure(kind: str, metric: str, rows: Sequence[Row]) -> Measure | None:
             return Measure(_array(counts), _ratio)
         case "tagging", "f1" | "precision" | "recall":
             return Measure(_chunks(expected, predicted), _OF_CHUNKS[metric])
-        case "question-answering", "exact_match" | "f1":
-            score = answer_exact if metric == "exact_match" else answer_f1
+        case "question-answering", "exact_match" | "f1" | "character_f1":
+            score = _OF_ANSWERS[metric]
             scores = [
                 best_accepted(score, given, guess)
                 for given, guess in zip(expected, predicted, strict=True)
             ]
             return Measure(_array([(score, 1.0) for score in scores]), _ratio)
-        case "question-answering", "best_exact_match" | "best_f1":
-            score = answer_exact if metric == "best_exact_match" else answer_f1
-            return _best(score, rows)
+        case "question-answering", "best_exact_match" | "best_f1" | "best_character_f1":
+            return _best(_OF_ANSWERS[metric.removeprefix("best_")], rows)
         case "regression", "pearson":
             return Measure(_array(list(zip(expected, predicted, strict=True))), _pearson)
         case "regression", "spearman":
@@ -115,7 +122,7 @@ def _chunks(expected: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]
     """Right, expected and predicted chunks of each sentence."""
     counts = []
     for given, guess in zip(expected, predicted, strict=True):
-        wanted, found = set(get_entities(list(given))), set(get_entities(list(guess)))
+        wanted, found = (set(get_entities(list(map(conll_tag, tags)))) for tags in (given, guess))
         counts.append((len(wanted & found), len(wanted), len(found)))
     return _array(counts)
 

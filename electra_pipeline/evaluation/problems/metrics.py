@@ -3,6 +3,7 @@
 import math
 import re
 import string
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,17 +15,27 @@ from seqeval.metrics import precision_score as entity_precision_score
 from seqeval.metrics import recall_score as entity_recall_score
 from sklearn import metrics as sk
 
+from electra_pipeline.evaluation.problems.chunks import conll_tag
+
 Scores = dict[str, float]
+
+# Letters of the scripts whose line breaking needs a dictionary or is between any two characters
+# (Unicode Standard Annex 14, classes SA and ID): Thai and Lao, Tibetan, Burmese, Khmer, kana and
+# their extensions, Chinese characters, with their marks.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf"
+    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua9e0-\ua9ff\uaa60-\uaa7f"
+    "\uf900-\ufaff\uff66-\uff9f\U0001b000-\U0001b16f\U00020000-\U0003ffff]"
+)
 
 CLASSIFICATION_METRICS = ("accuracy", "f1", "macro_f1", "matthews")
 REGRESSION_METRICS = ("pearson", "spearman")
 CHOICE_METRICS = ("accuracy",)
 TAGGING_METRICS = ("f1", "precision", "recall", "accuracy")
-QUESTION_METRICS = ("exact_match", "f1", "best_exact_match", "best_f1")
-
-OUTSIDE = "O"
-# Prefixes that conlleval's rules know: BIO, IOB and BIOES files are all scored alike.
-CHUNK_TAG = re.compile(r"[BIES]-.+")
+QUESTION_METRICS = (
+    *("exact_match", "f1", "best_exact_match", "best_f1"),
+    *("character_f1", "best_character_f1"),
+)
 
 
 def classification_scores(
@@ -86,12 +97,13 @@ def tagging_scores(
     """The named scores of tag sequences: chunk precision, recall and F1 by conlleval's rules.
 
     A chunk counts when its type and both ends are right (Tjong Kim Sang and Buchholz 2000,
-    section 4; seqeval's default mode is that script). Accuracy is over single words.
+    section 4; seqeval's default mode is that script), in any notation of `chunks`. Accuracy is over
+    single words and their tags as they are.
     """
     words = [tag for sentence in expected for tag in sentence]
     guesses = [tag for sentence in predicted for tag in sentence]
-    given = [list(sentence) for sentence in expected]
-    found = [list(sentence) for sentence in predicted]
+    given = [list(map(conll_tag, sentence)) for sentence in expected]
+    found = [list(map(conll_tag, sentence)) for sentence in predicted]
     compute: Mapping[str, Callable[[], float]] = {
         "f1": lambda: entity_f1_score(given, found, zero_division=0),
         "precision": lambda: entity_precision_score(given, found, zero_division=0),
@@ -117,7 +129,41 @@ def answer_exact(expected: str, predicted: str) -> float:
 
 def answer_f1(expected: str, predicted: str) -> float:
     """F1 of the words that two answers share; empty answers match only each other."""
-    gold, guess = normalize_answer(expected).split(), normalize_answer(predicted).split()
+    return _overlap_f1(normalize_answer(expected).split(), normalize_answer(predicted).split())
+
+
+def answer_character_f1(expected: str, predicted: str) -> float:
+    """F1 of the characters that two answers share, in scripts that put no spaces between words.
+
+    Text of other scripts counts in words: MLQA's mixed segmentation of Chinese
+    (mlqa_evaluation_v1.py), for every such script, and as there without Unicode's punctuation and
+    with articles.
+    """
+    return _overlap_f1(_mixed_segments(expected), _mixed_segments(predicted))
+
+
+def answer_overlap(expected: str, predicted: str) -> float:
+    """What one answer is worth: F1 of characters if the expected one's script has no spaces."""
+    f1 = answer_character_f1 if is_unspaced(expected) else answer_f1
+    return f1(expected, predicted)
+
+
+def is_unspaced(text: str) -> bool:
+    """Whether at least half of a text's letters are of scripts without spaces between words."""
+    letters = [character for character in text if character.isalpha()]
+    return 0 < len(letters) <= 2 * sum(map(bool, map(_UNSPACED.match, letters)))
+
+
+def _mixed_segments(text: str) -> list[str]:
+    kept = "".join(
+        character
+        for character in text.lower()
+        if character not in string.punctuation and unicodedata.category(character)[0] != "P"
+    )
+    return _UNSPACED.sub(r" \g<0> ", kept).split()
+
+
+def _overlap_f1(gold: Sequence[str], guess: Sequence[str]) -> float:
     if not gold or not guess:
         return float(gold == guess)
     shared = sum((Counter(gold) & Counter(guess)).values())
@@ -163,6 +209,8 @@ def question_scores(
         "f1": lambda: mean(answer_f1),
         "best_exact_match": lambda: best(answer_exact),
         "best_f1": lambda: best(answer_f1),
+        "character_f1": lambda: mean(answer_character_f1),
+        "best_character_f1": lambda: best(answer_character_f1),
     }
     return {name: compute[name]() for name in names}
 

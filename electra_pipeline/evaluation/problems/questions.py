@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from electra_pipeline.evaluation.problems.metrics import (
-    answer_f1,
+    answer_overlap,
     best_accepted,
     best_threshold,
     question_scores,
@@ -100,8 +100,8 @@ class QuestionAnswering:
         if not finite:
             return self
         _, beyond = best_threshold(
-            [best_accepted(answer_f1, accepted, answer.text) for accepted, answer in finite],
-            [best_accepted(answer_f1, accepted, "") for accepted, _ in finite],
+            [best_accepted(answer_overlap, accepted, answer.text) for accepted, answer in finite],
+            [best_accepted(answer_overlap, accepted, "") for accepted, _ in finite],
             [answer.null_margin for _, answer in finite],
         )
         return replace(self, threshold=self.threshold + beyond)
@@ -205,13 +205,11 @@ class QuestionAnswering:
 
     def show(self, example: QuestionExample, prediction: Answer) -> dict[str, Any]:
         margin = prediction.null_margin
-        answer = [prediction.final]
-        (score,) = question_scores([example.answers], answer, [-math.inf], ["f1"]).values()
         return {
-            "input": f"{example.question}\t{example.context}",
+            "input": f"{example.question}	{example.context}",
             "expected": list(example.answers),
             "prediction": prediction.final,
-            "score": score,
+            "score": best_accepted(answer_overlap, example.answers, prediction.final),
             "detail": {
                 "answer": prediction.text,  # what is said if it is not withdrawn
                 "null_margin": margin if math.isfinite(margin) else None,

@@ -4,6 +4,7 @@ Everything is read from the predictions that the legs kept. A page is bounded: s
 task, so many characters of each.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +22,10 @@ from electra_pipeline.evaluation.results.agreement import (
 )
 from electra_pipeline.evaluation.results.charts import draw_calibration, draw_scatter
 from electra_pipeline.evaluation.results.pages import environment
-from electra_pipeline.evaluation.results.seeds import Predictions, read
+from electra_pipeline.evaluation.results.seeds import Predictions, grouped, side_by_side
 from electra_pipeline.storage.artifact import Artifact
+
+logger = logging.getLogger(__name__)
 
 MAX_EXAMPLES = 20  # of each list
 MAX_CHARACTERS = 400  # of each text
@@ -68,8 +71,18 @@ class TaskErrors:
 
 
 def find(legs: Iterable[Artifact]) -> list[TaskErrors]:
-    """The errors of each task and split that the legs kept predictions of."""
-    return [examine(predictions) for predictions in read(legs)]
+    """The errors of each task and split that the legs kept predictions of.
+
+    A task whose predictions cannot be examined is logged as an error and loses only its own.
+    """
+    found: list[TaskErrors] = []
+    for group in grouped(legs):
+        try:
+            found += [examine(predictions) for predictions in side_by_side(group)]
+        except Exception as error:  # whatever it is, the other tasks are shown
+            task = group[0].config["task"]
+            logger.error("no page about the errors of %s: %s", task, error)
+    return found
 
 
 def render(found: Sequence[TaskErrors], *, run_name: str, report: str) -> str:

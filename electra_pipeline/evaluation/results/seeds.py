@@ -43,19 +43,29 @@ class Predictions:
 def read(legs: Iterable[Artifact]) -> Iterator[Predictions]:
     """The predictions of each task and labelled split; legs that kept none are left out.
 
-    Legs of the same task are put side by side if they were scored on the same data.
+    Legs of the same task are put side by side if they were scored on the same data. Raises
+    ValueError if they have other examples all the same.
     """
+    for group in grouped(legs):
+        yield from side_by_side(group)
+
+
+def grouped(legs: Iterable[Artifact]) -> list[list[Artifact]]:
+    """The legs that kept predictions, by task and data, those of each in the order of seeds."""
     groups: dict[tuple[str, ...], list[Artifact]] = {}
     for leg in legs:
         if FILE in leg.file_names():
             splits = sorted(leg.counters["examples"])
             data = (f"{split} {leg.inputs.get(split)}" for split in splits)
             groups.setdefault((str(leg.config["task"]), *data), []).append(leg)
-    for _, group in sorted(groups.items()):
-        yield from _side_by_side(sorted(group, key=lambda leg: int(leg.config["seed"])))
+    return [
+        sorted(group, key=lambda leg: int(leg.config["seed"]))
+        for _, group in sorted(groups.items())
+    ]
 
 
-def _side_by_side(legs: Sequence[Artifact]) -> Iterator[Predictions]:
+def side_by_side(legs: Sequence[Artifact]) -> Iterator[Predictions]:
+    """The predictions of one group, by labelled split. Raises ValueError as `read` does."""
     tables = [pq.read_table(leg.local_file(FILE)) for leg in legs]
     first = legs[0].config
     for split in dict.fromkeys(tables[0]["split"].to_pylist()):

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from electra_pipeline.evaluation.tasks.published import TASKS
 from electra_pipeline.evaluation.tasks.task import VALIDATION
+from electra_pipeline.evaluation.validation import validation_score
 from electra_pipeline.storage.artifact import Artifact
 
 PREDICTIONS = "predictions.parquet"
@@ -159,14 +160,14 @@ def _rows(leg: Artifact, split: str) -> list[dict[str, Any]]:
 
 
 def _validation(leg: Artifact) -> float:
-    return float(leg.counters["metrics"][VALIDATION][leg.config["metrics"][0]])
+    return validation_score(leg)[1]
 
 
 def _why(leg: Artifact) -> str:
-    metric = leg.config["metrics"][0]
+    metric, value = validation_score(leg)
     return (
         f"{leg.config['task']}: seed {leg.config['seed']}, the best on validation "
-        f"({metric} {_validation(leg):.4f})"
+        f"({metric} {value:.4f})"
     )
 
 

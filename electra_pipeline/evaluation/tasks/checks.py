@@ -5,16 +5,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
-from electra_pipeline.evaluation.problems.metrics import CHUNK_TAG, OUTSIDE
 from electra_pipeline.evaluation.problems.questions import QuestionExample
 from electra_pipeline.evaluation.problems.tagging import TaggedExample
 from electra_pipeline.evaluation.problems.texts import TextExample
-from electra_pipeline.evaluation.tasks.reading import Example
+from electra_pipeline.evaluation.tasks.records import Example
 from electra_pipeline.evaluation.tasks.squad import is_misplaced
 from electra_pipeline.evaluation.tasks.task import Task
 
 logger = logging.getLogger(__name__)
 
+WARN_SHARE = 0.01  # of a split's records
 FEW_VALUES = 10  # so many different labels are plausible whatever the number of rows
 
 
@@ -40,6 +40,21 @@ def check_num_rows(task: Task, split: str, num_found: int, place: str) -> Mappin
         *(place, num_found, split, task.name, expected),
     )
     return {"published": expected, "found": num_found}
+
+
+def warn_of_losses(counts: Mapping[str, int], num_kept: int, split: str, place: str) -> None:
+    """Warn of records that are left out, by reason, where they are more than one in a hundred.
+
+    Those that the configuration asks to drop are no loss.
+    """
+    lost = {reason: count for reason, count in counts.items() if reason != "other_label"}
+    num_lost = sum(lost.values())
+    if num_lost > WARN_SHARE * (num_lost + num_kept):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in lost.items() if count)
+        logger.warning(
+            "%s: %d of %d %s records are left out (%s); repair them if they should count",
+            *(place, num_lost, num_lost + num_kept, split, reasons),
+        )
 
 
 def without_misplaced(examples: list[Example], place: str, counts: Counter[str]) -> list[Example]:
@@ -111,10 +126,6 @@ def _check_classes(
             f"{len(train)} rows; {_swapped(task, train)}name the right label_column, or use type "
             "regression for numbers"
         )
-    if "f1" in task.metrics and len(labels) != 2:
-        raise ValueError(
-            f"{task.name}: the metric f1 is for two labels, {place} has {len(labels)}; use macro_f1"
-        )
 
 
 def _swapped(task: Task, train: Sequence[TextExample]) -> str:
@@ -130,24 +141,10 @@ def _swapped(task: Task, train: Sequence[TextExample]) -> str:
 
 
 def _check_tags(labels: Sequence[str], train: Sequence[TaggedExample], place: str) -> None:
-    """Tags are all chunk tags (B-, I-, E-, S- and a type, or O), or none of them is."""
+    """Refuse a column of tags that looks like one of words."""
     num_words = len(set(chain.from_iterable(example.words for example in train)))
     if len(labels) > max(FEW_VALUES, num_words):
         raise ValueError(
             f"{place}: {len(labels)} different tags on {num_words} different words; the columns "
             "look swapped: set text_column and label_column"
         )
-    kinds = [bool(CHUNK_TAG.fullmatch(label)) for label in labels if label != OUTSIDE]
-    if any(kinds) and not all(kinds):
-        odd = [tag for tag in labels if tag != OUTSIDE and not CHUNK_TAG.fullmatch(tag)]
-        raise ValueError(
-            f"{place}: the tags {', '.join(map(repr, odd[:5]))} are neither {OUTSIDE} nor B-, I-, "
-            "E- or S- and a type, as the others are; repair them"
-        )
-
-
-def metrics_of(task: Task, labels: Sequence[str]) -> tuple[str, ...]:
-    """The task's metrics; tags without chunks, such as parts of speech, have accuracy alone."""
-    if task.type == "tagging" and not any(CHUNK_TAG.fullmatch(label) for label in labels):
-        return ("accuracy",)
-    return task.metrics

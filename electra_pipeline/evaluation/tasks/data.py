@@ -17,12 +17,13 @@ from electra_pipeline.evaluation.problems.texts import Classification, Regressio
 from electra_pipeline.evaluation.tasks.checks import (
     check_num_rows,
     labels_of,
-    metrics_of,
     unreachable,
+    warn_of_losses,
     without_misplaced,
 )
+from electra_pipeline.evaluation.tasks.fitting import OF_WORDS, check_chunks, metrics_of
 from electra_pipeline.evaluation.tasks.locate import Source, locate, locate_unlabelled
-from electra_pipeline.evaluation.tasks.reading import Example
+from electra_pipeline.evaluation.tasks.records import Example
 from electra_pipeline.evaluation.tasks.task import TRAIN, VALIDATION, Task
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ def load(task: Task, data: str | None) -> TaskData:
     num_rows: dict[str, Mapping[str, int]] = {}
     train = _read(task, TRAIN, sources[TRAIN], dropped, num_rows)
     labels = labels_of(task, train, sources[TRAIN].place)
+    metrics = metrics_of(task, labels, train, sources[TRAIN].place)
     if task.type == "classification":  # other splits may hold no other class
         task = task.model_copy(update={"labels": labels})
     scored = {
@@ -76,6 +78,9 @@ def load(task: Task, data: str | None) -> TaskData:
         for split, source in sources.items()
         if split != TRAIN
     }
+    if task.type == "tagging" and metrics != OF_WORDS:
+        for split, examples in scored.items():
+            check_chunks(labels, examples, sources[split].place)
     unlabelled = _read_unlabelled(task, data, dropped, num_rows)
     carved = VALIDATION not in scored
     if carved:
@@ -104,7 +109,7 @@ def load(task: Task, data: str | None) -> TaskData:
     )
     return TaskData(
         problem=_problem(task, labels, train, sources[TRAIN].place),
-        metrics=metrics_of(task, labels),
+        metrics=metrics,
         train=train,
         scored=scored,
         counters={
@@ -140,6 +145,7 @@ def _read(
         raise ValueError(
             f"{task.name}: {source.place}: no {split} example ({reasons}); give another file"
         )
+    warn_of_losses(counts, len(examples), split, source.place)
     if task.max_examples is not None and len(examples) > task.max_examples:
         counts["over_max_examples"] = len(examples) - task.max_examples
         examples = sample(examples, task.max_examples)
@@ -155,10 +161,14 @@ def _read_unlabelled(
     """The splits whose labels are kept back. What the Hub does not give is done without."""
     found = {}
     for split, source in locate_unlabelled(task, data).items():
+        if task.files:
+            logger.warning(
+                "%s: no labels in %s: it is predicted, not scored", task.name, source.place
+            )
         try:
             found[split] = _read(task, split, source, dropped, num_rows)
         except ValueError as error:
-            if data is not None:
+            if data is not None or task.files:
                 raise
             logger.warning("%s: nothing will be predicted of %s: %s", task.name, split, error)
     return found

@@ -1,14 +1,14 @@
 """Which task a user means: a published one by its name, or one of their own by its files."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from electra_pipeline.evaluation.results import pretraining
 from electra_pipeline.evaluation.tasks.published import TASKS
 from electra_pipeline.evaluation.tasks.task import (
-    DEFAULT_METRICS,
     METRICS,
+    TEST,
     TRAIN,
     VALIDATION,
     Column,
@@ -22,6 +22,21 @@ from electra_pipeline.inputs.files import FileReference
 from electra_pipeline.inputs.records import Format
 
 
+def _label(given: Any) -> Any:
+    """Numbers as texts. Raises ValueError for what YAML 1.1 makes of no, off, yes and on."""
+    if isinstance(given, bool):
+        raise ValueError(f"{given} is what YAML makes of no, off, yes or on; quote the label")
+    return str(given) if isinstance(given, int | float) else given
+
+
+Label = Annotated[str, BeforeValidator(_label)]
+FileReferences = Annotated[
+    Annotated[FileReference, Tag("one")]
+    | Annotated[tuple[FileReference, ...], Field(min_length=1), Tag("several")],
+    Discriminator(lambda given: "several" if isinstance(given, list | tuple) else "one"),
+]
+
+
 class UserTask(Config):
     """A task of the user's own, given by its files."""
 
@@ -29,10 +44,13 @@ class UserTask(Config):
     """Names the task in the results table."""
     type: Kind
     """What is predicted: a class, a number, a tag for each word, a span that answers, a choice."""
-    train: FileReference
-    """File to train on: a path or URL, one with its digest, or a data file in a PyPI wheel."""
-    validation: FileReference | None = None
-    """File to score on; null takes a part of train, chosen by content hash."""
+    train: FileReferences
+    """File to train on: a path, pattern or URL, one with its digest, or a data file in a PyPI
+    wheel; or several. Of texts with a class also a folder with a folder of files for each class."""
+    validation: FileReferences | None = None
+    """File to score on, or several; null takes a part of train, chosen by content hash."""
+    test: FileReferences | None = None
+    """File to score on as well, as split test, or several; what has no labels is predicted."""
     format: Format = "auto"
     """Format of the files; auto goes by their suffix. Tagging files in columns need no format."""
     encoding: str = "utf-8"
@@ -47,12 +65,16 @@ class UserTask(Config):
     choice_columns: tuple[Column, ...] | None = Field(default=None, min_length=1)
     """Columns of the choices, or the one that lists them; null is `choices`. The label is then the
     number of the right one from 0, its letter, or its name (ARC's `{"text", "label"}`)."""
-    labels: tuple[str, ...] | None = None
-    """Allowed labels; null takes those that train has."""
+    labels: tuple[Label, ...] | None = None
+    """Allowed labels, in the order of the classes; null takes those that train has, sorted. Names
+    stand for the numbers from 0 where files have these."""
+    label_values: tuple[Label, ...] | None = None
+    """What files have in place of the labels, in the same order; null is labels themselves."""
     other_labels: Literal["error", "drop"] = "error"
     """What becomes of rows whose label is not allowed: refuse the file, or drop and count them."""
     metrics: tuple[str, ...] | None = Field(default=None, min_length=1)
-    """Scores to report; null reports the usual ones of the type."""
+    """Scores to report, the task's own first; null reports those that suit the type and the data
+    (tags that mark no chunks have accuracy alone). One that the data does not have is refused."""
     epochs: float = Field(default=3.0, gt=0)
     """Passes over the training examples."""
     max_length: int = Field(default=128, ge=16)
@@ -78,6 +100,8 @@ class UserTask(Config):
             raise ValueError(f"labels {list(self.labels)} must be two or more different ones")
         if self.labels is not None and self.type not in ("classification", "tagging"):
             raise ValueError(f"labels are not for {self.type}; leave them out")
+        if self.label_values is not None and len(self.label_values) != len(self.labels or ()):
+            raise ValueError("label_values must be as many as labels, in the same order")
         if self.choice_columns is not None and self.type != "multiple-choice":
             raise ValueError(f"choice_columns are not for {self.type}; leave them out")
         named = [
@@ -101,11 +125,11 @@ class UserTask(Config):
         label = (
             self.label_column if self.label_column is not None else (-1 if in_columns else "label")
         )
-        given = {TRAIN: self.train, VALIDATION: self.validation}
+        given = {TRAIN: self.train, VALIDATION: self.validation, TEST: self.test}
         return Task(
             name=self.name,
             type=self.type,
-            metrics=self.metrics or DEFAULT_METRICS[self.type],
+            metrics=self.metrics,
             epochs=self.epochs,
             max_length=self.max_length,
             columns=Columns(
@@ -115,8 +139,13 @@ class UserTask(Config):
                 choices=self.choice_columns or ("choices",),
             ),
             labels=self.labels,
+            label_values=self.label_values,
             other_labels=self.other_labels,
-            files={split: file for split, file in given.items() if file is not None},
+            files={
+                split: file if isinstance(file, tuple) else (file,)
+                for split, file in given.items()
+                if file is not None
+            },
             format=self.format,
             encoding=self.encoding,
             validation_fraction=self.validation_fraction,

@@ -1,16 +1,10 @@
 """Tasks from the Hugging Face Hub, as the same examples that files give."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from electra_pipeline.evaluation.tasks.multiple_choice import choice_examples
-from electra_pipeline.evaluation.tasks.reading import (
-    Example,
-    tagged_records,
-    text_examples,
-)
-from electra_pipeline.evaluation.tasks.squad import question_example
+from electra_pipeline.evaluation.tasks.features import with_names
+from electra_pipeline.evaluation.tasks.records import Example, record_examples
 from electra_pipeline.evaluation.tasks.task import HubDataset, Task
 from electra_pipeline.quiet import quiet_transformers
 
@@ -38,49 +32,13 @@ def read_hub(
             f"{place}: cannot load {task.name} from the Hub: {reason}; "
             "set finetune.data to a folder with its published files"
         ) from error
-    names = _class_names(rows.features)
-
-    def records() -> Iterator[tuple[str, dict[str, Any]]]:
-        for number, row in enumerate(rows, start=1):
-            yield (
-                f"{place}: row {number}",
-                {column: _named(value, names.get(column)) for column, value in row.items()},
-            )
-
-    columns = dataset.columns
-    match task.type:
-        case "classification" | "regression":
-            yield from text_examples(task, records(), columns, dropped, labelled=labelled)
-        case "multiple-choice":
-            yield from choice_examples(records(), columns, labelled=labelled)
-        case "tagging":
-            yield from tagged_records(task, records(), columns, dropped)
-        case "question-answering":
-            for _, row in records():
-                answers = row["answers"]
-                yield question_example(
-                    row["id"],
-                    row["question"],
-                    row["context"],
-                    answers["text"],
-                    answers["answer_start"],
-                )
-
-
-def _class_names(features: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Names of the classes of each column that holds class indexes, or lists of them."""
-    found = {}
-    for column, feature in features.items():
-        inner = getattr(feature, "feature", feature)
-        if hasattr(inner, "names"):
-            found[column] = list(inner.names)
-    return found
-
-
-def _named(value: Any, names: list[str] | None) -> Any:
-    """Class indexes as names; what has no class (-1) as None."""
-    if names is None:
-        return value
-    if isinstance(value, list):
-        return [_named(item, names) for item in value]
-    return names[value] if value is not None and value >= 0 else None
+    names = {
+        column: list(inner.names)
+        for column, feature in rows.features.items()
+        if hasattr(inner := getattr(feature, "feature", feature), "names")
+    }
+    records = (
+        (f"{place}: row {number}", with_names(row, names))
+        for number, row in enumerate(rows, start=1)
+    )
+    yield from record_examples(task, records, dataset.columns, dropped, labelled=labelled)

@@ -1,21 +1,30 @@
 """Where a task's data is: files of its own, a folder in the published layouts, or the Hub."""
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from pathlib import PurePath
 from typing import Protocol
 
+from electra_pipeline.evaluation.problems.questions import QuestionExample
+from electra_pipeline.evaluation.tasks.folders import (
+    ClassFolders,
+    are_of_class_folders,
+    find_class_folders,
+)
 from electra_pipeline.evaluation.tasks.hub import read_hub
-from electra_pipeline.evaluation.tasks.reading import Example, read_examples
+from electra_pipeline.evaluation.tasks.reading import has_labels, read_examples
+from electra_pipeline.evaluation.tasks.records import Example
 from electra_pipeline.evaluation.tasks.task import (
+    TEST,
     TRAIN,
     Columns,
     HubDataset,
     Published,
     Task,
 )
-from electra_pipeline.inputs.files import SourceFile, UrlFile, expand, fetch
+from electra_pipeline.inputs.files import FileReference, SourceFile, UrlFile, expand, fetch
 from electra_pipeline.storage.folder import Folder
 
 
@@ -25,6 +34,11 @@ class Source(Protocol):
     @property
     def place(self) -> str:
         """What messages call it."""
+        ...
+
+    @property
+    def labelled(self) -> bool:
+        """Whether it is to train on or to score; else it is predicted alone."""
         ...
 
     def read(self, task: Task, dropped: Counter[str]) -> Iterator[Example]:
@@ -43,13 +57,18 @@ class Files:
 
     @property
     def place(self) -> str:
-        return ", ".join(file.name for file in self.files)
+        first, *others = (file.name for file in self.files)
+        return f"{first} and {len(others)} more" if len(others) > 2 else ", ".join([first, *others])
 
     def read(self, task: Task, dropped: Counter[str]) -> Iterator[Example]:
         if self.columns is not None:
             task = task.model_copy(update={"columns": self.columns})
         for file in self.files:
-            yield from read_examples(task, file, dropped, labelled=self.labelled)
+            for example in read_examples(task, file, dropped, labelled=self.labelled):
+                if len(self.files) > 1 and not isinstance(example, QuestionExample):
+                    # a record's number is one of its file alone
+                    example = replace(example, id=f"{PurePath(file.name).name}:{example.id}")
+                yield example
 
 
 @dataclass(frozen=True)
@@ -71,10 +90,7 @@ class HubSplit:
 def locate(task: Task, data: str | None) -> dict[str, Source]:
     """The source of each split that there is. Raises ValueError, with the remedy, without train."""
     if task.files:
-        return {
-            split: Files(tuple(fetch(file) for file in expand(reference)))
-            for split, reference in task.files.items()
-        }
+        return {split: source for split, source in _own(task).items() if source.labelled}
     if data is not None:
         if not Folder(data).exists():
             raise ValueError(f"finetune.data: no folder {data}; name one, or set null for the Hub")
@@ -96,9 +112,9 @@ def locate(task: Task, data: str | None) -> dict[str, Source]:
 
 
 def locate_unlabelled(task: Task, data: str | None) -> dict[str, Source]:
-    """The source of each split without labels that there is; published ones alone have them."""
+    """The source of each split without labels that there is: of published ones, or `test`."""
     if task.files:
-        return {}
+        return {split: source for split, source in _own(task).items() if not source.labelled}
     if data is None:
         hub = _hub(task)
         return {
@@ -116,6 +132,29 @@ def locate_unlabelled(task: Task, data: str | None) -> dict[str, Source]:
             if file is not None and split not in found:
                 found[split] = Files((fetch(UrlFile(url=_url(folder, file))),), columns, False)
     return found
+
+
+def _own(task: Task) -> dict[str, Source]:
+    """The source of each split that a task of one's own names; `test` may be without labels."""
+    found: dict[str, Source] = {}
+    for split, references in task.files.items():
+        source = _of_references(task, references)
+        if split == TEST and isinstance(source, Files):
+            source = replace(source, labelled=any(has_labels(task, f) for f in source.files))
+        found[split] = source
+    return found
+
+
+def _of_references(task: Task, references: Sequence[FileReference]) -> Source:
+    files: list[SourceFile] = []
+    for reference in references:
+        folders = find_class_folders(reference) if task.type == "classification" else None
+        if folders is not None and len(references) == 1:
+            return folders
+        files += folders.files if folders else [fetch(file) for file in expand(reference)]
+    if are_of_class_folders(task, files):
+        return ClassFolders(", ".join(map(str, references)), tuple(files))
+    return Files(tuple(files))
 
 
 def _hub(task: Task) -> HubDataset:

@@ -1,18 +1,21 @@
 """Records with several choices: SWAG's columns, ARC's lists, PIQA's pairs, prompts as jsonl."""
 
 import string
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from electra_pipeline.evaluation.problems.choices import ChoiceExample
-from electra_pipeline.evaluation.tasks.cells import Record, require, text_in, texts_in
+from electra_pipeline.evaluation.tasks.cells import Record, is_blank, require, text_in, texts_in
 from electra_pipeline.evaluation.tasks.task import Columns
 
 
 def choice_examples(
-    records: Iterable[Record], columns: Columns, *, labelled: bool = True
+    records: Iterable[Record], columns: Columns, dropped: Counter[str], *, labelled: bool = True
 ) -> Iterator[ChoiceExample]:
     """Texts with two choices or more and the position of the right one.
+
+    Records of empty texts alone, or without a label, are dropped and counted.
 
     One column may list the choices, alone or with their names (ARC's `{"text", "label"}`), or each
     has a column of its own. The label is a choice's name; without names it is its number from 0, or
@@ -29,6 +32,12 @@ def choice_examples(
                 f"{place}: {len(choices)} choices; at least two are needed: repair or remove it, "
                 "or name the columns in choice_columns"
             )
+        if labelled and not text and not any(choices):
+            dropped["empty_text"] += 1
+            continue
+        if labelled and is_blank(require(record, columns.label, place)):
+            dropped["no_label"] += 1
+            continue
         gold = _gold(record, columns, names, place) if labelled else None
         identifier = str(number) if labelled else str(record.get("id", number))
         yield ChoiceExample(identifier, text, choices, gold)
@@ -45,7 +54,15 @@ def _choices(
     value = require(record, column, place)
     if isinstance(value, Mapping):
         choices = texts_in(value, "text", f"{place}, column {column!r}")
-        return choices, [str(name) for name in value.get("label", _numbers(choices))]
+        names = value.get("label")
+        if names is None:
+            return choices, _numbers(choices)
+        if not isinstance(names, list) or len(names) != len(choices):
+            raise ValueError(
+                f"{place}: column {column!r} has {len(choices)} texts with the labels "
+                f"{names!r:.80}; each needs one"
+            )
+        return choices, [str(name) for name in names]
     choices = texts_in(record, str(column), place)
     return choices, _numbers(choices)
 
@@ -55,7 +72,10 @@ def _numbers(choices: Sequence[str]) -> list[str]:
 
 
 def _gold(record: Mapping[Any, Any], columns: Columns, names: Sequence[str], place: str) -> int:
-    label = str(require(record, columns.label, place)).strip()
+    value = require(record, columns.label, place)
+    # 1 in a column that has nulls as well is 1.0
+    is_whole = isinstance(value, float) and value.is_integer()
+    label = str(int(value) if is_whole else value).strip()
     if label in names:
         return names.index(label)
     letter = string.ascii_uppercase.find(label) if len(label) == 1 else -1

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 
 from electra_pipeline.evaluation.problems.metrics import (
     CHOICE_METRICS,
-    QUESTION_METRICS,
     TAGGING_METRICS,
 )
 from electra_pipeline.evaluation.tasks.glue import GLUE
@@ -195,7 +194,7 @@ _TASKS = (
     Task(
         name="squad_v2",
         type="question-answering",
-        metrics=QUESTION_METRICS,
+        metrics=("exact_match", "f1", "best_exact_match", "best_f1"),
         epochs=2.0,
         max_length=512,
         num_rows={TRAIN: (130_319,), VALIDATION: (11_873,)},

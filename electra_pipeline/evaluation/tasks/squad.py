@@ -1,53 +1,246 @@
-"""Questions in SQuAD's JSON, and where their answers stand."""
+"""Questions on contexts: SQuAD's JSON, its rows as jsonl or parquet, MRQA's lines."""
 
-from collections.abc import Iterator, Sequence
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import orjson
 
 from electra_pipeline.evaluation.problems.questions import QuestionExample
+from electra_pipeline.evaluation.tasks.cells import Record, checked_text
 from electra_pipeline.inputs.files import SourceFile
+from electra_pipeline.inputs.records import decoded_text
+
+logger = logging.getLogger(__name__)
+
+LEVELS = ("data", "paragraphs", "qas")
+ANSWERS = ("answers", "answer", "detected_answers", "is_impossible")
+FORM = (
+    '{"data": [{"paragraphs": [{"context": ..., "qas": [{"id", "question", "answers"}]}]}]}, or '
+    'one {"id", "context", "question", "answers"} a line with format jsonl'
+)
 
 
-def squad_questions(file: SourceFile) -> Iterator[QuestionExample]:
-    """Questions of a file in SQuAD's form, version 1.1 or 2.0."""
+def squad_document(file: SourceFile, encoding: str = "utf-8") -> Iterator[Record]:
+    """The one JSON value of a file in SQuAD's form, version 1.1 or 2.0."""
     with file.open() as stream:
-        try:
-            content = orjson.loads(stream.read().removeprefix(b"\xef\xbb\xbf"))
-        except orjson.JSONDecodeError as error:
-            raise ValueError(f"{file.name}: broken JSON ({error}); download it again") from error
+        text = "".join(decoded_text(stream, file.name, encoding))
     try:
-        for article in content["data"]:
-            for paragraph in article["paragraphs"]:
-                for question in paragraph["qas"]:
-                    unanswerable = question.get("is_impossible", False)
-                    answers = [] if unanswerable else question["answers"]
-                    yield question_example(
-                        str(question["id"]),
-                        question["question"],
-                        paragraph["context"],
-                        [answer["text"] for answer in answers],
-                        [answer["answer_start"] for answer in answers],
-                    )
-    except (KeyError, TypeError, AttributeError) as error:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        value = _lenient(text, file.name)
+    yield file.name, value
+
+
+def _lenient(text: str, name: str) -> Any:
+    """What the standard library takes as well: lone surrogates, of which the question is told."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ValueError(
-            f"{file.name}: not in SQuAD's form ({type(error).__name__}: {error}); needed is "
-            '{"data": [{"paragraphs": [{"context": ..., "qas": [{"id", "question", "answers"}]}]}]}'
+            f"{name}: broken JSON ({error}); if it has one object a line, set format to "
+            "jsonl, else download it again"
         ) from error
 
 
-def question_example(
-    identifier: str, question: str, context: str, answers: Sequence[str], starts: Sequence[int]
+def question_examples(
+    records: Iterable[tuple[str, Any]], dropped: Counter[str], *, labelled: bool = True
+) -> Iterator[QuestionExample]:
+    """The questions of records in any of the layouts; those of nothing are dropped and counted.
+
+    Without labels, what a question says of its answers is not looked at.
+    """
+    number = 0
+    seen: set[str] = set()
+    found: Counter[str] = Counter()
+    for place, record in records:
+        whole = {"data": record} if isinstance(record, list) else record
+        for question, context in _questions(whole, place):
+            number += 1
+            example = _example(question, context, number, place, found, labelled)
+            if not example.question or not example.context.strip():
+                dropped["empty_question" if not example.question else "empty_context"] += 1
+                continue
+            if example.id in seen:
+                found["question ids that come twice"] += 1
+            seen.add(example.id)
+            yield example
+    for what, count in found.items():
+        logger.warning("%s: %d %s", place, count, what)
+
+
+def has_answers(value: Any) -> bool:
+    """Whether the first question of a record, at whatever level, has a word of answers."""
+    if isinstance(value, list):
+        value = value[0] if value else {}
+    if not isinstance(value, Mapping):
+        return True  # reading it tells what is wrong
+    level = next((value[level] for level in LEVELS if level in value), None)
+    if level is not None:
+        return has_answers(level)
+    return any(key in value for key in ANSWERS)
+
+
+def _questions(
+    value: Any, place: str, context: Any = None, levels: Sequence[str] = LEVELS
+) -> Iterator[tuple[Mapping[str, Any], Any]]:
+    """Each question and its context, at whatever level a file begins."""
+    if isinstance(value, Mapping):
+        own = value.get("context", context)
+        for number, level in enumerate(levels, start=1):
+            if isinstance(value.get(level), list):
+                for item in value[level]:
+                    yield from _questions(item, place, own, levels[number:])
+                return
+        if "question" in value and (own is not None or "context" in value):
+            yield value, own
+            return
+        if set(value) == {"header"}:  # MRQA's first line
+            return
+    keys = ", ".join(map(repr, value)) if isinstance(value, Mapping) else f"{value!r:.80}"
+    raise ValueError(
+        f"{place}: not in SQuAD's form (neither 'data', 'paragraphs' nor 'qas', and no 'question' "
+        f"with a 'context', in {keys or 'an empty object'}); needed is {FORM}"
+    )
+
+
+def _example(
+    question: Mapping[str, Any],
+    context: Any,
+    number: int,
+    place: str,
+    found: Counter[str],
+    labelled: bool,
 ) -> QuestionExample:
     """A question with its distinct answers; the first one's place is what training points at."""
-    start = int(starts[0]) if starts else -1
+    identifier = str(question.get("id", question.get("qid", number)))
+    place = f"{place}: question {number} (id {identifier})"
+    asked = _text(question["question"] or "", "question", place).strip()
+    context = _text(context or "", "context", place)
+    answers = _answers(question, context, place) if labelled else []
+    if not answers:
+        return QuestionExample(identifier, asked, context, (), -1)
+    start, how = _start(context, *answers[0])
+    if how is not None:
+        found[how] += 1
     return QuestionExample(
-        identifier, question.strip(), context, tuple(dict.fromkeys(answers)), start
+        identifier, asked, context, tuple(dict.fromkeys(text for text, _ in answers)), start
     )
+
+
+def _answers(question: Mapping[str, Any], context: str, place: str) -> list[tuple[str, int | None]]:
+    """The accepted answers and where each begins; none for a question that has no answer.
+
+    A question is unanswerable if it says so, or if no answer of it has a text.
+    """
+    if _is_true(question.get("is_impossible", False), place):
+        return []
+    if "detected_answers" in question:
+        given: Any = [*_detected(question["detected_answers"], context, place)]
+        given += question.get("answers") or []
+    elif "answers" in question:
+        given = question["answers"]
+    elif "answer" in question:
+        given = question["answer"]
+    elif "is_impossible" in question:
+        given = None
+    else:
+        raise ValueError(
+            f"{place}: it has no 'answers'; an unanswerable question has 'answers': [], and files "
+            "without answers are to be given as test"
+        )
+    return [answer for answer in _listed(given, place) if answer[0].strip()]
+
+
+def _detected(detected: Any, context: str, place: str) -> Iterator[dict[str, Any]]:
+    """MRQA's answers, given by the first and the last character in the context."""
+    try:
+        for each in detected:
+            first, last = each["char_spans"][0]
+            yield {"text": context[first : last + 1], "answer_start": first}
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{place}: detected_answers hold {detected!r:.80}; needed are char_spans of first and "
+            "last character"
+        ) from error
+
+
+def _listed(given: Any, place: str) -> list[tuple[str, int | None]]:
+    """Answers as pairs: of a text, of lists side by side, of a list of texts or objects."""
+    if given is None:
+        return []
+    if isinstance(given, str):
+        return [(_text(given, "answers", place), None)]
+    if isinstance(given, list):
+        return [pair for each in given for pair in _listed(each, place)]
+    if not isinstance(given, Mapping) or "text" not in given:
+        raise ValueError(
+            f'{place}: answers hold {given!r:.80}; needed is {{"text", "answer_start"}}, or a list '
+            "of them"
+        )
+    texts, starts = given["text"], given.get("answer_start")
+    if not isinstance(texts, list):
+        texts, starts = [texts], [starts]
+    if starts is None:
+        starts = [None] * len(texts)
+    if not isinstance(starts, list) or len(starts) != len(texts):
+        raise ValueError(
+            f"{place}: answers have {len(texts)} texts and answer_start {starts!r:.80}; each text "
+            "needs one"
+        )
+    return [
+        (_text(text or "", "answers", place), _offset(start, place))
+        for text, start in zip(texts, starts, strict=True)
+    ]
+
+
+def _start(context: str, answer: str, given: int | None) -> tuple[int, str | None]:
+    """Where the answer begins in the context, in characters, and how that was found out.
+
+    Some files count UTF-16 units (JavaScript, Java) or UTF-8 bytes: an answer that stands there is
+    meant. Without an offset the first place is. Else it stays as it is given.
+    """
+    if given is not None and context.startswith(answer, given):
+        return given, None
+    if given is not None and not context.isascii():
+        for encoding, width in (("utf-16-le", 2), ("utf-8", 1)):
+            start = len(context.encode(encoding)[: width * given].decode(encoding, "ignore"))
+            if context.startswith(answer, start):
+                return start, f"answers whose answer_start counts units of {encoding[:6]}"
+    if given is None:
+        return context.find(answer), "answers without answer_start: the first place is taken"
+    return given, None
+
+
+def _offset(value: Any, place: str) -> int | None:
+    """An offset, which some files write as a text; None where there is none, or it is negative."""
+    try:
+        offset = None if value is None or isinstance(value, bool) else int(value)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{place}: answer_start is {value!r:.80}, not a number; repair it"
+        ) from None
+    return None if offset is None or offset < 0 else offset
+
+
+def _is_true(value: Any, place: str) -> bool:
+    """A truth value, which some files write as a text."""
+    flag = {"true": True, "1": True, "false": False, "0": False, "none": False, "": False}
+    if (name := str(value).strip().lower()) not in flag:
+        raise ValueError(f"{place}: is_impossible is {value!r:.80}; needed is true or false")
+    return flag[name]
+
+
+def _text(value: Any, key: str, place: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{place}: {key} holds {value!r:.80}, not a text; repair it")
+    return checked_text(value, key, place)
 
 
 def is_misplaced(example: QuestionExample) -> bool:
     """Whether the context does not have the first answer where the example says."""
     if not example.answers:
         return False
-    answer = example.answers[0]
-    return example.context[example.start : example.start + len(answer)] != answer
+    return example.start < 0 or not example.context.startswith(example.answers[0], example.start)

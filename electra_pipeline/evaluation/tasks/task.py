@@ -27,13 +27,6 @@ METRICS: Mapping[Kind, tuple[str, ...]] = {
     "question-answering": QUESTION_METRICS,
     "multiple-choice": CHOICE_METRICS,
 }
-DEFAULT_METRICS: Mapping[Kind, tuple[str, ...]] = {
-    "classification": ("accuracy", "macro_f1"),
-    "regression": REGRESSION_METRICS,
-    "tagging": TAGGING_METRICS,
-    "question-answering": ("exact_match", "f1"),
-    "multiple-choice": CHOICE_METRICS,
-}
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
@@ -88,7 +81,8 @@ class Task(Config):
 
     name: TaskName
     type: Kind
-    metrics: tuple[str, ...]
+    metrics: tuple[str, ...] | None = None
+    """Scores to report, the task's own first; null takes those that suit its data."""
     epochs: float = 3.0  # ELECTRA paper, table 7: 10 for RTE and STS, 2 for SQuAD, 3 for the rest
     max_length: int = 128  # configure_finetuning.py:72, 139, 144: 128 GLUE, 512 SQuAD, 256 chunking
     columns: Columns = Columns()
@@ -103,7 +97,7 @@ class Task(Config):
     published: Published | None = None
     hub: HubDataset | None = None
     num_rows: Mapping[str, tuple[int, ...]] = {}
-    files: Mapping[str, FileReference] = {}
+    files: Mapping[str, tuple[FileReference, ...]] = {}
     """Explicit files of each split; they take precedence over the published layout."""
     format: Format = "auto"
     encoding: str | None = None
