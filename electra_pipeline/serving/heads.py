@@ -16,6 +16,7 @@ from scipy.special import expit, softmax
 from seqeval.metrics.sequence_labeling import get_entities
 
 from electra_pipeline.evaluation.problems.choices import ChoiceExample
+from electra_pipeline.evaluation.problems.chunks import are_chunks, conll_tag
 from electra_pipeline.evaluation.problems.questions import Answer, QuestionExample
 from electra_pipeline.evaluation.problems.spans import with_probabilities
 from electra_pipeline.evaluation.problems.tagging import TaggedExample, Tagging
@@ -187,7 +188,7 @@ def tagged_words(loaded: Loaded, examples: Sequence[TextOrWords]) -> list[dict[s
         ]
         text = example.text if example.text is not None else " ".join(example.words)
         answer: dict[str, Any] = {"text": text, "words": tagged}
-        if _spells_entities(labels):
+        if are_chunks(labels):
             answer["entities"] = _entities(text, tagged)
         results.append(answer)
     return results
@@ -215,13 +216,9 @@ def _word_places(loaded: Loaded, example: TextOrWords) -> list[tuple[str, int, i
     return found
 
 
-def _spells_entities(labels: Sequence[str]) -> bool:
-    return all(label == "O" or label[:2] in ("B-", "I-", "E-", "S-") for label in labels)
-
-
 def _entities(text: str, tagged: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     found = []
-    for kind, first, last in get_entities([word["label"] for word in tagged]):
+    for kind, first, last in get_entities([conll_tag(word["label"]) for word in tagged]):
         start, end = tagged[first]["start"], tagged[last]["end"]
         found.append({"type": kind, "text": text[start:end], "start": start, "end": end})
     return found

@@ -217,6 +217,17 @@ def test_words_that_are_given_are_kept_whole(tmp_path: Path) -> None:
     assert [entity["text"] for entity in answer["entities"]] == ["ana", "x.y?"]
 
 
+def test_entities_are_those_of_tags_in_other_notations(tmp_path: Path) -> None:
+    labels = {0: "_", 1: "B_PER", 2: "I_PER", 3: "B_LOC"}
+    directory = tagger(tmp_path, labels, {"ana": 1, "x": 2, "paris": 3, "in": 0})
+    [answer] = ask(directory, "ana x in paris")
+    assert [word["label"] for word in answer["words"]] == ["B_PER", "I_PER", "_", "B_LOC"]
+    assert [(entity["type"], entity["text"]) for entity in answer["entities"]] == [
+        ("PER", "ana x"),
+        ("LOC", "paris"),
+    ]
+
+
 def test_tags_that_spell_no_entities(tmp_path: Path) -> None:
     directory = tagger(tmp_path, {0: "NOUN", 1: "VERB"}, {"ana": 0, "lives": 1})
     [answer] = ask(directory, "ana lives")

@@ -206,7 +206,7 @@ class QuestionAnswering:
     def show(self, example: QuestionExample, prediction: Answer) -> dict[str, Any]:
         margin = prediction.null_margin
         return {
-            "input": f"{example.question}	{example.context}",
+            "input": f"{example.question}\t{example.context}",
             "expected": list(example.answers),
             "prediction": prediction.final,
             "score": best_accepted(answer_overlap, example.answers, prediction.final),
