@@ -15,9 +15,9 @@ import orjson
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from electra_pipeline.corpus.hashing import MULTIPLIER, Hashes
 from electra_pipeline.corpus.shingles import ngrams, plain_words
 from electra_pipeline.corpus.sources import default_label
-from electra_pipeline.corpus.words import MULTIPLIER, Hashes
 from electra_pipeline.identity import Config
 from electra_pipeline.inputs.files import FileReference, SourceFile, expand, fetch
 from electra_pipeline.inputs.records import Format, read_records, resolve_format

@@ -18,7 +18,7 @@ from electra_pipeline.corpus.decontamination import (
     read_examples,
     tasks_held,
 )
-from electra_pipeline.corpus.words import split_words
+from electra_pipeline.text.words import split_words
 
 SHORT = Decontamination(ngram_words=4, min_words=2)
 TEXT = st.lists(st.sampled_from(["a", "B", "c.", "—", "我"]), max_size=9).map(" ".join)

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from electra_pipeline.corpus import shingles
+from electra_pipeline.corpus.hashing import MULTIPLIER, hash_ngrams
 from electra_pipeline.corpus.shingles import Rows, ngrams, plain_words
-from electra_pipeline.corpus.words import MULTIPLIER, hash_ngrams, split_words
+from electra_pipeline.text.words import split_words
 
 MASK = 2**64 - 1
 # Letters, spaces, punctuation, scripts without spaces and what stands on their characters.

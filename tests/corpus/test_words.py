@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from electra_pipeline.corpus.words import MULTIPLIER, hash_ngrams, hash_words, split_words
+from electra_pipeline.corpus.hashing import MULTIPLIER, hash_ngrams, hash_words
+from electra_pipeline.text.words import split_words
 
 
 @pytest.mark.parametrize(
