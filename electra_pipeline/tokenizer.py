@@ -4,7 +4,6 @@
 and every run gives the same bytes: `train_vocabulary` says how.
 """
 
-import logging
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,13 +23,13 @@ from electra_pipeline.identity import Config
 from electra_pipeline.progress import Progress, Update, silent
 from electra_pipeline.storage import shards
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
+from electra_pipeline.text.losses import warn_of_loss
 from electra_pipeline.text.tokenization import (
     DOTTED_I_LANGUAGES,
     make_normalizer,
     make_pre_tokenizer,
 )
 from electra_pipeline.vocabulary import (
-    MAX_UNMENTIONED_LOSS,
     MODEL_INPUTS,
     SPECIAL_TOKENS,
     batches,
@@ -43,8 +42,6 @@ from electra_pipeline.vocabulary import (
 
 if TYPE_CHECKING:  # takes seconds to import, and most commands do not need it
     from transformers import PreTrainedTokenizerFast
-
-logger = logging.getLogger(__name__)
 
 STAGE = "tokenizer"
 FORMAT_VERSION = 2  # 2: texts are normalized as in the corpus, long words cut; losses counted
@@ -355,17 +352,10 @@ def _normalizer(config: TokenizerConfig) -> Normalizer:
 
 
 def _warn_of_unknown(config: TokenizerConfig, counters: Mapping[str, Any]) -> None:
-    """Log if the vocabulary has no piece for more of the text than may be lost unmentioned."""
-    if (unknown := counters["unknown_fraction"]) <= MAX_UNMENTIONED_LOSS:
-        return
     remedy = (
         "raise tokenizer.character_coverage or lower tokenizer.min_frequency"
         if config.initialize_from is None
         else f"{config.initialize_from} was made for other text: train one instead"
     )
-    logger.warning(
-        "tokenizer: %.1f%% of the characters (%s text) are [UNK]; %s",
-        100 * unknown,
-        counters["measured_on"].replace("_", "-"),
-        remedy,
-    )
+    lost, characters = counters["unknown_characters"], counters["num_characters"]
+    warn_of_loss(STAGE, "[UNK]", lost, characters, remedy)

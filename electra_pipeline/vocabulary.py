@@ -18,7 +18,6 @@ if TYPE_CHECKING:  # takes seconds to import, and most commands do not need it
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # the order of BERT's vocabulary
 MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
-MAX_UNMENTIONED_LOSS = 0.01  # of the characters; what is more is warned of
 BATCH_CHARACTERS = 1_000_000  # some 100 MB of token objects
 # What transformers adds to a loaded tokenizer's settings about the place it was loaded from.
 PLACE_SETTINGS = ("is_local", "local_files_only")

@@ -44,3 +44,8 @@ def has_spaced_words(text: str, words: Sequence[str] | None = None) -> bool:
         return True
     num_words = len(split_words(text) if words is None else words)
     return num_words <= CHARACTERS_PER_WORD * len(text.split())
+
+
+def count_characters(text: str) -> int:
+    """Number of characters that are neither white space nor zero-width spaces."""
+    return sum(map(len, text.split())) - text.count(ZERO_WIDTH_SPACE)
