@@ -29,6 +29,7 @@ from electra_pipeline.storage.shards import (
 from electra_pipeline.text.losses import warn_of_loss
 from electra_pipeline.text.words import count_characters
 
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 STAGE = "sequences"
 FORMAT_VERSION = 2  # 2: sentences of scripts without spaces are cut; losses in characters
 # Characters are those of the text but white space: all, those of unknown words, and those of known
@@ -103,9 +104,8 @@ class Vocabulary:
     def widths(self) -> np.ndarray:
         """(size,) int64: the characters of text in each piece; 0 for special tokens and [UNK]."""
         widths = np.zeros(self.size, dtype=np.int64)
-        special = self.tokenizer.get_added_tokens_decoder()
         for piece, identifier in self.pieces.items():
-            if identifier not in special:
+            if piece not in SPECIAL_TOKENS:
                 widths[identifier] = len(piece.removeprefix("##"))
         return widths
 
