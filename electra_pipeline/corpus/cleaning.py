@@ -12,7 +12,7 @@ import ftfy.badness
 import ftfy.fixes
 import xxhash
 
-from electra_pipeline.text.normalization import remove_invisible
+from electra_pipeline.text.normalization import normalize
 
 # Encoding repair alone: curly quotes, ligatures and full-width forms are the author's choice and
 # the tokenizer's business. ftfy changed 0 of 2,588 good documents with this and 168 by default.
@@ -50,12 +50,10 @@ def clean(text: str, *, unescape_html: bool = True) -> tuple[str, Mapping[str, i
     if not text.isascii():
         text = _repair_unicode(text, repairs)
     text = LINE_END.sub("\n", text)
-    text = remove_invisible(text)
+    text = normalize(text)
     text = HORIZONTAL_SPACE.sub(" ", text)
     text = SPACE_AROUND_LINE_END.sub("\n", text)
-    text = PARAGRAPH_END.sub("\n\n", text).strip()
-    # Last, as removing what stood between a letter and its accent lets them compose.
-    return unicodedata.normalize("NFC", text), repairs
+    return PARAGRAPH_END.sub("\n\n", text).strip(), repairs
 
 
 def _repair_unicode(text: str, repairs: dict[str, int]) -> str:

@@ -11,26 +11,23 @@ from electra_pipeline.text.characters import (
     ZERO_WIDTH_SPACE,
 )
 
-# What is removed, one after the other: `re` and Oniguruma read these patterns alike. A zero-width
-# space is a word boundary in some scripts, else debris; a joiner is spelling in some scripts and in
-# emoji, else debris, and so is a second one.
-REMOVED = (
-    f"[{INVISIBLE}]",
+# `re` and Oniguruma read these patterns alike. A zero-width space is a word boundary in some
+# scripts, else debris; a joiner is spelling in some scripts and in emoji, else debris, and so is a
+# second one.
+ALWAYS_REMOVED = f"[{INVISIBLE}]"
+STRAY = (
     f"{ZERO_WIDTH_SPACE}(?<![{WITH_ZERO_WIDTH_SPACE}]{ZERO_WIDTH_SPACE})"
-    f"(?![{WITH_ZERO_WIDTH_SPACE}])",
-    f"[{JOINERS}](?<![{JOINING}][{JOINERS}])",
+    f"(?![{WITH_ZERO_WIDTH_SPACE}])"
+    f"|[{JOINERS}](?<![{JOINING}][{JOINERS}])"
 )
-_REMOVED = tuple(map(re.compile, REMOVED))
-
-
-def remove_invisible(text: str) -> str:
-    """`text` without invisible characters, but for those that its script is spelled with."""
-    for pattern in _REMOVED[:1] if text.isascii() else _REMOVED:
-        text = pattern.sub("", text)
-    return text
+_ALWAYS_REMOVED, _STRAY = re.compile(ALWAYS_REMOVED), re.compile(STRAY)
 
 
 def normalize(text: str) -> str:
     """The spelling that corpus and tokenizer share, white space aside."""
-    # NFC last, as removing what stood between a letter and its accent lets them compose.
-    return unicodedata.normalize("NFC", remove_invisible(text))
+    text = _ALWAYS_REMOVED.sub("", text)
+    if text.isascii():
+        return text
+    # NFC comes first, as it orders marks, and last, as letter and accent may have met.
+    text = unicodedata.normalize("NFC", text)
+    return unicodedata.normalize("NFC", _STRAY.sub("", text))

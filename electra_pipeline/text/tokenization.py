@@ -17,7 +17,7 @@ from electra_pipeline.text.characters import (
     UNSPACED,
     ZERO_WIDTH_SPACE,
 )
-from electra_pipeline.text.normalization import REMOVED
+from electra_pipeline.text.normalization import ALWAYS_REMOVED, STRAY
 
 # WordPiece tries each beginning of a word, in time that grows with the square of the length, and
 # what has more than 100 characters it gives up as [UNK]. In scripts without spaces this many are
@@ -31,7 +31,24 @@ DOTTED_I_LANGUAGES = ("tr", "az")
 FINAL_SIGMA = "\u03a3(?<=[\\p{L}\\p{M}]\u03a3)(?!\\p{M}*\\p{L})"
 # Emoji and other symbols, but Braille, which is letters; private use, such as icons of a font.
 SYMBOL = r"\p{So}\p{Co}&&[^\x{2800}-\x{28ff}]"
+SYMBOL_ENDS = rf"{SKIN_TONES}\x{{fe0f}}"
+WITHIN = rf"[{UNSPACED}\p{{M}}{JOINERS}]"  # what goes on with a run of a script without spaces
+NEAR_BOUNDARY = rf"[{UNSPACED}{SYMBOL_ENDS}]|[{SYMBOL}]"  # asked first: most characters are not
+BOUNDARY = (
+    rf"(?>(?<={NEAR_BOUNDARY})|(?={NEAR_BOUNDARY}))"
+    rf"(?:(?<=[{UNSPACED}])(?!{WITHIN})|(?<!{WITHIN})(?=[{UNSPACED}])"
+    rf"|(?<=[{SYMBOL_ENDS}]|[{SYMBOL}])(?=[\p{{L}}\p{{N}}]|[{SYMBOL}])"
+    rf"|(?<=[\p{{L}}\p{{N}}\p{{M}}])(?=[{SYMBOL}]))"
+)
 CLUSTER_END = rf"(?![\p{{M}}{JOINERS}{SKIN_TONES}])(?<![{JOINERS}{STACKERS}])"
+IN_WORD = rf"[^\s!-/:-@\[-`{{-~{UNSPACED}]"
+TOO_LONG = (
+    rf"(?=[{UNSPACED}]{WITHIN}{{{MAX_UNSPACED}}})"
+    rf"(?:{WITHIN}{{{MAX_UNSPACED // 2},{MAX_UNSPACED}}}(?=[{LEADING_VOWELS}])"
+    rf"|{WITHIN}{{1,{MAX_UNSPACED}}}{CLUSTER_END}|{WITHIN}{{{MAX_UNSPACED}}})"
+    rf"|(?={IN_WORD}{{{MAX_WORD + 1}}})"
+    rf"(?:{IN_WORD}{{1,{MAX_WORD}}}{CLUSTER_END}|{IN_WORD}{{{MAX_WORD}}})"
+)
 
 
 def make_normalizer(
@@ -42,8 +59,13 @@ def make_normalizer(
     In lower case Turkish and Azeri (`language`, ISO 639-1) have two letters i. With
     `handle_chinese_chars` there are spaces around each ideograph, as in BERT.
     """
-    steps: list[normalizers.Normalizer] = [_replace(pattern, "") for pattern in REMOVED]
-    steps += [_replace(OTHER_SPACES, " "), normalizers.NFC()]
+    steps: list[normalizers.Normalizer] = [
+        _replace(ALWAYS_REMOVED, ""),
+        normalizers.NFC(),
+        _replace(STRAY, ""),
+        _replace(OTHER_SPACES, " "),
+        normalizers.NFC(),
+    ]
     if lowercase:
         if language in DOTTED_I_LANGUAGES:
             steps += [normalizers.Replace(upper, lower) for upper, lower in DOTTED_I]
@@ -56,32 +78,14 @@ def make_normalizer(
 
 
 def make_pre_tokenizer() -> pre_tokenizers.PreTokenizer:
-    """Words as BERT has them, cut where a script without spaces or a symbol begins or ends.
+    """BERT's words, cut where a script without spaces or a symbol begins or ends.
 
     What is still too long for WordPiece is cut between grapheme clusters, in Thai and Lao before a
     leading vowel if possible. But for its length, whether a word has a boundary between two
     characters is seen from these two.
     """
-    unspaced, within = f"[{UNSPACED}]", rf"[{UNSPACED}\p{{M}}{JOINERS}]"
-    boundaries = (
-        rf"(?<={unspaced})(?!{within})",
-        rf"(?<!{within})(?={unspaced})",
-        rf"(?<=[{SKIN_TONES}\x{{fe0f}}]|[{SYMBOL}])(?=[\p{{L}}\p{{N}}]|[{SYMBOL}])",
-        rf"(?<=[\p{{L}}\p{{N}}\p{{M}}])(?=[{SYMBOL}])",
-    )
-    length, most = MAX_UNSPACED, MAX_WORD
-    short_enough = (
-        rf"(?={unspaced})(?:.{{1,{length}}}\z|.{{{length // 2},{length}}}(?=[{LEADING_VOWELS}])"
-        rf"|.{{1,{length}}}{CLUSTER_END}|.{{1,{length}}})"
-        rf"|.{{1,{most}}}\z|.{{1,{most}}}{CLUSTER_END}|.{{1,{most}}}"
-    )
-    return pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.BertPreTokenizer(),
-            pre_tokenizers.Split(Regex("|".join(boundaries)), "isolated"),
-            pre_tokenizers.Split(Regex(short_enough), "isolated"),
-        ]
-    )
+    splits = (pre_tokenizers.Split(Regex(rule), "isolated") for rule in (BOUNDARY, TOO_LONG))
+    return pre_tokenizers.Sequence([*splits, pre_tokenizers.BertPreTokenizer()])
 
 
 def splits_at_spaces(tokenizer: Tokenizer) -> bool:
