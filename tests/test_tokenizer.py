@@ -1,8 +1,10 @@
 """The vocabulary: the same on every run, what a plain BPE gives, and loadable without us."""
 
+# ruff: noqa: RUF001 - letters of other scripts are meant
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -34,7 +36,12 @@ SPANISH = (
 )
 
 
-def corpus_of(root: Path, train: Sequence[str], held_out: Sequence[str] = ()) -> Artifact:
+def corpus_of(
+    root: Path,
+    train: Sequence[str],
+    held_out: Sequence[str] = (),
+    language: str | None = None,
+) -> Artifact:
     """A corpus artifact of these documents, two documents a shard."""
     splits = {"train": (shards.TRAIN_PREFIX, train), "held_out": (shards.HELD_OUT_PREFIX, held_out)}
 
@@ -59,7 +66,7 @@ def corpus_of(root: Path, train: Sequence[str], held_out: Sequence[str] = ()) ->
         stage="corpus",
         name="test",
         format_version=1,
-        config={"train": list(train), "held_out": list(held_out)},
+        config={"train": list(train), "held_out": list(held_out), "language": language},
         inputs={},
         write=write,
     )
@@ -250,7 +257,7 @@ def test_directory_loads_in_a_process_that_does_not_know_us(trained: Artifact) -
     ("text", "vocab_size"),
     [
         ("el niño, la cigüeña y el camión más rápido", 50),
-        ("ışık ağaç çığ göl şimdi", 35),  # noqa: RUF001
+        ("ışık ağaç çığ göl şimdi", 35),
         ("tiếng việt có dấu thanh điệu", 40),
         ("हिन्दी में मात्राएँ और संयुक्ताक्षर हैं", 50),
     ],
@@ -285,6 +292,79 @@ def test_case_and_accents_are_two_separate_options(
     assert loaded.decode(loaded("Ñandú Ávila").input_ids, skip_special_tokens=True) == expected
     assert artifact.counters["lowercase"] is lowercase
     assert artifact.counters["strip_accents"] is strip_accents
+
+
+SCRIPTS = {
+    "th": "วันนี้อากาศดีมากเราไปเที่ยวทะเลกับเพื่อนและครอบครัวแล้วกลับบ้านตอนเย็น",
+    "lo": "ມື້ນີ້ອາກາດດີຫຼາຍພວກເຮົາໄປຕະຫຼາດກັບໝູ່ແລະຄອບຄົວ",
+    "km": "ថ្ងៃនេះអាកាសធាតុល្អណាស់យើងទៅផ្សារជាមួយមិត្តភក្តិ",
+    "my": "ဒီနေ့ရာသီဥတုကောင်းတယ်ငါတို့ဈေးသွားမယ်",
+    "bo": "བཀྲ་ཤིས་བདེ་ལེགས་ང་ཚོ་ཁྲོམ་ལ་འགྲོ་གི་ཡིན",
+    "ja": "わたしたちはきょうともだちといちばへいきますカタカナモアリマス",
+    "zh": "今天天气很好我们去市场买东西然后回家",
+    "fa": "می\u200cخواهم کتاب\u200cها را بخوانم",
+    "ml": "ക്\u200dഷമ നന്ദി",
+    "ka": "გამარჯობადღესკარგიამინდია",
+    "de": "donaudampfschifffahrtsgesellschaftskapitän",
+    "emoji": "\U0001f600\U0001f468\u200d\U0001f469\u200d\U0001f467\u2764\ufe0f\U0001f44d\U0001f3fd",
+    "vi": "Tiếng Việt có dấu thanh điệu",
+    "ko": "학교에서 선생님을 만났습니다",
+    "hi": "ज़िंदगी क्षमा क़लम",
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_no_script_is_unknown_for_being_long_or_for_its_normal_form(
+    script: str, tmp_path: Path
+) -> None:
+    text = SCRIPTS[script]
+    run = text * 60
+    corpus = corpus_of(tmp_path, [run, f"{run} {text}"] * 3)
+    probe = config_of(vocab_size=2000, min_frequency=1, character_coverage=1.0)
+    with pytest.raises(ValueError) as error:  # as many pieces as there are
+        tokenizer.train_vocabulary(probe, corpus)
+    size = int(str(error.value).split("gives ")[1].split()[0])
+    config = probe.model_copy(update={"vocab_size": size})
+    artifact = tokenizer.train(config, corpus, root=str(tmp_path), name="t")
+    assert artifact.counters["unknown_characters"] == 0
+    loaded = AutoTokenizer.from_pretrained(artifact.local_folder("tokenizer"))
+    expected = loaded(run).input_ids
+    assert loaded.unk_token_id not in expected
+    assert len(expected) > 5
+    for form in ("NFC", "NFD"):
+        debris = f"\ufeff{unicodedata.normalize(form, run)}\u200e\u00ad"
+        assert loaded(debris).input_ids == expected
+
+
+def test_turkish_has_two_letters_i(tmp_path: Path) -> None:
+    texts = ["istanbul ilk ırmak dış iyi ıssız"] * 4
+    corpus = corpus_of(tmp_path, texts, language="tr")
+    size = {"vocab_size": 45}
+    made = tokenizer.train(config_of(**size), corpus, root=str(tmp_path), name="t")
+    assert made.config["language"] == "tr"
+    loaded = tokenizer.load(made)
+    for upper, lower in (("İSTANBUL", "istanbul"), ("IRMAK DIŞ", "ırmak dış")):
+        assert loaded.tokenize(upper) == loaded.tokenize(lower)
+        assert "[UNK]" not in loaded.tokenize(upper)
+    english = config_of(language="en", **size)
+    other = tokenizer.train(english, corpus, root=str(tmp_path), name="t")
+    assert tokenizer.load(other).tokenize("ILK") == tokenizer.load(other).tokenize("ilk")
+    cased = config_of(lowercase=False, **size)
+    assert tokenizer.train(cased, corpus, root=str(tmp_path), name="t").config["language"] is None
+    assert tokenizer.for_corpus(english, corpus).identity == config_of(**size).identity
+
+
+def test_more_than_a_hundredth_unknown_is_warned_of(
+    tmp_path: Path, trained: Artifact, caplog: pytest.LogCaptureFixture
+) -> None:
+    corpus = corpus_of(tmp_path, ["abc " * 500 + "żżżż " * 10])
+    sparse = config_of(vocab_size=12, character_coverage=0.97)
+    tokenizer.train(sparse, corpus, root=str(tmp_path), name="t")
+    [warning] = caplog.messages
+    assert warning.startswith("tokenizer: 2.6% of the characters are [UNK]; raise tokenizer.charac")
+    caplog.clear()
+    taken_over(trained.folder, corpus_of(tmp_path, ["ภาษาไทย"]), tmp_path)
+    assert re.search(r"100.0% .* are \[UNK\]; .* made for other text", caplog.text)
 
 
 def test_ideographs_are_words_of_their_own(tmp_path: Path) -> None:
