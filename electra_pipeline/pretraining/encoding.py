@@ -105,17 +105,17 @@ class Encoder:
         for number, word in enumerate(words):
             self._ids_by_word[word] = tuple(islice(ids, num_ids[number]))
             self._num_remembered += len(word)
-        for index, length in self._find_unknown(encoding):
-            word = words[encoding.word_ids[index]]
+        for number, length in self._find_unknown(encoding):
+            word = words[number]
             self._unknown_by_word[word] = self._unknown_by_word.get(word, 0) + length
 
     def _find_unknown(self, encoding: Encoding) -> Iterator[tuple[int, int]]:
-        """Index of each unknown token, and how many characters it stands for."""
-        offsets = encoding.offsets
-        for index, identifier in enumerate(encoding.ids):
-            if identifier == self._unknown:
-                start, stop = offsets[index]
-                yield index, stop - start
+        """Of each unknown token the number of its word, and how many characters it stands for."""
+        if self._unknown in encoding.ids:
+            tokens = zip(encoding.ids, encoding.word_ids, encoding.offsets, strict=True)
+            for identifier, number, (start, stop) in tokens:
+                if identifier == self._unknown and number is not None:
+                    yield number, stop - start
 
 
 def has_words_between_spaces(tokenizer: Tokenizer) -> bool:
