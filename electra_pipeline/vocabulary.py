@@ -90,6 +90,9 @@ def normalization(tokenizer: "PreTrainedTokenizerFast") -> dict[str, bool]:
 def save(tokenizer: "PreTrainedTokenizerFast", directory: Path) -> None:
     """Write tokenizer.json, tokenizer_config.json and, for tools that want it, vocab.txt."""
     tokenizer.save_pretrained(directory)  # writes no vocab.txt since transformers 5
+    file = directory / "tokenizer_config.json"
+    settings = file.read_bytes()  # transformers 4 knows the class by its older name alone
+    file.write_bytes(settings.replace(b'"TokenizersBackend"', b'"PreTrainedTokenizerFast"'))
     pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     lines = "".join(f"{piece}\n" for piece in pieces)
     (directory / "vocab.txt").write_text(lines, encoding="utf-8", newline="\n")
