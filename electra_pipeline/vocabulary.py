@@ -125,15 +125,17 @@ def measure(tokenizer: "PreTrainedTokenizerFast", texts: Iterable[str]) -> dict[
             total["characters"] += sum(map(len, words))
             total["bytes"] += len("".join(words).encode())
             total["words"] += len(words)
-            spans = np.asarray(encoding.offsets, np.int64).reshape(-1, 2)[ids == unknown]
-            total["unknown"] += int((spans[:, 1] - spans[:, 0]).sum())
+            num_unknown = int((ids == unknown).sum())
+            if num_unknown:
+                spans = np.asarray(encoding.offsets, np.int64)[ids == unknown]
+                total["unknown"] += int((spans[:, 1] - spans[:, 0]).sum())
             if has_spaced_words(text, words):
                 split = [word for word in encoding.word_ids if word is not None]
                 pieces_per_word = np.bincount(np.asarray(split, dtype=np.int64))
                 spaced["pieces"] += len(ids)
                 spaced["words"] += len(words)
                 spaced["split_words"] += int((pieces_per_word > 0).sum())
-                spaced["whole_words"] += int((pieces_per_word == 1).sum()) - len(spans)
+                spaced["whole_words"] += int((pieces_per_word == 1).sum()) - num_unknown
     num_pieces = int(occurrences.sum())
     is_regular = np.ones(len(occurrences), dtype=bool)
     is_regular[tokenizer.all_special_ids] = False

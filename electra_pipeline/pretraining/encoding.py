@@ -1,12 +1,12 @@
 """A document's text -> sentences -> token ids, a bounded amount of text at a time."""
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Literal
 
-from tokenizers import Encoding, Tokenizer
+import numpy as np
+from tokenizers import Tokenizer
 
 from electra_pipeline.text.sentences import split_sentences
 from electra_pipeline.text.tokenization import splits_at_spaces
@@ -80,7 +80,8 @@ class Encoder:
         for text, text_ids in zip(texts, ids, strict=True):
             if self._unknown in text_ids:  # the fast encoding knows no offsets
                 whole = self._tokenizer.encode(text, add_special_tokens=False)
-                self.num_unknown += sum(length for _, length in self._find_unknown(whole))
+                for identifier, (start, stop) in zip(whole.ids, whole.offsets, strict=True):
+                    self.num_unknown += (stop - start) * (identifier == self._unknown)
         return ids
 
     def _of_words(self, texts: list[str]) -> list[list[int]]:
@@ -99,23 +100,21 @@ class Encoder:
 
     def _learn(self, words: list[str]) -> None:
         # One text of many words: what a text costs by itself is more than what a word costs.
-        encoding = self._tokenizer.encode(words, is_pretokenized=True, add_special_tokens=False)
-        ids = iter(encoding.ids)
-        num_ids = Counter(encoding.word_ids)
-        for number, word in enumerate(words):
-            self._ids_by_word[word] = tuple(islice(ids, num_ids[number]))
+        encoding = self._tokenizer.encode(" ".join(words), add_special_tokens=False)
+        ids = np.asarray(encoding.ids, np.int64)
+        spans = np.asarray(encoding.offsets, np.int64).reshape(-1, 2)
+        ends = np.cumsum([len(word) + 1 for word in words])
+        numbers = np.searchsorted(ends, spans[:, 0], side="right")
+        remaining = iter(encoding.ids)
+        num_ids = np.bincount(numbers, minlength=len(words)).tolist()
+        for word, count in zip(words, num_ids, strict=True):
+            self._ids_by_word[word] = tuple(islice(remaining, count))
             self._num_remembered += len(word)
-        for number, length in self._find_unknown(encoding):
+        is_unknown = ids == self._unknown
+        lengths = (spans[is_unknown, 1] - spans[is_unknown, 0]).tolist()
+        for number, length in zip(numbers[is_unknown].tolist(), lengths, strict=True):
             word = words[number]
             self._unknown_by_word[word] = self._unknown_by_word.get(word, 0) + length
-
-    def _find_unknown(self, encoding: Encoding) -> Iterator[tuple[int, int]]:
-        """Of each unknown token the number of its word, and how many characters it stands for."""
-        if self._unknown in encoding.ids:
-            tokens = zip(encoding.ids, encoding.word_ids, encoding.offsets, strict=True)
-            for identifier, number, (start, stop) in tokens:
-                if identifier == self._unknown and number is not None:
-                    yield number, stop - start
 
 
 def has_words_between_spaces(tokenizer: Tokenizer) -> bool:
