@@ -192,6 +192,21 @@ def test_characters_balance(
         assert sequences.counters[split]["characters_discarded"] > 0
 
 
+def test_what_the_layout_discards_is_warned_of(
+    tmp_path: Any, corpus: Artifact, tokenizer: Artifact, caplog: pytest.LogCaptureFixture
+) -> None:
+    build(str(tmp_path), corpus, tokenizer, LocalExecutor(), "packed")
+    assert not caplog.messages
+    built = build(str(tmp_path), corpus, tokenizer, LocalExecutor(), "google")
+    counters = built.counters["train"]
+    share = 100 * counters["characters_discarded"] / counters["characters"]
+    [warning] = caplog.messages
+    assert warning.startswith(
+        f"sequences: {share:.1f}% of the characters are discarded by the layout; "
+        "sequences.layout=packed"
+    )
+
+
 def test_sixteen_bits_hold_exactly_65536_pieces() -> None:
     schema = sequence_schema(2, pa.uint16())
     column = schema.field("input_ids").type
