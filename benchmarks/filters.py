@@ -27,8 +27,8 @@ from electra_pipeline.corpus.quality.c4 import C4Lines, C4Page
 from electra_pipeline.corpus.quality.filters import apply
 from electra_pipeline.corpus.quality.fineweb import FineWeb
 from electra_pipeline.corpus.quality.gopher import GopherQuality, GopherRepetition
-from electra_pipeline.corpus.words import split_words
 from electra_pipeline.inputs.files import UrlFile, fetch
+from electra_pipeline.text.words import split_words
 
 OURS = (
     GopherQuality(),

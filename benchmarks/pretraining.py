@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 from transformers import (
     DataCollatorForLanguageModeling,
-    ElectraTokenizerFast,
+    PreTrainedTokenizerFast,
     get_linear_schedule_with_warmup,
 )
 
@@ -79,7 +79,7 @@ def ours(model: Electra, source: BatchSource, device: torch.device) -> Run:
 
 
 def plain(
-    model: Electra, examples: Examples, tokenizer: ElectraTokenizerFast, device: torch.device
+    model: Electra, examples: Examples, tokenizer: PreTrainedTokenizerFast, device: torch.device
 ) -> Run:
     """The loop of the tutorials on the same two modules."""
     generator, discriminator = model.generator, model.discriminator
@@ -173,7 +173,7 @@ def same_sequences(source: BatchSource) -> Examples:
 
 
 def one_line_a_row(
-    corpus: Artifact, tokenizer: ElectraTokenizerFast, length: int, batch: int
+    corpus: Artifact, tokenizer: PreTrainedTokenizerFast, length: int, batch: int
 ) -> Examples:
     """Lines of the corpus, each cut at `length`, shuffled: the tutorials' line by line."""
     texts = [
@@ -290,7 +290,7 @@ def main() -> None:
         vocabulary = load_vocabulary(tokenizer)
         special = SpecialIds(*(vocabulary.id_of(p) for p in ("[PAD]", "[CLS]", "[SEP]", "[MASK]")))
         masking = Masking(MASK_FRACTION, num_slots(length, MASK_FRACTION), False, special)
-        loaded = ElectraTokenizerFast.from_pretrained(tokenizer.local_folder("tokenizer"))
+        loaded = PreTrainedTokenizerFast.from_pretrained(tokenizer.local_folder("tokenizer"))
         padding, sources = {}, {}
         for layout in ("google", "packed"):
             sequences = pipeline.build_sequences(load(layout), corpus, tokenizer, executor, silent)

@@ -1,28 +1,36 @@
 """Documents -> a WordPiece vocabulary, saved as a directory that `AutoTokenizer` loads.
 
-`tokenizers` trains it (BERT's normalizer and pre-tokenizer, BPE merges written as WordPiece), and
-every run gives the same bytes: `train_vocabulary` says how.
+`tokenizers` trains it (BPE merges written as WordPiece) on words as `text.tokenization` makes them,
+and every run gives the same bytes: `train_vocabulary` says how.
 """
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 from tokenizers import Tokenizer
+from tokenizers.decoders import WordPiece as WordPieceDecoder
 from tokenizers.models import WordPiece
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.normalizers import Normalizer
+from tokenizers.processors import TemplateProcessing
 from tokenizers.trainers import WordPieceTrainer
 
 from electra_pipeline.identity import Config
 from electra_pipeline.progress import Progress, Update, silent
 from electra_pipeline.storage import shards
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
+from electra_pipeline.text.losses import warn_of_loss
+from electra_pipeline.text.tokenization import (
+    DOTTED_I_LANGUAGES,
+    make_normalizer,
+    make_pre_tokenizer,
+)
 from electra_pipeline.vocabulary import (
+    MODEL_INPUTS,
     SPECIAL_TOKENS,
     batches,
     digest,
@@ -36,7 +44,7 @@ if TYPE_CHECKING:  # takes seconds to import, and most commands do not need it
     from transformers import PreTrainedTokenizerFast
 
 STAGE = "tokenizer"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: texts are normalized as in the corpus, long words cut; losses counted
 DIRECTORY = "tokenizer"
 PREFIXES = {"train": shards.TRAIN_PREFIX, "held_out": shards.HELD_OUT_PREFIX}
 CONTINUING_PREFIX = "##"
@@ -54,7 +62,10 @@ class TokenizerConfig(Config):
     vocab_size: int = Field(default=30522, gt=len(SPECIAL_TOKENS))
     """Number of pieces, the five special tokens included; exactly so many are made."""
     lowercase: bool = True
-    """Whether case is folded, character by character as Unicode does it (Turkish I becomes i)."""
+    """Whether case is folded, as Unicode does it for `language`."""
+    language: str | None = Field(default=None, pattern="^[a-z]{2,3}$")
+    """ISO 639-1 code. In Turkish and Azeri (tr, az) I and dotted I are two letters in lower case,
+    too. null takes corpus.language."""
     strip_accents: bool = False
     """Whether combining marks are removed, apart from case. BERT's uncased vocabulary does, which
     turns Spanish n-tilde into n and takes the vowel signs from Hindi."""
@@ -66,7 +77,8 @@ class TokenizerConfig(Config):
     """Fraction of the text's characters that the alphabet covers; words with one of the rarest
     characters, which make up the rest, become [UNK]."""
     max_training_characters: int = Field(default=1_000_000_000, gt=0)
-    """A longer corpus is thinned to about so many characters, evenly, by document."""
+    """A longer corpus is thinned to about so many characters, evenly, by document. In scripts
+    without spaces, where few runs repeat, training takes some 100 bytes of memory for each."""
     max_length: int = Field(default=512, gt=2)
     """Tokens that the saved tokenizer truncates to (ELECTRA has 512 positions)."""
 
@@ -86,7 +98,9 @@ class TokenizerConfig(Config):
     def identity(self) -> dict[str, Any]:
         """What of this configuration determines the bytes; where a vocabulary lies does not."""
         if self.initialize_from is None:
-            return self.model_dump(mode="json", exclude={"initialize_from"})
+            is_asked = self.lowercase and self.language in DOTTED_I_LANGUAGES
+            values = self.model_dump(mode="json", exclude={"initialize_from"})
+            return {**values, "language": self.language if is_asked else None}
         return {"max_length": self.max_length}
 
 
@@ -111,6 +125,8 @@ def train(
     does not fit into, `vocab_size`, or if there is no tokenizer to take over.
     """
     existing = _existing(config)
+    if existing is None:
+        config = for_corpus(config, corpus)
 
     def write(draft: Draft) -> Written:
         tokenizer = existing or assemble(train_vocabulary(config, corpus, progress), config)
@@ -118,7 +134,9 @@ def train(
             save(tokenizer, Path(scratch))
             (draft.folder / DIRECTORY).upload(Path(scratch))
         observed = {"initialized_from": config.initialize_from} if existing is not None else {}
-        return Written(counters=_counters(tokenizer, corpus), observed=observed)
+        counters = _counters(tokenizer, corpus)
+        _warn_of_unknown(config, counters)
+        return Written(counters=counters, observed=observed)
 
     inputs = {"corpus": corpus.fingerprint}
     if existing is not None:
@@ -154,7 +172,7 @@ def train_vocabulary(
     number of threads.
     """
     num_characters = _check_size(config, corpus)
-    normalizer, pre_tokenizer = _normalizer(config), BertPreTokenizer()
+    normalizer, pre_tokenizer = _normalizer(config), make_pre_tokenizer()
 
     def texts(phase: str, done: int) -> Iterator[list[str]]:
         for batch in batches(_sample(corpus, "train", config.max_training_characters)):
@@ -165,7 +183,7 @@ def train_vocabulary(
     pairs = CharacterPairs()
     for batch in texts("alphabet", 0):
         for text in map(normalizer.normalize_str, batch):
-            pairs.update(pairwise(f"{text} "))
+            pairs.update(pairwise(f"{' '.join(text.split())} "))
     characters = alphabet(pairs, config)
     initial = list(SPECIAL_TOKENS) + initial_pieces(characters, pairs)
     if len(initial) > config.vocab_size:
@@ -220,7 +238,7 @@ def alphabet(pairs: CharacterPairs, config: TokenizerConfig) -> list[str]:
 
 def initial_pieces(characters: Sequence[str], pairs: CharacterPairs) -> list[str]:
     """Each character as a piece and, where it continues a word of the text, as a `##` piece."""
-    pre_tokenizer = BertPreTokenizer()
+    pre_tokenizer = make_pre_tokenizer()
     continuing = {
         second
         for first, second in pairs
@@ -230,16 +248,39 @@ def initial_pieces(characters: Sequence[str], pairs: CharacterPairs) -> list[str
 
 
 def assemble(pieces: Sequence[str], config: TokenizerConfig) -> "PreTrainedTokenizerFast":
-    """The transformers tokenizer (ElectraTokenizerFast is this class) over the given pieces."""
-    from transformers import ElectraTokenizerFast
+    """The transformers tokenizer over the given pieces.
 
-    return ElectraTokenizerFast(
-        vocab={piece: index for index, piece in enumerate(pieces)},
+    It is of the class that takes tokenizer.json as it stands: a BertTokenizer or ElectraTokenizer
+    would replace the normalizer and pre-tokenizer by BERT's.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {piece: index for index, piece in enumerate(pieces)}
+    backend = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
+    backend.normalizer, backend.pre_tokenizer = _normalizer(config), make_pre_tokenizer()
+    backend.decoder = WordPieceDecoder(prefix=CONTINUING_PREFIX)
+    backend.post_processor = TemplateProcessing(
+        single="[CLS]:0 $A:0 [SEP]:0",
+        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")],
+    )
+    roles = zip(("pad", "unk", "cls", "sep", "mask"), SPECIAL_TOKENS, strict=True)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        **{f"{role}_token": token for role, token in roles},
+        # For those who load it as a BertTokenizer all the same.
         do_lower_case=config.lowercase,
         strip_accents=config.strip_accents,  # None would mean "as do_lower_case"
         tokenize_chinese_chars=config.handle_chinese_chars,
+        model_input_names=list(MODEL_INPUTS),
         model_max_length=config.max_length,
     )
+
+
+def for_corpus(config: TokenizerConfig, corpus: Artifact) -> TokenizerConfig:
+    """`config` with the language that its text is in: the corpus's, where it names none."""
+    language = config.language or corpus.config.get("language")
+    return config.model_copy(update={"language": language})
 
 
 def _existing(config: TokenizerConfig) -> "PreTrainedTokenizerFast | None":
@@ -302,10 +343,20 @@ def _sample(corpus: Artifact, split: str, max_characters: int) -> Iterator[str]:
                 yield text
 
 
-def _normalizer(config: TokenizerConfig) -> BertNormalizer:
-    return BertNormalizer(
-        clean_text=True,
-        handle_chinese_chars=config.handle_chinese_chars,
-        strip_accents=config.strip_accents,
+def _normalizer(config: TokenizerConfig) -> Normalizer:
+    return make_normalizer(
         lowercase=config.lowercase,
+        strip_accents=config.strip_accents,
+        handle_chinese_chars=config.handle_chinese_chars,
+        language=config.language,
     )
+
+
+def _warn_of_unknown(config: TokenizerConfig, counters: Mapping[str, Any]) -> None:
+    remedy = (
+        "raise tokenizer.character_coverage or lower tokenizer.min_frequency"
+        if config.initialize_from is None
+        else f"{config.initialize_from} was made for other text: train one instead"
+    )
+    lost, characters = counters["unknown_characters"], counters["num_characters"]
+    warn_of_loss(STAGE, "[UNK]", lost, characters, remedy)

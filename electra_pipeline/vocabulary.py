@@ -2,6 +2,7 @@
 
 import hashlib
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,13 @@ import numpy as np
 from tokenizers.models import WordPiece
 
 from electra_pipeline.storage.location import NO_CODE, tokenizer_directory
+from electra_pipeline.text.words import has_spaced_words, split_words
 
 if TYPE_CHECKING:  # takes seconds to import, and most commands do not need it
     from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # the order of BERT's vocabulary
+MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 BATCH_CHARACTERS = 1_000_000  # some 100 MB of token objects
 # What transformers adds to a loaded tokenizer's settings about the place it was loaded from.
 PLACE_SETTINGS = ("is_local", "local_files_only")
@@ -87,6 +90,9 @@ def normalization(tokenizer: "PreTrainedTokenizerFast") -> dict[str, bool]:
 def save(tokenizer: "PreTrainedTokenizerFast", directory: Path) -> None:
     """Write tokenizer.json, tokenizer_config.json and, for tools that want it, vocab.txt."""
     tokenizer.save_pretrained(directory)  # writes no vocab.txt since transformers 5
+    file = directory / "tokenizer_config.json"
+    settings = file.read_bytes()  # transformers 4 knows the class by its older name alone
+    file.write_bytes(settings.replace(b'"TokenizersBackend"', b'"PreTrainedTokenizerFast"'))
     pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     lines = "".join(f"{piece}\n" for piece in pieces)
     (directory / "vocab.txt").write_text(lines, encoding="utf-8", newline="\n")
@@ -95,39 +101,59 @@ def save(tokenizer: "PreTrainedTokenizerFast", directory: Path) -> None:
 def measure(tokenizer: "PreTrainedTokenizerFast", texts: Iterable[str]) -> dict[str, Any]:
     """How well a vocabulary fits texts.
 
-    num_words: words between white space; num_pieces.
-    fertility: pieces for each of these words (Rust et al. 2021, section 4.1; 1.0 is the least).
-    unknown_fraction: share of the pieces that are [UNK].
+    num_characters: those that are not white space; num_words: as `text.words` has them; num_pieces.
+    unknown_characters, unknown_fraction: of the characters, those that became [UNK], and their
+    share.
+    characters_per_piece, bytes_per_piece (UTF-8): of the same characters.
+    fertility: pieces for each word between white space (Rust et al. 2021, section 4.1; 1.0 is the
+    least), over texts in scripts with spaces; None where there is none of them.
+    whole_word_fraction: share of these texts' words, punctuation split off, that are one piece and
+    not [UNK]; None likewise.
     vocabulary_coverage: share of the vocabulary, special tokens aside, that occurs; it grows with
-    the text, so compare it for equal num_words.
-    whole_word_fraction: share of the pre-tokenizer's words (punctuation is split off) that are one
-    piece and not [UNK].
+    the text, so compare it for equal num_characters.
     """
-    backend = tokenizer.backend_tokenizer
     unknown = tokenizer.unk_token_id
     occurrences = np.zeros(len(tokenizer), dtype=np.int64)
-    num_words = num_split_words = num_whole_words = 0
+    total: Counter[str] = Counter()
+    spaced: Counter[str] = Counter()
     for batch in batches(texts):
-        num_words += sum(len(text.split()) for text in batch)
-        for encoding in backend.encode_batch(batch, add_special_tokens=False):
+        encodings = tokenizer.backend_tokenizer.encode_batch(batch, add_special_tokens=False)
+        for text, encoding in zip(batch, encodings, strict=True):
             ids = np.asarray(encoding.ids, dtype=np.int64)
-            words = [word for word in encoding.word_ids if word is not None]
-            pieces_per_word = np.bincount(np.asarray(words, dtype=np.int64))
             occurrences += np.bincount(ids, minlength=len(occurrences))
-            num_split_words += int((pieces_per_word > 0).sum())
-            num_whole_words += int((pieces_per_word == 1).sum()) - int((ids == unknown).sum())
+            words = split_words(text)
+            total["characters"] += sum(map(len, words))
+            total["bytes"] += len("".join(words).encode())
+            total["words"] += len(words)
+            num_unknown = int((ids == unknown).sum())
+            if num_unknown:
+                spans = np.asarray(encoding.offsets, np.int64)[ids == unknown]
+                total["unknown"] += int((spans[:, 1] - spans[:, 0]).sum())
+            if has_spaced_words(text, words):
+                split = [word for word in encoding.word_ids if word is not None]
+                pieces_per_word = np.bincount(np.asarray(split, dtype=np.int64))
+                spaced["pieces"] += len(ids)
+                spaced["words"] += len(words)
+                spaced["split_words"] += int((pieces_per_word > 0).sum())
+                spaced["whole_words"] += int((pieces_per_word == 1).sum()) - num_unknown
     num_pieces = int(occurrences.sum())
     is_regular = np.ones(len(occurrences), dtype=bool)
     is_regular[tokenizer.all_special_ids] = False
     return {
-        "num_words": num_words,
+        "num_characters": total["characters"],
+        "num_words": total["words"],
         "num_pieces": num_pieces,
-        "fertility": _ratio(num_pieces, num_words),
-        "unknown_fraction": _ratio(int(occurrences[unknown]), num_pieces),
+        "unknown_characters": total["unknown"],
+        "unknown_fraction": _ratio(total["unknown"], total["characters"]),
+        "characters_per_piece": _ratio(total["characters"], num_pieces),
+        "bytes_per_piece": _ratio(total["bytes"], num_pieces),
+        "fertility": _ratio(spaced["pieces"], spaced["words"]) if spaced else None,
+        "whole_word_fraction": (
+            _ratio(spaced["whole_words"], spaced["split_words"]) if spaced else None
+        ),
         "vocabulary_coverage": _ratio(
             int((occurrences[is_regular] > 0).sum()), int(is_regular.sum())
         ),
-        "whole_word_fraction": _ratio(num_whole_words, num_split_words),
     }
 
 

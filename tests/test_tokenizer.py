@@ -1,8 +1,10 @@
 """The vocabulary: the same on every run, what a plain BPE gives, and loadable without us."""
 
+# ruff: noqa: RUF001 - letters of other scripts are meant
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -18,9 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
-from transformers import AutoTokenizer, ElectraTokenizerFast, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from electra_pipeline import tokenizer, vocabulary
 from electra_pipeline.progress import Update
@@ -36,7 +36,12 @@ SPANISH = (
 )
 
 
-def corpus_of(root: Path, train: Sequence[str], held_out: Sequence[str] = ()) -> Artifact:
+def corpus_of(
+    root: Path,
+    train: Sequence[str],
+    held_out: Sequence[str] = (),
+    language: str | None = None,
+) -> Artifact:
     """A corpus artifact of these documents, two documents a shard."""
     splits = {"train": (shards.TRAIN_PREFIX, train), "held_out": (shards.HELD_OUT_PREFIX, held_out)}
 
@@ -61,7 +66,7 @@ def corpus_of(root: Path, train: Sequence[str], held_out: Sequence[str] = ()) ->
         stage="corpus",
         name="test",
         format_version=1,
-        config={"train": list(train), "held_out": list(held_out)},
+        config={"train": list(train), "held_out": list(held_out), "language": language},
         inputs={},
         write=write,
     )
@@ -122,10 +127,11 @@ def test_vocabulary_is_that_of_plain_bpe(tmp_path: Path) -> None:
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=6))
 @settings(max_examples=60, deadline=None)
 def test_any_text_gives_the_vocabulary_of_plain_bpe(texts: list[str]) -> None:
-    normalizer = BertNormalizer(strip_accents=False)
+    loaded = tokenizer.assemble(SPECIAL_TOKENS, config_of()).backend_tokenizer
     words: Counter[str] = Counter()
     for text in texts:
-        pieces = BertPreTokenizer().pre_tokenize_str(normalizer.normalize_str(text))
+        normalized = loaded.normalizer.normalize_str(text)
+        pieces = loaded.pre_tokenizer.pre_tokenize_str(normalized)
         words.update(word for word, _ in pieces)
     rules = {"min_frequency": 1, "character_coverage": 1.0}
     with tempfile.TemporaryDirectory() as directory:
@@ -193,21 +199,16 @@ def test_artifacts_are_byte_equal(trained: Artifact, spanish: Artifact, tmp_path
     assert again.folder.read_bytes("manifest.json") == trained.folder.read_bytes("manifest.json")
 
 
-def test_every_way_of_loading_gives_the_same_ids(trained: Artifact, tmp_path: Path) -> None:
+def test_every_way_of_loading_gives_the_same_ids(trained: Artifact) -> None:
     directory = trained.local_folder("tokenizer")
     assert verify(trained) == []
     backend = Tokenizer.from_file(str(directory / "tokenizer.json"))
-    (tmp_path / "tokenizer_config.json").write_bytes(
-        (directory / "tokenizer_config.json").read_bytes()
-    )
-    (tmp_path / "vocab.txt").write_bytes((directory / "vocab.txt").read_bytes())
     loaded: list[PreTrainedTokenizerFast] = [
         tokenizer.load(trained),
-        ElectraTokenizerFast.from_pretrained(directory),
         AutoTokenizer.from_pretrained(directory),
-        ElectraTokenizerFast.from_pretrained(tmp_path),  # from vocab.txt and its options alone
+        PreTrainedTokenizerFast.from_pretrained(directory),
     ]
-    for text in (*SPANISH, "[MASK] ÁRBOL árbol arbol 日本 zz", "", "a\u00adb"):
+    for text in (*SPANISH, "[MASK] ÁRBOL árbol arbol 日本 zz", "", "a\u00adb", "ณ" * 200):
         expected = backend.encode(text).ids
         pair = backend.encode(text, "el zorro")
         for other in loaded:
@@ -215,6 +216,10 @@ def test_every_way_of_loading_gives_the_same_ids(trained: Artifact, tmp_path: Pa
             assert other(text, "el zorro").input_ids == pair.ids
             assert other(text, "el zorro").token_type_ids == pair.type_ids
             assert other.model_max_length == 512
+            assert other.padding_side == "right"
+            assert other.all_special_tokens == ["[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"]
+            padded = other([text, ""], padding=True)
+            assert len(padded.token_type_ids[1]) == len(padded.attention_mask[1]) == len(expected)
 
 
 def test_vocab_txt_has_one_piece_a_line(trained: Artifact) -> None:
@@ -225,9 +230,9 @@ def test_vocab_txt_has_one_piece_a_line(trained: Artifact) -> None:
 
 BARE_TRANSFORMERS = """
 import json, sys
-from transformers import AutoTokenizer, ElectraTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 texts = json.load(sys.stdin)
-classes = AutoTokenizer, ElectraTokenizerFast
+classes = AutoTokenizer, PreTrainedTokenizerFast
 ids = [loader.from_pretrained(sys.argv[1])(texts).input_ids for loader in classes]
 assert "electra_pipeline" not in sys.modules
 print(json.dumps(ids))
@@ -235,9 +240,10 @@ print(json.dumps(ids))
 
 
 def test_directory_loads_in_a_process_that_does_not_know_us(trained: Artifact) -> None:
+    texts = [unicodedata.normalize("NFD", text) for text in SPANISH]
     run = subprocess.run(
         [sys.executable, "-c", BARE_TRANSFORMERS, str(trained.local_folder("tokenizer"))],
-        input=json.dumps(SPANISH),
+        input=json.dumps(texts),
         capture_output=True,
         text=True,
         check=True,
@@ -251,7 +257,7 @@ def test_directory_loads_in_a_process_that_does_not_know_us(trained: Artifact) -
     ("text", "vocab_size"),
     [
         ("el niño, la cigüeña y el camión más rápido", 50),
-        ("ışık ağaç çığ göl şimdi", 35),  # noqa: RUF001
+        ("ışık ağaç çığ göl şimdi", 35),
         ("tiếng việt có dấu thanh điệu", 40),
         ("हिन्दी में मात्राएँ और संयुक्ताक्षर हैं", 50),
     ],
@@ -284,8 +290,81 @@ def test_case_and_accents_are_two_separate_options(
         )
     loaded = tokenizer.load(artifact)
     assert loaded.decode(loaded("Ñandú Ávila").input_ids, skip_special_tokens=True) == expected
-    assert (loaded.do_lower_case, loaded.strip_accents) == (lowercase, strip_accents)
     assert artifact.counters["lowercase"] is lowercase
+    assert artifact.counters["strip_accents"] is strip_accents
+
+
+SCRIPTS = {
+    "th": "วันนี้อากาศดีมากเราไปเที่ยวทะเลกับเพื่อนและครอบครัวแล้วกลับบ้านตอนเย็น",
+    "lo": "ມື້ນີ້ອາກາດດີຫຼາຍພວກເຮົາໄປຕະຫຼາດກັບໝູ່ແລະຄອບຄົວ",
+    "km": "ថ្ងៃនេះអាកាសធាតុល្អណាស់យើងទៅផ្សារជាមួយមិត្តភក្តិ",
+    "my": "ဒီနေ့ရာသီဥတုကောင်းတယ်ငါတို့ဈေးသွားမယ်",
+    "bo": "བཀྲ་ཤིས་བདེ་ལེགས་ང་ཚོ་ཁྲོམ་ལ་འགྲོ་གི་ཡིན",
+    "ja": "わたしたちはきょうともだちといちばへいきますカタカナモアリマス",
+    "zh": "今天天气很好我们去市场买东西然后回家",
+    "fa": "می\u200cخواهم کتاب\u200cها را بخوانم",
+    "ml": "ക്\u200dഷമ നന്ദി",
+    "ka": "გამარჯობადღესკარგიამინდია",
+    "de": "donaudampfschifffahrtsgesellschaftskapitän",
+    "emoji": "\U0001f600\U0001f468\u200d\U0001f469\u200d\U0001f467\u2764\ufe0f\U0001f44d\U0001f3fd",
+    "vi": "Tiếng Việt có dấu thanh điệu",
+    "ko": "학교에서 선생님을 만났습니다",
+    "hi": "ज़िंदगी क्षमा क़लम",
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_no_script_is_unknown_for_being_long_or_for_its_normal_form(
+    script: str, tmp_path: Path
+) -> None:
+    text = SCRIPTS[script]
+    run = text * 60
+    corpus = corpus_of(tmp_path, [run, f"{run} {text}"] * 3)
+    probe = config_of(vocab_size=2000, min_frequency=1, character_coverage=1.0)
+    with pytest.raises(ValueError) as error:  # as many pieces as there are
+        tokenizer.train_vocabulary(probe, corpus)
+    size = int(str(error.value).split("gives ")[1].split()[0])
+    config = probe.model_copy(update={"vocab_size": size})
+    artifact = tokenizer.train(config, corpus, root=str(tmp_path), name="t")
+    assert artifact.counters["unknown_characters"] == 0
+    loaded = AutoTokenizer.from_pretrained(artifact.local_folder("tokenizer"))
+    expected = loaded(run).input_ids
+    assert loaded.unk_token_id not in expected
+    assert len(expected) > 5
+    for form in ("NFC", "NFD"):
+        debris = f"\ufeff{unicodedata.normalize(form, run)}\u200e\u00ad"
+        assert loaded(debris).input_ids == expected
+
+
+def test_turkish_has_two_letters_i(tmp_path: Path) -> None:
+    texts = ["istanbul ilk ırmak dış iyi ıssız"] * 4
+    corpus = corpus_of(tmp_path, texts, language="tr")
+    size = {"vocab_size": 45}
+    made = tokenizer.train(config_of(**size), corpus, root=str(tmp_path), name="t")
+    assert made.config["language"] == "tr"
+    loaded = tokenizer.load(made)
+    for upper, lower in (("İSTANBUL", "istanbul"), ("IRMAK DIŞ", "ırmak dış")):
+        assert loaded.tokenize(upper) == loaded.tokenize(lower)
+        assert "[UNK]" not in loaded.tokenize(upper)
+    english = config_of(language="en", **size)
+    other = tokenizer.train(english, corpus, root=str(tmp_path), name="t")
+    assert tokenizer.load(other).tokenize("ILK") == tokenizer.load(other).tokenize("ilk")
+    cased = config_of(lowercase=False, **size)
+    assert tokenizer.train(cased, corpus, root=str(tmp_path), name="t").config["language"] is None
+    assert tokenizer.for_corpus(english, corpus).identity == config_of(**size).identity
+
+
+def test_more_than_a_hundredth_unknown_is_warned_of(
+    tmp_path: Path, trained: Artifact, caplog: pytest.LogCaptureFixture
+) -> None:
+    corpus = corpus_of(tmp_path, ["abc " * 500 + "żżżż " * 10])
+    sparse = config_of(vocab_size=12, character_coverage=0.97)
+    tokenizer.train(sparse, corpus, root=str(tmp_path), name="t")
+    [warning] = caplog.messages
+    assert warning.startswith("tokenizer: 2.6% of the characters are [UNK]; raise tokenizer.charac")
+    caplog.clear()
+    taken_over(trained.folder, corpus_of(tmp_path, ["ภาษาไทย"]), tmp_path)
+    assert re.search(r"100.0% .* are \[UNK\]; .* made for other text", caplog.text)
 
 
 def test_ideographs_are_words_of_their_own(tmp_path: Path) -> None:
@@ -311,15 +390,28 @@ def test_measures_against_a_plain_count() -> None:
     pieces = [*SPECIAL_TOKENS, "ab", "##c", "c", ".", "unseen"]
     loaded = tokenizer.assemble(pieces, TokenizerConfig())
     assert vocabulary.measure(loaded, ["ab abc.", "zzz c", "\u200b"]) == {
-        "num_words": 5,  # a zero-width space is no white space
+        "num_characters": 10,
+        "num_words": 4,
         "num_pieces": 6,  # ab | ab ##c . | [UNK] | c
-        "fertility": 1.2,
-        "unknown_fraction": round(1 / 6, 6),
+        "unknown_characters": 3,
+        "unknown_fraction": 0.3,
+        "characters_per_piece": round(10 / 6, 6),
+        "bytes_per_piece": round(10 / 6, 6),
+        "fertility": 1.5,
         "vocabulary_coverage": 0.8,
         "whole_word_fraction": 0.6,  # of ab, abc, ".", zzz, c: ab, "." and c
     }
     nothing = vocabulary.measure(loaded, [])
-    assert (nothing["num_words"], nothing["fertility"]) == (0, 0.0)
+    assert (nothing["num_words"], nothing["fertility"]) == (0, None)
+
+
+def test_without_spaces_there_are_no_words_to_count_pieces_of() -> None:
+    loaded = tokenizer.assemble([*SPECIAL_TOKENS, "天", "##气", "แม่", "##น้ำ", "气"], config_of())
+    measured = vocabulary.measure(loaded, ["天气。天气", "แม่น้ำ"])
+    assert measured["fertility"] is measured["whole_word_fraction"] is None
+    assert measured["unknown_fraction"] == round(1 / 11, 6)
+    assert measured["characters_per_piece"] == round(11 / 7, 6)
+    assert measured["bytes_per_piece"] == round(33 / 7, 6)
 
 
 def test_counters_are_measured_on_held_out_text(trained: Artifact, spanish: Artifact) -> None:
@@ -483,9 +575,9 @@ def test_identity_is_what_a_tokenizer_does_not_where_it_lies(
     assert tokenizer.load(shorter).model_max_length == 64
 
     file = elsewhere / "tokenizer.json"
-    file.write_text(file.read_text().replace('"lowercase":true', '"lowercase": false'))
-    settings = elsewhere / "tokenizer_config.json"
-    settings.write_text(settings.read_text().replace('case": true', 'case": false'))
+    changed = json.loads(file.read_text())
+    changed["normalizer"]["normalizers"].remove({"type": "Lowercase"})
+    file.write_text(json.dumps(changed))
     cased = taken_over(elsewhere, spanish, tmp_path)
     assert cased.fingerprint != first.fingerprint
     assert cased.counters["lowercase"] is False

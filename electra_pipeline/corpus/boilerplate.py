@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from electra_pipeline.corpus.hashing import Hashes
 from electra_pipeline.corpus.merge import read_piece
 from electra_pipeline.corpus.pieces import (
     DOCUMENTS,
@@ -29,7 +30,6 @@ from electra_pipeline.corpus.repeated_lines import (
     line_keys,
     remove,
 )
-from electra_pipeline.corpus.words import Hashes
 from electra_pipeline.execution import Executor
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.shards import write_shard

@@ -3,6 +3,10 @@
 import re
 from collections.abc import Iterator
 
+from electra_pipeline.text.characters import SENTENCE_TERMINALS, TIBETAN_SHADS, WORD_ENDS
+from electra_pipeline.text.sentences import CLOSING
+from electra_pipeline.text.words import SPACES
+
 # Of the part of a window where a cut is allowed, the last place of the first kind that has any.
 # White space goes with what stands before it, so that a document begins with a letter.
 CHAPTER_WORDS = (
@@ -12,6 +16,8 @@ CHAPTER_WORDS = (
     "частина|κεφ[αά]λαιο|prologue|pr[óo]logo|prolog|epilogue|ep[íi]logo|epilog|preface|foreword|"
     "introduction|pr[ée]face|vorwort|pref[áa]cio|conclusion"
 )
+# Marks after which a sentence begins without a space: Burmese, Khmer, Chinese, Japanese, Tibetan.
+UNSPACED_TERMINALS = f"\u104b\u17d4\u17d5\u3002\uff01\uff1f\uff61{TIBETAN_SHADS}"
 BOUNDARIES = tuple(
     re.compile(pattern, re.MULTILINE | re.IGNORECASE)
     for pattern in (
@@ -24,8 +30,9 @@ BOUNDARIES = tuple(
         r"|\*{3}[^\n]{0,80}\*{3}"
         r")[^\S\n]*$)",
         r"\n[^\S\n]*\n",  # the end of a paragraph
-        "[.!?\u2026\u061f\u0964][\"'\u00bb\u201d\u2019)\\]]*\\s|[\u3002\uff01\uff1f][\u300d\u300f\u201d]*",
-        r"\s",
+        rf"[{SENTENCE_TERMINALS}{TIBETAN_SHADS}\u2026][{CLOSING}]*[{SPACES}]"
+        rf"|[{UNSPACED_TERMINALS}][{CLOSING}]*",
+        f"[{SPACES}{WORD_ENDS}]",
     )
 )
 

@@ -55,7 +55,7 @@ from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.shards import HELD_OUT_PREFIX, TRAIN_PREFIX
 
 STAGE = "corpus"
-FORMAT_VERSION = 3  # 3: counters name the licences and weights of the sources, and so the card
+FORMAT_VERSION = 4  # 4: words and sentence ends of all scripts shape texts and counters
 
 
 class CorpusConfig(Rules):

@@ -12,6 +12,8 @@ import ftfy.badness
 import ftfy.fixes
 import xxhash
 
+from electra_pipeline.text.normalization import normalize
+
 # Encoding repair alone: curly quotes, ligatures and full-width forms are the author's choice and
 # the tokenizer's business. ftfy changed 0 of 2,588 good documents with this and 168 by default.
 MOJIBAKE_CONFIG = ftfy.TextFixerConfig(
@@ -22,15 +24,6 @@ MOJIBAKE_CONFIG = ftfy.TextFixerConfig(
     normalization="NFC",
 )
 LINE_END = re.compile(r"\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
-# Control characters but tab and newline; soft hyphen; marks of direction, which are layout; word
-# joiner and invisible operators; byte order mark; interlinear marks; noncharacters. The joiners
-# U+200C and U+200D stay: Persian and Indic spelling and emoji need them.
-INVISIBLE = re.compile(
-    "[\x00-\x08\x0e-\x1f\x7f-\x9f\xad\u061c\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f"
-    "\ufdd0-\ufdef\ufeff\ufff9-\ufffb\ufffe\uffff]"
-)
-# A zero-width space is a word boundary in Thai, Lao, Tibetan, Burmese and Khmer, else debris.
-STRAY_ZERO_WIDTH_SPACE = re.compile("(?<![\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff])\u200b+")
 REPLACEMENT = re.compile("\ufffd")  # text that was lost before it came here
 SURROGATE = re.compile("[\ud800-\udfff]")
 ENTITY = re.compile(r"&#?[0-9A-Za-z]{1,24};")
@@ -57,12 +50,10 @@ def clean(text: str, *, unescape_html: bool = True) -> tuple[str, Mapping[str, i
     if not text.isascii():
         text = _repair_unicode(text, repairs)
     text = LINE_END.sub("\n", text)
-    text = INVISIBLE.sub("", text)
+    text = normalize(text)
     text = HORIZONTAL_SPACE.sub(" ", text)
     text = SPACE_AROUND_LINE_END.sub("\n", text)
-    text = PARAGRAPH_END.sub("\n\n", text).strip()
-    # Last, as removing what stood between a letter and its accent lets them compose.
-    return unicodedata.normalize("NFC", text), repairs
+    return PARAGRAPH_END.sub("\n\n", text).strip(), repairs
 
 
 def _repair_unicode(text: str, repairs: dict[str, int]) -> str:
@@ -76,7 +67,7 @@ def _repair_unicode(text: str, repairs: dict[str, int]) -> str:
     text, num_lost = REPLACEMENT.subn("", text)
     if num_lost:
         repairs["replacement_characters"] = num_lost
-    return STRAY_ZERO_WIDTH_SPACE.sub("", text)
+    return text
 
 
 def content_id(text: str) -> str:

@@ -15,12 +15,13 @@ import orjson
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from electra_pipeline.corpus.hashing import MULTIPLIER, Hashes
 from electra_pipeline.corpus.shingles import ngrams, plain_words
 from electra_pipeline.corpus.sources import default_label
-from electra_pipeline.corpus.words import MULTIPLIER, Hashes
 from electra_pipeline.identity import Config
 from electra_pipeline.inputs.files import FileReference, SourceFile, expand, fetch
 from electra_pipeline.inputs.records import Format, read_records, resolve_format
+from electra_pipeline.text.normalization import normalize
 
 BATCH_EXAMPLES = 1024
 # Entries of the table that most lookups end in, for each hash: 1 of 32 others passes it.
@@ -197,8 +198,8 @@ def tasks_held(
 
 
 def _sequences(config: Decontamination, texts: Sequence[str]) -> Iterator[tuple[int, Hashes]]:
-    """By length, the hashes of the sequences that stand for the texts."""
-    words = plain_words(texts)
+    """By length, the hashes of the sequences that stand for the texts, spelled as a corpus is."""
+    words = plain_words([normalize(text) for text in texts])
     num_words = np.diff(words.ends, prepend=0)
     for length in range(config.min_words, config.ngram_words + 1):
         is_longest = length == config.ngram_words

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from electra_pipeline.corpus import near_duplicates
 from electra_pipeline.corpus.decontamination import Index, find_sequences, tasks_held
+from electra_pipeline.corpus.hashing import Hashes
 from electra_pipeline.corpus.merge import Mask, Overview, read_piece
 from electra_pipeline.corpus.minhash import (
     SIGNATURE_VERSION,
@@ -23,7 +24,6 @@ from electra_pipeline.corpus.minhash import (
     shingle_sets,
 )
 from electra_pipeline.corpus.pieces import DOCUMENTS
-from electra_pipeline.corpus.words import Hashes
 from electra_pipeline.execution import Executor
 from electra_pipeline.identity import fingerprint
 from electra_pipeline.storage.folder import Folder

@@ -11,13 +11,13 @@ import rensa
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from electra_pipeline.corpus.hashing import MULTIPLIER, Hashes
 from electra_pipeline.corpus.shingles import Rows, ngrams, plain_words
-from electra_pipeline.corpus.words import MULTIPLIER, Hashes
 from electra_pipeline.identity import Config
 
 # Part of an artifact's identity: another algorithm finds other pairs. The first number is ours and
 # is raised whenever words, shingles or keys change; the second is that of rensa's MinHash.
-SIGNATURE_VERSION = (1, rensa.RMinHash.ALGORITHM_VERSION)
+SIGNATURE_VERSION = (2, rensa.RMinHash.ALGORITHM_VERSION)
 SEED = 42  # any number; another one finds other pairs
 
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from electra_pipeline.corpus.hashing import Hashes
 from electra_pipeline.corpus.minhash import NearDuplicates
-from electra_pipeline.corpus.words import Hashes
 
 Numbers = NDArray[np.int64]
 Mask = NDArray[np.bool_]

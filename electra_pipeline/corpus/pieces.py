@@ -23,17 +23,17 @@ from electra_pipeline.corpus.quality.filters import identity as filters_identity
 from electra_pipeline.corpus.quality.languages import min_language_score
 from electra_pipeline.corpus.readers import Piece
 from electra_pipeline.corpus.sources import RawDocument
-from electra_pipeline.corpus.words import split_words
 from electra_pipeline.identity import Config, fingerprint
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.shards import DOCUMENT_SCHEMA, write_shard
+from electra_pipeline.text.words import split_words
 
 SIZES = ("num_words", "num_characters", "num_bytes")
 PIECE_SCHEMA = pa.schema(
     [*DOCUMENT_SCHEMA, *(pa.field(name, pa.int64(), nullable=False) for name in SIZES)]
 )
 PIECES = "corpus-pieces"  # the folder below the root
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: joiners and zero-width spaces that no spelling needs are removed
 DOCUMENTS = "documents.arrow"
 RECORD = "record.json"
 BATCH_DOCUMENTS = 1024

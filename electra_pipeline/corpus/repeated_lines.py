@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from electra_pipeline.corpus.cleaning import PARAGRAPH_END
-from electra_pipeline.corpus.words import Hashes
+from electra_pipeline.corpus.hashing import Hashes
 from electra_pipeline.identity import Config
 
 MAX_KEYS = 1 << 24  # sorted at a time: 1 GB at most while they are

@@ -1,11 +1,12 @@
 """Word sequences of many texts at once, as hashes, without regard to case and punctuation.
 
 What two texts share is told by these: near-duplicates (`minhash.py`) and evaluation examples in a
-corpus (`decontamination.py`). The words are those of `words.split_words`; here numpy finds them in
-arrays of characters, several times as fast as Python goes through lists of words.
+corpus (`decontamination.py`). The words are those of `text.words.split_words`; here numpy finds
+them in arrays of characters, several times as fast as Python goes through lists of words.
 """
 
 import functools
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -13,16 +14,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from electra_pipeline.corpus.words import (
-    HAS_NO_SPACES,
-    MULTIPLIER,
-    PART,
-    Hashes,
-    hash_ngrams,
+from electra_pipeline.corpus.hashing import MULTIPLIER, Hashes, hash_ngrams
+from electra_pipeline.text.characters import (
+    UNSPACED,
+    UNSPACED_MARKS,
+    WORD_ENDS,
+    ZERO_WIDTH_SPACE,
 )
+from electra_pipeline.text.words import FOLLOWERS
 
 # What a character is to the words around it, as bits.
-SPACE, PUNCTUATION, WHOLE_WORD, ON_WORD = 1, 2, 4, 8
+SPACE, PUNCTUATION, WHOLE_WORD, ON_WORD, FOLLOWER, WORD_END = 1, 2, 4, 8, 16, 32
 # Code points above hold no space, punctuation or word of one character; 0x110000 is Unicode's end.
 LAST_PLANE, NUM_CODE_POINTS = 0x40000, 0x110000
 # So many characters at a time that the arrays stay in a core's cache: 64 KB become 0.5 MB.
@@ -112,12 +114,19 @@ def _hash_block(texts: Sequence[str]) -> tuple[Hashes, NDArray[np.int64]]:
 
 
 def _begins_word(kinds: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Where the words of `words.PART` begin."""
+    """Where the words of `text.words.WORD` begin."""
     is_whole = (kinds & WHOLE_WORD) != 0
-    is_part = (kinds & (SPACE | WHOLE_WORD)) == 0
+    is_on_word = (kinds & ON_WORD) != 0
+    is_follower = (kinds & FOLLOWER) != 0
+    if is_follower.any():  # they are of the kind of what they follow
+        followed = np.maximum.accumulate(np.where(is_follower, 0, np.arange(len(kinds))))
+        is_on_word |= is_follower & is_whole[followed]
+        is_whole |= is_on_word
+    is_part = ~is_whole & ((kinds & SPACE) == 0)
+    is_end = (kinds & WORD_END) != 0
     begins: NDArray[np.bool_] = is_whole | is_part
-    begins[1:] &= ~(is_part[1:] & is_part[:-1])
-    begins[1:] &= ~(((kinds[1:] & ON_WORD) != 0) & is_whole[:-1])
+    begins[1:] &= ~(is_part[1:] & is_part[:-1]) | (is_end[:-1] & ~is_end[1:])
+    begins[1:] &= ~(is_on_word[1:] & is_whole[:-1])
     return begins
 
 
@@ -160,12 +169,17 @@ def _kinds_of_characters() -> NDArray[np.uint8]:
         character = chr(code)
         if character.isspace():
             kinds[code] = SPACE
-            continue
-        if unicodedata.category(character)[0] in "PS":  # punctuation and symbols
-            kinds[code] |= PUNCTUATION
-        if HAS_NO_SPACES.match(character):
-            kinds[code] |= WHOLE_WORD
-            if PART.fullmatch("\u0e01" + character):  # with a consonant, still one word
-                kinds[code] |= ON_WORD
+        elif unicodedata.category(character)[0] in "PS":  # punctuation and symbols
+            kinds[code] = PUNCTUATION
+    for characters, kind in (
+        (ZERO_WIDTH_SPACE, SPACE),
+        (UNSPACED, WHOLE_WORD),
+        (UNSPACED_MARKS, ON_WORD),
+        (FOLLOWERS, FOLLOWER),
+        (WORD_ENDS, WORD_END),
+    ):
+        for span in re.findall("(?s).-.|.", characters):
+            kinds[ord(span[0]) : ord(span[-1]) + 1] |= kind
+    kinds[kinds & SPACE != 0] = SPACE
     kinds.setflags(write=False)
     return kinds

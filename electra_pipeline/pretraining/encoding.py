@@ -1,15 +1,15 @@
 """A document's text -> sentences -> token ids, a bounded amount of text at a time."""
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Literal
 
-from sentencex import segment
+import numpy as np
 from tokenizers import Tokenizer
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
+
+from electra_pipeline.text.sentences import split_sentences
+from electra_pipeline.text.tokenization import splits_at_spaces
 
 Split = Literal["sentences", "lines"]
 
@@ -22,21 +22,24 @@ REMEMBERED_CHARACTERS = 1 << 20
 def split_text(text: str, language: str | None, split: Split) -> Iterator[str]:
     """The sentences of a document, or its lines; none is blank.
 
-    A line ends a sentence. A language that sentencex has no rules for is read with those of the
-    language it falls back on, in the end English.
+    A line ends a sentence.
     """
     for line in text.split("\n"):
-        units = [line] if split == "lines" else segment(language or "en", line)
+        units = [line] if split == "lines" else split_sentences(line, language)
         yield from (unit for unit in units if unit.strip())
 
 
 class Encoder:
     """Sentences -> token ids without special tokens, as the tokenizer gives them for each sentence.
 
-    A space ends a word of BERT's pre-tokenizer, and what its normalizer makes of a word depends on
-    no other. So the ids of a sentence are those of what stands between its spaces, and most of that
-    was seen before and is remembered. A tokenizer with other rules is given whole sentences.
+    A space ends a word of our pre-tokenizer and of BERT's, and what the normalizer makes of a word
+    depends on no other. So the ids of a sentence are those of what stands between its spaces, and
+    most of that was seen before and is remembered. A tokenizer with other rules is given whole
+    sentences.
     """
+
+    num_unknown: int
+    """Characters of the sentences so far that became the unknown token."""
 
     def __init__(
         self,
@@ -51,6 +54,9 @@ class Encoder:
         self._by_words = has_words_between_spaces(tokenizer)
         self._ids_by_word: dict[str, tuple[int, ...]] = {}  # tuples, so that gc forgets them
         self._num_remembered = 0  # characters
+        self._unknown = tokenizer.token_to_id("[UNK]")
+        self._unknown_by_word: dict[str, int] = {}  # characters; words with none are left out
+        self.num_unknown = 0
 
     def encode(self, sentences: Iterable[str]) -> Iterator[list[int]]:
         """Ids of each sentence, from about `at_once` characters at a time.
@@ -70,33 +76,52 @@ class Encoder:
         if self._by_words:
             return self._of_words(texts)
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
+        ids = [encoding.ids for encoding in encodings]
+        for text, text_ids in zip(texts, ids, strict=True):
+            if self._unknown in text_ids:  # the fast encoding knows no offsets
+                whole = self._tokenizer.encode(text, add_special_tokens=False)
+                for identifier, (start, stop) in zip(whole.ids, whole.offsets, strict=True):
+                    self.num_unknown += (stop - start) * (identifier == self._unknown)
+        return ids
 
     def _of_words(self, texts: list[str]) -> list[list[int]]:
         if self._num_remembered > self._max_remembered:
             self._ids_by_word.clear()
+            self._unknown_by_word.clear()
             self._num_remembered = 0
         split = [text.split(" ") for text in texts]
         self._learn(list(set().union(*split).difference(self._ids_by_word)))
         ids_of = self._ids_by_word.__getitem__
-        return [list(chain.from_iterable(map(ids_of, words))) for words in split]
+        ids = [list(chain.from_iterable(map(ids_of, words))) for words in split]
+        for words, text_ids in zip(split, ids, strict=True):
+            if self._unknown in text_ids:
+                self.num_unknown += sum(self._unknown_by_word.get(word, 0) for word in words)
+        return ids
 
     def _learn(self, words: list[str]) -> None:
         # One text of many words: what a text costs by itself is more than what a word costs.
-        encoding = self._tokenizer.encode(words, is_pretokenized=True, add_special_tokens=False)
-        ids = iter(encoding.ids)
-        num_ids = Counter(encoding.word_ids)
-        for number, word in enumerate(words):
-            self._ids_by_word[word] = tuple(islice(ids, num_ids[number]))
+        encoding = self._tokenizer.encode(" ".join(words), add_special_tokens=False)
+        ids = np.asarray(encoding.ids, np.int64)
+        spans = np.asarray(encoding.offsets, np.int64).reshape(-1, 2)
+        ends = np.cumsum([len(word) + 1 for word in words])
+        numbers = np.searchsorted(ends, spans[:, 0], side="right")
+        remaining = iter(encoding.ids)
+        num_ids = np.bincount(numbers, minlength=len(words)).tolist()
+        for word, count in zip(words, num_ids, strict=True):
+            self._ids_by_word[word] = tuple(islice(remaining, count))
             self._num_remembered += len(word)
+        is_unknown = ids == self._unknown
+        lengths = (spans[is_unknown, 1] - spans[is_unknown, 0]).tolist()
+        for number, length in zip(numbers[is_unknown].tolist(), lengths, strict=True):
+            word = words[number]
+            self._unknown_by_word[word] = self._unknown_by_word.get(word, 0) + length
 
 
 def has_words_between_spaces(tokenizer: Tokenizer) -> bool:
     """Whether the ids of a text are those of what stands between its spaces, one after another."""
     added = tokenizer.get_added_tokens_decoder().values()
     return (
-        isinstance(tokenizer.normalizer, BertNormalizer | None)
-        and isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)
+        splits_at_spaces(tokenizer)
         # Special tokens are read as text, but others are looked for before anything is split.
         and tokenizer.encode_special_tokens
         and all(token.special for token in added)

@@ -29,6 +29,8 @@ class Row:
     ids: Sequence[int]
     segment_b: int
     """Where segment B starts; the number of ids if there is none."""
+    discarded: Sequence[int] = ()
+    """Ids of text that had no room in this row and is in no other."""
 
 
 class RowBuilder(Protocol):
@@ -45,11 +47,12 @@ def google_rows(
     """`[CLS] A [SEP] B [SEP]` or `[CLS] A [SEP]`."""
     for document in documents:
         for pair in build_pairs(document.sentences, length, Random(document.seed)):
-            counts["tokens_discarded"] += pair.num_discarded
+            counts["tokens_discarded"] += len(pair.discarded)
             counts["single_segment"] += not pair.second
             counts["reordered"] += pair.reordered
             first = [cls, *pair.first, sep]
-            yield Row([*first, *pair.second, sep] if pair.second else first, len(first))
+            ids = [*first, *pair.second, sep] if pair.second else first
+            yield Row(ids, len(first), pair.discarded)
 
 
 def packed_rows(

@@ -25,7 +25,8 @@ class Pair:
 
     first: Sequence[int]
     second: Sequence[int]
-    num_discarded: int
+    discarded: Sequence[int]
+    """What had no room."""
     reordered: bool
 
     @property
@@ -62,7 +63,7 @@ def _split(
             second += sentence
     kept_first = first[: max_length - 2]
     kept_second = second[: max(0, max_length - len(kept_first) - 3)]
-    discarded = len(first) + len(second) - len(kept_first) - len(kept_second)
+    discarded = first[len(kept_first) :] + second[len(kept_second) :]
     return Pair(kept_first, kept_second, discarded, reordered)
 
 

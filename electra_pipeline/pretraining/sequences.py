@@ -1,6 +1,5 @@
 """Documents -> fixed-length id sequences in Arrow shards, one sequence shard per corpus shard."""
 
-import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,11 +26,23 @@ from electra_pipeline.storage.shards import (
     open_shard,
     write_shard,
 )
+from electra_pipeline.text.losses import warn_of_loss
+from electra_pipeline.text.words import count_characters
 
-logger = logging.getLogger(__name__)
-
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 STAGE = "sequences"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: sentences of scripts without spaces are cut; losses in characters
+# Characters are those of the text but white space: all, those of unknown words, and those of known
+# words that the layout has no room for.
+ALWAYS_COUNTED = (
+    "sequences",
+    "tokens",
+    "tokens_discarded",
+    "characters",
+    "characters_unknown",
+    "characters_discarded",
+    "reordered",
+)
 ROWS_PER_BATCH = 8192  # 2 MiB of ids at length 128; all batches but a shard's last are equal
 
 
@@ -88,6 +99,15 @@ class Vocabulary:
                 f"the tokenizer has no {piece} piece; train it with `electra-pipeline tokenizer`"
             )
         return int(identifier)
+
+    @cached_property
+    def widths(self) -> np.ndarray:
+        """(size,) int64: the characters of text in each piece; 0 for special tokens and [UNK]."""
+        widths = np.zeros(self.size, dtype=np.int64)
+        for piece, identifier in self.pieces.items():
+            if piece not in SPECIAL_TOKENS:
+                widths[identifier] = len(piece.removeprefix("##"))
+        return widths
 
     @property
     def id_type(self) -> pa.DataType:
@@ -147,7 +167,11 @@ class TextTokens:
 
 
 def _documents(
-    shard: Path, config: SequencesConfig, tokenizer: Tokenizer, tokens: TextTokens
+    shard: Path,
+    config: SequencesConfig,
+    tokenizer: Tokenizer,
+    tokens: TextTokens,
+    counts: Counter[str],
 ) -> Iterator[Document]:
     reader = open_shard(shard)
     encoder = Encoder(tokenizer)
@@ -155,9 +179,11 @@ def _documents(
         batch = reader.get_batch(index)
         columns = (batch.column(name).to_pylist() for name in ("id", "source", "language", "text"))
         for identifier, source, language, text in zip(*columns, strict=True):
+            counts["characters"] += count_characters(text)
             sentences = encoder.encode(split_text(text, language, config.split))
             sentences = tokens.counted(sentences, source, language)
             yield Document(sentences, f"{config.seed}:{identifier}")
+    counts["characters_unknown"] += encoder.num_unknown
 
 
 def _batches(
@@ -172,6 +198,8 @@ def _batches(
         for row in chain((first,), islice(rows, ROWS_PER_BATCH - 1)):
             ids[num_rows, : len(row.ids)] = row.ids
             places[num_rows] = len(row.ids), row.segment_b
+            if row.discarded:
+                counts["characters_discarded"] += int(vocabulary.widths[row.discarded].sum())
             num_rows += 1
         column = pa.FixedSizeListArray.from_arrays(
             pa.array(ids[:num_rows].reshape(-1)), type=schema.field("input_ids").type
@@ -191,7 +219,7 @@ def build_shard(job: ShardJob) -> None:
     counts: Counter[str] = Counter()
     tokens = TextTokens()
     corpus_shard = job.corpus.local_file(job.shard)
-    documents = _documents(corpus_shard, config, vocabulary.tokenizer, tokens)
+    documents = _documents(corpus_shard, config, vocabulary.tokenizer, tokens, counts)
     cls, sep = vocabulary.id_of("[CLS]"), vocabulary.id_of("[SEP]")
     rows = ROWS[config.layout](documents, config.length, cls, sep, counts)
     with job.draft.create(job.shard) as file:
@@ -222,7 +250,9 @@ def build(
                 raise outcome.error
             progress(Update(STAGE, num_done, len(jobs), "shards"))
         records = {job.shard: job.draft.work.read_json(job.record) for job in jobs}
-        return Written(_counters(records, config), {})
+        counters = _counters(records, config)
+        _warn_of_losses(counters["train"])
+        return Written(counters, {})
 
     return produce(
         root=root,
@@ -238,7 +268,7 @@ def build(
 def _counters(
     records: Mapping[str, Mapping[str, Mapping[str, int]]], config: SequencesConfig
 ) -> dict[str, dict[str, Any]]:
-    names = ("sequences", "tokens", "tokens_discarded", "reordered", *COUNTED[config.layout])
+    names = (*ALWAYS_COUNTED, *COUNTED[config.layout])
     counters: dict[str, dict[str, Any]] = {}
     for split, prefix in (("train", TRAIN_PREFIX), ("held_out", HELD_OUT_PREFIX)):
         total: Counter[str] = Counter()
@@ -257,6 +287,18 @@ def _counters(
             "cleaning rules"
         )
     return counters
+
+
+def _warn_of_losses(counters: Mapping[str, Any]) -> None:
+    for what, lost, remedy in (
+        ("[UNK]", "characters_unknown", "train the tokenizer on this text (see its counters)"),
+        (
+            "discarded by the layout",
+            "characters_discarded",
+            "sequences.layout=packed discards nothing, a greater sequences.length less",
+        ),
+    ):
+        warn_of_loss(STAGE, what, counters[lost], counters["characters"], remedy)
 
 
 class SequenceReader:

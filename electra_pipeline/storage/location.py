@@ -18,7 +18,7 @@ TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
 
 # Of the artifacts that hold a model or a tokenizer, the newest formats that are known here; all
 # older ones hold it in the same place.
-NEWEST_FORMATS = {"tokenizer": 1, "publish": 1, "finetune": 4}
+NEWEST_FORMATS = {"tokenizer": 2, "publish": 1, "finetune": 4}
 
 
 def load_problem(error: Exception) -> str:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from electra_pipeline.corpus.cleaning import clean
 from electra_pipeline.corpus.decontamination import (
     Decontamination,
     Index,
@@ -18,7 +19,7 @@ from electra_pipeline.corpus.decontamination import (
     read_examples,
     tasks_held,
 )
-from electra_pipeline.corpus.words import split_words
+from electra_pipeline.text.words import split_words
 
 SHORT = Decontamination(ngram_words=4, min_words=2)
 TEXT = st.lists(st.sampled_from(["a", "B", "c.", "—", "我"]), max_size=9).map(" ".join)
@@ -156,3 +157,10 @@ def test_records_without_texts_are_refused(
 def test_lengths_must_be_ordered() -> None:
     with pytest.raises(ValueError, match="min_words is 8, more than ngram_words 5; lower it"):
         Decontamination(ngram_words=5)
+
+
+def test_examples_are_spelled_as_the_corpus_is() -> None:
+    example = " ".join(f"canción{number} co\u00adrazón\u200e" for number in range(10))
+    found = index(Decontamination(), {"task": [unicodedata.normalize("NFD", example)]})
+    [sequences] = find_sequences(found, [clean(f"Before. {example} After.")[0]])
+    assert len(sequences) == 8

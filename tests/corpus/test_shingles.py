@@ -8,12 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from electra_pipeline.corpus import shingles
+from electra_pipeline.corpus.hashing import MULTIPLIER, hash_ngrams
 from electra_pipeline.corpus.shingles import Rows, ngrams, plain_words
-from electra_pipeline.corpus.words import MULTIPLIER, hash_ngrams, split_words
+from electra_pipeline.text.words import split_words
 
 MASK = 2**64 - 1
 # Letters, spaces, punctuation, scripts without spaces and what stands on their characters.
-ALPHABET = "aBß1 \n\t\u00a0.,'\u2019—$ñİΣकी我。・カ\u3099ภที่฿ກ່ဗ\u103eက។ក្\U00020001\U0001f600"
+ALPHABET = (
+    "aBß1 \n\t\u00a0.,'\u2019—$ñİΣकी我。・カ\u3099ภที่฿ກ່ဗ\u103eက។ក្"
+    "་།፡\u200b\u200c\u200d\ufe0f\U000e0100ﾊﾞꀀ\U00020001\U0001f600"
+)
 
 
 def without_punctuation(word: str) -> str:

@@ -4,11 +4,12 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer, Normalizer, Replace
-from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.pre_tokenizers import BertPreTokenizer, PreTokenizer
 
 from electra_pipeline.pretraining.encoding import Encoder, has_words_between_spaces, split_text
 from electra_pipeline.pretraining.sequences import load_vocabulary
 from electra_pipeline.storage.artifact import Artifact
+from electra_pipeline.text.tokenization import make_normalizer, make_pre_tokenizer
 
 WORDS = (
     "bat",
@@ -91,6 +92,47 @@ def test_remembered_words_give_the_ids_of_whole_sentences(
         assert list(encoder.encode(sentences)) == whole
 
 
+@given(
+    lowercase=st.booleans(),
+    strip_accents=st.booleans(),
+    handle_chinese_chars=st.booleans(),
+    language=st.sampled_from([None, "tr"]),
+    documents=st.lists(st.lists(st.text(NASTY, max_size=99), max_size=6), max_size=3),
+)
+def test_remembered_words_of_ours_give_the_ids_of_whole_sentences(
+    lowercase: bool,
+    strip_accents: bool,
+    handle_chinese_chars: bool,
+    language: str | None,
+    documents: list[list[str]],
+) -> None:
+    normalizer = make_normalizer(
+        lowercase=lowercase,
+        strip_accents=strip_accents,
+        handle_chinese_chars=handle_chinese_chars,
+        language=language,
+    )
+    tokenizer = small_tokenizer(normalizer, make_pre_tokenizer())
+    assert has_words_between_spaces(tokenizer)
+    encoder = Encoder(tokenizer)
+    for sentences in documents:
+        whole = [tokenizer.encode(text, add_special_tokens=False).ids for text in sentences]
+        assert list(encoder.encode(sentences)) == whole
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_characters_of_unknown_words_are_counted(ours: bool) -> None:
+    tokenizer = small_tokenizer(BertNormalizer(strip_accents=False))
+    if not ours:
+        tokenizer.add_tokens(["q r"])
+    assert has_words_between_spaces(tokenizer) is ours
+    encoder = Encoder(tokenizer)
+    assert list(encoder.encode(["aza B zz.", "a", "zz"]))
+    assert encoder.num_unknown == 7
+    list(encoder.encode(["zz"]))
+    assert encoder.num_unknown == 9
+
+
 def test_a_tokenizer_that_looks_across_spaces_is_given_whole_sentences() -> None:
     joins_spaces = small_tokenizer(Replace("a B", "1"))
     has_phrase = small_tokenizer(BertNormalizer())
@@ -102,13 +144,13 @@ def test_a_tokenizer_that_looks_across_spaces_is_given_whole_sentences() -> None
         assert list(Encoder(tokenizer).encode(["a B a b", "b a"])) == [first, second]
 
 
-def small_tokenizer(normalizer: Normalizer) -> Tokenizer:
+def small_tokenizer(normalizer: Normalizer, pre_tokenizer: PreTokenizer | None = None) -> Tokenizer:
     """Every nasty character is a piece, at the start of a word and within it."""
     characters = sorted({form for each in NASTY for form in (each, each.lower())} - {" "})
     pieces = ["[UNK]", *characters, *(f"##{each}" for each in characters)]
     vocabulary = {piece: number for number, piece in enumerate(pieces)}
     tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizer
-    tokenizer.pre_tokenizer = BertPreTokenizer()
+    tokenizer.pre_tokenizer = pre_tokenizer or BertPreTokenizer()
     tokenizer.encode_special_tokens = True
     return tokenizer

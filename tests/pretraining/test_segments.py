@@ -16,7 +16,7 @@ def test_every_token_is_kept_or_counted_and_nothing_is_too_long(
 ) -> None:
     pairs = list(build_pairs(document, max_length, Random(seed)))
     num_tokens = sum(len(sentence) for sentence in document)
-    assert sum(len(p.first) + len(p.second) + p.num_discarded for p in pairs) == num_tokens
+    assert sum(len(p.first) + len(p.second) + len(p.discarded) for p in pairs) == num_tokens
     assert all(p.first for p in pairs)
     assert all(p.length <= max_length for p in pairs)
 
@@ -37,10 +37,10 @@ def test_text_without_reordering_stays_in_order(
     text = [token for sentence in document for token in sentence]
     at = 0
     for pair in build_pairs(document, max_length, Random(seed)):
-        if not pair.reordered and not pair.num_discarded:
+        if not pair.reordered and not pair.discarded:
             joined = [*pair.first, *pair.second]
             assert text[at : at + len(joined)] == joined
-        at += len(pair.first) + len(pair.second) + pair.num_discarded
+        at += len(pair.first) + len(pair.second) + len(pair.discarded)
 
 
 def test_the_published_rates_of_single_segments_and_short_targets() -> None:
@@ -48,7 +48,7 @@ def test_the_published_rates_of_single_segments_and_short_targets() -> None:
     # one-token sentences fill every target exactly, so the length shows the target
     pairs = list(build_pairs(([7] for _ in range(600_000)), 64, random))
     single = sum(not p.second for p in pairs) / len(pairs)
-    full = sum(len(p.first) + len(p.second) + p.num_discarded == 64 for p in pairs) / len(pairs)
+    full = sum(len(p.first) + len(p.second) + len(p.discarded) == 64 for p in pairs) / len(pairs)
     assert 0.09 < single < 0.13  # a tenth, and the short targets that leave B empty
     assert 0.94 < full < 0.96
 

@@ -175,6 +175,38 @@ def test_tokens_of_the_text_are_counted_by_source_and_language(
     assert counters["tokens"] == counters["tokens_by_source"]["test"] + special
 
 
+def test_characters_balance(
+    sequences: Artifact, packed: Artifact, corpus: Artifact, tokenizer: Artifact
+) -> None:
+    widths = load_vocabulary(tokenizer).widths
+    for split, prefix in (("train", TRAIN_PREFIX), ("held_out", HELD_OUT_PREFIX)):
+        texts = (text for b in read_documents(corpus, prefix) for text in b["text"].to_pylist())
+        expected = sum(len("".join(text.split())) for text in texts)
+        for built in (sequences, packed):
+            counters = built.counters[split]
+            reader = SequenceReader(built, prefix)
+            kept = int(widths[reader.rows(np.arange(len(reader)))[0]].sum())
+            lost = counters["characters_unknown"] + counters["characters_discarded"]
+            assert counters["characters"] == expected == kept + lost
+        assert packed.counters[split]["characters_discarded"] == 0
+        assert sequences.counters[split]["characters_discarded"] > 0
+
+
+def test_what_the_layout_discards_is_warned_of(
+    tmp_path: Any, corpus: Artifact, tokenizer: Artifact, caplog: pytest.LogCaptureFixture
+) -> None:
+    build(str(tmp_path), corpus, tokenizer, LocalExecutor(), "packed")
+    assert not caplog.messages
+    built = build(str(tmp_path), corpus, tokenizer, LocalExecutor(), "google")
+    counters = built.counters["train"]
+    share = 100 * counters["characters_discarded"] / counters["characters"]
+    [warning] = caplog.messages
+    assert warning.startswith(
+        f"sequences: {share:.1f}% of the characters are discarded by the layout; "
+        "sequences.layout=packed"
+    )
+
+
 def test_sixteen_bits_hold_exactly_65536_pieces() -> None:
     schema = sequence_schema(2, pa.uint16())
     column = schema.field("input_ids").type

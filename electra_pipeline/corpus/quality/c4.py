@@ -11,12 +11,13 @@ import numpy as np
 from pydantic import Field
 
 from electra_pipeline.corpus.quality.prose import Judgement, Prose
-from electra_pipeline.corpus.quality.sentences import SENTENCE_ENDS, count_sentences
-from electra_pipeline.corpus.words import split_words
+from electra_pipeline.corpus.quality.sentences import count_sentences
 from electra_pipeline.identity import Config
+from electra_pipeline.text.sentences import ends_sentence
+from electra_pipeline.text.words import split_words
 
 # C4 has the straight quotes; the others are how good typography writes them.
-LINE_ENDS = (*SENTENCE_ENDS, '"', "'", "”", "’", "»", "」", "』")  # noqa: RUF001 - quotes
+CLOSING_QUOTES = ('"', "'", "”", "’", "»", "」", "』")  # noqa: RUF001 - quotes
 ELLIPSIS = "..."
 JAVASCRIPT = ("javascript",)
 POLICIES = (
@@ -82,7 +83,7 @@ class C4Lines(Config):
     ) -> str | None:
         if has_long_word and max(map(len, split_words(line))) > self.max_word_characters:
             return "lines_with_long_word"
-        if self.end_of_sentence and (not line.endswith(LINE_ENDS) or line.endswith(ELLIPSIS)):
+        if self.end_of_sentence and not _is_ended(line):
             return "lines_without_end"
         if len(line.split(None, self.min_words)) < self.min_words > len(split_words(line)):
             return "lines_of_few_words"
@@ -92,6 +93,11 @@ class C4Lines(Config):
                 if any(phrase in lower for phrase in among):
                     return reason
         return None
+
+
+def _is_ended(line: str) -> bool:
+    is_ended = ends_sentence(line) or line.endswith(CLOSING_QUOTES)
+    return is_ended and not line.endswith(ELLIPSIS)
 
 
 class C4Page(Config):

@@ -8,8 +8,8 @@ from pydantic import Field
 from electra_pipeline.corpus.quality.languages import LineRules, line_rules
 from electra_pipeline.corpus.quality.prose import Judgement, Prose
 from electra_pipeline.corpus.quality.repeats import repeated_parts
-from electra_pipeline.corpus.quality.sentences import SENTENCE_ENDS
 from electra_pipeline.identity import Config
+from electra_pipeline.text.sentences import ends_sentence
 
 # fineweb-2's pipeline for every language but English: 0.1, and short lines are no fault.
 REPEATED_CHARACTERS_OF_OTHERS = 0.1
@@ -50,7 +50,7 @@ class FineWeb(Config):
         if is_other:
             rules = line_rules(language, LineRules(0.0, self.max_newlines))
             max_repeated = REPEATED_CHARACTERS_OF_OTHERS
-        ended = sum(line[-1] in SENTENCE_ENDS for line in lines) / len(lines)
+        ended = sum(map(ends_sentence, lines)) / len(lines)
         if ended < rules.min_ended_lines:
             yield Judgement("unended_lines", f"{ended:.3f}")
         short = sum(len(line) <= self.short_line for line in lines) / len(lines)

@@ -1,6 +1,6 @@
 """One document as the rules see it: each view of its text is computed once, when asked for first.
 
-Words are those of `corpus.words`: what stands between white space, punctuation included. Published
+Words are those of `text.words`: what stands between white space, punctuation included. Published
 thresholds were mostly tuned on words that a tokenizer split from their punctuation (datatrove:
 spaCy for English). So our words are fewer and about 0.2 characters longer, and nearly all of them
 hold a letter: a rule on such numbers differs from datatrove's near its threshold.
@@ -14,17 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from electra_pipeline.corpus.words import (
-    HAS_NO_SPACES,
-    Hashes,
-    hash_ngrams,
-    hash_vocabulary,
-    split_words,
-)
+from electra_pipeline.corpus.hashing import Hashes, hash_ngrams, hash_vocabulary
+from electra_pipeline.text.words import CHARACTERS_PER_WORD, has_spaced_words, split_words
 
 PARAGRAPH_END = re.compile(r"\n\s*\n")
-# A Chinese word has 1.5 to 1.7 characters, a Japanese one about 2 (a Thai one 3 or more).
-CHARACTERS_PER_WORD = 2
 
 
 class Judgement(NamedTuple):
@@ -74,9 +67,7 @@ class Prose:
     @cached_property
     def has_spaces(self) -> bool:
         """Whether the text, taken as a whole, is in a script that parts words by spaces."""
-        if self.text.isascii() or not HAS_NO_SPACES.search(self.text):
-            return True
-        return len(self.words) <= CHARACTERS_PER_WORD * len(self.text.split())
+        return has_spaced_words(self.text, self.words)
 
     @cached_property
     def words_per_word(self) -> int:

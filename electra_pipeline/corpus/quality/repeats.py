@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from electra_pipeline.corpus.hashing import MULTIPLIER, Hashes
 from electra_pipeline.corpus.quality.prose import Prose
-from electra_pipeline.corpus.words import MULTIPLIER, Hashes
 
 Positions = NDArray[np.intp]
 

@@ -1,8 +1,8 @@
 # ruff: noqa: RUF001 - letters of other scripts are meant
 import numpy as np
 
+from electra_pipeline.corpus.hashing import hash_ngrams, hash_words
 from electra_pipeline.corpus.quality.prose import Prose
-from electra_pipeline.corpus.words import hash_ngrams, hash_words
 
 
 def test_views_of_a_text() -> None:

@@ -1,10 +1,5 @@
-"""What a word is, once for all rules, and hashes of words and word sequences.
+"""Hashes of words and of sequences of words."""
 
-A word is what stands between white space, with its punctuation. Scripts that are written without
-spaces have none to stand between: there, each character is a word.
-"""
-
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,26 +8,8 @@ from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint64]
 
-# Thai, Lao, Burmese, Khmer, kana, Han. Tibetan has a mark between syllables, Korean has spaces.
-WITHOUT_SPACES = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
-    "\uf900-\ufaff\U00020000-\U0003ffff"
-)
-HAS_NO_SPACES = re.compile(f"[{WITHOUT_SPACES}]")
-# A character of these scripts keeps the vowel signs and tone marks that stand on it.
-PART = re.compile(
-    f"[{WITHOUT_SPACES}][\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ece"
-    f"\u102b-\u103e\u17b4-\u17d3\u3099\u309a]*|[^\\s{WITHOUT_SPACES}]+"
-)
 # Odd, and near 2^64 divided by the golden ratio: consecutive powers spread over all 64 bits.
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-
-
-def split_words(text: str) -> list[str]:
-    """The words of `text` in order."""
-    if not text.isascii() and HAS_NO_SPACES.search(text):
-        return PART.findall(text)
-    return text.split()
 
 
 def hash_vocabulary(words: Sequence[str]) -> dict[str, int]:

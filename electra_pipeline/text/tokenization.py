@@ -1,0 +1,126 @@
+"""What stands before WordPiece: the spelling of the corpus, and words that are not too long.
+
+All of it is made of components that tokenizer.json holds, so that a published tokenizer does the
+same without us.
+"""
+
+from functools import cache
+from itertools import product
+
+from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
+
+from electra_pipeline.text.characters import (
+    JOINERS,
+    LEADING_VOWELS,
+    SKIN_TONES,
+    STACKERS,
+    UNSPACED,
+    ZERO_WIDTH_SPACE,
+)
+from electra_pipeline.text.normalization import ALWAYS_REMOVED, STRAY
+
+# WordPiece tries each beginning of a word, in time that grows with the square of the length, and
+# what has more than 100 characters it gives up as [UNK]. In scripts without spaces this many are
+# some eight words, and take the time that English does; twice as many give 1 % fewer tokens.
+MAX_WORD = 64
+MAX_UNSPACED = 32
+OTHER_SPACES = f"[\x1c-\x1e\x85{ZERO_WIDTH_SPACE}]"  # those that BERT's pre-tokenizer leaves
+# Lower case that depends on the language or on the letters around (Unicode's SpecialCasing.txt).
+DOTTED_I = (("\u0130", "i"), ("I", "\u0131"))
+DOTTED_I_LANGUAGES = ("tr", "az")
+FINAL_SIGMA = "\u03a3(?<=[\\p{L}\\p{M}]\u03a3)(?!\\p{M}*\\p{L})"
+# Emoji and other symbols, but Braille, which is letters; private use, such as icons of a font.
+SYMBOL = r"\p{So}\p{Co}&&[^\x{2800}-\x{28ff}]"
+SYMBOL_ENDS = rf"{SKIN_TONES}\x{{fe0f}}"
+WITHIN = rf"[{UNSPACED}\p{{M}}{JOINERS}]"  # what goes on with a run of a script without spaces
+NEAR_BOUNDARY = rf"[{UNSPACED}{SYMBOL_ENDS}]|[{SYMBOL}]"  # asked first: most characters are not
+BOUNDARY = (
+    rf"(?>(?<={NEAR_BOUNDARY})|(?={NEAR_BOUNDARY}))"
+    rf"(?:(?<=[{UNSPACED}])(?!{WITHIN})|(?<!{WITHIN})(?=[{UNSPACED}])"
+    rf"|(?<=[{SYMBOL_ENDS}]|[{SYMBOL}])(?=[\p{{L}}\p{{N}}]|[{SYMBOL}])"
+    rf"|(?<=[\p{{L}}\p{{N}}\p{{M}}])(?=[{SYMBOL}]))"
+)
+CLUSTER_END = rf"(?![\p{{M}}{JOINERS}{SKIN_TONES}])(?<![{JOINERS}{STACKERS}])"
+IN_WORD = rf"[^\s!-/:-@\[-`{{-~{UNSPACED}]"
+TOO_LONG = (
+    rf"(?=[{UNSPACED}]{WITHIN}{{{MAX_UNSPACED}}})"
+    rf"(?:{WITHIN}{{{MAX_UNSPACED // 2},{MAX_UNSPACED}}}(?=[{LEADING_VOWELS}])"
+    rf"|{WITHIN}{{1,{MAX_UNSPACED}}}{CLUSTER_END}|{WITHIN}{{{MAX_UNSPACED}}})"
+    rf"|(?={IN_WORD}{{{MAX_WORD + 1}}})"
+    rf"(?:{IN_WORD}{{1,{MAX_WORD}}}{CLUSTER_END}|{IN_WORD}{{{MAX_WORD}}})"
+)
+
+
+def make_normalizer(
+    *, lowercase: bool, strip_accents: bool, handle_chinese_chars: bool, language: str | None
+) -> normalizers.Normalizer:
+    """A text's spelling: as `text.normalization` has it, in lower case, without accents if wanted.
+
+    In lower case Turkish and Azeri (`language`, ISO 639-1) have two letters i. With
+    `handle_chinese_chars` there are spaces around each ideograph, as in BERT.
+    """
+    steps: list[normalizers.Normalizer] = [
+        _replace(ALWAYS_REMOVED, ""),
+        normalizers.NFC(),
+        _replace(STRAY, ""),
+        _replace(OTHER_SPACES, " "),
+        normalizers.NFC(),
+    ]
+    if lowercase:
+        if language in DOTTED_I_LANGUAGES:
+            steps += [normalizers.Replace(upper, lower) for upper, lower in DOTTED_I]
+        steps += [_replace(FINAL_SIGMA, "\u03c2"), normalizers.Lowercase()]
+    if handle_chinese_chars:
+        steps += [normalizers.BertNormalizer(False, True, False, False)]
+    if strip_accents:
+        steps += [normalizers.NFD(), _replace(r"\p{Mn}+", ""), normalizers.NFC()]
+    return normalizers.Sequence(steps)
+
+
+def make_pre_tokenizer() -> pre_tokenizers.PreTokenizer:
+    """BERT's words, cut where a script without spaces or a symbol begins or ends.
+
+    What is still too long for WordPiece is cut between grapheme clusters, in Thai and Lao before a
+    leading vowel if possible. But for its length, whether a word has a boundary between two
+    characters is seen from these two.
+    """
+    splits = (pre_tokenizers.Split(Regex(rule), "isolated") for rule in (BOUNDARY, TOO_LONG))
+    return pre_tokenizers.Sequence([*splits, pre_tokenizers.BertPreTokenizer()])
+
+
+def splits_at_spaces(tokenizer: Tokenizer) -> bool:
+    """Whether a space ends a word, and what becomes of a word depends on no other: ours, BERT's."""
+    normalizer, pre_tokenizer = tokenizer.normalizer, tokenizer.pre_tokenizer
+    return (
+        isinstance(normalizer, normalizers.BertNormalizer | None)
+        or _state(normalizer) in _our_normalizers()
+    ) and (
+        isinstance(pre_tokenizer, pre_tokenizers.BertPreTokenizer)
+        or (pre_tokenizer is not None and _state(pre_tokenizer) == _state(make_pre_tokenizer()))
+    )
+
+
+def _replace(pattern: str, by: str) -> normalizers.Normalizer:
+    return normalizers.Replace(Regex(pattern), by)
+
+
+def _state(component: normalizers.Normalizer | pre_tokenizers.PreTokenizer) -> bytes:
+    state: bytes = component.__getstate__()  # JSON, as in tokenizer.json
+    return state
+
+
+@cache
+def _our_normalizers() -> frozenset[bytes]:
+    languages = (None, DOTTED_I_LANGUAGES[0])
+    return frozenset(
+        _state(
+            make_normalizer(
+                lowercase=lowercase,
+                strip_accents=strip_accents,
+                handle_chinese_chars=handle_chinese_chars,
+                language=language,
+            )
+        )
+        for lowercase, strip_accents, handle_chinese_chars in product((True, False), repeat=3)
+        for language in languages
+    )
