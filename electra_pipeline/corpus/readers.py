@@ -189,7 +189,15 @@ def document_format(file: SourceFile, format: DocumentFormat) -> DocumentFormat:
 def _read_data(
     file: SourceFile, format: Format, reading: FileReading, part: Part | None
 ) -> Iterator[RawDocument]:
-    records = read_records(file, format, encoding=reading.encoding, part=part)
+    columns = [name for name in (reading.text_column, reading.url_column) if isinstance(name, str)]
+    has_header = isinstance(reading.text_column, str)
+    records = read_records(
+        *(file, format),
+        encoding=reading.encoding,
+        part=part,
+        columns=columns,
+        has_header=has_header,
+    )
     part_name = "" if part is None else f" (part {part.index + 1} of {part.number})"
     for number, record in enumerate(records, start=1):
         place = f"{file.name}{part_name}: record {number}"

@@ -53,7 +53,12 @@ def read_examples(
 
 
 def _records(task: Task, file: SourceFile) -> Iterator[Record]:
-    records = read_records(file, task.format, encoding=task.encoding or "utf-8")
+    columns = (task.columns.text, task.columns.pair, task.columns.label)
+    records = read_records(
+        *(file, task.format),
+        encoding=task.encoding or "utf-8",
+        has_header=any(isinstance(column, str) for column in columns),
+    )
     is_text = task.type == "classification" and resolve_format(file, task.format) == "text"
     label = {task.columns.label: _label_in_name(task, file)} if is_text else {}
     for number, record in enumerate(records, start=1):
