@@ -47,7 +47,7 @@ def pin(source: HubSource) -> Pinned:
         # Only a record shows what is inside a column of objects.
         first = next(_records(source, stream), None)
         column_value(
-            first or dict.fromkeys(columns or (source.text_column,)),
+            first if first is not None else dict.fromkeys(columns or ()),
             source.text_column,
             source.path,
         )

@@ -175,15 +175,12 @@ def column_value(record: Mapping[Any, Any], column: str | int, name: str) -> Any
     if column in record:
         return record[column]
     if isinstance(column, int):
-        there = (
-            f"it has {len(record)}, from 0"
-            if all(isinstance(key, int) for key in record)
-            else (
-                f"columns are counted in csv and tsv files, it has {', '.join(map(repr, record))}"
-            )
-        )
+        there = f"it has {len(record)}, counted from 0"
+        if not all(isinstance(key, int) for key in record):
+            there = f"columns are counted in csv and tsv alone, this has {', '.join(record)}"
         raise ValueError(f"{name}: no column {column}; {there}")
-    value, path = record, ""
+    value: Any = record
+    path = ""
     for part in column.split("."):
         if value is None:
             return None

@@ -15,9 +15,9 @@ from isal import igzip_lib
 
 from electra_pipeline.inputs.zstandard import (
     SKIPPABLE_MAGIC,
+    ZstdError,
     missing_dictionary,
     num_dictionary_bytes,
-    zstd,
     zstd_decompressor,
 )
 
@@ -66,7 +66,7 @@ DAMAGE: tuple[type[Exception], ...] = (  # type: ignore[assignment]
     lzma.LZMAError,
     zlib.error,
     igzip_lib.IsalError,
-    zstd.ZstdError,
+    ZstdError,
 )
 BUFFER_BYTES = 1 << 18  # of content
 READ_BYTES = 1 << 16  # of a compressed file
@@ -132,7 +132,7 @@ class _Decompressed(io.RawIOBase):
 
     def _reason(self, error: Exception) -> str:
         """What is wrong, and what to do."""
-        if isinstance(error, zstd.ZstdError) and (number := missing_dictionary(self._members.head)):
+        if isinstance(error, ZstdError) and (number := missing_dictionary(self._members.head)):
             return (
                 f"was compressed with the zstd dictionary {number}, which it does not hold; "
                 "decompress it with zstd -d -D DICTIONARY"

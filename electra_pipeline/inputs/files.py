@@ -6,7 +6,8 @@ sure that a file is there and names its content, and `SourceFile.open` reads it,
 
 import zipfile
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 from typing import IO, Annotated, Any, cast
 from urllib.parse import unquote, urlsplit
 
@@ -100,7 +101,7 @@ class SourceFile:
     num_bytes: int | None = None
     """Its size as it lies there, where that is known without reading it."""
 
-    @property
+    @cached_property
     def _suffixes(self) -> list[str]:
         name = locations.file_name(self.name)
         if locations.is_http(name):
@@ -214,7 +215,8 @@ def _fetch_url(reference: UrlFile | FoundFile, max_expansion: float) -> SourceFi
     if locations.is_http(url):
         path = str(download(url, expected))
         digest = locations.content_sha256(path)
-        return SourceFile(name, digest, path, UrlFile(url=url, sha256=digest))
+        size = Path(path).stat().st_size
+        return SourceFile(name, digest, path, UrlFile(url=url, sha256=digest), num_bytes=size)
     try:
         filesystem, path = locations.resolve(url)
         info = filesystem.info(path)

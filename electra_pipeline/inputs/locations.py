@@ -84,9 +84,10 @@ def find(url: str, filesystem: Any, path: str) -> list[str]:
 
     What is neither a file nor a folder, as a pipe or a link to nothing, is left out with a warning.
     """
-    found = sorted(str(match) for match in filesystem.glob(_with_literal_folders(filesystem, path)))
-    files = [match for match in found if filesystem.isfile(match)]
-    others = [match for match in found if _is_special(filesystem, match)]
+    found = filesystem.glob(_with_literal_folders(filesystem, path), detail=True)
+    types = {str(match): _type(filesystem, str(match), found[match]["type"]) for match in found}
+    files = sorted(match for match, type in types.items() if type == "file")
+    others = sorted(match for match, type in types.items() if type == "other")
     if others:
         logger.warning(
             "%s: left out %d matches that are no files, such as %s (a pipe, or a link to nothing)",
@@ -162,7 +163,8 @@ def _with_literal_folders(filesystem: Any, pattern: str) -> str:
     if "[" not in pattern and "?" not in pattern:
         return pattern
     *folders, last = pattern.split("/")
-    escaped, literal = [], ""
+    escaped: list[str] = []
+    literal = ""
     for number, folder in enumerate(folders):
         literal = folder if number == 0 else f"{literal}/{folder}"
         if glob.has_magic(folder) and not filesystem.isdir(literal):
@@ -171,8 +173,11 @@ def _with_literal_folders(filesystem: Any, pattern: str) -> str:
     return "/".join((*escaped, last))
 
 
-def _is_special(filesystem: Any, path: str) -> bool:
-    return is_local(filesystem) and not Path(path).is_file() and not Path(path).is_dir()
+def _type(filesystem: Any, path: str, listed: str) -> str:
+    """What a listing's entry is: file, directory or other. Links count as what they lead to."""
+    if not is_local(filesystem) or listed == "file":
+        return listed
+    return "file" if Path(path).is_file() else "directory" if Path(path).is_dir() else "other"
 
 
 def _exists(path: Path) -> bool:

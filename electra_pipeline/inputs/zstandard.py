@@ -8,6 +8,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+ZstdError = zstd.ZstdError
 # What frames of other data begin with, in zstd and lz4 alike (RFC 8878, 3.1.2)
 SKIPPABLE_MAGIC = tuple(bytes((0x50 + number,)) + b"\x2a\x4d\x18" for number in range(16))
 # The frame that holds the dictionary of a .warc.zst (IIPC's "Zstandard compression" 1.0, 2)
@@ -20,12 +21,12 @@ MAX_DICTIONARY_BYTES = 64 << 20  # real ones have some hundred kilobytes
 MAX_WINDOW_LOG = 31
 
 
-def zstd_decompressor(head: bytes) -> zstd.ZstdDecompressor:
+def zstd_decompressor(head: bytes) -> Any:
     """A decompressor of one frame of the file that begins with `head`.
 
     Raises ZstdError if the dictionary at the beginning of the file is damaged.
     """
-    options = {zstd.DecompressionParameter.window_log_max: MAX_WINDOW_LOG}
+    options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: MAX_WINDOW_LOG}
     return zstd.ZstdDecompressor(_dictionary(head), options)
 
 

@@ -380,7 +380,11 @@ def test_without_a_header_columns_are_counted(write: Write, name: str) -> None:
             "ascii",
             "not valid ascii .*it is valid utf-8.*set encoding to utf-8",
         ),
-        (b"\xff\xd8\x00\x01\x01\x01\x01\x01", "utf-8", "not valid utf-8 .*zero bytes, as no text does"),
+        (
+            b"\xff\xd8\x00\x01\x01\x01\x01\x01",
+            "utf-8",
+            "not valid utf-8 .*zero bytes, as no text does",
+        ),
         ("text\n".encode("utf-16-le"), "utf-8", "line 1: each second byte .*set .* to utf-16-le$"),
         ("text\n".encode("utf-16-be"), "utf-8", "line 1: each second byte .*set .* to utf-16-be$"),
         ("größe".encode("utf-8-sig"), "cp1252", "a byte order mark of utf-8.* encoding to utf-8$"),
