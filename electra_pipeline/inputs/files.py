@@ -7,7 +7,7 @@ sure that a file is there and names its content, and `SourceFile.open` reads it,
 import zipfile
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import IO, Annotated, Any, cast
 from urllib.parse import unquote, urlsplit
 
@@ -22,7 +22,12 @@ from electra_pipeline.inputs.decompression import (
     check_expansion,
     decompress,
 )
-from electra_pipeline.inputs.downloads import download, download_wheel, wrong_digest
+from electra_pipeline.inputs.downloads import (
+    download,
+    download_sha256,
+    download_wheel,
+    wrong_digest,
+)
 from electra_pipeline.storage.places import as_cause, check_file, printable, shown
 
 # Other names of the codecs' suffixes
@@ -213,10 +218,9 @@ def _fetch_url(reference: UrlFile | FoundFile, max_expansion: float) -> SourceFi
     url, expected, name = reference.url, reference.sha256, str(reference)
     check_file(url)
     if locations.is_http(url):
-        path = str(download(url, expected))
-        digest = locations.content_sha256(path)
-        size = Path(path).stat().st_size
-        return SourceFile(name, digest, path, UrlFile(url=url, sha256=digest), num_bytes=size)
+        copy = download(url, expected)
+        digest, size = download_sha256(copy), copy.stat().st_size
+        return SourceFile(name, digest, str(copy), UrlFile(url=url, sha256=digest), num_bytes=size)
     try:
         filesystem, path = locations.resolve(url)
         info = filesystem.info(path)

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeGuard
 
 from electra_pipeline.evaluation.problems.choices import ChoiceExample
 from electra_pipeline.evaluation.problems.questions import QuestionExample
@@ -57,12 +57,20 @@ def _records(task: Task, file: SourceFile) -> Iterator[Record]:
     records = read_records(
         *(file, task.format),
         encoding=task.encoding or "utf-8",
+        # Those of choices are named elsewhere.
+        columns=None
+        if task.type == "multiple-choice"
+        else [*filter(_is_name, columns), "tokens", "tags", "index", "idx"],
         has_header=any(isinstance(column, str) for column in columns),
     )
     is_text = task.type == "classification" and resolve_format(file, task.format) == "text"
     label = {task.columns.label: _label_in_name(task, file)} if is_text else {}
     for number, record in enumerate(records, start=1):
         yield f"{file.name}: record {number}", {**record, **label}
+
+
+def _is_name(column: Column | None) -> TypeGuard[str]:
+    return isinstance(column, str)
 
 
 def _label_in_name(task: Task, file: SourceFile) -> str:
