@@ -145,9 +145,7 @@ def test_what_save_to_disk_wrote_is_a_hub_source(tmp_path: Path) -> None:
         artifact = run(settings, tmp_path / "runs")
         assert [row["text"] for row in documents(artifact)] == expected
     assert len(plan([HubSource(path=str(tmp_path / "one"))])) == 3
-    with pytest.raises(
-        ValueError, match=r"split 'dev'.*it has the splits train, test; check these"
-    ):
+    with pytest.raises(ValueError, match=r"it has the splits train, test; check these"):
         plan([HubSource(path=str(tmp_path / "both"), split="dev")])
     with pytest.raises(ValueError, match="no column 'body'; it has 'text', 'other'"):
         plan([HubSource(path=str(tmp_path / "one"), text_column="body")])
