@@ -29,6 +29,8 @@ FORMAT_OF_SUFFIX: dict[str, Format] = {
     ".parquet": "parquet",
     ".arrow": "arrow",
 }
+# Of archives, by suffix, what reads the files in them
+ARCHIVES = {".zip": "zip", ".tar": "tar"}
 # Of a JSON list, which can only be read as a whole.
 MAX_LIST_CHARACTERS = 1 << 30
 
@@ -37,6 +39,9 @@ def resolve_format(file: SourceFile, format: Format = "auto") -> Format:
     """`format`, or what the file's suffix says. Raises ValueError for an unknown suffix."""
     if format != "auto":
         return format
+    if file.suffix in ARCHIVES:
+        pattern = f"{ARCHIVES[file.suffix]}://*.txt::{file.name}"
+        raise ValueError(f"{file.name}: an archive; name the files in it, as in {pattern}")
     if file.suffix not in FORMAT_OF_SUFFIX:
         formats = ", ".join(name for name in get_args(Format) if name != "auto")
         raise ValueError(
@@ -117,8 +122,10 @@ def _json_lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[dict[st
                 f"{name}: line {number}: broken JSON ({error}); repair or remove the line"
             ) from error
         if not isinstance(record, dict):
+            remedy = "; if the file is one list, set format to json" if number == 1 else ""
             raise ValueError(
                 f"{name}: line {number}: a JSON {type(record).__name__} where an object is needed"
+                f"{remedy}"
             )
         yield record
 

@@ -48,6 +48,23 @@ def test_columns_are_counted_in_csv_as_in_tsv(tmp_path: Path, suffix: str) -> No
     ]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "conll"])
+def test_all_line_ends_are_read(tmp_path: Path, end: str, suffix: str) -> None:
+    separator = {"csv": ",", "conll": " "}.get(suffix, "\t")
+    rows = [("text", "label"), ("one", "O"), ("two", "O")]
+    lines = [separator.join(row) for row in rows]
+    columns: dict[str, Any] = {}
+    if suffix == "jsonl":
+        lines = [json.dumps(dict(zip(rows[0], row, strict=True))) for row in rows[1:]]
+    if suffix == "conll":
+        lines = [lines[1], "", lines[2]]
+        columns = {"type": "tagging", "text_column": 0, "label_column": 1}
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes((end.join(lines) + end).encode())
+    assert len(read(path, **columns)) == 2
+
+
 def test_a_column_that_a_csv_without_a_header_lacks_is_told(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("1,Title\n")

@@ -126,8 +126,9 @@ def _lines(task: Task, file: SourceFile) -> list[str]:
             raise
         with file.open() as stream:
             text = "".join(decoded_text(stream, file.name, others[0]))
-    # Not splitlines(): U+2028, U+0085 and a lone carriage return are part of the text.
-    return [line.removesuffix("\r") for line in text.split("\n")]
+    # Not splitlines(): U+2028, U+0085 and a lone carriage return are part of the text, the last but
+    # in files of old Macs, where it ends lines.
+    return [line.removesuffix("\r") for line in text.split("\n" if "\n" in text else "\r")]
 
 
 def text_examples(
