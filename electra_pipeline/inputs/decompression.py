@@ -181,7 +181,8 @@ class _Members:
     def _next_member(self) -> None:
         if not self.head:
             self.head = self._file.read(READ_BYTES)
-            self.head += self._file.read(max(0, num_dictionary_bytes(self.head) - READ_BYTES))
+            if (num_missing := num_dictionary_bytes(self.head) - len(self.head)) > 0:
+                self.head += self._file.read(num_missing)
             self._waiting = self.head
             if not self.head:
                 raise EOFError("no byte at all")
