@@ -5,7 +5,8 @@ sure that a file is there and names its content, and `SourceFile.open` reads it,
 """
 
 import zipfile
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import IO, Annotated, Any, cast
@@ -45,7 +46,7 @@ class UrlFile(Config):
     """Hex sha256 of the stored (compressed) bytes; a file with other bytes is refused."""
 
     def __str__(self) -> str:
-        return shown(self.url)
+        return printable(shown(self.url))
 
 
 class PackageFile(Config):
@@ -84,6 +85,8 @@ class FoundFile:
     url: str
     """May hold what no configuration can: bytes that are not UTF-8, as Python's file names do."""
     sha256: str | None = None
+    listed: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    """What the listing that found it has told of it, so that the store is not asked again."""
 
     def __str__(self) -> str:
         return printable(shown(self.url))
@@ -185,16 +188,16 @@ def expand(reference: FileReference) -> list[FoundFile | PackageFile]:
             return [literal]
         if filesystem.isdir(path):
             raise locations.folder_given(given.url, filesystem, path)
-        urls = locations.find(given.url, filesystem, path) if is_pattern else []
+        found = locations.find(given.url, filesystem, path) if is_pattern else {}
     except FileNotFoundError:
-        urls = []
+        found = {}
     except Exception as error:
         raise _unreachable(given.url, error) from as_cause(error)
-    if not urls:
+    if not found:
         raise locations.missing(given.url)
     if given.sha256 is not None:
         raise ValueError(f"{given}: a pattern cannot have one sha256; give each file its own")
-    return [FoundFile(url) for url in urls]
+    return [FoundFile(url, listed=listed) for url, listed in found.items()]
 
 
 def fetch(
@@ -219,11 +222,13 @@ def _fetch_url(reference: UrlFile | FoundFile, max_expansion: float) -> SourceFi
     check_file(url)
     if locations.is_http(url):
         copy = download(url, expected)
-        digest, size = download_sha256(copy), copy.stat().st_size
-        return SourceFile(name, digest, str(copy), UrlFile(url=url, sha256=digest), num_bytes=size)
+        digest = download_sha256(copy)
+        origin = UrlFile(url=url, sha256=digest)
+        return SourceFile(name, digest, str(copy), origin, num_bytes=copy.stat().st_size)
     try:
         filesystem, path = locations.resolve(url)
-        info = filesystem.info(path)
+        listed = reference.listed if isinstance(reference, FoundFile) else None
+        info = listed or filesystem.info(path)
         if info["type"] == "directory":
             raise locations.folder_given(url, filesystem, path)
         if info["type"] == "other":  # reading a pipe would wait for its writer

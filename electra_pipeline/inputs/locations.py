@@ -10,6 +10,7 @@ import logging
 import re
 import weakref
 import zipfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -79,8 +80,10 @@ def resolve(url: str) -> tuple[Any, str]:
         ) from error
 
 
-def find(url: str, filesystem: Any, path: str) -> list[str]:
+def find(url: str, filesystem: Any, path: str) -> dict[str, Mapping[str, Any] | None]:
     """The URLs of the files that the pattern `path` of `url` matches, sorted.
+
+    Each with what a remote store's listing tells of it.
 
     What is neither a file nor a folder, as a pipe or a link to nothing, is left out with a warning.
     """
@@ -93,7 +96,10 @@ def find(url: str, filesystem: Any, path: str) -> list[str]:
             "%s: left out %d matches that are no files, such as %s (a pipe, or a link to nothing)",
             *(printable(shown(url)), len(others), printable(others[0])),
         )
-    return [_url_of(url, filesystem, match) for match in files]
+    return {
+        _url_of(url, filesystem, match): None if is_local(filesystem) else found[match]
+        for match in files
+    }
 
 
 def open_location(url: str) -> IO[bytes]:

@@ -9,6 +9,7 @@ from typing import IO, Any, Literal, get_args
 import orjson
 import pyarrow as pa
 
+from electra_pipeline.inputs import parts
 from electra_pipeline.inputs.columnar import NUM_GROUPS, read_columnar
 from electra_pipeline.inputs.decoding import MAX_RECORD_BYTES as MAX_RECORD_BYTES
 from electra_pipeline.inputs.decoding import decoded_lines, text_lines
@@ -61,6 +62,8 @@ def num_parts(file: SourceFile, format: Format, encoding: str) -> int:
     by_lines = resolved in ("jsonl", "text") and "\n".encode(encoding) == b"\n"
     num_groups = NUM_GROUPS.get(resolved)
     if file.compression is not None or not (by_lines or num_groups):
+        return 1
+    if file.num_bytes is not None and file.num_bytes <= parts.PART_BYTES:
         return 1
     with file.open() as stream:
         if not stream.seekable():
