@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from electra_pipeline.evaluation.tasks.given import UserTask
@@ -46,6 +48,15 @@ def test_columns_are_counted_in_csv_as_in_tsv(tmp_path: Path, suffix: str) -> No
         ("One text", "1"),
         ("Two", "2"),
     ]
+
+
+def test_columns_of_a_task_that_are_not_read_do_not_matter(tmp_path: Path) -> None:
+    dates = pa.array([0, -1_000_000], pa.date32())
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["a", "b"], "label": ["x", "y"], "date": dates}), path)
+    assert [example.label for example in read(path)] == ["x", "y"]
+    with pytest.raises(ValueError, match="no column 'body'; it has 'text', 'label', 'date'"):
+        read(path, text_column="body")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])

@@ -15,6 +15,8 @@ from pathlib import Path
 import datasets
 import fsspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from electra_pipeline.inputs import decompression
@@ -95,6 +97,29 @@ def test_odd_names_are_found_and_read(folder: Path, name: str) -> None:
         file = pickle.loads(pickle.dumps(fetch(found)))
         assert (file.suffix, file.compression) == (".txt", None)
         assert "\n" not in file.name
+
+
+NAMES = st.binary(min_size=1, max_size=60).filter(lambda name: not set(name) & {0, 47})
+
+
+@settings(max_examples=60)
+@given(st.lists(NAMES, min_size=1, max_size=3, unique=True))
+def test_any_name_is_found_and_read(
+    tmp_path_factory: pytest.TempPathFactory, names: list[bytes]
+) -> None:
+    folder = tmp_path_factory.mktemp("names")
+    for name in names:
+        path = os.fsencode(folder) + b"/x" + name
+        Path(os.fsdecode(path)).write_bytes(b"content of " + name)
+    found = expand(f"{folder}/*")
+    assert sorted(map(content, found)) == sorted(b"content of " + name for name in names)
+    for file in map(fetch, found):
+        assert file.name.encode().startswith(f"{folder}/x".encode())
+        assert file.name.isprintable() or "\n" not in file.name
+    for name in names:
+        if all(byte < 128 for byte in name):
+            (literal,) = expand(f"{folder}/x{name.decode()}")
+            assert content(literal) == b"content of " + name
 
 
 def test_a_name_in_other_bytes_than_utf_8_is_found_and_read(folder: Path) -> None:
