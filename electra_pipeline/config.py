@@ -182,7 +182,7 @@ _EXPECTED = {
 }
 
 # pydantic puts the chosen member of a union into a path; the user's file has no such key
-_UNION_MEMBERS = {"files", "hub", "package", "str", "constrained-int", "int"}
+_UNION_MEMBERS = {"files", "hub", "package", "str", "int"}
 _UNION_MEMBERS |= {"UrlFile", "PackageFile", "UserTask", "InitialModels"}
 
 
@@ -209,6 +209,9 @@ def _explain(problem: Mapping[str, Any]) -> str:
     prefix = f"{path}: " if path else ""
     if problem["type"] == "extra_forbidden":
         key = str(problem["loc"][-1])
+        odd = next((each for each in key if each.isspace() or not each.isprintable()), None)
+        if odd is not None:
+            return f"{prefix}unknown key, it holds the character U+{ord(odd):04X}; take that out"
         close = difflib.get_close_matches(key, _known_keys(), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         return f"{prefix}unknown key{hint}"

@@ -143,6 +143,19 @@ SOURCE = "corpus.sources.0"
             f"{SOURCE}.label=2024",
             f"{SOURCE}.label: expected text, got 2024; put it in quotes, as in '2024'",
         ),
+        (
+            f"{SOURCE}.text_column=true",
+            f"{SOURCE}.text_column: expected text, got True; put it in quotes, as in 'yes' or "
+            "'on', which YAML may read as truth values",
+        ),
+        (
+            f"{SOURCE}.text_column=-1",
+            f"{SOURCE}.text_column: input should be greater than or equal to 0, got -1",
+        ),
+        (
+            "\xa0corpus=1",
+            "\xa0corpus: unknown key, it holds the character U+00A0; take that out",
+        ),
         ("pretrain=5", "pretrain: expected keys and values, got 5"),
         ("root=null", "root: expected text, got None"),
         ("corpus.sources=[]", "corpus.sources: expected at least one"),

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from electra_pipeline.identity import Config
 from electra_pipeline.inputs.decompression import MAX_EXPANSION
@@ -18,7 +18,15 @@ from electra_pipeline.storage.places import printable
 DocumentFormat = Literal[Format, "wikipedia-xml", "warc", "wet"]
 
 
-ColumnName = str | Annotated[int, Field(strict=True, ge=0)]
+def _kind_of_column(given: Any) -> str:
+    """Which form a user means, so that a mistake in it is told once and not for every form."""
+    return "int" if isinstance(given, int) and not isinstance(given, bool) else "str"
+
+
+ColumnName = Annotated[
+    Annotated[str, Tag("str")] | Annotated[int, Field(ge=0), Tag("int")],
+    Discriminator(_kind_of_column),
+]
 
 
 class RawDocument(NamedTuple):
