@@ -123,14 +123,15 @@ class LoggedProgress:
     """Logs a stage's progress every `LINE_SECONDS`, and its end."""
 
     def __init__(self) -> None:
-        self._first: dict[str, tuple[float, float]] = {}
+        self._first: dict[tuple[str, str, float | str], tuple[float, float]] = {}
         self._last: dict[str, float] = {}
 
     def __call__(self, update: Update) -> None:
         now = time.monotonic()
-        first_time, first_done = self._first.setdefault(update.stage, (now, update.done))
+        step = (update.stage, update.unit, update.facts.get("step", ""))
+        first_time, first_done = self._first.setdefault(step, (now, update.done))
         finished = update.done >= update.total
-        if not finished and now - self._last.get(update.stage, first_time) < LINE_SECONDS:
+        if not finished and now - self._last.setdefault(update.stage, now) < LINE_SECONDS:
             return
         self._last[update.stage] = now
         line = progress_line(update, update.done - first_done, now - first_time)

@@ -36,15 +36,18 @@ class RunProgress:
         self._proceed = proceed
         self._logger = get_run_logger()
         self._started: tuple[float, float] | None = None
+        self._step: tuple[str, float | str] | None = None  # rates are those of one
         self._shown_at = 0.0
         self._bar: UUID | None = None
 
     def __call__(self, update: Update) -> None:
         self._proceed()
         now = time.monotonic()
-        if self._started is None:
-            self._started = (now, update.done)
-        elif update.done < update.total and now - self._shown_at < LINE_SECONDS:
+        is_first = self._started is None
+        step = (update.unit, update.facts.get("step", ""))
+        if self._started is None or step != self._step:
+            self._started, self._step = (now, update.done), step
+        if not is_first and update.done < update.total and now - self._shown_at < LINE_SECONDS:
             return
         self._shown_at = now
         line = progress_line(update, update.done - self._started[1], now - self._started[0])

@@ -148,7 +148,7 @@ def plan(sources: Sequence[Source], watch: Watch = unwatched) -> list[Piece]:
         of_source: list[FilePiece] = []
         for reference in references:
             label = source.label or default_label(reference)
-            watch(num_looked_at, num_looked_at)
+            watch(num_looked_at, num_looked_at + 1)
             found = expand(reference)
             for number, each in enumerate(found):
                 watch(num_looked_at + number, num_looked_at + len(found))
