@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.places import shown
 from electra_pipeline.storage.stores import open_store
 from electra_pipeline.tokenizer import TokenizerConfig
+from electra_pipeline.yaml_text import decode_yaml, parse_yaml
 
 # File systems take 255 bytes a name; that of a leg's folder has the run's, the task's, the model's.
 NAME_CHARACTERS = 100
@@ -93,11 +95,12 @@ def read(
     else:
         place, text = str(file), _read(str(file))
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{place}: not valid YAML: {' '.join(str(error).split())}") from error
+        values = parse_yaml(text)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
     if not isinstance(values, dict):
-        raise ValueError(f"{place}: expected keys such as name: and corpus:, got {values!r}")
+        got = "nothing" if values is None else shown(repr(values))[:80]
+        raise ValueError(f"{place}: expected keys such as name: and corpus:, got {got}")
     for override in overrides:
         _override(values, override)
     if root is not None:
@@ -124,13 +127,15 @@ def to_yaml(config: PipelineConfig, *, allow_unicode: bool = True) -> str:
 def _read(file: str) -> str:
     try:
         if "://" not in file:
-            return Path(file).read_text("utf-8")
+            return decode_yaml(Path(file).read_bytes())
         filesystem, path = open_store(file)
         with filesystem.open(path, "rb") as stream:
-            return bytes(stream.read()).decode("utf-8")
+            return decode_yaml(bytes(stream.read()))
     except FileNotFoundError as error:
         raise ValueError(f"{file}: no such file; `presets` lists what ships with us") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except IsADirectoryError as error:
+        raise ValueError(f"{file}: a folder; give the YAML file in it") from error
+    except (OSError, ValueError) as error:
         raise ValueError(f"{file}: cannot be read: {error}") from error
 
 
@@ -140,10 +145,10 @@ def _override(values: dict[str, Any], override: str) -> None:
     if not separator or not path:
         raise ValueError(f"--set {override}: expected PATH=VALUE, such as pretrain.steps=1000")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"--set {override}: the value is not valid YAML") from error
-    set_value(values, path, as_meant(value), f"--set {override}")
+        value = parse_yaml(text)
+    except ValueError as error:
+        raise ValueError(f"--set {override}: the value is {error}") from error
+    set_value(values, path, value, f"--set {override}")
 
 
 def set_value(values: dict[str, Any], path: str, value: Any, place: str) -> None:
@@ -166,16 +171,6 @@ def set_value(values: dict[str, Any], path: str, value: Any, place: str) -> None
         target[keys[-1]] = value
 
 
-def as_meant(value: Any) -> Any:
-    """A YAML value; YAML 1.1 reads `5e-4` as a string, and who types it means a number."""
-    try:
-        if isinstance(value, str) and value[:1] in "+-.0123456789":
-            return float(value)
-    except ValueError:
-        pass
-    return value
-
-
 def _index(target: list[Any], key: str, place: str) -> int:
     if not key.isdigit() or int(key) >= len(target):
         raise ValueError(f"{place}: {key!r} is not an index into a list of {len(target)} (from 0)")
@@ -192,7 +187,7 @@ _EXPECTED = {
 }
 
 # pydantic puts the chosen member of a union into a path; the user's file has no such key
-_UNION_MEMBERS = {"files", "hub", "package", "str"}
+_UNION_MEMBERS = {"files", "hub", "package", "str", "int"}
 _UNION_MEMBERS |= {"UrlFile", "PackageFile", "UserTask", "InitialModels", "one", "several"}
 
 
@@ -219,6 +214,9 @@ def _explain(problem: Mapping[str, Any]) -> str:
     prefix = f"{path}: " if path else ""
     if problem["type"] == "extra_forbidden":
         key = str(problem["loc"][-1])
+        odd = next((each for each in key if each.isspace() or not each.isprintable()), None)
+        if odd is not None:
+            return f"{prefix}unknown key, it holds the character U+{ord(odd):04X}; take that out"
         close = difflib.get_close_matches(key, _known_keys(), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         return f"{prefix}unknown key{hint}"
@@ -231,7 +229,17 @@ def _explain(problem: Mapping[str, Any]) -> str:
     value = problem.get("input")
     is_plain = isinstance(value, str | int | float | bool | None)
     got = f", got {shown(repr(value))}" if is_plain and repr(value) not in message else ""
+    if problem["type"] == "string_type" and isinstance(value, bool | int | float | date):
+        got += f"; {_quoting(value)}"
     return f"{prefix}{message[:1].lower()}{message[1:]}{got}"
+
+
+def _quoting(value: bool | int | float | date) -> str:
+    """What to do where YAML has read a text as something else."""
+    if isinstance(value, bool):
+        written = "'yes' or 'on'" if value else "'no' or 'off'"
+        return f"put it in quotes, as in {written}, which YAML may read as truth values"
+    return f"put it in quotes, as in '{value}'"
 
 
 def _known_keys() -> Iterable[str]:

@@ -30,6 +30,11 @@ class Update:
         """What the numbers are about, as shown: the stage, and the item if it is of one."""
         return f"{self.stage} {self.item}" if self.item else self.stage
 
+    @property
+    def step(self) -> tuple[str, ...]:
+        """What a rate is about: stage, item, unit and, of a stage with several, the step of it."""
+        return (self.stage, self.item, self.unit, str(self.facts.get("step", "")))
+
     def facts_text(self) -> str:
         """The facts on one line, numbers to four significant digits."""
         return "  ".join(

@@ -137,14 +137,14 @@ class _Stages(Bars):
 
 
 class _Lines:
-    """Progress as lines, with the rate since the first update of each stage and item."""
+    """Progress as lines, with the rate since the first update of each step."""
 
     def __init__(self) -> None:
-        self._first: dict[str, tuple[float, float]] = {}
+        self._first: dict[tuple[str, ...], tuple[float, float]] = {}
 
     def line(self, update: Update) -> str:
         now = time.monotonic()
-        first_time, first_done = self._first.setdefault(update.name, (now, update.done))
+        first_time, first_done = self._first.setdefault(update.step, (now, update.done))
         return progress_line(update, update.done - first_done, now - first_time)
 
 

@@ -10,10 +10,9 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from electra_pipeline import config as configuration
 from electra_pipeline.config import PipelineConfig
+from electra_pipeline.yaml_text import parse_yaml
 
 FIXED = ("name", "root", "database", "scale")  # of the sweep as a whole
 MAX_VALUE_CHARACTERS = 24  # of one value in a variant's name
@@ -51,10 +50,10 @@ def parse(vary: str) -> tuple[str, list[Any]]:
     if not separator or not path or not text.strip():
         raise ValueError(f"--vary {vary}: {example}")
     try:
-        values = yaml.safe_load(f"[{text}]")
-    except yaml.YAMLError as error:
+        values = parse_yaml(f"[{text}]")
+    except ValueError as error:
         raise ValueError(f"--vary {vary}: the values are not valid YAML; {example}") from error
-    return path, [configuration.as_meant(value) for value in values]
+    return path, list(values)
 
 
 def expand(values: Mapping[str, Any], place: str, vary: Sequence[str]) -> list[Variant]:

@@ -38,15 +38,15 @@ class RunProgress:
         self._proceed = proceed
         self._line_seconds = line_seconds
         self._logger = get_run_logger()
-        self._started: dict[str, tuple[float, float]] = {}
+        self._started: dict[tuple[str, ...], tuple[float, float]] = {}
         self._shown_at = 0.0
         self._bar: UUID | None = None
 
     def __call__(self, update: Update) -> None:
         self._proceed()
         now = time.monotonic()
-        is_first = update.name not in self._started
-        started_at, done_before = self._started.setdefault(update.name, (now, update.done))
+        is_first = update.step not in self._started
+        started_at, done_before = self._started.setdefault(update.step, (now, update.done))
         is_last = update.done >= update.total
         if not (is_first or is_last) and now - self._shown_at < self._line_seconds:
             return

@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from electra_pipeline import config as configuration
 from electra_pipeline.config import PipelineConfig, load
 from electra_pipeline.presets import preset_names
+from electra_pipeline.yaml_text import parse_yaml
 
 MINIMAL: dict[str, Any] = {
     "name": "mine",
@@ -131,6 +134,28 @@ SOURCE = "corpus.sources.0"
 @pytest.mark.parametrize(
     ("override", "told"),
     [
+        (
+            "corpus.language=false",
+            "corpus.language: expected text, got False; put it in quotes, as in 'no' or 'off', "
+            "which YAML may read as truth values",
+        ),
+        (
+            f"{SOURCE}.label=2024",
+            f"{SOURCE}.label: expected text, got 2024; put it in quotes, as in '2024'",
+        ),
+        (
+            f"{SOURCE}.text_column=true",
+            f"{SOURCE}.text_column: expected text, got True; put it in quotes, as in 'yes' or "
+            "'on', which YAML may read as truth values",
+        ),
+        (
+            f"{SOURCE}.text_column=-1",
+            f"{SOURCE}.text_column: input should be greater than or equal to 0, got -1",
+        ),
+        (
+            "\xa0corpus=1",
+            "\xa0corpus: unknown key, it holds the character U+00A0; take that out",
+        ),
         ("pretrain=5", "pretrain: expected keys and values, got 5"),
         ("root=null", "root: expected text, got None"),
         ("corpus.sources=[]", "corpus.sources: expected at least one"),
@@ -142,7 +167,7 @@ SOURCE = "corpus.sources.0"
         ),
         (
             "corpus.sources=[{type: files, urls: [5]}]",
-            f"{SOURCE}.urls.0: expected text, got 5",
+            f"{SOURCE}.urls.0: expected text, got 5; put it in quotes, as in '5'",
         ),
         (
             "corpus.sources=[{type: files, urls: [{uri: a, url: b}]}]",
@@ -205,3 +230,135 @@ def test_scale_is_no_part_of_any_stage() -> None:
     scale = set(chosen.scale.model_dump())
     for stage in ("corpus", "tokenizer", "sequences", "pretrain", "publish"):
         assert not scale & set(getattr(chosen, stage).model_dump()), stage
+
+
+def test_scalars_are_what_people_mean(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(
+        """
+name: on
+corpus:
+  language: no
+  sources:
+  - {type: files, urls: [a.txt, 12:30:00, 2024-01-01, 010], text_column: y}
+tokenizer: {lowercase: no, strip_accents: yes}
+pretrain: {learning_rate: 5e-4, steps: 1_000}
+"""
+    )
+    chosen = load(file=str(file), overrides=["tokenizer.handle_chinese_chars=off", "name=off"])
+    assert chosen.corpus is not None
+    (source,) = chosen.corpus.sources
+    assert (chosen.name, chosen.corpus.language) == ("off", "no")
+    assert source.urls == ("a.txt", "12:30:00", "2024-01-01", "010")
+    assert source.text_column == "y"
+    tokenizer = chosen.tokenizer
+    assert (tokenizer.lowercase, tokenizer.strip_accents) == (False, True)
+    assert not tokenizer.handle_chinese_chars
+    assert (chosen.pretrain.learning_rate, chosen.pretrain.steps) == (5e-4, 1000)
+
+
+SCALARS = {
+    "null": None,
+    "~": None,
+    "": None,
+    "true": True,
+    "False": False,
+    "1_000": 1000,
+    "-5": -5,
+    "0x1F": 31,
+    "0o17": 15,
+    "5e-4": 5e-4,
+    "5.0E+2": 500.0,
+    ".5": 0.5,
+    "1.": 1.0,
+    "-.inf": float("-inf"),
+    "007": "007",
+    "1:30": "1:30",
+    "2001-12-14": "2001-12-14",
+    "n": "n",
+    "Yes": "Yes",
+    "1e9999": "1e9999",
+    "1.2.3": "1.2.3",
+    "=": "=",
+    "'5'": "5",
+}
+
+
+@pytest.mark.parametrize("text", SCALARS)
+def test_each_scalar(text: str) -> None:
+    for value in (parse_yaml(text), (parse_yaml(f"[{text}]") or [None])[0]):
+        assert value == SCALARS[text] and type(value) is type(SCALARS[text])
+
+
+def test_anchors_and_merge_keys_work() -> None:
+    text = "base: &b {x: 1, y: 2}\nall: {<<: *b, y: 3}\nmore: {<<: [*b, {z: 4}], x: 5}\nsame: *b\n"
+    assert parse_yaml(text) == {
+        "base": {"x": 1, "y": 2},
+        "all": {"x": 1, "y": 3},
+        "more": {"x": 5, "y": 2, "z": 4},
+        "same": {"x": 1, "y": 2},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\nb: {c: 1}\na: 2\n", "line 3: the key 'a' stands in line 1 already; remove one"),
+        ("x:\n- {a: 1,\n   a: 2}\n", "line 3: the key 'a' stands in line 2 already"),
+        ("a:\n\tb: 1\n", r"line 2, column 1: .*tab|line 2, column 1: .*spaces, not tabs"),
+        ("a: [1", "not valid YAML: line 1, column 6: "),
+        ("a: b: c", "not valid YAML: line 1, column 5: "),
+        ("a: !!python/object:os.system x", "not valid YAML: line 1, column 4: could not determine"),
+        ("[" * 100_000, "nested too deeply"),
+        ("a: \x00", "not valid YAML: "),
+    ],
+)
+def test_broken_yaml_is_told_in_one_line(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        parse_yaml(text)
+    assert "\n" not in str(caught.value)
+    assert not isinstance(caught.value, yaml.YAMLError)
+
+
+def test_set_has_the_same_rules() -> None:
+    for override in ("corpus.sources=[{type: files, type: hub}]", "corpus.sources=[{a: 1, a: 2}]"):
+        with pytest.raises(ValueError, match=r"--set .*: the value is line 1: the key .* already"):
+            load(preset="quickstart", overrides=[override])
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "expected keys such as name: and corpus:, got nothing"),
+        (b"- a\n- b\n", r"expected keys such as name: and corpus:, got \['a', 'b'\]"),
+        (
+            b"name: x\nroot: gr\xf6\xdfe\n",
+            "cannot be read: line 2: not valid utf-8; save it as UTF-8",
+        ),
+    ],
+)
+def test_files_that_hold_no_configuration(tmp_path: Path, data: bytes, message: str) -> None:
+    (tmp_path / "a.yaml").write_bytes(data)
+    with pytest.raises(ValueError, match=rf"a\.yaml: {message}"):
+        load(file=str(tmp_path / "a.yaml"))
+    with pytest.raises(ValueError, match="a folder; give the YAML file in it"):
+        load(file=str(tmp_path))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_marks_of_editors_are_read(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.yaml").write_bytes(yaml.safe_dump(MINIMAL).encode(encoding))
+    assert load(file=str(tmp_path / "a.yaml")).name == "mine"
+
+
+def test_a_name_fits_into_the_name_of_a_folder() -> None:
+    with pytest.raises(ValueError, match=r"name: .*at most 100 characters"):
+        load(preset="quickstart", overrides=[f"name={'x' * 101}"])
+
+
+@given(st.text(alphabet="ab: -[]{}'\"\n\t#&*!|>%@`0123.e_~<", max_size=40))
+def test_any_text_is_a_value_or_one_line(text: str) -> None:
+    try:
+        parse_yaml(text)
+    except ValueError as error:
+        assert "\n" not in str(error)

@@ -258,7 +258,7 @@ def test_no_secret_of_a_source_or_a_database_is_kept_or_told(
         else:
             with pytest.raises(ValueError, match=r"X-Amz-Signature=\*\*\*: HTTP 404") as failed:
                 pipeline.build_corpus(config, executor, lambda update: None)
-            with pytest.raises(ValueError, match=r"sig=\*\*\*: no file") as chained:
+            with pytest.raises(ValueError, match=r"sig=\*\*\*: no such file") as chained:
                 fetch(UrlFile(url=f"zip://a::http://{address}/broken/a.zip?sig={SECRET}"))
             told += traceback.format_exception(failed.value)  # which Prefect logs
             told += traceback.format_exception(chained.value)

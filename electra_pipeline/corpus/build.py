@@ -5,7 +5,7 @@ pieces, so that the shards are byte-equal for any number of workers and after an
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,7 @@ from electra_pipeline.storage.shards import HELD_OUT_PREFIX, TRAIN_PREFIX
 
 STAGE = "corpus"
 FORMAT_VERSION = 4  # 4: words and sentence ends of all scripts shape texts and counters
+WATCH_SECONDS = 1.0  # between two updates of a step
 
 
 class CorpusConfig(Rules):
@@ -91,7 +92,7 @@ def build(
     Raises ValueError, before any work, for a source that is missing or has a wrong digest or
     column; later, for a file that turns out cut or broken, and if no document is left.
     """
-    pieces = plan(config.sources)
+    pieces = plan(config.sources, _watching(progress, "looking up"))
     index = None
     if config.decontaminate is not None:
         index = make_index(config.decontaminate, examples or {})
@@ -156,7 +157,7 @@ class _Stage:
                 self.executor,
             )
         self._say("merging")
-        overview = read_overview(folders)
+        overview = read_overview(self._each(folders, "merging"))
         dropped, values, facts = self._judge(folders, records, overview)
         left = ~np.any([np.zeros(len(overview.keys), bool), *dropped.values()], axis=0)
         is_held_out = held_out(overview.keys, left, config.held_out_fraction)
@@ -170,7 +171,9 @@ class _Stage:
         if not any(counters["documents"].values()):
             raise _nothing_left(counters)
         for split, prefix in (("train", TRAIN_PREFIX), ("held_out", HELD_OUT_PREFIX)):
-            batches = copied(folders, overview, copies[split])
+            batches = self._counted(
+                copied(folders, overview, copies[split]), int(copies[split].sum())
+            )
             write_shards(draft, prefix, batches, config.shard_megabytes * 1_000_000)
         limit = config.samples_per_reason
         samples = samples_of_pieces(folders, limit)
@@ -224,19 +227,40 @@ class _Stage:
         total = len(self.pieces)
         self.progress(Update(STAGE, total, total, "pieces", {"step": step}))
 
+    def _each(self, folders: Sequence[Folder], step: str) -> Iterator[Folder]:
+        """The folders one by one, as a sign of life."""
+        watch = _watching(self.progress, step, "pieces")
+        for number, folder in enumerate(folders):
+            watch(number, len(folders))
+            yield folder
+
+    def _counted(self, batches: Iterator[pa.RecordBatch], total: int) -> Iterator[pa.RecordBatch]:
+        """The batches one by one, as a sign of life."""
+        watch = _watching(self.progress, "writing", "documents")
+        num_written = 0
+        for batch in batches:
+            watch(num_written, total)
+            yield batch
+            num_written += batch.num_rows
+
 
 def _process_pieces(
     tasks: Sequence[PieceTask], executor: Executor, progress: Progress
 ) -> list[dict[str, Any]]:
     """The completion records of all pieces, without samples; what is known is not read again."""
     records: dict[int, dict[str, Any]] = {}
+    watch = _watching(progress, "looking for known pieces", "pieces")
     for index, task in enumerate(tasks):
+        watch(index, len(tasks))
         if (record := find_record(task.folder)) is not None:
             records[index] = without_samples(record) | {"known": True}
     missing = [index for index in range(len(tasks)) if index not in records]
-    for index in missing:
+    watch = _watching(progress, "checking", "pieces")
+    for number, index in enumerate(missing):
+        watch(number, len(missing))
         check_readable(tasks[index].piece)
     started, num_bytes = time.monotonic(), 0
+    num_documents = sum(record["kept"] for record in records.values())
     progress(Update(STAGE, len(records), len(tasks), "pieces", {"known": len(records)}))
     for outcome in executor.map(process, [tasks[index] for index in missing]):
         if outcome.error is not None:
@@ -244,13 +268,27 @@ def _process_pieces(
         assert outcome.value is not None  # one of the two is set
         records[missing[outcome.index]] = without_samples(outcome.value) | {"known": False}
         num_bytes += outcome.value["bytes_read"]
+        num_documents += outcome.value["kept"]
         facts = {
-            "documents": sum(record["kept"] for record in records.values()),
+            "documents": num_documents,
             "MB": num_bytes / 1e6,
             "MB/s": num_bytes / 1e6 / (time.monotonic() - started),
         }
         progress(Update(STAGE, len(records), len(tasks), "pieces", facts))
     return [records[index] for index in range(len(tasks))]
+
+
+def _watching(progress: Progress, step: str, unit: str = "files") -> Callable[[int, int], None]:
+    """What tells how far a step is, at most once a second."""
+    last = time.monotonic()
+
+    def watch(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= WATCH_SECONDS:
+            last = time.monotonic()
+            progress(Update(STAGE, done, total, unit, {"step": step}))
+
+    return watch
 
 
 def _nothing_left(counters: Mapping[str, Any]) -> ValueError:

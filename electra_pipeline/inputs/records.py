@@ -1,16 +1,19 @@
 """Records of the usual data files, one dict each; broken input names its file and line."""
 
-import codecs
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import IO, Any, Literal, get_args
 
 import orjson
 import pyarrow as pa
 
+from electra_pipeline.inputs import parts
 from electra_pipeline.inputs.columnar import NUM_GROUPS, read_columnar
+from electra_pipeline.inputs.decoding import MAX_RECORD_BYTES as MAX_RECORD_BYTES
+from electra_pipeline.inputs.decoding import decoded_lines, text_lines
+from electra_pipeline.inputs.decoding import decoded_text as decoded_text
 from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.inputs.parts import Part, count_parts, lines_of
 
@@ -27,11 +30,8 @@ FORMAT_OF_SUFFIX: dict[str, Format] = {
     ".parquet": "parquet",
     ".arrow": "arrow",
 }
-BYTE_ORDER_MARK = "\ufeff"
-BLOCK_BYTES = 1 << 20
-# A line or a csv field of more is no document but a file without line ends, or a quote never
-# closed; it would be held in memory several times.
-MAX_RECORD_BYTES = 256 << 20
+# Of archives, by suffix, what reads the files in them
+ARCHIVES = {".zip": "zip", ".tar": "tar"}
 # Of a JSON list, which can only be read as a whole.
 MAX_LIST_CHARACTERS = 1 << 30
 
@@ -40,6 +40,9 @@ def resolve_format(file: SourceFile, format: Format = "auto") -> Format:
     """`format`, or what the file's suffix says. Raises ValueError for an unknown suffix."""
     if format != "auto":
         return format
+    if file.suffix in ARCHIVES:
+        pattern = f"{ARCHIVES[file.suffix]}://*.txt::{file.name}"
+        raise ValueError(f"{file.name}: an archive; name the files in it, as in {pattern}")
     if file.suffix not in FORMAT_OF_SUFFIX:
         formats = ", ".join(name for name in get_args(Format) if name != "auto")
         raise ValueError(
@@ -60,6 +63,8 @@ def num_parts(file: SourceFile, format: Format, encoding: str) -> int:
     num_groups = NUM_GROUPS.get(resolved)
     if file.compression is not None or not (by_lines or num_groups):
         return 1
+    if file.num_bytes is not None and file.num_bytes <= parts.PART_BYTES:
+        return 1
     with file.open() as stream:
         if not stream.seekable():
             return 1
@@ -75,16 +80,18 @@ def read_records(
     *,
     encoding: str = "utf-8",
     part: Part | None = None,
+    columns: Sequence[str] | None = None,
     has_header: bool = True,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[dict[Any, Any]]:
     """The records of a file in order, each a dict by column name; a text file's are its lines.
 
-    csv has a header and RFC 4180 quoting; where the header has no comma but semicolons, tabs or
-    bars, these separate. tsv has a header and no quoting (as GLUE is published: 169 training rows
-    of MRPC hold an odd number of quotes); of either without a header, positions from 0 are the
-    names. json is one list of objects. `part` is one of `num_parts`
-    of the file, the records of which one after the other are those of the file. Raises ValueError
-    with the file and line (or record; both counted in the part) for what cannot be read.
+    Where `columns` are given (dots lead into objects), the others of parquet and Arrow files are
+    not read: their names are there, with None. csv has a header and RFC 4180 quoting; where the
+    first line has no comma but semicolons, tabs or bars, these separate. tsv has a header and no
+    quoting (as GLUE is published: 169 training rows of MRPC hold an odd number of quotes). Without
+    `has_header` their columns are counted from 0. json is one list of objects. `part` is one of
+    `num_parts` of the file, the records of which one after the other are those of the file. Raises
+    ValueError with the file and line (or record; both counted in the part) for what cannot be read.
     """
     resolved = resolve_format(file, format)
     name = file.name
@@ -94,8 +101,8 @@ def read_records(
         match resolved:
             case "text":
                 lines = stream if part is None else lines_of(stream, part)
-                for line in _decoded_lines(lines, name, encoding):
-                    yield {"text": line.rstrip("\r\n")}
+                for line in text_lines(lines, name, encoding):
+                    yield {"text": line}
             case "jsonl":
                 lines = stream if part is None else lines_of(stream, part)
                 yield from _json_lines(lines, name, encoding)
@@ -104,92 +111,11 @@ def read_records(
             case "json":
                 yield from _json_list(stream, file.name, encoding)
             case _:
-                yield from read_columnar(stream, name, resolved, part)
-
-
-def require_column(record: Mapping[str, Any], column: str, file: SourceFile) -> Any:
-    """`record[column]`. Raises ValueError that lists the columns there are."""
-    if column not in record:
-        raise ValueError(
-            f"{file.name}: no column {column!r}; it has {', '.join(map(repr, record)) or 'none'}"
-        )
-    return record[column]
-
-
-def decoded_text(stream: IO[bytes], name: str, encoding: str = "utf-8") -> Iterator[str]:
-    """The text of a byte stream in blocks, without a byte order mark.
-
-    Raises ValueError that names line and byte of what is not valid in `encoding`.
-    """
-    try:
-        decoder = codecs.getincrementaldecoder(encoding)()
-    except LookupError as error:
-        raise ValueError(f"{name}: unknown encoding {encoding!r}; try utf-8 or cp1252") from error
-    num_bytes = num_lines = 0
-    while True:
-        num_pending = len(decoder.getstate()[0])
-        block = stream.read(BLOCK_BYTES)
-        if num_bytes == 0:
-            _check_mark(block, name, encoding)
-        try:
-            text = decoder.decode(block, final=not block)
-        except UnicodeDecodeError as error:
-            line = num_lines + error.object[: error.start].count(b"\n") + 1
-            place = num_bytes - num_pending + error.start
-            raise ValueError(
-                f"{name}: line {line}, byte {place}: not valid {encoding} ({error.reason}); "
-                "repair the file or set encoding to the one it is written in"
-            ) from error
-        except UnicodeError as error:  # that of UTF-16 and UTF-32 for a missing mark has no place
-            raise ValueError(
-                f"{name}: not valid {encoding} ({error}); set encoding to the one it is written in"
-            ) from error
-        yield text.removeprefix(BYTE_ORDER_MARK) if num_bytes == 0 else text
-        if not block:
-            return
-        num_bytes += len(block)
-        num_lines += block.count(b"\n")
-
-
-def _check_mark(start: bytes, name: str, encoding: str) -> None:
-    """Refuse a file that says itself that it is not in the UTF-8 it is taken for."""
-    if codecs.lookup(encoding).name != "utf-8":
-        return
-    # That of UTF-32 begins like that of UTF-16.
-    for other, marks in (
-        ("utf-32", (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)),
-        ("utf-16", (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)),
-    ):
-        if start.startswith(marks):
-            raise ValueError(
-                f"{name}: line 1, byte 0: a byte order mark of {other}, which is not valid utf-8; "
-                f"set encoding to {other}"
-            )
-
-
-def _decoded_lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[str]:
-    """Lines with their ends (LF or CRLF). Other line separators stay in the text, as in JSON."""
-    rest: list[str] = []  # a line may span many blocks: join once
-    num_characters, number = 0, 1
-    for text in decoded_text(stream, name, encoding):
-        first, *others = text.split("\n")
-        rest.append(first)
-        for part in others:
-            yield "".join(rest) + "\n"
-            rest, num_characters = [part], 0
-        number += len(others)
-        num_characters += len(rest[-1])
-        if num_characters > MAX_RECORD_BYTES:  # a character has a byte at least
-            raise ValueError(
-                f"{name}: line {number}: more than {MAX_RECORD_BYTES} bytes without a line end; "
-                "check the format, and split the line if it is right"
-            )
-    if last := "".join(rest):
-        yield last
+                yield from read_columnar(stream, name, resolved, part, columns)
 
 
 def _json_lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(_decoded_lines(stream, name, encoding), start=1):
+    for number, line in enumerate(decoded_lines(stream, name, encoding), start=1):
         if not line.strip():
             continue
         try:
@@ -199,8 +125,10 @@ def _json_lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[dict[st
                 f"{name}: line {number}: broken JSON ({error}); repair or remove the line"
             ) from error
         if not isinstance(record, dict):
+            remedy = "; if the file is one list, set format to json" if number == 1 else ""
             raise ValueError(
                 f"{name}: line {number}: a JSON {type(record).__name__} where an object is needed"
+                f"{remedy}"
             )
         yield record
 
@@ -248,9 +176,9 @@ def _json_list(stream: IO[bytes], name: str, encoding: str) -> Iterator[dict[str
 
 def _delimited(
     stream: IO[bytes], name: str, encoding: str, format: Format, has_header: bool
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[dict[Any, str]]:
     csv.field_size_limit(MAX_RECORD_BYTES)  # a document can be longer than the default 128 kB
-    lines = _decoded_lines(stream, name, encoding)
+    lines = decoded_lines(stream, name, encoding)
     if format == "tsv":
         rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     else:
@@ -262,17 +190,19 @@ def _delimited(
         first = next(rows, None)
         if first is None:
             return
-        header: list[Any] = first if has_header else list(range(len(first)))
+        header: list[str | int] = [*first] if has_header else [*range(len(first))]
         if len(set(header)) < len(header):
-            raise ValueError(f"{name}: line 1: a column name comes twice; rename one of {header}")
+            raise ValueError(
+                f"{name}: line 1: a column name comes twice; rename one of {header}, or count "
+                "columns from 0 (text_column: 2) where the first line holds no names"
+            )
         for row in rows if has_header else chain([first], rows):
             if not row:
                 continue
             if len(row) != len(header):
                 raise ValueError(
-                    f"{name}: line {rows.line_num}: {len(row)} fields, "
-                    f"the {'header' if has_header else 'first line'} has "
-                    f"{len(header)}; repair the line or check that the file is {format}"
+                    f"{name}: line {rows.line_num}: {len(row)} fields, the first "
+                    f"line has {len(header)}; repair the line or check that the file is {format}"
                 )
             yield dict(zip(header, row, strict=True))
     except csv.Error as error:

@@ -11,6 +11,12 @@ from electra_pipeline.storage.stores import is_chain
 
 ALLOWED_PREFIXES = "ELECTRA_PIPELINE_ALLOWED_PREFIXES"
 ARCHIVES = ("zip", "tar")  # heads of a chain that read what follows them and nothing else
+# What fsspec reads through another place, and so may stand before ::
+_HEAD = re.compile(
+    "(zip|tar|libarchive|dir|reference)://.*|(simplecache|filecache|blockcache|cached)(://.*)?",
+    re.DOTALL,
+)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 # Over http a name alone may be a token. Elsewhere it is what a password follows, which may hold an
 # @ or, where it was not encoded, a slash; digits up to a slash are a port.
@@ -20,6 +26,8 @@ _QUERY = re.compile(r"(?<=[?&])([^=&#\s'\"]+)=[^&#\s'\"]+")
 _LOCAL = re.compile(
     r"^(file|local):(//)?", re.IGNORECASE
 )  # as fsspec takes it, with and without slashes
+# Control characters, and bytes that are not UTF-8 as Python holds them (PEP 383)
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\udc80-\udcff]")
 HIDDEN = "***"
 HTTP = ("http://", "https://")
 
@@ -52,13 +60,39 @@ def is_restricted() -> bool:
     return ALLOWED_PREFIXES in os.environ
 
 
+def split_chain(url: str) -> tuple[list[str], str]:
+    """The heads of an fsspec chain, and the path or URL that it ends with.
+
+    `::` is also a part of names (`std::vector.txt`, in an archive as well as outside): only what
+    fsspec reads through another place is a head.
+    """
+    heads: list[str] = []
+    first, *rest = url.split("::")
+    if not rest or not _HEAD.fullmatch(first):
+        return [], url
+    heads = [first]
+    while len(rest) > 1:
+        if _HEAD.fullmatch(rest[0]):
+            heads.append(rest.pop(0))
+        elif _SCHEME.match(rest[0]):
+            break
+        else:
+            heads[-1] += f"::{rest.pop(0)}"
+    return heads, "::".join(rest)
+
+
+def printable(text: str) -> str:
+    """A path as UTF-8 on one line: bytes of a name that are none, and line ends, are escaped."""
+    return _UNPRINTABLE.sub(lambda match: f"\\x{ord(match[0]) & 0xFF:02x}", text)
+
+
 def check_file(place: str) -> None:
     """Raise ValueError unless this file may be read; see `check_folder`.
 
     Files alone may come over http, whole and named one by one: what fetches them checks each
     redirect too. Of a chain, archives may stand before the place.
     """
-    *heads, last = place.split("::")
+    heads, last = split_chain(place)
     if any(head.partition("://")[0] not in ARCHIVES for head in heads):
         _refuse_if_restricted(place, f"only {' and '.join(ARCHIVES)} may stand before ::")
     if last.lower().startswith(HTTP) and (heads or "*" in last):

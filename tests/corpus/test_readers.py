@@ -96,6 +96,58 @@ def test_a_record_that_lacks_the_column_is_named(tmp_path: Path) -> None:
         read(tmp_path / "a.jsonl", jsonl({"text": "a"}, {"title": "b"}))
 
 
+def as_file(kind: str, rows: list[dict[str, Any]]) -> tuple[str, bytes]:
+    """Name and content of a file in each format of records that has objects."""
+    table, sink = pa.Table.from_pylist(rows), io.BytesIO()
+    match kind:
+        case "parquet":
+            pq.write_table(table, sink)
+        case "file.arrow" | "stream.arrow":
+            new = pa.ipc.new_file if kind == "file.arrow" else pa.ipc.new_stream
+            with new(sink, table.schema) as writer:
+                writer.write_table(table)
+        case "jsonl":
+            sink.write(jsonl(*rows))
+        case "json":
+            sink.write(json.dumps(rows).encode())
+    return f"a.{kind}", sink.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["parquet", "file.arrow", "stream.arrow", "jsonl", "json"])
+def test_a_null_object_is_an_empty_document(tmp_path: Path, kind: str) -> None:
+    rows = [{"body": {"text": "a", "n": 1}}, {"body": None}, {"body": {"text": None, "n": 2}}]
+    name, data = as_file(kind, [rows[1], *rows])
+    documents = read(tmp_path / name, data, text_column="body.text", url_column="body.n")
+    assert [document.text for document in documents] == ["", "a", "", ""]
+    with pytest.raises(ValueError, match=r"no column 'body\.txt'; 'body' has 'text', 'n'"):
+        read(tmp_path / name, data, text_column="body.txt")
+    with pytest.raises(ValueError, match=r"no column 'text'; it has 'body'"):
+        read(tmp_path / name, data)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "file.arrow", "stream.arrow"])
+def test_columns_of_bytes_hold_text_if_it_is_utf_8(tmp_path: Path, kind: str) -> None:
+    name, data = as_file(kind, [{"text": "größe".encode()}, {"text": None}])
+    assert [document.text for document in read(tmp_path / name, data)] == ["größe", ""]
+    name, data = as_file(kind, [{"text": b"ok"}, {"text": b"a\xff"}])
+    with pytest.raises(ValueError, match=r"record 2: column 'text' holds bytes that are not utf-8"):
+        read(tmp_path / name, data)
+    name, data = as_file(kind, [{"text": ["a"]}])
+    with pytest.raises(ValueError, match="record 1: column 'text' holds a list, not text"):
+        read(tmp_path / name, data)
+
+
+def test_columns_of_a_csv_without_a_header_are_counted(tmp_path: Path) -> None:
+    data = b'"3","Title","Some text"\n"1","Other","More, text"\n'
+    texts = [each.text for each in read(tmp_path / "a.csv", data, text_column=2, url_column=1)]
+    assert texts == ["Some text", "More, text"]
+    assert read(tmp_path / "a.csv", data, text_column=2, url_column=1)[0].url == "Title"
+    with pytest.raises(ValueError, match=r"a\.csv: no column 3; it has 3, counted from 0"):
+        read(tmp_path / "a.csv", data, text_column=3)
+    with pytest.raises(ValueError, match="no column 2; columns are counted in csv and tsv alone"):
+        read(tmp_path / "a.jsonl", jsonl({"text": "a"}), text_column=2)
+
+
 def test_an_address_that_is_not_there_is_none(tmp_path: Path) -> None:
     documents = read(tmp_path / "a.jsonl", jsonl({"text": "a", "b": 1}), url_column="b.c")
     assert documents == [RawDocument("a", None)]
@@ -150,6 +202,9 @@ def test_the_name_tells_the_format(name: str, kind: str) -> None:
         ("https://h/d/my%20book.txt?x=1", "my book"),
         ("zip://deep/news.csv::https://h/b.zip", "news"),
         ("zip://news.csv::b.zip", "news"),
+        ("texts/std::vector.txt", "std::vector"),
+        ("texts [v2]/a.txt", "a"),
+        ("s3://bucket/a#b%20/*.txt", "a#b%20"),
     ],
 )
 def test_a_source_is_named_after_its_file_or_folder(url: str, label: str) -> None:

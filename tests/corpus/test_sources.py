@@ -5,6 +5,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -12,6 +13,8 @@ from pydantic import ValidationError
 
 from electra_pipeline.corpus.build import CorpusConfig
 from electra_pipeline.corpus.card import CARD
+from electra_pipeline.corpus.readers import plan
+from electra_pipeline.corpus.sources import HubSource
 from electra_pipeline.storage.artifact import verify
 from electra_pipeline.storage.folder import Folder
 from tests.corpus.corpora import ENGLISH, PoolExecutor, config, documents, prose, run, write_jsonl
@@ -125,6 +128,35 @@ def test_raw_sources_become_documents_and_what_is_unreadable_is_counted(tmp_path
 
 def hub(path: Path | str, **changes: Any) -> dict[str, Any]:
     return {"type": "hub", "path": str(path)} | changes
+
+
+def test_what_save_to_disk_wrote_is_a_hub_source(tmp_path: Path) -> None:
+    texts = [prose(ENGLISH, n) for n in range(30)]
+    saved = datasets.Dataset.from_dict({"text": texts, "other": list(range(30))})
+    saved.save_to_disk(tmp_path / "one", num_shards=3)
+    datasets.DatasetDict(train=saved, test=saved.select([3, 1])).save_to_disk(tmp_path / "both")
+    for source, expected in (
+        (hub(tmp_path / "one"), texts),
+        (hub(tmp_path / "both"), texts),
+        (hub(tmp_path / "both", split="test"), [texts[3], texts[1]]),
+        ({"type": "files", "urls": [f"{tmp_path}/one/*.arrow"]}, texts),
+    ):
+        settings = CorpusConfig.model_validate({"sources": [source], "held_out_fraction": 0})
+        artifact = run(settings, tmp_path / "runs")
+        assert [row["text"] for row in documents(artifact)] == expected
+    assert len(plan([HubSource(path=str(tmp_path / "one"))])) == 3
+    with pytest.raises(ValueError, match=r"it has the splits train, test; check these"):
+        plan([HubSource(path=str(tmp_path / "both"), split="dev")])
+    with pytest.raises(ValueError, match="no column 'body'; it has 'text', 'other'"):
+        plan([HubSource(path=str(tmp_path / "one"), text_column="body")])
+
+
+def test_columns_of_a_hub_source_that_are_not_read_do_not_matter(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    columns = {"text": ["one", "two"], "date": pa.array([0, -1_000_000], pa.date32())}
+    pq.write_table(pa.table(columns), tmp_path / "data" / "train.parquet")
+    (piece,) = plan([HubSource(path=str(tmp_path))])
+    assert [document.text for document in piece.read()] == ["one", "two"]
 
 
 def test_a_hub_source_that_is_not_there_is_one_line(tmp_path: Path) -> None:

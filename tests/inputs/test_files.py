@@ -1,19 +1,34 @@
+import bz2
 import gzip
 import hashlib
 import http.server
+import lzma
+import os
 import pickle
+import re
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import datasets
 import fsspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from electra_pipeline.inputs import decompression
-from electra_pipeline.inputs.files import PackageFile, SourceFile, UrlFile, expand, fetch
+from electra_pipeline.inputs.files import (
+    FoundFile,
+    PackageFile,
+    SourceFile,
+    UrlFile,
+    expand,
+    fetch,
+)
+from electra_pipeline.inputs.records import read_records
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +60,7 @@ def names(reference: str) -> list[str]:
     return [str(file).rsplit("/", 1)[-1] for file in expand(reference)]
 
 
-def content(reference: UrlFile | PackageFile) -> bytes:
+def content(reference: UrlFile | FoundFile | PackageFile) -> bytes:
     with fetch(reference).open() as stream:
         return stream.read()
 
@@ -58,6 +73,153 @@ def test_patterns_give_sorted_files_without_folders(folder: Path) -> None:
 
 def test_a_name_with_brackets_is_a_name(folder: Path) -> None:
     assert names(f"{folder}/c[1].txt") == ["c[1].txt"]
+
+
+ODD_NAMES = ["std::vector.txt", "a [1].txt", "a?b*c.txt", "50%20#x?.txt", "back\\slash.txt"]
+ODD_NAMES += [
+    "new\nline.txt",
+    " .txt",
+    "~.txt",
+    "{a,b}.txt",
+    "zip::a.txt",
+    "c:d.txt",
+    "é" * 125 + ".txt",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names_are_found_and_read(folder: Path, name: str) -> None:
+    (folder / "odd [v2]").mkdir()
+    (folder / "odd [v2]" / name).write_text("odd")
+    for reference in (f"{folder}/odd [v2]/*", f"{folder}/odd [v2]/{name}", f"{folder}/o*/*.txt"):
+        (found,) = expand(reference)
+        assert content(found) == b"odd"
+        file = pickle.loads(pickle.dumps(fetch(found)))
+        assert (file.suffix, file.compression) == (".txt", None)
+        assert "\n" not in file.name
+
+
+NAMES = st.binary(min_size=1, max_size=60).filter(lambda name: not set(name) & {0, 47})
+
+
+@settings(max_examples=60)
+@given(st.lists(NAMES, min_size=1, max_size=3, unique=True))
+def test_any_name_is_found_and_read(
+    tmp_path_factory: pytest.TempPathFactory, names: list[bytes]
+) -> None:
+    folder = tmp_path_factory.mktemp("names")
+    for name in names:
+        path = os.fsencode(folder) + b"/x" + name
+        Path(os.fsdecode(path)).write_bytes(b"content of " + name)
+    found = expand(f"{folder}/*")
+    assert sorted(map(content, found)) == sorted(b"content of " + name for name in names)
+    for file in map(fetch, found):
+        assert file.name.encode().startswith(f"{folder}/x".encode())
+        assert file.name.isprintable() or "\n" not in file.name
+    for name in names:
+        if all(byte < 128 for byte in name):
+            (literal,) = expand(f"{folder}/x{name.decode()}")
+            assert content(literal) == b"content of " + name
+
+
+def test_a_name_in_other_bytes_than_utf_8_is_found_and_read(folder: Path) -> None:
+    name = "川.txt".encode("shift_jis")
+    Path(os.fsdecode(os.fsencode(folder) + b"/sub/" + name)).write_text("river")
+    file = fetch(expand(f"{folder}/sub/[!c]*.txt")[0])
+    assert file.name == f"{folder}/sub/\\x90\\xec.txt"
+    with pickle.loads(pickle.dumps(file)).open() as stream:
+        assert stream.read() == b"river"
+
+
+@pytest.mark.parametrize("name", ["a::b.txt", "std::x::y.txt"])
+def test_names_with_colons_on_other_filesystems_and_in_archives(folder: Path, name: str) -> None:
+    memory = fsspec.filesystem("memory")
+    shelf = f"colons{len(name)}"
+    memory.pipe(f"/{shelf}/{name}", b"in memory")
+    for pattern in (f"memory://{shelf}/*.txt", f"memory://{shelf}/{name}"):
+        assert [content(file) for file in expand(pattern)] == [b"in memory"]
+    with zipfile.ZipFile(folder / "one.zip", "w") as archive:
+        archive.writestr(name, "in an archive")
+    for pattern in ("*.txt", name):
+        assert [content(file) for file in expand(f"zip://{pattern}::{folder}/one.zip")] == [
+            b"in an archive"
+        ]
+
+
+def test_what_is_neither_file_nor_folder_is_left_out_of_patterns_with_a_warning(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    os.mkfifo(folder / "pipe.txt")
+    (folder / "link.txt").symlink_to(folder / "nothing")
+    assert names(f"{folder}/*.txt") == ["a.txt", "b.txt", "c[1].txt"]
+    assert "left out 2 matches that are no files, such as " in caplog.text
+    with pytest.raises(ValueError, match=r"pipe\.txt: not a regular file, but a pipe"):
+        expand(f"{folder}/pipe.txt")
+    with pytest.raises(ValueError, match=r"pipe\.txt: not a regular file, but a pipe"):
+        fetch(UrlFile(url=f"{folder}/pipe.txt"))
+    with pytest.raises(ValueError, match=r"link\.txt: a link to .*nothing, which is not there"):
+        expand(f"{folder}/link.txt")
+
+
+def test_a_name_that_is_too_long_or_no_name_is_missing(folder: Path) -> None:
+    with pytest.raises(ValueError, match="no such file; the nearest folder that exists is"):
+        expand(f"{folder}/{'x' * 300}")
+    with pytest.raises(ValueError, match=r"a\\x00b: holds a NUL character"):
+        expand(f"{folder}/a\0b")
+
+
+def test_folders_are_refused_with_the_pattern_of_their_files(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    (folder / "deep" / "er").mkdir(parents=True)
+    one = datasets.Dataset.from_dict({"text": ["one"]})
+    one.save_to_disk(folder / "saved")
+    datasets.DatasetDict(train=one, test=one).save_to_disk(folder / "both")
+    for name, message in (
+        ("empty", "an empty folder"),
+        ("deep", r"a folder; name its files, as in .*/deep/\*\*/\*$"),
+        ("sub", r"a folder; name its files, as in .*/sub/\*$"),
+        ("saved", r"a data set of save_to_disk; name its files: .*/saved/\*\.arrow$"),
+        ("both", r"data sets of save_to_disk \(test, train\); .*/both/train/\*\.arrow$"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            expand(f"{folder}/{name}/")
+    (file,) = expand(f"{folder}/both/train/*.arrow")
+    assert list(read_records(fetch(file))) == [{"text": "one"}]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.txt.gz", "a.txt.zst", "a", "a.gzip"])
+@pytest.mark.parametrize("stored", [bytes, gzip.compress, bz2.compress, lzma.compress])
+def test_the_content_tells_how_a_file_is_compressed(
+    folder: Path, name: str, stored: Callable[[bytes], bytes]
+) -> None:
+    (folder / name).write_bytes(stored(b"plain text"))
+    assert content(UrlFile(url=f"{folder}/{name}")) == b"plain text"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.txt", b"PK\x03\x04....", r"it is a zip archive .*zip://\*\.txt::/.*a\.txt$"),
+        ("a.txt.gz", gzip.compress(b"x" * 257 + b"ustar"), "it is a tar archive"),
+        ("a.txt", b"7z\xbc\xaf\x27\x1c", "it is a 7z archive, .*; unpack it$"),
+        ("a.txt", b"%PDF-1.7 ", "it is a PDF document, .*; extract its text"),
+        ("a.txt.gz", b"<!DOCTYPE html><p>404", "an HTML page instead of a gzip file"),
+        ("a.txt.gz", b"\x00\x01\x02" * 9, "damaged, or no gzip stream"),
+        ("a.txt.gz", b"", "ends in the middle of its gzip stream"),
+        ("a.txt.xz", b"\x1f\x8b\x09" * 9, "damaged, or no xz stream"),
+    ],
+)
+def test_what_is_no_text_is_refused_by_what_it_is(
+    folder: Path, name: str, data: bytes, message: str
+) -> None:
+    (folder / name).write_bytes(data)
+    with pytest.raises(ValueError, match=rf"{re.escape(name)}: {message}"):
+        content(UrlFile(url=f"{folder}/{name}"))
+
+
+def test_text_that_begins_like_bzip2_is_text(folder: Path) -> None:
+    (folder / "a.txt").write_text("BZh9 is what a file of bzip2 begins with")
+    assert content(UrlFile(url=f"{folder}/a.txt")).startswith(b"BZh9 is")
 
 
 def test_patterns_work_on_other_filesystems(folder: Path, address: str) -> None:
@@ -273,6 +435,8 @@ def test_objects_of_an_s3_store(s3_root: str) -> None:
     before = fetch(files[0])
     assert before.digest.startswith("etag:")
     filesystem.pipe(f"{path}/in/a.txt", b"changed")
-    assert fetch(files[0]).digest != before.digest
+    assert fetch(files[0]).digest == before.digest  # as it was listed
+    assert fetch(expand(f"{s3_root}/in/*")[0]).digest != before.digest
+    assert fetch(expand(f"{s3_root}/in/a.txt")[0]).digest != before.digest
     with pytest.raises(ValueError, match=r"absent\.txt: no such file; check the address"):
         fetch(UrlFile(url=f"{s3_root}/in/absent.txt"))

@@ -2,6 +2,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline.inputs import columnar, records
+from electra_pipeline.inputs import columnar, decoding, records
 from electra_pipeline.inputs.files import SourceFile
-from electra_pipeline.inputs.records import Format, read_records, require_column
+from electra_pipeline.inputs.records import Format, read_records
 
 ROWS = [{"id": "1", "text": 'say "hi",\nthere'}, {"id": "2", "text": "Größe\u2028x"}]
 Write = Callable[[str, bytes], SourceFile]
@@ -106,14 +107,14 @@ def test_block_size_never_shows(
 ) -> None:
     path = tmp_path_factory.mktemp("blocks") / "a.txt"
     path.write_bytes(text.encode())
-    default = records.BLOCK_BYTES
-    records.BLOCK_BYTES = size
+    default = decoding.BLOCK_BYTES
+    decoding.BLOCK_BYTES = size
     try:
         got = [record["text"] for record in read_records(SourceFile("a.txt", "", str(path)))]
     finally:
-        records.BLOCK_BYTES = default
-    lines = text.split("\n")
-    assert got == [line.rstrip("\r") for line in (lines if lines[-1] else lines[:-1])]
+        decoding.BLOCK_BYTES = default
+    lines = re.split("\r*\n|\r", text)
+    assert got == (lines if lines[-1] else lines[:-1])
 
 
 def test_fields_may_be_long(write: Write) -> None:
@@ -141,10 +142,13 @@ BAD: list[tuple[str, bytes, Format, str]] = [
     ("a.jsonl", b'{"a": 1}\n{"a": "\xff"}\n', "auto", "line 2, byte 16: not valid utf-8"),
     ("a.txt", b"\xef\xbb\xbfab\n\xc3", "auto", "line 2, byte 6: not valid utf-8"),
     ("a.csv", b"text\nok\nbr\xe4ve\n", "auto", "line 3, byte 10: .*set encoding"),
-    ("a.csv", b"id,text\n1,a\n2,b,c\n", "auto", "line 3: 3 fields, the header has 2"),
+    ("a.csv", b"id,text\n1,a\n2,b,c\n", "auto", "line 3: 3 fields, the first line has 2"),
     ("a.csv", b'id,text\n1,"never closed\n2,b\n', "auto", "line 3: broken csv .*quoting"),
     ("a.csv", b"text,text\na,b\n", "auto", "line 1: a column name comes twice"),
-    ("a.tsv", b"a\tb\n1\n", "auto", "line 2: 1 fields, the header has 2"),
+    ("a.zip", b"x", "auto", r"an archive; name the files in it, as in zip://\*\.txt::a\.zip$"),
+    ("a.tar.gz", b"x", "auto", r"an archive; .*, as in tar://\*\.txt::a\.tar\.gz$"),
+    ("a.jsonl", b'[{"a": 1}]', "auto", "line 1: a JSON list .*; if .* set format to json$"),
+    ("a.tsv", b"a\tb\n1\n", "auto", "line 2: 1 fields, the first line has 2"),
     ("a.json", b'{"a": 1}\n{"a": 2}\n', "auto", "broken JSON.*format to jsonl"),
     ("a.json", b'{"a": 1}', "auto", "a JSON dict where a list"),
     ("a.json", b"[1]", "auto", "record 1: a JSON int where an object"),
@@ -197,13 +201,6 @@ def test_unknown_encodings_are_named(write: Write) -> None:
         list(read_records(write("a.txt", b"x"), encoding="utf-9"))
 
 
-def test_a_missing_column_lists_the_others(write: Write) -> None:
-    file = write("a.csv", b"")
-    assert require_column({"id": 1}, "id", file) == 1
-    with pytest.raises(ValueError, match=r"a.csv: no column 'text'; it has 'id', 'body'"):
-        require_column({"id": 1, "body": 2}, "text", file)
-
-
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
@@ -216,7 +213,8 @@ def test_a_record_too_large_for_memory_names_its_line(
     name: str, data: bytes, message: str, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(records, "MAX_RECORD_BYTES", 1000)
-    monkeypatch.setattr(records, "BLOCK_BYTES", 256)
+    monkeypatch.setattr(decoding, "MAX_RECORD_BYTES", 1000)
+    monkeypatch.setattr(decoding, "BLOCK_BYTES", 256)
     with pytest.raises(ValueError, match=rf"^{name}: {message}") as caught:
         list(read_records(write(name, data)))
     assert "\n" not in str(caught.value)
@@ -235,7 +233,7 @@ def test_what_must_be_held_in_memory_is_bounded(
     assert list(read_records(write(name, data)))
     monkeypatch.setattr(records, "MAX_LIST_CHARACTERS", 500)
     monkeypatch.setattr(columnar, "MAX_FILE_BYTES", 500)
-    monkeypatch.setattr(records, "BLOCK_BYTES", 256)
+    monkeypatch.setattr(decoding, "BLOCK_BYTES", 256)
     with pytest.raises(ValueError, match=rf"^{name}: {message}") as caught:
         list(read_records(write(name, data)))
     assert "\n" not in str(caught.value)
@@ -243,7 +241,9 @@ def test_what_must_be_held_in_memory_is_bounded(
 
 def test_text_in_utf_16_without_its_mark_is_told(write: Write) -> None:
     data = "one\n".encode("utf-16-le")
-    with pytest.raises(ValueError, match=r"^a\.txt: not valid utf-16 .*; set encoding to the one"):
+    with pytest.raises(
+        ValueError, match=r"^a\.txt: not valid utf-16 .*; set encoding to utf-16-le or"
+    ):
         list(read_records(write("a.txt", data), encoding="utf-16"))
 
 
@@ -252,5 +252,158 @@ def test_arrow_text_that_is_none_is_refused(write: Write, new: Callable[..., Any
     whole = as_arrow(new)
     damaged = whole.replace(b"there", b"th\xffre")
     assert damaged != whole
-    with pytest.raises(ValueError, match=r"^a\.arrow: not a whole arrow file \(.*UTF"):
+    with pytest.raises(ValueError, match=r"^a\.arrow: record 1 .* column 'text' .*\(.*UTF"):
         list(read_records(write("a.arrow", damaged)))
+
+
+def text_and(other: pa.Array, new: Callable[..., Any] | None = None) -> bytes:
+    """A file with two columns, as parquet or by an Arrow writer."""
+    table = pa.table({"text": ["one", "two"], "other": other})
+    sink = pa.BufferOutputStream()
+    if new is None:
+        pq.write_table(table, sink)
+    else:
+        with new(sink, table.schema) as writer:
+            writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+NO_UTF_8 = pa.Array.from_buffers(
+    pa.string(),
+    2,
+    [None, pa.array([0, 2, 4], pa.int32()).buffers()[1], pa.py_buffer(b"\xff\xfeab")],
+)
+UNREADABLE = {
+    "date": pa.array([0, -1_000_000], pa.date32()),
+    "time": pa.array([0, 300_000_000_000_000_000], pa.timestamp("us")),
+    "zone": pa.array([1, 2], pa.timestamp("us", tz="Mars/Phobos")),
+    "text": NO_UTF_8,
+}
+COLUMNAR = [(".parquet", None), (".arrow", pa.ipc.new_file), (".arrow", pa.ipc.new_stream)]
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+@pytest.mark.parametrize(("suffix", "new"), COLUMNAR)
+def test_what_is_in_columns_that_are_not_read_does_not_matter(
+    write: Write, kind: str, suffix: str, new: Callable[..., Any] | None
+) -> None:
+    file = write(f"a{suffix}", text_and(UNREADABLE[kind], new))
+    rows = [{"text": text, "other": None} for text in ("one", "two")]
+    assert list(read_records(file, columns=["text", "url"])) == rows
+    with pytest.raises(ValueError, match="record 1 or one of the following: column 'other' holds"):
+        list(read_records(file))
+
+
+@pytest.mark.parametrize(("suffix", "new"), COLUMNAR)
+def test_columns_inside_of_objects(
+    write: Write, suffix: str, new: Callable[..., Any] | None
+) -> None:
+    bodies = pa.array([{"text": "inside", "other": 1}, None])
+    file = write(f"a{suffix}", text_and(bodies, new))
+    rows = list(read_records(file, columns=["other.text"]))
+    assert [row["text"] for row in rows] == [None, None]
+    assert [(row["other"] or {}).get("text") for row in rows] == ["inside", None]
+    for absent in ("nothing", "other.nothing", "text.nothing"):
+        assert len(list(read_records(file, columns=[absent]))) == 2
+
+
+@pytest.mark.parametrize(
+    "type",
+    [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())],
+)
+@pytest.mark.parametrize(("suffix", "new"), COLUMNAR)
+def test_every_type_of_text_is_text(
+    write: Write, suffix: str, new: Callable[..., Any] | None, type: pa.DataType
+) -> None:
+    file = write(f"a{suffix}", text_and(pa.array(["x", None]).cast(type), new))
+    assert [row["other"] for row in read_records(file, columns=["other"])] == ["x", None]
+
+
+def test_a_wide_column_that_is_not_read_costs_no_memory(write: Write) -> None:
+    file = write("a.parquet", text_and(pa.array([b"x" * 100_000_000, b"y" * 50_000_000])))
+    before = pa.total_allocated_bytes()
+    for _ in read_records(file, columns=["text"]):
+        assert pa.total_allocated_bytes() - before < 1_000_000
+
+
+def test_a_column_name_that_comes_twice_is_refused_if_it_is_read(write: Write) -> None:
+    table = pa.table([["a"], ["b"], ["c"]], names=["text", "x", "x"])
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    file = write("a.parquet", bytes(sink.getvalue()))
+    assert next(read_records(file, columns=["text"]))["text"] == "a"
+    with pytest.raises(ValueError, match=r"a\.parquet: a column name comes twice: 'x'"):
+        list(read_records(file, columns=["x"]))
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n", "\r\r\n"])
+@pytest.mark.parametrize("last", [True, False])
+def test_all_line_ends_are_read(write: Write, end: str, last: bool) -> None:
+    for name, lines in (
+        ("a.txt", ["one", "", "two\x85\u2028"]),
+        ("a.jsonl", ['{"a": "one"}', "", '{"a": "two"}']),
+        ("a.csv", ["a,b", "1,2", "3,4"]),
+        ("a.tsv", ["a\tb", "1\t2", "3\t4"]),
+    ):
+        if end == "\r\r\n" and name.endswith("sv"):
+            continue
+        got = list(read_records(write(name, (end.join(lines) + end * last).encode())))
+        if name == "a.txt":
+            assert got == [{"text": line} for line in lines]
+        else:
+            assert len(got) == 2
+
+
+def test_line_ends_may_be_mixed_in_text(write: Write) -> None:
+    lines = [record["text"] for record in read_records(write("a.txt", b"1\r2\n3\r\n4\r\r5"))]
+    assert lines == ["1", "2", "3", "4", "", "5"]
+
+
+def test_a_carriage_return_in_a_record_stays_in_it(write: Write) -> None:
+    assert list(read_records(write("a.csv", b'a,b\n"x\ry",2\n'))) == [{"a": "x\ry", "b": "2"}]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_without_a_header_columns_are_counted(write: Write, name: str) -> None:
+    separator = "," if name == "a.csv" else "\t"
+    file = write(name, f"3{separator}Title{separator}Text\n1{separator}a{separator}b\n".encode())
+    assert list(read_records(file, has_header=False)) == [
+        {0: "3", 1: "Title", 2: "Text"},
+        {0: "1", 1: "a", 2: "b"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding", "message"),
+    [
+        ("größe".encode("cp1252"), "utf-8", r"not valid utf-8 .*set encoding .*cp1252 is that of"),
+        (b"\x81", "cp1252", "not valid cp1252 .*in another encoding than cp1252"),
+        (
+            "größe 大".encode(),
+            "ascii",
+            "not valid ascii .*it is valid utf-8.*set encoding to utf-8",
+        ),
+        (
+            b"\xff\xd8\x00\x01\x01\x01\x01\x01",
+            "utf-8",
+            "not valid utf-8 .*zero bytes, as no text does",
+        ),
+        ("text\n".encode("utf-16-le"), "utf-8", "line 1: each second byte .*set .* to utf-16-le$"),
+        ("text\n".encode("utf-16-be"), "utf-8", "line 1: each second byte .*set .* to utf-16-be$"),
+        ("größe".encode("utf-8-sig"), "cp1252", "a byte order mark of utf-8.* encoding to utf-8$"),
+        ("größe".encode("utf-16"), "latin-1", "a byte order mark of utf-16.* encoding to utf-16$"),
+        (b"\xff\xfea\x00", "utf-16-be", "a byte order mark of utf-16.* encoding to utf-16$"),
+    ],
+)
+def test_a_wrong_encoding_is_told_with_one_that_was_not_set(
+    write: Write, data: bytes, encoding: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=rf"^a\.txt: .*{message}"):
+        list(read_records(write("a.txt", data), encoding=encoding))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+def test_a_mark_is_no_text(write: Write, encoding: str) -> None:
+    mark = "" if encoding in ("utf-8-sig", "utf-32") else "\ufeff"
+    file = write("a.txt", f"{mark}größe\n".encode(encoding))
+    assert list(read_records(file, encoding=encoding)) == [{"text": "größe"}]

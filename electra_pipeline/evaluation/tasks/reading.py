@@ -98,7 +98,10 @@ def _records(
     # other formats name their columns, whatever is asked for
     has_header = resolved not in ("csv", "tsv") or any(isinstance(each, str) for each in used)
     records = read_records(
-        file, task.format, encoding=task.encoding or "utf-8", has_header=has_header
+        *(file, task.format),
+        encoding=task.encoding or "utf-8",
+        columns=_needed(task, used),
+        has_header=has_header,
     )
     label = {task.columns.label: label_in_name(task, file)} if is_text else {}
     names = names_in_file(file, resolved)
@@ -109,6 +112,14 @@ def _records(
         except ValueError as error:
             raise ValueError(f"{place}: {error}; repair it") from error
         yield place, _counted({**named, **label}, [] if has_header else used)
+
+
+def _needed(task: Task, used: Sequence[Column]) -> list[str] | None:
+    """The columns of parquet and Arrow files that are read; None for all of them."""
+    if task.type in ("multiple-choice", "question-answering"):
+        return None
+    named = [column for column in used if isinstance(column, str)]
+    return [*named, "tokens", "tags", "index", "idx"]
 
 
 def _used(task: Task, labelled: bool) -> list[Column]:
