@@ -1,0 +1,77 @@
+"""What a Prefect server has that holds runs up, for `electra-pipeline doctor`."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState
+from prefect.client.schemas.filters import FlowRunFilterStateType as StateFilter
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.exceptions import PrefectException
+
+from electra_pipeline.doctor import Finding
+
+# Runs in these states hold the slots of their queue.
+HOLDING = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
+# A working run changes from one state to the next within these (infra/automations.yaml).
+MOST_MINUTES = {StateType.PENDING: 15, StateType.CANCELLING: 5}
+AUTOMATIONS = (
+    "crash-silent-runs",
+    "crash-runs-that-never-start",
+    "crash-containers-that-never-start",
+)
+
+
+def examine_server() -> Iterator[Finding]:
+    """Look at the server of PREFECT_API_URL, if that is set: version, automations, full queues."""
+    if not os.environ.get("PREFECT_API_URL"):
+        return
+    with get_client(sync_client=True) as client:
+        try:
+            yield from (_version(client), _automations(client), *_queues(client))
+        except (httpx.HTTPError, PrefectException) as error:
+            yield Finding("Prefect server", " ".join(str(error).split())[:200])
+
+
+def _version(client: SyncPrefectClient) -> Finding:
+    ours, theirs = version("prefect"), client.api_version()
+    remedy = f"run Prefect {ours} there" if theirs.split(".")[:2] != ours.split(".")[:2] else ""
+    return Finding("Prefect server", theirs, remedy)
+
+
+def _automations(client: SyncPrefectClient) -> Finding:
+    present = {name: client.read_automations_by_name(name) for name in AUTOMATIONS}
+    missing = [name for name, found in present.items() if not any(a.enabled for a in found)]
+    if not missing:
+        return Finding("automations", "on")
+    remedy = "python -m flows.deploying, in the folder of prefect.yaml; if there, switch them on"
+    return Finding("automations", f"not there, or off: {', '.join(missing)}", remedy)
+
+
+def _queues(client: SyncPrefectClient) -> Iterator[Finding]:
+    """Each queue that lets no more runs work, with the runs that hold it."""
+    holding = FlowRunFilter(state=FlowRunFilterState(type=StateFilter(any_=list(HOLDING))))
+    runs = client.read_flow_runs(flow_run_filter=holding)
+    for queue in client.read_work_queues():
+        held_by = [run for run in runs if run.work_queue_id == queue.id]
+        if queue.concurrency_limit is None or len(held_by) < queue.concurrency_limit:
+            continue
+        stuck = [run for run in held_by if _minutes(run) > MOST_MINUTES.get(_type(run), 1e9)]
+        remedy = "; ".join(f"prefect flow-run delete {run.id}" for run in stuck)
+        shown = ", ".join(
+            f"{run.name} ({run.state_name}, {_minutes(run):.0f} min)" for run in held_by
+        )
+        yield Finding(f"queue {queue.name}", f"full: {shown or 'its limit is 0'}", remedy)
+
+
+def _type(run: FlowRun) -> StateType:
+    return run.state_type or StateType.SCHEDULED
+
+
+def _minutes(run: FlowRun) -> float:
+    """How long the run is in its state."""
+    since = run.state.timestamp if run.state is not None else datetime.now(UTC)
+    return (datetime.now(UTC) - since).total_seconds() / 60
