@@ -1,6 +1,5 @@
 """What a Prefect server has that holds runs up, for `electra-pipeline doctor`."""
 
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -11,13 +10,14 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState
 from prefect.client.schemas.filters import FlowRunFilterStateType as StateFilter
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import PrefectException
+from prefect.settings import PREFECT_API_URL
 
 from electra_pipeline.doctor import Finding
 
 # Runs in these states hold the slots of their queue.
 HOLDING = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
-# A working run changes from one state to the next within these (infra/automations.yaml).
-MOST_MINUTES = {StateType.PENDING: 15, StateType.CANCELLING: 5}
+# Within these, infra/automations.yaml or the server itself ends a run that is dead.
+MOST_MINUTES = {StateType.PENDING: 16, StateType.CANCELLING: 6}
 AUTOMATIONS = (
     "crash-silent-runs",
     "crash-runs-that-never-start",
@@ -27,7 +27,7 @@ AUTOMATIONS = (
 
 def examine_server() -> Iterator[Finding]:
     """Look at the server of PREFECT_API_URL, if that is set: version, automations, full queues."""
-    if not os.environ.get("PREFECT_API_URL"):
+    if not PREFECT_API_URL.value():
         return
     with get_client(sync_client=True) as client:
         try:

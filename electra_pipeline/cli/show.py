@@ -204,9 +204,10 @@ def inspect(
 def doctor(root: RootOption = None) -> None:
     """Say what this machine has, what is missing, and the remedy."""
     from electra_pipeline.doctor import examine
+    from flows.health import examine_server
 
     table = Table("", "found", "remedy")
-    for finding in examine(root or "./runs"):
+    for finding in (*examine(root or "./runs"), *examine_server()):
         # as text: markup would swallow the brackets of package[extra]
         table.add_row(*map(Text, (finding.subject, finding.found, finding.remedy)))
     Console().print(table)
