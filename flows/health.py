@@ -10,7 +10,6 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState
 from prefect.client.schemas.filters import FlowRunFilterStateType as StateFilter
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import PrefectException
-from prefect.settings import PREFECT_API_URL
 
 from electra_pipeline.doctor import Finding
 
@@ -26,9 +25,7 @@ AUTOMATIONS = (
 
 
 def examine_server() -> Iterator[Finding]:
-    """Look at the server of PREFECT_API_URL, if that is set: version, automations, full queues."""
-    if not PREFECT_API_URL.value():
-        return
+    """Look at the server of PREFECT_API_URL: its version, automations, full queues."""
     with get_client(sync_client=True) as client:
         try:
             yield from (_version(client), _automations(client), *_queues(client))
