@@ -1,6 +1,7 @@
 """What a person sees of a run in Prefect: progress while it works, tables when it is done."""
 
 import base64
+import html
 import platform
 import re
 import time
@@ -115,13 +116,14 @@ def report_markdown(page: str, place: str, results: str) -> str:
 
 
 def charts(page: str) -> list[str]:
-    """The `<svg>` elements of an HTML page as images of markdown, on white for dark themes."""
+    """The `<svg>` elements of an HTML page as images under their titles, white for dark themes."""
     images = []
     for svg in re.findall(r"<svg .*?</svg>", page, re.DOTALL):
-        title = re.search(r'aria-label="([^"]*)"', svg)
+        label = re.search(r'aria-label="([^"]*)"', svg)
+        title = html.unescape(label[1]) if label else "chart"
         white = svg.replace("<svg ", '<svg style="background: #fff" ', 1)
         data = base64.b64encode(white.encode()).decode()
-        images.append(f"![{title[1] if title else ''}](data:image/svg+xml;base64,{data})")
+        images.append(f"### {title}\n\n![](data:image/svg+xml;base64,{data})")
     return images
 
 

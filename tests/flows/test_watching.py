@@ -18,8 +18,9 @@ def test_the_report_is_shown_and_where_it_is_stands_as_text():
     markdown = report_markdown(PAGE, "/my runs/ä/x-report.html", "| task |\n| --- |\n")
     assert "`/my runs/ä/x-report.html` on " in markdown and "| task |" in markdown
     assert "file://" not in markdown and "](/" not in markdown
-    images = re.findall(r"!\[(.*?)\]\(data:image/svg\+xml;base64,(.*?)\)", markdown)
-    assert [title for title, _ in images] == ["Generator loss", ""]
+    image = r"### (.*)\n\n!\[\]\(data:image/svg\+xml;base64,(.*?)\)"
+    images = re.findall(image, markdown)
+    assert [title for title, _ in images] == ["Generator loss", "chart"]
     svg = base64.b64decode(images[0][1]).decode()
     assert svg.startswith('<svg style="background: #fff" role="img"') and "loss" in svg
 
