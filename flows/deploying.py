@@ -95,19 +95,20 @@ def _active(client: SyncPrefectClient, deployment: str) -> dict[str, bool]:
 def work_in(folder: str) -> dict[str, str]:
     """Pull step: run in the folder that was deployed from.
 
-    Where it is gone the run is Failed with a message that names it: of an error of a step Prefect
-    shows the exit status alone.
+    Where it is gone the run is Failed with a message that names it: of an error in a step Prefect
+    shows the exit status alone. Raises ValueError with the same message.
     """
-    if not Path(folder).is_dir():
+    try:
+        return set_working_directory(folder)
+    except OSError as error:
         message = (
-            f"the folder of this deployment, {folder}, is not on this machine; "
-            "call `prefect deploy` in the folder that prefect.yaml is in now"
+            f"{folder}: the folder of this deployment cannot be entered on this machine "
+            f"({error.strerror}); deploy again from where prefect.yaml is now"
         )
         if flow_run.id is not None:
             with get_client(sync_client=True) as client:
                 client.set_flow_run_state(flow_run.id, Failed(message=message))
-        raise NotADirectoryError(message)
-    return set_working_directory(folder)
+        raise ValueError(message) from error
 
 
 def main() -> None:

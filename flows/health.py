@@ -1,5 +1,6 @@
 """What a Prefect server has that holds runs up, for `electra-pipeline doctor`."""
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -49,19 +50,27 @@ def _automations(client: SyncPrefectClient) -> Finding:
 
 
 def _queues(client: SyncPrefectClient) -> Iterator[Finding]:
-    """Each queue that lets no more runs work, with the runs that hold it."""
-    holding = FlowRunFilter(state=FlowRunFilterState(type=StateFilter(any_=list(HOLDING))))
-    runs = client.read_flow_runs(flow_run_filter=holding)
+    """Each queue that is full, with the runs that hold it, or whose runs no worker takes."""
+    runs = client.read_flow_runs(flow_run_filter=_in_states(*HOLDING))
+    scheduled = client.read_flow_runs(flow_run_filter=_in_states(StateType.SCHEDULED))
     for queue in client.read_work_queues():
         held_by = [run for run in runs if run.work_queue_id == queue.id]
-        if queue.concurrency_limit is None or len(held_by) < queue.concurrency_limit:
-            continue
-        stuck = [run for run in held_by if _minutes(run) > MOST_MINUTES.get(_type(run), 1e9)]
-        remedy = "; ".join(f"prefect flow-run delete {run.id}" for run in stuck)
-        shown = ", ".join(
-            f"{run.name} ({run.state_name}, {_minutes(run):.0f} min)" for run in held_by
-        )
-        yield Finding(f"queue {queue.name}", f"full: {shown or 'its limit is 0'}", remedy)
+        late = [r for r in scheduled if r.work_queue_id == queue.id and r.state_name == "Late"]
+        limit = queue.concurrency_limit
+        if limit is not None and len(held_by) >= limit:
+            stuck = [r for r in held_by if _minutes(r) > MOST_MINUTES.get(_type(r), math.inf)]
+            remedy = "; ".join(f"prefect flow-run delete {run.id}" for run in stuck)
+            shown = [f"{r.name} ({r.state_name}, {_minutes(r):.0f} min)" for r in held_by]
+            found = f"full: {', '.join(shown) or 'its limit is 0'}; {len(late)} more are due"
+            yield Finding(f"queue {queue.name}", found, remedy)
+        elif late:
+            found = f"{len(late)} runs are due and not taken"
+            remedy = f"prefect worker start --pool {queue.work_pool_name}"
+            yield Finding(f"queue {queue.name}", found, remedy)
+
+
+def _in_states(*types: StateType) -> FlowRunFilter:
+    return FlowRunFilter(state=FlowRunFilterState(type=StateFilter(any_=list(types))))
 
 
 def _type(run: FlowRun) -> StateType:

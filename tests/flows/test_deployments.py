@@ -133,8 +133,10 @@ def test_a_run_works_in_the_folder_of_its_deployment_or_not_at_all(tmp_path, mon
     assert step == {"flows.deploying.work_in": {"folder": "{{ project.folder }}"}}
     assert deploying.work_in(str(tmp_path)) == {"directory": str(tmp_path)}
     assert Path.cwd() == tmp_path
-    with pytest.raises(NotADirectoryError, match=r"/gone, is not on this machine; call"):
-        deploying.work_in(f"{tmp_path}/gone")
+    (tmp_path / "file").touch()
+    for name, reason in (("gone", "No such file"), ("file", "Not a directory")):
+        with pytest.raises(ValueError, match=rf"/{name}: the folder of this dep.*{reason}.*again"):
+            deploying.work_in(f"{tmp_path}/{name}")
     assert Path.cwd() == tmp_path
 
 

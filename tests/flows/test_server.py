@@ -280,6 +280,10 @@ def test_a_run_that_dies_before_it_starts_holds_its_queue_for_a_while_alone(
     assert client.get_scheduled_flow_runs_for_work_pool("electra") == []
     slots = on_sqlite.prefect("work-queue", "slots", "corpus", "--pool", "electra")
     assert first.name in slots and "1 / 1" in slots
+
+    def remedies() -> list[str]:
+        return [each.remedy for each in examine_server()]
+
     with temporary_settings({PREFECT_API_URL: on_sqlite.environment["PREFECT_API_URL"]}):
         (full,) = [each for each in examine_server() if each.subject == "queue corpus"]
     assert f"{first.name} (" in full.found and not full.remedy
@@ -287,6 +291,9 @@ def test_a_run_that_dies_before_it_starts_holds_its_queue_for_a_while_alone(
     on_sqlite.wait_for(first, StateType.CRASHED)
     (due,) = client.get_scheduled_flow_runs_for_work_pool("electra")
     assert due.flow_run.id == second.id
+    # Late, because its worker is gone.
+    with temporary_settings({PREFECT_API_URL: on_sqlite.environment["PREFECT_API_URL"]}):
+        wait_until(lambda: "prefect worker start --pool electra" in remedies())
     client.delete_flow_run(second.id)
 
 
