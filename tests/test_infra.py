@@ -100,6 +100,19 @@ def test_the_worker_waits_until_the_server_has_what_it_runs():
     assert "--overwrite" not in str(compose) and " deploy " not in str(compose)
 
 
+def test_automations_see_what_died_together_with_the_server(monkeypatch: pytest.MonkeyPatch):
+    # By default Prefect forgets after a minute which runs it waits for.
+    from prefect.settings.models.server.events import ServerEventsSettings
+
+    name = "PREFECT_SERVER_EVENTS_EXPIRED_BUCKET_BUFFER"
+    compose = load("infra/compose.yaml")["services"]["prefect-server"]["environment"]
+    helm = load("infra/helm/prefect-server.yaml")["global"]["prefect"]["env"]
+    for value in (compose[name], *(each["value"] for each in helm if each["name"] == name)):
+        monkeypatch.setenv(name, value)
+        assert ServerEventsSettings().expired_bucket_buffer.days == 7
+    assert name in str(helm)
+
+
 def test_the_compose_file_is_one_and_keeps_secrets_and_ports_in():
     compose = load("infra/compose.yaml")
     jsonschema.Draft201909Validator(json.loads(COMPOSE_SCHEMA.read_text())).validate(compose)
