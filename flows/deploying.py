@@ -21,6 +21,7 @@ from prefect.deployments.steps.pull import set_working_directory
 from prefect.events.schemas.automations import Automation, AutomationCore
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.runtime import flow_run
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Failed
 from prefect.variables import Variable
 
@@ -114,11 +115,14 @@ def work_in(folder: str) -> dict[str, str]:
 def main() -> None:
     """Create the pool, deploy what has changed, create or update the automations.
 
-    Raises ValueError in one line if the server does not answer, or there is no prefect.yaml here.
+    Raises ValueError in one line if no server is named, or it does not answer, or there is no
+    prefect.yaml here.
     """
     file = _prefect_file()
     if not file.is_file():
         raise ValueError(f"{file}: no such file; call this in the folder of prefect.yaml")
+    if not PREFECT_API_URL.value():
+        raise ValueError("PREFECT_API_URL is not set; set it to http://HOST:4200/api of the server")
     check_server()
     with get_client(sync_client=True) as client:
         make_work_pools(client, yaml.safe_load(file.read_text()))

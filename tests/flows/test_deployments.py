@@ -10,6 +10,7 @@ import yaml
 from prefect import states
 from prefect.exceptions import ParameterTypeError
 from prefect.flows import load_flow_from_entrypoint
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.templating import apply_values
 
 from electra_pipeline.config import PipelineConfig, preset_text
@@ -138,6 +139,29 @@ def test_a_run_works_in_the_folder_of_its_deployment_or_not_at_all(tmp_path, mon
         with pytest.raises(ValueError, match=rf"/{name}: the folder of this dep.*{reason}.*again"):
             deploying.work_in(f"{tmp_path}/{name}")
     assert Path.cwd() == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("url", "folder", "message"),
+    [
+        (None, ROOT, "PREFECT_API_URL is not set; set it to"),
+        (
+            "http://127.0.0.1:9/api",
+            ROOT,
+            r"cannot reach the Prefect server at http://127\.0\.0\.1:9",
+        ),
+        (None, ROOT / "flows", r"flows/prefect\.yaml: no such file; call this in the folder of"),
+    ],
+)
+def test_a_server_that_cannot_be_set_up_is_one_line(url, folder, message, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("sys.argv", ["deploying.py"])
+    with (
+        temporary_settings({PREFECT_API_URL: url}),
+        pytest.raises(ValueError, match=message) as caught,
+    ):
+        deploying.main()
+    assert "\n" not in str(caught.value)
 
 
 def test_the_digest_tells_other_definitions_and_folders_apart(tmp_path):
