@@ -30,8 +30,11 @@ def examine_server() -> Iterator[Finding]:
     with get_client(sync_client=True) as client:
         try:
             yield from (_version(client), _automations(client), *_queues(client))
+        except httpx.TransportError:
+            return  # doctor itself looks whether it answers
         except (httpx.HTTPError, PrefectException) as error:
-            yield Finding("Prefect server", " ".join(str(error).split())[:200])
+            remedy = "set PREFECT_API_AUTH_STRING if it asks who we are; else see the server's log"
+            yield Finding("Prefect server", " ".join(str(error).split())[:200], remedy)
 
 
 def _version(client: SyncPrefectClient) -> Finding:

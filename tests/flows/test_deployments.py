@@ -164,6 +164,11 @@ def test_a_server_that_cannot_be_set_up_is_one_line(url, folder, message, monkey
     assert "\n" not in str(caught.value)
 
 
+def test_a_server_that_does_not_answer_is_left_to_doctor_itself():
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        assert list(health.examine_server()) == []
+
+
 def test_the_digest_tells_other_definitions_and_folders_apart(tmp_path):
     def digest(folder: str, text: str) -> str:
         file = tmp_path / folder / "prefect.yaml"
