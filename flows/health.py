@@ -7,8 +7,12 @@ from importlib.metadata import version
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState
-from prefect.client.schemas.filters import FlowRunFilterStateType as StateFilter
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateName,
+    FlowRunFilterStateType,
+)
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import PrefectException
 
@@ -33,7 +37,7 @@ def examine_server() -> Iterator[Finding]:
         except httpx.TransportError:
             return  # doctor itself looks whether it answers
         except (httpx.HTTPError, PrefectException) as error:
-            remedy = "set PREFECT_API_AUTH_STRING if it asks who we are; else see the server's log"
+            remedy = "set PREFECT_API_AUTH_STRING if it demands one; else see the server's log"
             yield Finding("Prefect server", " ".join(str(error).split())[:200], remedy)
 
 
@@ -54,26 +58,24 @@ def _automations(client: SyncPrefectClient) -> Finding:
 
 def _queues(client: SyncPrefectClient) -> Iterator[Finding]:
     """Each queue that is full, with the runs that hold it, or whose runs no worker takes."""
-    runs = client.read_flow_runs(flow_run_filter=_in_states(*HOLDING))
-    scheduled = client.read_flow_runs(flow_run_filter=_in_states(StateType.SCHEDULED))
+    holding = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(HOLDING)))
+    late = FlowRunFilterState(name=FlowRunFilterStateName(any_=["Late"]))
+    held = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=holding))
+    due = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=late))
     for queue in client.read_work_queues():
-        held_by = [run for run in runs if run.work_queue_id == queue.id]
-        late = [r for r in scheduled if r.work_queue_id == queue.id and r.state_name == "Late"]
+        held_by = [run for run in held if run.work_queue_id == queue.id]
+        num_due = sum(run.work_queue_id == queue.id for run in due)
         limit = queue.concurrency_limit
         if limit is not None and len(held_by) >= limit:
             stuck = [r for r in held_by if _minutes(r) > MOST_MINUTES.get(_type(r), math.inf)]
             remedy = "; ".join(f"prefect flow-run delete {run.id}" for run in stuck)
             shown = [f"{r.name} ({r.state_name}, {_minutes(r):.0f} min)" for r in held_by]
-            found = f"full: {', '.join(shown) or 'its limit is 0'}; {len(late)} more are due"
+            found = f"full: {', '.join(shown) or 'its limit is 0'}; {num_due} more are due"
             yield Finding(f"queue {queue.name}", found, remedy)
-        elif late:
-            found = f"{len(late)} runs are due and not taken"
+        elif num_due:
+            found = f"{num_due} runs are due and not taken"
             remedy = f"prefect worker start --pool {queue.work_pool_name}"
             yield Finding(f"queue {queue.name}", found, remedy)
-
-
-def _in_states(*types: StateType) -> FlowRunFilter:
-    return FlowRunFilter(state=FlowRunFilterState(type=StateFilter(any_=list(types))))
 
 
 def _type(run: FlowRun) -> StateType:
