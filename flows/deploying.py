@@ -1,13 +1,36 @@
-"""Steps of `prefect deploy` (prefect.yaml): what its deployments take from this package."""
+"""Keep a Prefect server up to date: the build steps of prefect.yaml, and one command for all.
 
+`python -m flows.deploying`, in the folder of prefect.yaml, creates the work pool, deploys, and
+creates the automations of infra/automations.yaml. It can be called at each start: what is there
+stays as its operator left it.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+from argparse import ArgumentParser
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import yaml
-from prefect.client.orchestration import get_client
-from prefect.exceptions import ObjectAlreadyExists
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.deployments.steps.pull import set_working_directory
+from prefect.events.schemas.automations import Automation, AutomationCore
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.runtime import flow_run
+from prefect.settings import PREFECT_API_URL
+from prefect.states import Failed
+from prefect.variables import Variable
 
+from electra_pipeline.config import PipelineConfig
 from electra_pipeline.presets import preset_names, preset_text
+from flows.local import check_server
+
+AUTOMATIONS = "infra/automations.yaml"
+DEPLOYED = "electra_pipeline_deployed"  # the variable that holds the digest of what was deployed
 
 
 def presets() -> dict[str, Any]:
@@ -23,3 +46,147 @@ def work_queue(pool: str, name: str, limit: int) -> dict[str, Any]:
     with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
         client.create_work_queue(name=name, concurrency_limit=limit, work_pool_name=pool)
     return {}
+
+
+def project() -> dict[str, str]:
+    """The folder of the prefect.yaml that is deployed, whatever folder the shell is in."""
+    return {"folder": str(_prefect_file().parent)}
+
+
+def _prefect_file() -> Path:
+    """The file that `prefect deploy` reads: it hands its steps no more than the command line."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--prefect-file", type=Path, default=Path("prefect.yaml"))
+    given, _ = parser.parse_known_args()
+    return Path(given.prefect_file).resolve()
+
+
+def schedules() -> dict[str, Any]:
+    """Whether each schedule of prefect.yaml is on: by flow, deployment and slug.
+
+    A new schedule is off; one that the server has stays as it is. A schedule that was added by hand
+    gets a slug: Prefect replaces all schedules of a deployment where one has none.
+    """
+    found: dict[str, Any] = {}
+    with get_client(sync_client=True) as client:
+        for deployment in yaml.safe_load(_prefect_file().read_text())["deployments"]:
+            slugs = [each["slug"] for each in deployment.get("schedules", ())]
+            if not slugs:
+                continue
+            flow, name = deployment["entrypoint"].split(":")[1], deployment["name"]
+            found.setdefault(flow, {})[name] = dict.fromkeys(slugs, False) | _active(
+                client, f"{flow}/{name}"
+            )
+    return found
+
+
+def _active(client: SyncPrefectClient, deployment: str) -> dict[str, bool]:
+    try:
+        present = client.read_deployment_by_name(deployment)
+    except ObjectNotFound:
+        return {}
+    for schedule in present.schedules:
+        if not schedule.slug:
+            client.update_deployment_schedule(
+                present.id, schedule.id, slug=f"added-{str(schedule.id)[-8:]}"
+            )
+    return {each.slug: each.active for each in present.schedules if each.slug}
+
+
+def work_in(folder: str) -> dict[str, str]:
+    """Pull step: run in the folder that was deployed from.
+
+    Where it is gone the run is Failed with a message that names it: of an error in a step Prefect
+    shows the exit status alone. Raises ValueError with the same message.
+    """
+    try:
+        return set_working_directory(folder)
+    except OSError as error:
+        message = (
+            f"{folder}: the folder of this deployment cannot be entered on this machine "
+            f"({error.strerror}); deploy again from where prefect.yaml is now"
+        )
+        if flow_run.id is not None:
+            with get_client(sync_client=True) as client:
+                client.set_flow_run_state(flow_run.id, Failed(message=message))
+        raise ValueError(message) from error
+
+
+def main() -> None:
+    """Create the pool, deploy what has changed, create or update the automations.
+
+    Raises ValueError in one line if no server is named, or it does not answer, or there is no
+    prefect.yaml here.
+    """
+    file = _prefect_file()
+    if not file.is_file():
+        raise ValueError(f"{file}: no such file; call this in the folder of prefect.yaml")
+    if not PREFECT_API_URL.value():
+        raise ValueError("PREFECT_API_URL is not set; set it to http://HOST:4200/api of the server")
+    check_server()
+    with get_client(sync_client=True) as client:
+        make_work_pools(client, yaml.safe_load(file.read_text()))
+        deploy(file)
+        for given in yaml.safe_load((file.parent / AUTOMATIONS).read_text())["automations"]:
+            keep_automation(client, AutomationCore.model_validate(given))
+
+
+def make_work_pools(client: SyncPrefectClient, definition: dict[str, Any]) -> None:
+    """Make the pools of the deployments where they are not there, as pools of processes."""
+    for name in {each["work_pool"]["name"] for each in definition["deployments"]}:
+        with suppress(ObjectAlreadyExists):
+            client.create_work_pool(WorkPoolCreate(name=name, type="process"))
+            print(f"work pool {name}: created")
+
+
+def deploy(file: Path) -> None:
+    """Deploy all of prefect.yaml, unless that was done: what was edited since then stays.
+
+    Raises SystemExit with the status of `prefect deploy` if it fails.
+    """
+    digest = digest_of(file)
+    if Variable.get(DEPLOYED) == digest:
+        print("deployments: unchanged since they were deployed")
+        return
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    done = subprocess.run([*command, "--prefect-file", str(file)], check=False)
+    if done.returncode != 0:
+        raise SystemExit(done.returncode)
+    Variable.set(DEPLOYED, digest, overwrite=True)
+
+
+def digest_of(file: Path) -> str:
+    """What determines the deployments: prefect.yaml and its folder, flows, presets, schema."""
+    parts = [str(file), file.read_text(), json.dumps(presets())]
+    parts += [each.read_text() for each in sorted(Path(__file__).parent.glob("*.py"))]
+    parts.append(json.dumps(PipelineConfig.model_json_schema()))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def keep_automation(client: SyncPrefectClient, given: AutomationCore) -> None:
+    """Create an automation, or bring the one of its name up to date; on or off is the operator's.
+
+    One that is up to date is not touched: an update forgets the runs that it waits for.
+    """
+    present = client.read_automations_by_name(given.name)
+    if not present:
+        client.create_automation(given)
+        print(f"automation {given.name}: created")
+    for each in present:
+        wanted = given.model_copy(update={"enabled": each.enabled})
+        if _core(each) != _core(wanted):
+            client.update_automation(each.id, wanted)
+            print(f"automation {given.name}: updated")
+
+
+def _core(automation: AutomationCore | Automation) -> dict[str, Any]:
+    """What an automation does, without the ids that the server gives it and its parts."""
+    return AutomationCore.model_validate(automation.model_dump()).model_dump()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

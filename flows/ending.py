@@ -1,10 +1,12 @@
-"""What a run that did not finish leaves behind for its operator: how it goes on."""
+"""What all flows have in common: the names of runs, and how one that did not finish is resumed."""
 
-from typing import Any
+from typing import Any, cast
 
-from prefect import Flow
+from prefect import Flow, runtime
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging.loggers import flow_run_logger
+
+from electra_pipeline.config import PipelineConfig
 
 
 def say_how_it_goes_on(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -28,9 +30,19 @@ def say_how_it_goes_on(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any
         handler.flush()
 
 
+def run_name() -> str:
+    """Configuration, time (UTC) when due, end of the id: `small-20261201T020000-9f3c`.
+
+    A run that is retried keeps its name.
+    """
+    run = runtime.flow_run
+    config = cast(PipelineConfig, run.parameters["config"])
+    return f"{config.name}-{run.scheduled_start_time:%Y%m%dT%H%M%S}-{str(run.id)[-4:]}"
+
+
 # What all flows have in common.
 FLOW: dict[str, Any] = {
-    "flow_run_name": "{config.name}",
+    "flow_run_name": run_name,
     "persist_result": False,
     "on_failure": [say_how_it_goes_on],
     "on_crashed": [say_how_it_goes_on],

@@ -1,13 +1,16 @@
 """What a person sees of a run in Prefect: progress while it works, tables when it is done."""
 
+import base64
+import html
+import platform
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
 from prefect.artifacts import (
-    create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
@@ -16,10 +19,11 @@ from prefect.artifacts import (
 from prefect.logging import get_run_logger
 
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.evaluation.results import spending
+from electra_pipeline.evaluation.results import spending, table
 from electra_pipeline.prior import only_the_prior
 from electra_pipeline.progress import Update
 from electra_pipeline.storage.artifact import Artifact
+from electra_pipeline.storage.folder import Folder
 from electra_pipeline.terminal import progress_line
 
 LINE_SECONDS = 5.0  # between two log lines of a stage: each is also a call to the server
@@ -85,7 +89,7 @@ def show_results(
     report: str,
     costs: Sequence[Mapping[str, Any]],
 ) -> None:
-    """The results and the costs as table artifacts, and a link to the report."""
+    """The results and the costs as table artifacts, and the report as one of markdown."""
     create_table_artifact(
         [results_row(row) for row in rows],
         key=artifact_key("results", config.name),
@@ -96,12 +100,35 @@ def show_results(
         key=artifact_key("costs", config.name),
         description=f"{config.name}: CPUs and GPUs held, times hours",
     )
-    create_link_artifact(
-        report if "://" in report else f"file://{report}",
-        link_text=report,
+    page = Folder(config.root).read_bytes(report.rsplit("/", 1)[-1]).decode()
+    create_markdown_artifact(
+        report_markdown(page, report, table.render(rows, "markdown")),
         key=artifact_key("report", config.name),
-        description=f"{config.name}: learning curves, results and corpus on one page",
+        description=f"{config.name}: learning curves and results; the whole report is {report}",
     )
+
+
+def report_markdown(page: str, place: str, results: str) -> str:
+    """The results and the charts of an HTML report, as Prefect shows them, and where the report is.
+
+    Where it is stands as text: what Prefect's server sends over http cannot open a file.
+    """
+    where = f"`{place}`"
+    if "://" not in place:
+        where = f"`{Path(place).absolute()}` on {platform.node()}"
+    return "\n\n".join((f"The whole report, one HTML file: {where}", results, *charts(page)))
+
+
+def charts(page: str) -> list[str]:
+    """The `<svg>` elements of an HTML page as images under their titles, white for dark themes."""
+    images = []
+    for svg in re.findall(r"<svg .*?</svg>", page, re.DOTALL):
+        label = re.search(r'aria-label="([^"]*)"', svg)
+        title = html.unescape(label[1]) if label else "chart"
+        white = svg.replace("<svg ", '<svg style="background: #fff" ', 1)
+        data = base64.b64encode(white.encode()).decode()
+        images.append(f"### {title}\n\n![](data:image/svg+xml;base64,{data})")
+    return images
 
 
 def results_row(row: Mapping[str, Any]) -> dict[str, Any]:

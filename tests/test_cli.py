@@ -166,7 +166,7 @@ def test_verify_names_the_damaged_file_and_exits_with_1(tmp_path: Path) -> None:
         (("verify", "nowhere"), "nowhere: no finished artifact"),
         (("report", "--root", "nowhere", "--output", "x.html"), "nowhere: no published model"),
         (("predict", "nowhere/model"), "nowhere/model"),
-        (("results", "--database", "nosuch://x"), "not a database URL"),
+        (("results", "--database", "nosuch://x"), "nosuch is not supported"),
     ],
 )
 def test_what_the_user_gave_wrong_is_one_line_and_exit_code_2(

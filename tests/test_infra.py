@@ -67,12 +67,50 @@ def test_the_image_copies_what_is_there_and_reaches_it():
 
 def test_secrets_come_into_the_environment_under_their_names(tmp_path: Path):
     script = (ROOT / "infra/with-secrets.sh").read_text()
-    (tmp_path / "TOKEN").write_text("it's a $secret\n")
-    show = ["sh", "-c", 'echo "$TOKEN" "$@"', "sh", "two words"]
-    for folder, expected in ((tmp_path, "it's a $secret two words"), ("/nowhere", " two words")):
+    secret = "it's  a $secret\n\twith `lines`\\n and ä"
+    (tmp_path / "TOKEN").write_text(f"{secret}\n")
+    (tmp_path / "postgres-password").write_text("read by its path")
+    (tmp_path / "folder").mkdir()
+    show = ["sh", "-c", 'printf "%s %s\n" "$TOKEN" "$@"', "sh", "two words"]
+    for folder, expected in ((tmp_path, f"{secret} two words"), ("/nowhere", " two words")):
         here = script.replace("/run/secrets", str(folder))
         done = subprocess.run(["sh", "-c", here, "with-secrets", *show], capture_output=True)
         assert done.stdout.decode() == expected + "\n", done.stderr
+
+
+def test_a_secret_that_cannot_be_read_stops_the_command(tmp_path: Path):
+    script = (ROOT / "infra/with-secrets.sh").read_text().replace("/run/secrets", str(tmp_path))
+    (tmp_path / "TOKEN").write_text("secret")
+    # As the file of another user: root reads any.
+    failing = script.replace("cat ", "cat --no-such-option ")
+    for text, expected in ((script, (0, b"runs\n")), (failing, (1, b""))):
+        done = subprocess.run(
+            ["sh", "-c", text, "with-secrets", "echo", "runs"], capture_output=True
+        )
+        assert (done.returncode, done.stdout) == expected
+
+
+def test_the_worker_waits_until_the_server_has_what_it_runs():
+    compose = load("infra/compose.yaml")["services"]
+    assert compose["deploy"]["command"] == ["python", "-m", "flows.deploying"]
+    assert compose["deploy"]["restart"] == "on-failure"  # not again when it has succeeded
+    waits = compose["prefect-worker"]["depends_on"]["deploy"]["condition"]
+    assert waits == "service_completed_successfully"
+    # Nothing that undoes at a start what an operator has changed.
+    assert "--overwrite" not in str(compose) and " deploy " not in str(compose)
+
+
+def test_automations_see_what_died_together_with_the_server(monkeypatch: pytest.MonkeyPatch):
+    # By default Prefect forgets after a minute which runs it waits for.
+    from prefect.settings.models.server.events import ServerEventsSettings
+
+    name = "PREFECT_SERVER_EVENTS_EXPIRED_BUCKET_BUFFER"
+    compose = load("infra/compose.yaml")["services"]["prefect-server"]["environment"]
+    helm = load("infra/helm/prefect-server.yaml")["global"]["prefect"]["env"]
+    for value in (compose[name], *(each["value"] for each in helm if each["name"] == name)):
+        monkeypatch.setenv(name, value)
+        assert ServerEventsSettings().expired_bucket_buffer.days == 7
+    assert name in str(helm)
 
 
 def test_the_compose_file_is_one_and_keeps_secrets_and_ports_in():

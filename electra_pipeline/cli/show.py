@@ -1,5 +1,6 @@
 """Commands that show what there is: results, configurations, artifacts, this machine."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -204,8 +205,13 @@ def doctor(root: RootOption = None) -> None:
     """Say what this machine has, what is missing, and the remedy."""
     from electra_pipeline.doctor import examine
 
+    findings = list(examine(root or "./runs"))
+    if os.environ.get("PREFECT_API_URL"):
+        from flows.health import examine_server
+
+        findings += examine_server()
     table = Table("", "found", "remedy")
-    for finding in examine(root or "./runs"):
+    for finding in findings:
         # as text: markup would swallow the brackets of package[extra]
         table.add_row(*map(Text, (finding.subject, finding.found, finding.remedy)))
     Console().print(table)

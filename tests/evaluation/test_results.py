@@ -193,13 +193,14 @@ def test_reading_makes_no_file(tmp_path):
             "postgresql://me:secret@127.0.0.1:1/db",
             r"me:\*\*\*@127\.0\.0\.1:1/db.*refused.*server runs",
         ),
-        ("postgresql+psycopg2://me:secret@h/db", r"\*\*\*@h/db: No module named 'psycopg2'"),
-        (
-            "mysql://me:secret@h/db",
-            r"\*\*\*@h/db: mysql is not supported; use sqlite or postgresql",
-        ),
-        ("oracle9://me:secret@h/db", "not a database URL"),
-        ("no url with a secret", "not a database URL"),
+        ("mysql://me:secret@h/db", r"\*\*\*@h/db: mysql is not supported; write sqlite:///PATH or"),
+        ("mysql+aiomysql://h/db?password=secret", r"h/db\?password=hidden: mysql is not supported"),
+        ("oracle9://me:secret@h/db", "oracle9 is not supported; write sqlite:///PATH or"),
+        ("no url with a secret", "not a database URL; write sqlite:///PATH or"),
+        ("jdbc:postgresql://h/db?password=secret", "not a database URL"),
+        ("postgresql://me:secret@h:port/db", "not a database URL"),
+        ("sqlite://results.db", "an SQLite URL has a path alone; write sqlite:///PATH"),
+        ("sqlite+pysqlcipher://:secret@/x.db", "an SQLite URL has a path alone"),
         ("sqlite:////dev/null/results.db", "/dev/null/results.db: .*you may write there"),
     ],
 )
@@ -207,6 +208,27 @@ def test_a_database_that_cannot_be_used_is_one_line_without_the_password(url, me
     with pytest.raises(ValueError, match=message) as caught:
         store.check(url)
     assert "\n" not in str(caught.value) and "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("postgresql+asyncpg://me:secret@h/db", "postgresql+psycopg://me:***@h/db"),
+        ("postgresql+asyncpg://h/db?ssl=require", "postgresql+psycopg://h/db?sslmode=require"),
+        ("postgresql+psycopg2://h/db", "postgresql+psycopg://h/db"),
+        ("postgresql://h/db?password=secret", "postgresql+psycopg://h/db?password=hidden"),
+        ("postgres+asyncpg://h/db", "postgresql+psycopg://h/db"),
+        ("PostgreSQL://h/db", "postgresql+psycopg://h/db"),
+        ("sqlite+aiosqlite:////tmp/a b.db", "sqlite:////tmp/a b.db"),
+    ],
+)
+def test_a_url_of_another_driver_is_read_with_ours(given, used):
+    assert store.shown(given) == used
+
+
+def test_rows_are_written_through_a_url_for_asyncio(tmp_path):
+    store.record(f"sqlite+aiosqlite:///{tmp_path}/results.db", [row()])
+    assert len(store.read(f"sqlite:///{tmp_path}/results.db")) == 1
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path):

@@ -1,16 +1,20 @@
 """prefect.yaml and infra/automations.yaml: what a server is offered, without one."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from prefect import states
 from prefect.exceptions import ParameterTypeError
 from prefect.flows import load_flow_from_entrypoint
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.templating import apply_values
 
 from electra_pipeline.config import PipelineConfig, preset_text
+from flows import deploying, health
 from flows.deploying import presets
 from flows.local import ENVIRONMENT
 
@@ -30,6 +34,31 @@ def flow_of(deployment: dict[str, Any]) -> str:
 DEPLOYMENTS = {
     f"{flow_of(each)}/{each['name']}": each for each in load("prefect.yaml")["deployments"]
 }
+QUEUES = {
+    step["flows.deploying.work_queue"]["name"]: step["flows.deploying.work_queue"]
+    for step in load("prefect.yaml")["build"]
+    if "flows.deploying.work_queue" in step
+}
+AUTOMATIONS = {each["name"]: each for each in load("infra/automations.yaml")["automations"]}
+HOLDING = (
+    states.Pending(),
+    states.Submitting(),
+    states.InfrastructurePending(),
+    states.Running(),
+    states.Retrying(),
+)
+ENDS = (
+    states.Cancelling(),  # the server makes it Cancelled by itself
+    states.Scheduled(),
+    states.AwaitingRetry(),
+    states.AwaitingConcurrencySlot(),
+    states.Paused(),
+    states.Suspended(),
+    states.Completed(),
+    states.Failed(),
+    states.Cancelled(),
+    states.Crashed(),
+)
 FLOWS = {
     name
     for file in (ROOT / "flows").glob("*.py")
@@ -53,23 +82,107 @@ def test_every_flow_has_a_deployment_and_its_name_is_one():
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)
 def test_runs_that_take_gpus_wait_in_the_queue_that_has_a_limit(name):
-    steps = {key: value for step in load("prefect.yaml")["build"] for key, value in step.items()}
-    limited = steps["flows.deploying.work_queue"]
     given = DEPLOYMENTS[name]["work_pool"]
-    assert limited["limit"] == 1 and limited["pool"] == given["name"]
+    assert {limited["pool"] for limited in QUEUES.values()} == {given["name"]}
     takes_gpus = flow_of(DEPLOYMENTS[name]) in GPU_FLOWS
-    assert given["work_queue_name"] == (limited["name"] if takes_gpus else "default")
+    assert (given["work_queue_name"] == "gpu") == takes_gpus
+    assert all(limited["limit"] == 1 for limited in QUEUES.values())
 
 
-def test_no_schedule_is_on_before_somebody_switches_it_on():
-    schedules = [s for each in DEPLOYMENTS.values() for s in each.get("schedules", [])]
-    assert {"cron", "interval"} <= {key for schedule in schedules for key in schedule}
-    assert not any(schedule["active"] for schedule in schedules)
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_scheduled_runs_wait_for_each_other_in_a_queue(name):
+    # Prefect's server forgets the leases of a deployment's own limit when it is started again, and
+    # ends the runs that had them.
+    assert "concurrency_limit" not in DEPLOYMENTS[name]
+    if DEPLOYMENTS[name].get("schedules"):
+        assert DEPLOYMENTS[name]["work_pool"]["work_queue_name"] in QUEUES
+
+
+def test_a_schedule_has_a_slug_and_is_as_the_server_has_it():
+    schedules = [
+        (name, schedule)
+        for name, each in DEPLOYMENTS.items()
+        for schedule in each.get("schedules", [])
+    ]
+    assert {"cron", "interval"} <= {key for _, schedule in schedules for key in schedule}
+    for name, schedule in schedules:
+        place = f"schedules.{name.replace('/', '.')}.{schedule['slug']}"
+        assert schedule["active"] == f"{{{{ {place} }}}}"
+
+
+def test_the_folder_is_that_of_the_file_however_it_is_named(tmp_path, monkeypatch):
+    folder = tmp_path / "my project ä"
+    folder.mkdir()
+    (folder / "prefect.yaml").touch()
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.setenv("PWD", "/nonsense")
+    deploy = ["prefect", "--no-prompt", "deploy", "--all"]
+    for cwd, given in (
+        (folder, []),
+        (tmp_path / "link", []),
+        (tmp_path, ["--prefect-file", "link/prefect.yaml"]),
+        (Path("/"), [f"--prefect-file={folder}/prefect.yaml"]),
+    ):
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr("sys.argv", [*deploy, *given])
+        assert deploying.project() == {"folder": str(folder)}
+
+
+def test_a_run_works_in_the_folder_of_its_deployment_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.chdir("/")
+    (step,) = load("prefect.yaml")["pull"]
+    assert step == {"flows.deploying.work_in": {"folder": "{{ project.folder }}"}}
+    assert deploying.work_in(str(tmp_path)) == {"directory": str(tmp_path)}
+    assert Path.cwd() == tmp_path
+    (tmp_path / "file").touch()
+    for name, reason in (("gone", "No such file"), ("file", "Not a directory")):
+        with pytest.raises(ValueError, match=rf"/{name}: the folder of this dep.*{reason}.*again"):
+            deploying.work_in(f"{tmp_path}/{name}")
+    assert Path.cwd() == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("url", "folder", "message"),
+    [
+        (None, ROOT, "PREFECT_API_URL is not set; set it to"),
+        (
+            "http://127.0.0.1:9/api",
+            ROOT,
+            r"cannot reach the Prefect server at http://127\.0\.0\.1:9",
+        ),
+        (None, ROOT / "flows", r"flows/prefect\.yaml: no such file; call this in the folder of"),
+    ],
+)
+def test_a_server_that_cannot_be_set_up_is_one_line(url, folder, message, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("sys.argv", ["deploying.py"])
+    with (
+        temporary_settings({PREFECT_API_URL: url}),
+        pytest.raises(ValueError, match=message) as caught,
+    ):
+        deploying.main()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_does_not_answer_is_left_to_doctor_itself():
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        assert list(health.examine_server()) == []
+
+
+def test_the_digest_tells_other_definitions_and_folders_apart(tmp_path):
+    def digest(folder: str, text: str) -> str:
+        file = tmp_path / folder / "prefect.yaml"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+        return deploying.digest_of(file)
+
+    first = digest("a", "name: x")
+    assert digest("a", "name: x") == first
+    assert len({first, digest("a", "name: y"), digest("b", "name: x")}) == 3
 
 
 def test_a_live_run_sends_several_heartbeats_before_it_is_taken_for_dead():
-    (given,) = load("infra/automations.yaml")["automations"]
-    seconds_of_silence = given["trigger"]["within"]
+    seconds_of_silence = AUTOMATIONS["crash-silent-runs"]["trigger"]["within"]
     frequency = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
     for deployment in DEPLOYMENTS.values():
         seconds = int(deployment["work_pool"]["job_variables"]["env"][frequency])
@@ -77,15 +190,33 @@ def test_a_live_run_sends_several_heartbeats_before_it_is_taken_for_dead():
     assert seconds_of_silence >= 3 * int(ENVIRONMENT[frequency])
 
 
-def test_every_flow_is_watched_for_its_heartbeats():
-    (given,) = load("infra/automations.yaml")["automations"]
-    assert set(given["trigger"]["match_related"]["prefect.resource.name"]) == FLOWS
+@pytest.mark.parametrize("name", AUTOMATIONS)
+def test_every_flow_is_watched_in_every_state_that_holds_a_slot(name):
+    trigger = AUTOMATIONS[name]["trigger"]
+    related = trigger["match_related"]
+    (flows, *_) = related if isinstance(related, list) else [related]
+    assert set(flows["prefect.resource.name"]) == FLOWS
+    # Whatever the run becomes ends the wait.
+    ends = {f"prefect.flow-run.{state.name}" for state in ENDS}
+    assert ends | set(trigger["after"]) <= set(trigger["expect"])
+
+
+def test_the_automations_watch_all_states_that_hold_a_slot():
+    watched = {event for each in AUTOMATIONS.values() for event in each["trigger"]["after"]}
+    assert {f"prefect.flow-run.{state.name}" for state in HOLDING} <= watched
+    assert set(health.AUTOMATIONS) == set(AUTOMATIONS)
+
+
+def test_a_pod_may_start_as_long_as_its_worker_waits_for_it():
+    template = json.loads((ROOT / "infra/work-pools/kubernetes.json").read_text())
+    waits = template["variables"]["properties"]["pod_watch_timeout_seconds"]["default"]
+    assert AUTOMATIONS["crash-containers-that-never-start"]["trigger"]["within"] > waits + 60
 
 
 def test_the_containers_work_for_the_pool_of_the_deployments():
     (pool,) = {each["work_pool"]["name"] for each in DEPLOYMENTS.values()}
     text = (ROOT / "infra/compose.yaml").read_text()
-    assert f"work-pool create {pool} " in text and f"worker start --pool {pool}" in text
+    assert f"worker start --pool {pool}" in text
 
 
 def test_an_unknown_key_in_a_parameter_is_named():

@@ -44,7 +44,7 @@ def seen_in_prefect(*expected):
     from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 
     with get_client(sync_client=True) as client:
-        runs = [run for run in client.read_flow_runs() if run.name == "chain"]
+        runs = [run for run in client.read_flow_runs() if run.name.startswith("chain-")]
         first = min(runs, key=lambda run: run.created)
         of_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[first.id]))
         deadline = time.monotonic() + 120

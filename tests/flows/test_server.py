@@ -16,10 +16,15 @@ from typing import Any
 
 import psutil
 import pytest
+import yaml
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.client.schemas.sorting import LogSort
+from prefect.events.schemas.automations import AutomationCore
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 ROOT = Path(__file__).parents[2]
 PREFECT = [sys.executable, "-m", "prefect"]
@@ -34,9 +39,13 @@ class Server:
     client: SyncPrefectClient
 
     def prefect(self, *arguments: str) -> str:
-        """What the command line prints of a command that succeeds."""
+        """What Prefect's command line prints of a command that succeeds."""
+        return self.python("-m", "prefect", "--no-prompt", *arguments)
+
+    def python(self, *arguments: str) -> str:
+        """What Python prints of a command that succeeds."""
         done = subprocess.run(
-            [*PREFECT, "--no-prompt", *arguments],
+            [sys.executable, *arguments],
             env=self.environment,
             cwd=ROOT,
             stdout=subprocess.PIPE,
@@ -79,6 +88,8 @@ def wait_until(condition: Callable[[], Any], seconds: float = 600) -> None:
 
 
 def stop(process: psutil.Process) -> None:
+    if not process.is_running():
+        return
     processes = [process, *process.children(recursive=True)]
     for each in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -211,6 +222,81 @@ def test_a_schedule_makes_runs_once_it_is_switched_on(on_sqlite):
     assert not schedule.active
 
 
+def test_what_an_operator_has_set_stays_when_the_server_is_set_up_again(on_sqlite):
+    client = on_sqlite.client
+
+    def schedules() -> set[tuple[str, bool]]:
+        present = client.read_deployment_by_name("corpus/small").schedules
+        return {(str(each.schedule)[:10], each.active) for each in present}
+
+    def automations() -> list[tuple[str, bool]]:
+        return sorted((each.name, each.enabled) for each in client.read_automations())
+
+    on_sqlite.python("-m", "flows.deploying")
+    assert len(client.read_deployments()) == 9
+    deployment = client.read_deployment_by_name("corpus/small")
+    (schedule,) = deployment.schedules
+    client.update_deployment_schedule(deployment.id, schedule.id, active=True)
+    client.create_deployment_schedules(deployment.id, [(CronSchedule(cron="5 5 * * *"), True)])
+    client.pause_automation(client.read_automations_by_name("crash-silent-runs")[0].id)
+    client.update_deployment(deployment.id, DeploymentUpdate(description="mine"))
+    on_sqlite.prefect("work-queue", "set-concurrency-limit", "gpu", "2", "--pool", "electra")
+    ours, states = schedules(), automations()
+    assert len(ours) == 2 and [active for _, active in states] == [True, True, False]
+
+    assert "unchanged" in on_sqlite.python("-m", "flows.deploying")
+    assert (schedules(), automations()) == (ours, states)
+    assert client.read_deployment_by_name("corpus/small").description == "mine"
+
+    # Also to deploy what has changed leaves schedules on, and those that were added.
+    on_sqlite.prefect("deploy", "--name", "corpus/small")
+    assert client.read_deployment_by_name("corpus/small").description != "mine"
+    assert schedules() == ours
+    (queue,) = [each for each in client.read_work_queues() if each.name == "gpu"]
+    assert queue.concurrency_limit == 2
+    for each in client.read_deployment_by_name("corpus/small").schedules:
+        client.update_deployment_schedule(deployment.id, each.id, active=False)
+
+
+def test_a_run_that_dies_before_it_starts_holds_its_queue_for_a_while_alone(
+    on_sqlite, launch, tiny
+):
+    from flows.health import examine_server
+
+    client = on_sqlite.client
+    name = "crash-runs-that-never-start"
+    for given in yaml.safe_load((ROOT / "infra/automations.yaml").read_text())["automations"]:
+        if given["name"] == name:
+            soon = given | {"name": f"{name}-soon"}
+            soon["trigger"]["within"] = 15
+            client.create_automation(AutomationCore.model_validate(soon))
+    worker = launch(on_sqlite.environment, "worker", "start", "--pool", "electra")
+    first = on_sqlite.start("corpus/small", tiny)
+    on_sqlite.wait_for(first, StateType.PENDING)
+    stop(worker)
+    assert on_sqlite.state(first).is_pending()
+
+    second = on_sqlite.start("corpus/small", tiny)
+    assert client.get_scheduled_flow_runs_for_work_pool("electra") == []
+    slots = on_sqlite.prefect("work-queue", "slots", "corpus", "--pool", "electra")
+    assert first.name in slots and "1 / 1" in slots
+
+    def remedies() -> list[str]:
+        return [each.remedy for each in examine_server()]
+
+    with temporary_settings({PREFECT_API_URL: on_sqlite.environment["PREFECT_API_URL"]}):
+        (full,) = [each for each in examine_server() if each.subject == "queue corpus"]
+    assert f"{first.name} (" in full.found and not full.remedy
+
+    on_sqlite.wait_for(first, StateType.CRASHED)
+    (due,) = client.get_scheduled_flow_runs_for_work_pool("electra")
+    assert due.flow_run.id == second.id
+    # Late, because its worker is gone.
+    with temporary_settings({PREFECT_API_URL: on_sqlite.environment["PREFECT_API_URL"]}):
+        wait_until(lambda: "prefect worker start --pool electra" in remedies())
+    client.delete_flow_run(second.id)
+
+
 def test_runs_wait_for_each_other_stop_within_seconds_and_go_on(with_worker, tiny):
     """Two runs that take GPUs; the first is terminated, the second one cancelled.
 
@@ -234,6 +320,8 @@ def test_runs_wait_for_each_other_stop_within_seconds_and_go_on(with_worker, tin
     server.wait_for_line(first, f"to go on: prefect flow-run retry {first.id}")
 
     server.wait_for(second, StateType.RUNNING)
+    names = {server.client.read_flow_run(run.id).name for run in (first, second)}
+    assert len(names) == 2 and all(name.startswith("tiny-test-20") for name in names)
     ended, started = (server.client.read_flow_run(run.id) for run in (first, second))
     assert started.start_time >= ended.end_time
     # What the training worker of Ray logs is in the run.

@@ -27,7 +27,6 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
-    NoSuchModuleError,
     OperationalError,
     SQLAlchemyError,
 )
@@ -37,6 +36,13 @@ from electra_pipeline.evaluation.results.database import sqlite_file
 
 CONNECT_SECONDS = 10  # an unreachable server is reported within this time
 POSTGRESQL_PORT = 5432
+# The drivers that come with this package.
+DRIVERS = {
+    "sqlite": "sqlite",
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+}
+FORMS = "write sqlite:///PATH or postgresql://USER@HOST/DATABASE"
 LOCK_SECONDS = 60.0  # how long one writer of an SQLite file waits for another
 
 Row = Mapping[str, Any]
@@ -177,7 +183,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 def shown(database: str) -> str:
     """The URL without its password."""
-    return _parse(database).render_as_string(hide_password=True)
+    return _shown(_parse(database))
 
 
 def location(database: str) -> str | None:
@@ -218,31 +224,39 @@ def _connected(database: str) -> Iterator[Engine]:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
         kind = UnreachableError if isinstance(error, OperationalError) else ValueError
         raise kind(
-            f"database {url.render_as_string(hide_password=True)}: "
+            f"database {_shown(url)}: "
             f"{' '.join(str(cause).split())[:300]}; "
             "check the URL, that the server runs, and that you may write there"
         ) from error
 
 
 def _parse(database: str) -> URL:
+    """The URL with our driver, whichever it names: Prefect's, for one, are those of asyncio.
+
+    Raises ValueError, in one line without the password, for what is neither SQLite nor PostgreSQL.
+    """
     try:
         url = make_url(database)
-        if url.drivername in ("postgresql", "postgres"):
-            url = url.set(
-                drivername="postgresql+psycopg"
-            )  # the driver that comes with this package
-        url.get_dialect()
-    except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
+    except (ArgumentError, ValueError) as error:
+        raise ValueError(f"database: not a database URL; {FORMS}") from error
+    backend, _, driver = url.drivername.lower().partition("+")
+    if backend not in DRIVERS:
+        raise ValueError(f"database {_shown(url)}: {backend} is not supported; {FORMS}")
+    if backend == "sqlite" and (url.host or url.username or url.password):
         raise ValueError(
-            "database: not a database URL that can be used "
-            f"({type(error).__name__}); write sqlite:///PATH or postgresql://USER@HOST/DATABASE"
-        ) from error
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise ValueError(
-            f"database {url.render_as_string(hide_password=True)}: {url.get_backend_name()} is not "
-            "supported; use sqlite or postgresql"
+            f"database {_shown(url)}: an SQLite URL has a path alone; write sqlite:///PATH, with a "
+            "fourth slash if the path is absolute"
         )
-    return url
+    if driver == "asyncpg" and "ssl" in url.query:  # what libpq calls sslmode
+        query = {("sslmode" if key == "ssl" else key): url.query[key] for key in url.query}
+        url = url.set(query=query)
+    return url.set(drivername=DRIVERS[backend])
+
+
+def _shown(url: URL) -> str:
+    """The URL without its passwords, also those among its options."""
+    hidden = {key: "hidden" for key in url.query if "password" in key.lower()}
+    return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def _create(engine: Engine, table: Table) -> None:
