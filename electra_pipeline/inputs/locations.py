@@ -17,7 +17,8 @@ from typing import IO, Any
 
 from fsspec.implementations.local import LocalFileSystem
 
-from electra_pipeline.storage.places import ARCHIVES, printable, shown, split_chain
+from electra_pipeline.storage.chains import split_chain
+from electra_pipeline.storage.places import ARCHIVES, printable, shown
 from electra_pipeline.storage.stores import open_store
 
 logger = logging.getLogger(__name__)

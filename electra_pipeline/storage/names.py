@@ -3,7 +3,7 @@
 import sys
 import unicodedata
 
-from electra_pipeline.storage.stores import is_chain
+from electra_pipeline.storage.chains import is_chain
 
 
 def is_plain_name(part: str) -> bool:

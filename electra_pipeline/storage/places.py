@@ -7,16 +7,10 @@ from glob import has_magic
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from electra_pipeline.storage.stores import is_chain
+from electra_pipeline.storage.chains import is_chain, split_chain
 
 ALLOWED_PREFIXES = "ELECTRA_PIPELINE_ALLOWED_PREFIXES"
 ARCHIVES = ("zip", "tar")  # heads of a chain that read what follows them and nothing else
-# What fsspec reads through another place, and so may stand before ::
-_HEAD = re.compile(
-    "(zip|tar|libarchive|dir|reference)://.*|(simplecache|filecache|blockcache|cached)(://.*)?",
-    re.DOTALL,
-)
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 # Over http a name alone may be a token. Elsewhere it is what a password follows, which may hold an
 # @ or, where it was not encoded, a slash; digits up to a slash are a port.
@@ -58,27 +52,6 @@ def as_cause(error: Exception) -> Exception | None:
 def is_restricted() -> bool:
     """Whether `ELECTRA_PIPELINE_ALLOWED_PREFIXES` says which places may be named."""
     return ALLOWED_PREFIXES in os.environ
-
-
-def split_chain(url: str) -> tuple[list[str], str]:
-    """The heads of an fsspec chain, and the path or URL that it ends with.
-
-    `::` is also a part of names (`std::vector.txt`, in an archive as well as outside): only what
-    fsspec reads through another place is a head.
-    """
-    heads: list[str] = []
-    first, *rest = url.split("::")
-    if not rest or not _HEAD.fullmatch(first):
-        return [], url
-    heads = [first]
-    while len(rest) > 1:
-        if _HEAD.fullmatch(rest[0]):
-            heads.append(rest.pop(0))
-        elif _SCHEME.match(rest[0]):
-            break
-        else:
-            heads[-1] += f"::{rest.pop(0)}"
-    return heads, "::".join(rest)
 
 
 def printable(text: str) -> str:

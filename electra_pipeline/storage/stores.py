@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from electra_pipeline.storage.chains import is_chain
+
 Value = TypeVar("Value")
 
 # Listings are not kept, since they would hide what another driver has written.
@@ -35,13 +37,6 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     **dict.fromkeys(("s3", "s3a"), _S3),
     **dict.fromkeys(("gs", "gcs", "az", "abfs"), _UNCACHED),
 }
-
-
-# What fsspec reads through another place, and so may stand before ::; else it is a part of a name.
-_HEAD = re.compile(
-    "(zip|tar|libarchive|dir|reference)://.*|(simplecache|filecache|blockcache|cached)(://.*)?",
-    re.DOTALL,
-)
 _REQUESTS_AT_ONCE = 16
 _S3_KEYS_AT_ONCE = 1000  # docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 
@@ -66,12 +61,6 @@ def open_store(url: str) -> tuple[Any, str]:
     driver = fsspec.get_filesystem_class(protocol)
     options = {**driver._get_kwargs_from_urls(url), **settings.get(protocol, {})}
     return fsspec.filesystem(protocol, **options), str(driver._strip_protocol(url))
-
-
-def is_chain(url: str) -> bool:
-    """Whether `::` separates the parts of a chain (`zip://member::archive.zip`) in this URL."""
-    head, separator, _ = url.partition("::")
-    return bool(separator and _HEAD.fullmatch(head))
 
 
 def keeps_names(filesystem: Any, url: str, path: str) -> bool:
