@@ -95,7 +95,7 @@ def test_old_dumps_give_articles_alone(
     pages = [old_page(title, "no article") for title in others]
     pages += [old_page("Old name", f"{redirect} [[A]]"), old_page("A", "b"), old_page("C: D", "e")]
     dump = OLD_HEAD % language + "".join(pages) + TAIL
-    assert [text for text, _, _ in read(tmp_path, dump.encode())] == ["b", "e"]
+    assert [document.text for document in read(tmp_path, dump.encode())] == ["b", "e"]
 
 
 def test_names_of_the_dumps_language_hold_in_its_text(tmp_path: Path) -> None:
@@ -152,9 +152,8 @@ def test_memory_is_bounded_by_a_page(tmp_path: Path) -> None:
     many = page("A", "word " * 1000) * 1000
     path.write_text(HEAD + many + page("B", "word " * 1_000_000) + TAIL)  # 5 MB each
     tracemalloc.start()
-    kept = [
-        (len(text), problem) for text, _, problem in read_wikipedia(SourceFile("", "", str(path)))
-    ]
+    documents = read_wikipedia(SourceFile("", "", str(path)))
+    kept = [(len(document.text), document.problem) for document in documents]
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert kept == [(4_999, None)] * 1000 + [(0, "page_too_large")]
