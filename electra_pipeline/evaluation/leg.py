@@ -198,6 +198,7 @@ def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: P
         "note": "; ".join(notes) or None,
         "calibration": calibration,
         "truncated_train_examples": encoded.num_truncated,
+        "truncated_train_characters": sum(encoded.truncated.values()),
         "unknown_train_examples": num_unknown(encoded.features, tokenizer),
         "training": facts,
     }

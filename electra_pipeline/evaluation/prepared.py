@@ -14,6 +14,8 @@ from electra_pipeline.evaluation.problems.problem import Encoded
 from electra_pipeline.evaluation.tasks.data import TaskData, load
 from electra_pipeline.evaluation.tasks.task import Task
 from electra_pipeline.identity import canonical_json
+from electra_pipeline.text.losses import warn_of_loss
+from electra_pipeline.text.words import count_characters
 
 
 @dataclass(frozen=True)
@@ -47,4 +49,12 @@ def _prepare(wanted: _Request) -> tuple[TaskData, Encoded]:
     data = load(wanted.task, wanted.place)
     if data.digests != wanted.digests:
         raise ValueError("the task's files changed since it was planned; run it again")
-    return data, data.problem.encode(wanted.tokenizer, data.train, wanted.max_length, training=True)
+    encoded = data.problem.encode(wanted.tokenizer, data.train, wanted.max_length, training=True)
+    warn_of_loss(
+        f"finetune: {wanted.task.name}",
+        f"beyond the {wanted.max_length} tokens of an input",
+        sum(encoded.truncated.values()),
+        sum(count_characters(example.content) for example in data.train),
+        "raise finetune.max_length",
+    )
+    return data, encoded

@@ -135,9 +135,11 @@ def test_each_choice_is_read_as_the_pair_that_the_tokenizer_makes(tokenizer, exa
 
 def test_a_long_text_is_cut_for_all_choices_alike(tokenizer):
     example = ChoiceExample("0", "red " * 30, ("dog", "dog cat bird"), 0)
-    (feature,) = MultipleChoice().encode(tokenizer, [example], 16, training=True).features
+    encoded = MultipleChoice().encode(tokenizer, [example], 16, training=True)
+    (feature,) = encoded.features
     columns = [tokenizer.convert_ids_to_tokens(c[c >= 0].tolist()) for c in feature.input_ids.T]
     assert [tokens.count("red") for tokens in columns] == [10, 10]
+    assert encoded.truncated == {0: 3 * (30 - 10)}  # characters
     assert columns[1][-4:] == ["dog", "cat", "bird", "[SEP]"]
 
 

@@ -1,12 +1,14 @@
 """Examples to model inputs and back, for each kind of task."""
 
 import numpy as np
+import orjson
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from electra_pipeline.evaluation.prepared import prepare
 from electra_pipeline.evaluation.problems.problem import (
     IGNORED,
     Feature,
@@ -26,6 +28,8 @@ from electra_pipeline.evaluation.problems.spans import (
 )
 from electra_pipeline.evaluation.problems.tagging import TaggedExample, Tagging
 from electra_pipeline.evaluation.problems.texts import Classification, Regression, TextExample
+from electra_pipeline.evaluation.tasks.data import load
+from electra_pipeline.evaluation.tasks.given import UserTask
 
 QUICK = settings(deadline=None, max_examples=50)
 
@@ -50,7 +54,7 @@ def test_a_pair_has_two_segments_and_training_sees_both_orders_if_it_is_symmetri
 def test_long_texts_are_cut_and_counted(tokenizer):
     examples = [TextExample("0", "red " * 40, "blue", "x"), TextExample("1", "red", "blue", "x")]
     encoded = Classification(("x", "y")).encode(tokenizer, examples, 16, training=True)
-    assert encoded.num_truncated == 1
+    assert encoded.truncated == {0: 3 * (40 - 12)}  # characters: three of the 16 tokens are special
     assert [len(feature.input_ids) for feature in encoded.features] == [16, 5]
     assert "blue" in tokens(tokenizer, encoded.features[0])
 
@@ -283,3 +287,26 @@ def test_words_that_the_tokenizer_removes_have_one_tag_each(tokenizer):
     logits = [np.eye(2)[np.ones(len(feature.input_ids), dtype=int)] for feature in features]
     assert problem.decode([example], features, logits) == [["B-X"] * len(words)]
     assert problem.score([example], [["O"] * len(words)], ["accuracy"]) == {"accuracy": 1.0}
+
+
+def test_a_long_question_is_cut_and_its_characters_are_counted(tokenizer):
+    example = QuestionExample("0", "which " * 80, "red dog", ("red",), 0)
+    encoded = QuestionAnswering(False).encode(tokenizer, [example], 64, training=True)
+    kept = tokens(tokenizer, encoded.features[0]).index("[SEP]") - 1  # single letters
+    assert encoded.truncated == {0: 5 * 80 - kept}
+
+
+def test_inputs_that_lose_more_than_a_hundredth_are_warned_of(tokenizer, tmp_path, caplog):
+    path = tmp_path / "train.jsonl"
+    texts = ["red dog " * 40, *["red dog"] * 19]
+    lines = [orjson.dumps({"text": text, "label": "xy"[i % 2]}) for i, text in enumerate(texts)]
+    path.write_bytes(b"\n".join(lines))
+    given = UserTask(name="own", type="classification", train=str(path), validation=str(path))
+    task = given.as_task()
+    digests = load(task, None).digests
+    prepare(task, None, digests, tokenizer, 128)
+    assert "beyond" not in caplog.text
+    prepare(task, None, digests, tokenizer, 16)
+    share = 6 * (40 - 7) / (6 * (40 + 19))  # two of the 16 tokens are special
+    assert f"own: {share:.1%} of the characters are beyond the 16 tokens of an input" in caplog.text
+    assert "raise finetune.max_length" in caplog.text

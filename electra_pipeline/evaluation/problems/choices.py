@@ -12,7 +12,13 @@ import transformers
 from torch import Tensor
 
 from electra_pipeline.evaluation.problems.metrics import choice_scores
-from electra_pipeline.evaluation.problems.problem import NO_TOKEN, Encoded, Feature, shortened
+from electra_pipeline.evaluation.problems.problem import (
+    NO_TOKEN,
+    Encoded,
+    Feature,
+    num_cut,
+    shortened,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +76,20 @@ class MultipleChoice:
         capacity = max_length - tokenizer.num_special_tokens_to_add(pair=True)
         told = "token_type_ids" in tokenizer.model_input_names
         features = []
-        truncated = set()
+        truncated = {}
         start = 0
         for origin, (example, text) in enumerate(zip(examples, texts, strict=True)):
             choices = pieces[start : start + len(example.choices)]
             start += len(example.choices)
             longest = max(len(choice) for choice in choices)
             room = max(capacity - longest, min(len(text), capacity // 2))
-            if len(text) > room or longest > capacity - min(len(text), room):
-                truncated.add(origin)
+            is_cut = len(text) > room or longest > capacity - min(len(text), room)
             text.truncate(room)
             for choice in choices:
                 choice.truncate(capacity - len(text))
+            if is_cut:
+                kept = [each.offsets for each in (text, *choices)]
+                truncated[origin] = num_cut((example.text, *example.choices), kept)
             pairs = [tokenizer.backend_tokenizer.post_process(text, choice) for choice in choices]
             length = max(len(pair) for pair in pairs)
             ids = np.full((length, len(pairs)), NO_TOKEN, dtype=np.int32)
@@ -98,7 +106,7 @@ class MultipleChoice:
                     origin=origin,
                 )
             )
-        return Encoded(features, frozenset(truncated))
+        return Encoded(features, truncated)
 
     def logits(self, output: Any) -> Tensor:
         logits: Tensor = output.logits

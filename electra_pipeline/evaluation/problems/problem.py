@@ -1,13 +1,15 @@
 """What a kind of task must know how to do, and the batches that all kinds share."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from electra_pipeline.text.words import count_characters
 
 IGNORED = -100  # a target that the loss skips; torch's default ignore_index
 NO_TOKEN = -1  # in the ids of choices, where another choice is longer
@@ -39,10 +41,11 @@ class Feature:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Features of a split, and which of its examples did not fit and were cut, by position."""
+    """Features of a split, and what of its examples did not fit."""
 
     features: list[Feature]
-    truncated: frozenset[int] = frozenset()
+    truncated: Mapping[int, int] = field(default_factory=dict)
+    """How many characters were cut off, by the position of the example; others were not cut."""
 
     @property
     def num_truncated(self) -> int:
@@ -171,6 +174,12 @@ def shortened(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[str
         if len(offsets) > 2 * max_length:
             kept[i] = texts[i][: offsets[2 * max_length][0]]
     return kept
+
+
+def num_cut(texts: Sequence[str], kept: Iterable[Sequence[tuple[int, int]]]) -> int:
+    """How many characters of `texts` are in no token; `kept` are the offsets of those left."""
+    num_kept = sum(stop - start for offsets in kept for start, stop in offsets)
+    return max(0, sum(map(count_characters, texts)) - num_kept)
 
 
 def num_unknown(features: Sequence[Feature], tokenizer: Any) -> int:

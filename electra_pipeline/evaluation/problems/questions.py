@@ -18,7 +18,7 @@ from electra_pipeline.evaluation.problems.metrics import (
     best_threshold,
     question_scores,
 )
-from electra_pipeline.evaluation.problems.problem import Encoded, Feature, Frame, frame
+from electra_pipeline.evaluation.problems.problem import Encoded, Feature, Frame, frame, num_cut
 from electra_pipeline.evaluation.problems.spans import (
     ANSWER_TOKENS,
     NUM_BEST,
@@ -128,11 +128,13 @@ class QuestionAnswering:
         tokenized = dict(zip(contexts, _tokenize(tokenizer, contexts), strict=True))
         questions = _tokenize(tokenizer, [example.question.strip() for example in examples])
         features = []
-        truncated = set()
-        for origin, (example, (question, _)) in enumerate(zip(examples, questions, strict=True)):
+        truncated = {}
+        for origin, (example, (question, places)) in enumerate(
+            zip(examples, questions, strict=True)
+        ):
             longest = min(self.question_tokens, room // 2)
             if len(question) > longest:
-                truncated.add(origin)
+                truncated[origin] = num_cut([example.question], [places[:longest]])
             ids, offsets = tokenized[example.context]
             span = _token_span(offsets, example) if training else None
             capacity = room - min(len(question), longest)
@@ -140,7 +142,7 @@ class QuestionAnswering:
                 features.append(
                     _feature(question[:longest], ids, offsets, window, span, origin, special)
                 )
-        return Encoded(features, frozenset(truncated))
+        return Encoded(features, truncated)
 
     def logits(self, output: Any) -> Tensor:
         return torch.stack([output.start_logits, output.end_logits], dim=-1)

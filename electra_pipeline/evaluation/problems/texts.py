@@ -18,6 +18,7 @@ from electra_pipeline.evaluation.problems.problem import (
     Encoded,
     Feature,
     names_segments,
+    num_cut,
     output_layer,
     shortened,
 )
@@ -81,7 +82,12 @@ def _encode(
         for (origin, _, _), encoding in zip(items, encoded.encodings, strict=True)
     ]
     rows = encoded.encodings[: len(examples)]
-    return Encoded(features, frozenset(i for i, row in enumerate(rows) if row.overflowing))
+    truncated = {
+        i: num_cut((examples[i].text, examples[i].pair or ""), [row.offsets])
+        for i, row in enumerate(rows)
+        if row.overflowing
+    }
+    return Encoded(features, truncated)
 
 
 @dataclass(frozen=True, slots=True)
