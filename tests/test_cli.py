@@ -102,7 +102,7 @@ def test_a_stage_runs_what_it_needs_and_a_second_run_does_nothing(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9\n")))
     code, _, stderr = here(monkeypatch, capsys, "predict", str(model))
     assert code == 2
-    assert stderr.splitlines()[-1].startswith("error: stdin: not valid utf-8")
+    assert stderr.splitlines()[-1].startswith("error: line 1: byte 4: not valid utf-8")
 
     code, _, stderr = here(
         monkeypatch, capsys, "report", "--root", "runs", "--output", "absent/r.html"

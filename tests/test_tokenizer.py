@@ -2,6 +2,7 @@
 
 # ruff: noqa: RUF001 - letters of other scripts are meant
 import json
+import logging
 import os
 import random
 import re
@@ -357,6 +358,7 @@ def test_turkish_has_two_letters_i(tmp_path: Path) -> None:
 def test_more_than_a_hundredth_unknown_is_warned_of(
     tmp_path: Path, trained: Artifact, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING)
     corpus = corpus_of(tmp_path, ["abc " * 500 + "żżżż " * 10])
     sparse = config_of(vocab_size=12, character_coverage=0.97)
     tokenizer.train(sparse, corpus, root=str(tmp_path), name="t")

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import resource
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -174,6 +175,8 @@ def test_no_space_for_a_checkpoint_leaves_the_old_one_and_the_training_goes_on(
 
         def at_step(step: float) -> None:
             if step == 7:
+                while not list(tmp_path.rglob("step-000000005.pt")):  # written in the background
+                    time.sleep(0.01)
                 limited.enter_context(largest_file(100_000))
             if step == 18:
                 found = [path.name for path in tmp_path.rglob("*.pt")]

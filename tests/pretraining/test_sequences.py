@@ -1,4 +1,5 @@
 import itertools
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -195,6 +196,7 @@ def test_characters_balance(
 def test_what_the_layout_discards_is_warned_of(
     tmp_path: Any, corpus: Artifact, tokenizer: Artifact, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING)
     build(str(tmp_path), corpus, tokenizer, LocalExecutor(), "packed")
     assert not caplog.messages
     built = build(str(tmp_path), corpus, tokenizer, LocalExecutor(), "google")
