@@ -260,10 +260,21 @@ def record_pretraining(
     return rows
 
 
+class LostRowsError(RuntimeError):
+    """The rows of some tasks cannot be made; `rows` are those of the others."""
+
+    def __init__(self, message: str, rows: Sequence[dict[str, Any]] = ()) -> None:
+        super().__init__(message, rows)  # both, for pickling
+        self.rows = list(rows)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 def record_results(config: PipelineConfig, legs: Iterable[Artifact]) -> list[dict[str, Any]]:
     """Write the rows of finished legs into the results table and return them.
 
-    Raises RuntimeError, with the others recorded, that names each task whose rows cannot be made.
+    Raises LostRowsError, with the others recorded, that names each task whose rows cannot be made.
     """
     rows: list[dict[str, Any]] = []
     failures: list[str] = []
@@ -277,8 +288,9 @@ def record_results(config: PipelineConfig, legs: Iterable[Artifact]) -> list[dic
             failures.append(f"{task}: {type(error).__name__}: {error}")
     _record(config, rows)
     if failures:
-        raise RuntimeError(
-            f"no rows of {len(failures)} tasks, the others are recorded: {'; '.join(failures)}"
+        raise LostRowsError(
+            f"no rows of {len(failures)} tasks, the others are recorded: {'; '.join(failures)}",
+            rows,
         )
     return rows
 

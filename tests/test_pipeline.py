@@ -1,5 +1,6 @@
 """The chain's own functions: what is refused before any work, what a report is drawn from."""
 
+import pickle
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 import pytest
 
 from electra_pipeline import pipeline, reporting
+from electra_pipeline.cli import work
 from electra_pipeline.config import PipelineConfig
+from electra_pipeline.evaluation.results import table
 from electra_pipeline.execution import LocalExecutor
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 
@@ -119,3 +122,23 @@ def test_a_task_whose_rows_cannot_be_made_loses_only_its_own(
     with pytest.raises(RuntimeError, match=r"no rows of 1 tasks.*broken: KeyError: 'f1'"):
         pipeline.record_results(config, legs)  # type: ignore[arg-type]
     assert recorded == [{"task": "a", "of": 2}, {"task": "b", "of": 1}]
+
+
+def test_the_command_shows_the_rows_there_are_and_then_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def record(config: Any, legs: Any) -> Any:
+        error = pipeline.LostRowsError("no rows of 1 tasks: broken", [{"task": "a"}])
+        raise pickle.loads(pickle.dumps(error))  # as from another process
+
+    monkeypatch.setattr(pipeline, "plan_legs", lambda config, model: [])
+    monkeypatch.setattr(pipeline, "run_legs", lambda *given: [])
+    monkeypatch.setattr(pipeline, "gain_from_ray", lambda *given: False)
+    monkeypatch.setattr(pipeline, "record_results", record)
+    monkeypatch.setattr(pipeline, "write_report", lambda config, model, rows: f"report of {rows}")
+    monkeypatch.setattr(table, "aggregate", list)
+    monkeypatch.setattr(table, "render", lambda rows, layout: f"table of {rows}")
+    config = PipelineConfig.model_validate({"name": "x", "finetune": {"tasks": ["cola"]}})
+    with pytest.raises(RuntimeError, match=r"^no rows of 1 tasks: broken$"):
+        work._finetune(config, "model", [], LocalExecutor(1), lambda update: None)
+    assert capsys.readouterr().out == "table of [{'task': 'a'}]\nreport of [{'task': 'a'}]\n"

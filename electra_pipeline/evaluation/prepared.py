@@ -5,11 +5,14 @@ fan-out runs many of them in a row, so that each task is read and tokenized once
 would save the other workers' share too, and cost a format for every kind of task.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from electra_pipeline.evaluation import tasks
 from electra_pipeline.evaluation.problems.problem import Encoded
 from electra_pipeline.evaluation.tasks.data import TaskData, load
 from electra_pipeline.evaluation.tasks.task import Task
@@ -44,7 +47,20 @@ def prepare(
 
 @lru_cache(maxsize=1)
 def _prepare(wanted: _Request) -> tuple[TaskData, Encoded]:
-    data = load(wanted.task, wanted.place)
+    with _quiet():
+        data = load(wanted.task, wanted.place)
     if data.digests != wanted.digests:
         raise ValueError("the task's files changed since it was planned; run it again")
     return data, data.problem.encode(wanted.tokenizer, data.train, wanted.max_length, training=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the log of reading: planning has logged the same of the same examples."""
+    logger = logging.getLogger(tasks.__name__)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

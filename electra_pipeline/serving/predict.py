@@ -7,6 +7,7 @@ that the pipeline makes and for any other encoder with one of these heads.
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -33,6 +34,8 @@ from electra_pipeline.serving.examples import (
 )
 from electra_pipeline.serving.lines import Format, decoded, given_object, numbered, shown_place
 from electra_pipeline.serving.loaded import BATCH_SIZE, Loaded
+from electra_pipeline.storage.artifact import open_artifact
+from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.location import model_directory
 
 logger = logging.getLogger(__name__)
@@ -186,6 +189,7 @@ def load_predictor(model: str, task: str | None = None, device: str | None = Non
         # In float32 as it was scored, whatever it was saved in
         module, report = source.load(loader, dtype=torch.float32, output_loading_info=True)
         tokenizer = load_tokenizer(source, config, of_words=task == "token-classification")
+        is_ours = any(open_artifact(Folder(at)) for at in (model, str(Path(directory).parent)))
     if report["missing_keys"]:
         raise ValueError(
             f"{model}: {' '.join(config.architectures or ['it'])} has no trained weights for "
@@ -199,9 +203,12 @@ def load_predictor(model: str, task: str | None = None, device: str | None = Non
         kept = settings.read(config) if head.is_task else None
     except ValueError as error:
         raise ValueError(f"{model}: {error}") from error
-    if kept is None and task == "question-answering":
+    if kept is None and head.is_task and (task == "question-answering" or is_ours):
         logger.warning(
-            "%s: its config.json has no %s settings: a span is always answered", model, settings.KEY
+            "%s: its config.json has no %s settings, which keep how it was scored: inputs are cut "
+            "at the model's own length, questions are always answered; fine-tune it again for the "
+            "scored predictions",
+            *(model, settings.KEY),
         )
     problem = settings.problem_of(head.architecture, config, kept) if head.is_task else None
     longest = (

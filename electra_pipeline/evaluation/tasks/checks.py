@@ -58,15 +58,14 @@ def warn_of_losses(counts: Mapping[str, int], num_kept: int, split: str, place: 
 
 
 def without_misplaced(examples: list[Example], place: str, counts: Counter[str]) -> list[Example]:
-    """Without the questions whose answer is not where they say: they would teach a wrong span."""
+    """Without the questions none of whose answers is in the context: they have no span to teach."""
     wrong = [e for e in examples if isinstance(e, QuestionExample) and is_misplaced(e)]
     if not wrong:
         return examples
-    counts["answer_not_at_start"] = len(wrong)
+    counts["answer_not_in_context"] = len(wrong)
     logger.warning(
-        "%s: the context of question %s does not have the answer %r at answer_start %d; "
-        "%d such questions are dropped",
-        *(place, wrong[0].id, wrong[0].answers[0], wrong[0].start, len(wrong)),
+        "%s: the context of question %s does not have the answer %r; %d such questions are dropped",
+        *(place, wrong[0].id, wrong[0].answers[0], len(wrong)),
     )
     refused = {id(example) for example in wrong}
     return [example for example in examples if id(example) not in refused]

@@ -13,7 +13,7 @@ from electra_pipeline.evaluation.tasks.cells import Record, is_blank, require
 from electra_pipeline.evaluation.tasks.columns import tagged_columns
 from electra_pipeline.evaluation.tasks.features import names_in_file, with_names
 from electra_pipeline.evaluation.tasks.records import Example, record_examples
-from electra_pipeline.evaluation.tasks.squad import has_answers, squad_document
+from electra_pipeline.evaluation.tasks.squad import COLUMNS, has_answers, squad_document
 from electra_pipeline.evaluation.tasks.task import Column, Task
 from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.inputs.records import (
@@ -114,12 +114,12 @@ def _records(
         yield place, _counted({**named, **label}, [] if has_header else used)
 
 
-def _needed(task: Task, used: Sequence[Column]) -> list[str] | None:
-    """The columns of parquet and Arrow files that are read; None for all of them."""
-    if task.type in ("multiple-choice", "question-answering"):
-        return None
+def _needed(task: Task, used: Sequence[Column]) -> list[str]:
+    """The columns of parquet and Arrow files that are read."""
+    if task.type == "question-answering":
+        return [*COLUMNS]
     named = [column for column in used if isinstance(column, str)]
-    return [*named, "tokens", "tags", "index", "idx"]
+    return [*named, "tokens", "tags", "index", "idx", "id"]
 
 
 def _used(task: Task, labelled: bool) -> list[Column]:
