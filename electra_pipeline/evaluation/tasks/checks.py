@@ -15,7 +15,7 @@ from electra_pipeline.evaluation.tasks.task import Task
 
 logger = logging.getLogger(__name__)
 
-WARN_OVERLAP = 0.1  # of a scored split: published ones, too, have short texts of train
+WARN_OVERLAP = 0.1  # of a scored split: short texts come twice in any data
 WARN_SHARE = 0.01  # of a split's records
 FEW_VALUES = 10  # so many different labels are plausible whatever the number of rows
 
