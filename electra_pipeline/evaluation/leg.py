@@ -223,6 +223,8 @@ def _start(leg: Leg) -> tuple[Any, Any, TaskData, Encoded]:
         longest = leg.hyperparameters.max_length
         data, encoded = prepare(leg.task, leg.data, leg.digests, tokenizer, longest)
         config = source.load(transformers.AutoConfig, **data.problem.head)
+        if config.pad_token_id is None:
+            config.pad_token_id = tokenizer.pad_token_id
         weights = source if leg.encoder is not None else None
         if leg.parent is not None:
             if (parent := find_leg(leg.parent)) is None:

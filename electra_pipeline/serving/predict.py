@@ -185,17 +185,16 @@ def load_predictor(model: str, task: str | None = None, device: str | None = Non
         config = source.load(AutoConfig)
         task = task or _task_of(model, config.architectures or [])
         head = HEADS[task]
+        if head.is_task and task not in (_tasks_of(config.architectures or []) or [task]):
+            raise ValueError(_untrained(model, config, task, "its head is another one"))
         loader = getattr(transformers, head.auto_class)
         # In float32 as it was scored, whatever it was saved in
         module, report = source.load(loader, dtype=torch.float32, output_loading_info=True)
         tokenizer = load_tokenizer(source, config, of_words=task == "token-classification")
         is_ours = any(open_artifact(Folder(at)) for at in (model, str(Path(directory).parent)))
     if report["missing_keys"]:
-        raise ValueError(
-            f"{model}: {' '.join(config.architectures or ['it'])} has no trained weights for "
-            f"{task} ({sorted(report['missing_keys'])[0]} is missing); leave out --task, or "
-            "fine-tune it for this task first"
-        )
+        missing = f"{sorted(report['missing_keys'])[0]} is missing"
+        raise ValueError(_untrained(model, config, task, missing))
     check_all_used(model, module, report)
     if module.config.pad_token_id is None:
         module.config.pad_token_id = tokenizer.pad_token_id
@@ -221,10 +220,24 @@ def load_predictor(model: str, task: str | None = None, device: str | None = Non
     )
 
 
+def _untrained(model: str, config: Any, task: str, problem: str) -> str:
+    return (
+        f"{model}: {' '.join(config.architectures or ['it'])} has no trained weights for {task} "
+        f"({problem}); leave out --task, or fine-tune it for this task first"
+    )
+
+
+def _tasks_of(architectures: Sequence[str]) -> list[str]:
+    return [
+        task
+        for task, head in HEADS.items()
+        if any(name.endswith(head.architecture) for name in architectures)
+    ]
+
+
 def _task_of(model: str, architectures: Sequence[str]) -> str:
-    for task, head in HEADS.items():
-        if any(name.endswith(head.architecture) for name in architectures):
-            return task
+    if tasks := _tasks_of(architectures):
+        return tasks[0]
     raise ValueError(
         f"{model}: config.json names {' '.join(architectures) or 'no architecture'}, which none of "
         f"the tasks serves; choose one with --task: {', '.join(HEADS)}"
