@@ -37,6 +37,7 @@ from electra_pipeline.serving.loaded import BATCH_SIZE, Loaded
 from electra_pipeline.storage.artifact import open_artifact
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.location import model_directory
+from electra_pipeline.storage.weights import not_finite
 
 logger = logging.getLogger(__name__)
 
@@ -125,9 +126,9 @@ class Predictor:
             problem = error.errors()[0]
             place = shown_place(problem["loc"])
             fields = ", ".join(head.example.model_fields)
+            told = problem["msg"].removeprefix("Value error, ").replace("tuple", "list")
             raise ValueError(
-                f"{place}{': ' if place else ''}{problem['msg']}; {self.task} takes an object with "
-                f"{fields}"
+                f"{place}{': ' if place else ''}{told}; {self.task} takes an object with {fields}"
             ) from error
         head.check(self.loaded, example)
         return cast(Config, example)
@@ -196,6 +197,8 @@ def load_predictor(model: str, task: str | None = None, device: str | None = Non
         missing = f"{sorted(report['missing_keys'])[0]} is missing"
         raise ValueError(_untrained(model, config, task, missing))
     check_all_used(model, module, report)
+    if (broken := not_finite(module)) is not None:
+        raise ValueError(f"{model}: {broken} holds values that are not finite; give another model")
     if module.config.pad_token_id is None:
         module.config.pad_token_id = tokenizer.pad_token_id
     try:

@@ -1,6 +1,7 @@
 """The files of a model's directory: which hold its weights, and what is wrong with them."""
 
 from pathlib import Path
+from typing import Any
 
 import orjson
 from safetensors import SafetensorError, safe_open
@@ -36,6 +37,11 @@ def check_files(directory: Path) -> None:
     for file in weights_files(directory):
         if file.suffix == ".safetensors":
             _check_precision(file)
+
+
+def not_finite(model: Any) -> str | None:
+    """The name of a weight of a torch module that is infinite or NaN; None if all are finite."""
+    return next((name for name, w in model.named_parameters() if not w.isfinite().all()), None)
 
 
 def _check_precision(file: Path) -> None:

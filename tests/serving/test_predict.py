@@ -498,6 +498,17 @@ def test_a_head_of_the_same_shape_is_not_another_task(tmp_path: Path) -> None:
     assert load_predictor(model, "text-classification").task == "text-classification"
 
 
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    model = save(tmp_path, ElectraForSequenceClassification, num_labels=3)
+    weights = load_file(model / "model.safetensors")
+    weights["classifier.out_proj.bias"][0] = float("nan")
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        ValueError, match=r"classifier\.out_proj\.bias holds values that are not fin"
+    ):
+        load_predictor(str(model))
+
+
 def test_models_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     (tmp_path / "folder").mkdir()
