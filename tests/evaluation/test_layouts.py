@@ -92,7 +92,7 @@ def test_numbers_as_tags_need_names(tmp_path):
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ({"tokens": "['a']", "tags": ["O"]}, r"column 'tokens' holds \"\['a'\]\", a text and not"),
+        ({"tokens": "['a']", "tags": ["O"]}, r"column 'tokens' holds \"\['a'\]\", not a list of w"),
         ({"tokens": ["a"], "tags": "O"}, r"column 'tags' holds 'O', not a list of tags"),
         ({"tokens": ["a"], "tags": [None]}, r"a tag in column 'tags' is empty"),
         ({"tokens": ["a"], "tags": [["O"]]}, r"column 'tags' holds \['O'\], not one label"),
@@ -304,20 +304,27 @@ def test_missing_values_of_pandas_are_missing(tmp_path):
 
 def test_pairs_on_which_nobody_agreed_have_no_label(tmp_path):
     records = [
-        {"sentence1": f"a {i}", "gold_label": ["entailment", "neutral", "-"][i % 3]}
+        {"sentence1": f"a {i}", "gold_label": ["entailment", "neutral", "-", " - "][i % 4]}
         for i in range(12)
     ]
     path = lines(tmp_path / "t.jsonl", records)
     values = {"text_column": "sentence1", "label_column": "gold_label"}
     data = load_task(path, validation=path, **values)
     assert data.problem.labels == ("entailment", "neutral")
-    assert data.counters["dropped"]["train"] == {"no_label": 4}
+    assert data.counters["dropped"]["train"] == {"no_label": 6}
     signs = lines(tmp_path / "s.jsonl", text_records(["+", "-"] * 6))
     assert load_task(signs).problem.labels == ("+", "-")
 
 
 @pytest.mark.parametrize(
-    "labels", [["Pos", "pos"], ["sci fi", "sci  fi"], ["caf\u00e9", "cafe\u0301"], ["x", "x\u200b"]]
+    "labels",
+    [
+        ["Pos", "pos"],
+        ["sci fi", "sci  fi"],
+        ["caf\u00e9", "cafe\u0301"],
+        ["x", "x\u200b"],
+        ["1", "1.0"],
+    ],
 )
 def test_labels_that_look_alike_are_told(tmp_path, labels, caplog):
     path = lines(tmp_path / "t.jsonl", text_records([*labels, "other"] * 6))
@@ -353,9 +360,7 @@ def test_annotations_by_offsets_are_refused_with_the_remedy(tmp_path, name):
     with pytest.raises(ValueError, match=rf"{name}: annotations by offsets .* \(CoNLL\)"):
         load_task(str(tmp_path / name), type="tagging")
     path = lines(tmp_path / "t.jsonl", [{"text": "John ran", "label": [[0, 4, "PER"]]}])
-    with pytest.raises(
-        ValueError, match=r"a text and not a list .* export words with tags \(CoNLL"
-    ):
+    with pytest.raises(ValueError, match=r"not a list of words; .* export words with tags \(CoNLL"):
         load_task(path, type="tagging", text_column="text", label_column="label")
 
 

@@ -69,11 +69,6 @@ def number_in(value: Any, column: Column, place: str) -> str:
 
 def texts_in(record: Mapping[Any, Any], column: Column, place: str) -> tuple[str, ...]:
     value = require(record, column, place)
-    if isinstance(value, str):
-        raise ValueError(
-            f"{place}: column {column!r} holds {value!r:.80}, a text and not a list of texts; of "
-            "annotations by offsets (doccano, Label Studio, spaCy) export words with tags (CoNLL)"
-        )
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ValueError(
             f"{place}: column {column!r} holds {value!r:.80}, not a list of texts; repair it"

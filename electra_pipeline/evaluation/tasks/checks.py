@@ -1,6 +1,7 @@
 """What can be wrong with a task's examples as a whole, told or counted before training."""
 
 import logging
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 WARN_OVERLAP = 0.1  # of a scored split: short texts come twice in any data
 WARN_SHARE = 0.01  # of a split's records
+NUMBER_SPELLING = re.compile(r"^0+(?=\d)|(?<=\d)\.0+$")  # 1, 01 and 1.0 are one number
 FEW_VALUES = 10  # so many different labels are plausible whatever the number of rows
 
 
@@ -136,7 +138,7 @@ def _warn_of_twins(labels: Sequence[str], place: str) -> None:
     for label in labels:
         folded = unicodedata.normalize("NFKC", label).casefold()
         visible = "".join(c for c in folded if unicodedata.category(c) != "Cf")
-        key = " ".join(visible.split())
+        key = NUMBER_SPELLING.sub("", " ".join(visible.split()))
         if (other := seen.setdefault(key, label)) != label:
             logger.warning(
                 "%s: the labels %r and %r are different classes, though they look alike; make them "
