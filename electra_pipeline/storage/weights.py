@@ -26,6 +26,11 @@ def check_files(directory: Path) -> None:
             f"{directory}: an adapter ({ADAPTER}); merge it into its model and save that, as "
             "peft's merge_and_unload does"
         )
+    if _is_quantised(directory / "config.json"):
+        raise ValueError(
+            f"{directory}: a quantised model (quantization_config in config.json); give the model "
+            "in float32, float16 or bfloat16"
+        )
     for file in sorted(directory.iterdir()):
         if file.is_file():
             with file.open("rb") as stream:
@@ -37,6 +42,13 @@ def check_files(directory: Path) -> None:
     for file in weights_files(directory):
         if file.suffix == ".safetensors":
             _check_precision(file)
+
+
+def _is_quantised(config: Path) -> bool:
+    try:
+        return bool(orjson.loads(config.read_bytes())["quantization_config"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return False  # or broken, which reading it tells
 
 
 def not_finite(model: Any) -> str | None:

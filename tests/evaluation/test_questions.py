@@ -130,6 +130,13 @@ def test_an_answer_elsewhere_is_at_the_nearest_place(given, start, text, caplog)
     assert "q.json: 1 answers elsewhere: the nearest place is taken" in caplog.text
 
 
+def test_an_answer_may_be_in_another_normal_form():
+    context = "Le caf\u00e9 ferme."
+    answers = [{"text": "cafe\u0301", "answer_start": 3}]
+    (example,), _ = read({"context": context, "answers": answers})
+    assert (example.answers, example.start) == (("caf\u00e9", "cafe\u0301"), 3)
+
+
 def test_an_answer_that_is_nowhere_is_misplaced():
     (example,), _ = read({"answers": ["dog"]})
     assert is_misplaced(example) and example.answers == ("dog",)

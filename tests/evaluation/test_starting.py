@@ -474,6 +474,12 @@ def write_pointer(folder: Path, name: str) -> None:
     (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
 
 
+def set_quantised(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "gptq", "bits": 4}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
 def quantise(folder: Path) -> None:
     state = load_file(folder / "model.safetensors")
     state["pooler.dense.weight"] = state["pooler.dense.weight"].to(torch.int8)
@@ -489,6 +495,7 @@ def quantise(folder: Path) -> None:
         ),
         (lambda f: write_pointer(f, "tokenizer.json"), r"tokenizer\.json: a pointer of Git LFS"),
         (lambda f: (f / "adapter_config.json").write_text("{}"), "an adapter .*; merge it"),
+        (set_quantised, r"a quantised model \(quantization_config in config\.json\)"),
         (quantise, r"pooler\.dense\.weight is quantised \(I8\); give the model in float32"),
         (lambda f: (f / "model.safetensors").rename(f / "model.onnx"), "has neither model.safe"),
         (lambda f: (f / "model.safetensors").write_bytes(b""), "model.safetensors cannot be read"),

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -214,8 +215,8 @@ def _placed(context: str, answer: str, given: int | None) -> tuple[str, int, str
     """The answer as the context has it, where it begins in characters, and how that was found out.
 
     Some files count UTF-16 units (JavaScript, Java) or UTF-8 bytes: an answer that stands there is
-    meant, else the nearest place, whatever the white space in it. Without an offset the first place
-    is. If there is none, the start is -1.
+    meant, else the nearest place, whatever the white space and the normal form. Without an offset
+    the first place is. If there is none, the start is -1.
     """
     if given is not None and context.startswith(answer, given):
         return answer, given, None
@@ -224,7 +225,9 @@ def _placed(context: str, answer: str, given: int | None) -> tuple[str, int, str
             start = len(context.encode(encoding)[: width * given].decode(encoding, "ignore"))
             if context.startswith(answer, start):
                 return answer, start, f"answers whose answer_start counts units of {encoding[:6]}"
-    places = re.finditer(r"\s+".join(map(re.escape, answer.split())), context)
+    forms = {unicodedata.normalize(form, answer) for form in ("NFC", "NFD")} | {answer}
+    pattern = "|".join(r"\s+".join(map(re.escape, form.split())) for form in sorted(forms))
+    places = re.finditer(pattern, context)
     nearest = min(places, key=lambda match: abs(match.start() - (given or 0)), default=None)
     if nearest is None:
         return answer, -1, None
