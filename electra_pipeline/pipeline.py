@@ -34,6 +34,7 @@ from electra_pipeline.storage import machine
 from electra_pipeline.storage.artifact import Artifact, open_artifact
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.places import check_model
+from electra_pipeline.text.losses import warn_of_loss
 
 logger = logging.getLogger(__name__)
 
@@ -260,10 +261,21 @@ def record_pretraining(
     return rows
 
 
+class LostRowsError(RuntimeError):
+    """The rows of some tasks cannot be made; `rows` are those of the others."""
+
+    def __init__(self, message: str, rows: Sequence[dict[str, Any]] = ()) -> None:
+        super().__init__(message, rows)  # both, for pickling
+        self.rows = list(rows)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 def record_results(config: PipelineConfig, legs: Iterable[Artifact]) -> list[dict[str, Any]]:
     """Write the rows of finished legs into the results table and return them.
 
-    Raises RuntimeError, with the others recorded, that names each task whose rows cannot be made.
+    Raises LostRowsError, with the others recorded, that names each task whose rows cannot be made.
     """
     rows: list[dict[str, Any]] = []
     failures: list[str] = []
@@ -272,15 +284,28 @@ def record_results(config: PipelineConfig, legs: Iterable[Artifact]) -> list[dic
         by_task.setdefault(leg.config["task"], []).append(leg)
     for task, members in by_task.items():
         try:
+            _warn_of_cut_inputs(task, members[0])
             rows += finetune.results(config.finetune, members) if config.finetune else []
         except Exception as error:  # whatever it is, it loses the rows of this task alone
             failures.append(f"{task}: {type(error).__name__}: {error}")
     _record(config, rows)
     if failures:
-        raise RuntimeError(
-            f"no rows of {len(failures)} tasks, the others are recorded: {'; '.join(failures)}"
+        raise LostRowsError(
+            f"no rows of {len(failures)} tasks, the others are recorded: {'; '.join(failures)}",
+            rows,
         )
     return rows
+
+
+def _warn_of_cut_inputs(task: str, leg: Artifact) -> None:
+    """Log how much of a task's training texts its inputs have no room for, if it is much."""
+    warn_of_loss(
+        f"finetune: {task}",
+        f"beyond the {leg.config['max_length']} tokens of an input",
+        leg.counters["truncated_train_characters"],
+        leg.counters["train_characters"],
+        "raise finetune.max_length",
+    )
 
 
 def _record(config: PipelineConfig, rows: Sequence[dict[str, Any]]) -> None:

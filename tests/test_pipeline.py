@@ -1,5 +1,6 @@
 """The chain's own functions: what is refused before any work, what a report is drawn from."""
 
+import pickle
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 import pytest
 
 from electra_pipeline import pipeline, reporting
+from electra_pipeline.cli import work
 from electra_pipeline.config import PipelineConfig
+from electra_pipeline.evaluation.results import table
 from electra_pipeline.execution import LocalExecutor
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 
@@ -100,8 +103,14 @@ def test_a_database_that_is_away_for_a_moment_costs_that_moment(
     assert len(slept) == 2 + len(pipeline.RECORD_DELAYS_SECONDS)
 
 
+def finished(task: str, num_cut: int = 0) -> SimpleNamespace:
+    """A leg of a task whose inputs of 16 tokens lack `num_cut` of 100 characters."""
+    counters = {"truncated_train_characters": num_cut, "train_characters": 100}
+    return SimpleNamespace(config={"task": task, "max_length": 16}, counters=counters)
+
+
 def test_a_task_whose_rows_cannot_be_made_loses_only_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def results(config: Any, legs: Any) -> Any:
         (task,) = {leg.config["task"] for leg in legs}
@@ -112,10 +121,35 @@ def test_a_task_whose_rows_cannot_be_made_loses_only_its_own(
     recorded: list[Any] = []
     monkeypatch.setattr(pipeline.finetune, "results", results)
     monkeypatch.setattr(pipeline.store, "record", lambda url, rows: recorded.extend(rows))
-    legs = [SimpleNamespace(config={"task": task}) for task in ("a", "broken", "b", "a")]
+    legs = [finished("a", 3), finished("broken"), finished("b", 1), finished("a", 3)]
     config = PipelineConfig.model_validate(
         {"name": "x", "root": str(tmp_path), "finetune": {"tasks": ["cola"]}}
     )
     with pytest.raises(RuntimeError, match=r"no rows of 1 tasks.*broken: KeyError: 'f1'"):
         pipeline.record_results(config, legs)  # type: ignore[arg-type]
     assert recorded == [{"task": "a", "of": 2}, {"task": "b", "of": 1}]
+    warnings = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert warnings == [
+        "finetune: a: 3.0% of the characters are beyond the 16 tokens of an input; "
+        "raise finetune.max_length"
+    ]
+
+
+def test_the_command_shows_the_rows_there_are_and_then_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def record(config: Any, legs: Any) -> Any:
+        error = pipeline.LostRowsError("no rows of 1 tasks: broken", [{"task": "a"}])
+        raise pickle.loads(pickle.dumps(error))  # as from another process
+
+    monkeypatch.setattr(pipeline, "plan_legs", lambda config, model: [])
+    monkeypatch.setattr(pipeline, "run_legs", lambda *given: [])
+    monkeypatch.setattr(pipeline, "gain_from_ray", lambda *given: False)
+    monkeypatch.setattr(pipeline, "record_results", record)
+    monkeypatch.setattr(pipeline, "write_report", lambda config, model, rows: f"report of {rows}")
+    monkeypatch.setattr(table, "aggregate", list)
+    monkeypatch.setattr(table, "render", lambda rows, layout: f"table of {rows}")
+    config = PipelineConfig.model_validate({"name": "x", "finetune": {"tasks": ["cola"]}})
+    with pytest.raises(RuntimeError, match=r"^no rows of 1 tasks: broken$"):
+        work._finetune(config, "model", [], LocalExecutor(1), lambda update: None)
+    assert capsys.readouterr().out == "table of [{'task': 'a'}]\nreport of [{'task': 'a'}]\n"

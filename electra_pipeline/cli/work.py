@@ -221,11 +221,17 @@ def _finetune(
     with _side_by_side(config, legs, executor) as place:
         outcomes = list(pipeline.run_legs(config, legs, place, progress))
     finished = [outcome.value for outcome in outcomes if outcome.value is not None]
-    rows = pipeline.record_results(config, finished)
+    failure: pipeline.LostRowsError | None = None
+    try:
+        rows = pipeline.record_results(config, finished)
+    except pipeline.LostRowsError as lost_rows:
+        rows, failure = lost_rows.rows, lost_rows
     print(table.render(table.aggregate([*pretraining, *rows]), "table"))
     print(pipeline.write_report(config, model, rows))
     lost = [(legs[outcome.index], outcome.error) for outcome in outcomes if outcome.error]
     for leg, error in lost:
         complain(f"leg {leg.label} failed: {error}")
+    if failure is not None:
+        raise failure
     if lost:
         raise RuntimeError(f"{len(lost)} of {len(legs)} legs failed; the others are recorded")

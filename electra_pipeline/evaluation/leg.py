@@ -38,6 +38,7 @@ from electra_pipeline.storage.artifact import (
     open_artifact,
     produce,
 )
+from electra_pipeline.text.words import count_characters
 from electra_pipeline.vocabulary import forget_place
 
 STAGE = "finetune"
@@ -199,6 +200,7 @@ def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: P
         "calibration": calibration,
         "truncated_train_examples": encoded.num_truncated,
         "truncated_train_characters": sum(encoded.truncated.values()),
+        "train_characters": sum(count_characters(example.content) for example in data.train),
         "unknown_train_examples": num_unknown(encoded.features, tokenizer),
         "training": facts,
     }
@@ -224,6 +226,8 @@ def _start(leg: Leg) -> tuple[Any, Any, TaskData, Encoded]:
         longest = leg.hyperparameters.max_length
         data, encoded = prepare(leg.task, leg.data, leg.digests, tokenizer, longest)
         config = source.load(transformers.AutoConfig, **data.problem.head)
+        if config.pad_token_id is None:
+            config.pad_token_id = tokenizer.pad_token_id
         weights = source if leg.encoder is not None else None
         if leg.parent is not None:
             if (parent := find_leg(leg.parent)) is None:

@@ -5,17 +5,18 @@ fan-out runs many of them in a row, so that each task is read and tokenized once
 would save the other workers' share too, and cost a format for every kind of task.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from electra_pipeline.evaluation import tasks
 from electra_pipeline.evaluation.problems.problem import Encoded
 from electra_pipeline.evaluation.tasks.data import TaskData, load
 from electra_pipeline.evaluation.tasks.task import Task
 from electra_pipeline.identity import canonical_json
-from electra_pipeline.text.losses import warn_of_loss
-from electra_pipeline.text.words import count_characters
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,20 @@ def prepare(
 
 @lru_cache(maxsize=1)
 def _prepare(wanted: _Request) -> tuple[TaskData, Encoded]:
-    data = load(wanted.task, wanted.place)
+    with _quiet():
+        data = load(wanted.task, wanted.place)
     if data.digests != wanted.digests:
         raise ValueError("the task's files changed since it was planned; run it again")
-    encoded = data.problem.encode(wanted.tokenizer, data.train, wanted.max_length, training=True)
-    warn_of_loss(
-        f"finetune: {wanted.task.name}",
-        f"beyond the {wanted.max_length} tokens of an input",
-        sum(encoded.truncated.values()),
-        sum(count_characters(example.content) for example in data.train),
-        "raise finetune.max_length",
-    )
-    return data, encoded
+    return data, data.problem.encode(wanted.tokenizer, data.train, wanted.max_length, training=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the log of reading: planning has logged the same of the same examples."""
+    logger = logging.getLogger(tasks.__name__)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -88,11 +88,24 @@ def opened(encoder: Encoder) -> Iterator[Opened]:
 
 
 def architecture(encoder: Encoder) -> Any:
-    """The encoder's transformers config. Raises ValueError if its tokenizer does not fit it."""
+    """The encoder's transformers config. Raises ValueError if it is none, or for its tokenizer."""
     with opened(encoder) as source:
         config = source.load(transformers.AutoConfig)
+        check_encoder(encoder.place, config)
         load_tokenizer(source, config, of_words=False)
         return config
+
+
+def check_encoder(place: str, config: Any) -> None:
+    """Raise ValueError for models that see no token to the right, or have a decoder."""
+    is_masked = type(config) in transformers.MODEL_FOR_MASKED_LM_MAPPING
+    is_causal = type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING
+    if getattr(config, "is_decoder", False) or (
+        not is_masked and (is_causal or config.is_encoder_decoder)
+    ):
+        raise ValueError(
+            f"{place}: a decoder or a model with one ({config.model_type}); give an encoder"
+        )
 
 
 def load_tokenizer(source: Opened, config: Any, *, of_words: bool) -> Any:

@@ -10,6 +10,7 @@ import orjson
 import transformers
 
 from electra_pipeline.identity import Config, canonical_json
+from electra_pipeline.storage import weights
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.location import (
     NO_CODE,
@@ -20,8 +21,6 @@ from electra_pipeline.storage.location import (
 
 Kind = Literal["discriminator", "generator"]
 KINDS: tuple[Kind, ...] = ("discriminator", "generator")
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the first that is there is read
-INDEX = ".index.json"  # beside shards, and names them
 
 
 class InitialModels(Config):
@@ -81,10 +80,10 @@ def _download(name: str) -> Path:
     from huggingface_hub.errors import HFValidationError
 
     try:
-        for weights in ("model*.safetensors", "pytorch_model*.bin"):
-            patterns = ["*.json", "*.txt", weights]
+        for pattern in ("model*.safetensors", "pytorch_model*.bin"):
+            patterns = ["*.json", "*.txt", pattern]
             directory = Path(snapshot_download(name, allow_patterns=patterns))
-            if any(directory.glob(weights)):
+            if any(directory.glob(pattern)):
                 break
     except (OSError, HFValidationError) as error:
         reason = str(error).partition("\n")[0]
@@ -110,21 +109,10 @@ def read_object(file: Path) -> dict[str, Any]:
 
 def weights_files(directory: Path) -> list[Path]:
     """The files that `from_pretrained` reads the weights from: one, or the shards of an index."""
-    for name in WEIGHTS:
-        if (directory / name).exists():
-            return [directory / name]
-        if (index := directory / f"{name}{INDEX}").exists():
-            names = sorted(set(map(str, read_object(index).get("weight_map", {}).values())))
-            if missing := [each for each in names if not (directory / each).is_file()]:
-                raise ValueError(
-                    f"pretrain.initialize_from: {directory} has no {missing[0]}, which "
-                    f"{index.name} names; copy it again"
-                )
-            return [directory / each for each in names]
-    raise ValueError(
-        f"pretrain.initialize_from: {directory} has neither {' nor '.join(WEIGHTS)}; "
-        "give a folder with the weights of a model"
-    )
+    try:
+        return weights.weights_files(directory)
+    except ValueError as error:
+        raise ValueError(f"pretrain.initialize_from: {error}") from error
 
 
 def digests(source: str | InitialModels) -> dict[str, str]:

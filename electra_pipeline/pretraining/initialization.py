@@ -24,6 +24,7 @@ from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.sizes import ModelConfig
 from electra_pipeline.quiet import quiet_transformers
 from electra_pipeline.storage.location import load_problem
+from electra_pipeline.storage.weights import not_finite
 
 logger = logging.getLogger(__name__)
 
@@ -223,6 +224,11 @@ def _read(model_class: Any, directory: Path) -> Weights:
                 f"pretrain.initialize_from: {directory} {problem.format(min(keys))}; give a pair "
                 "as pre-training leaves it"
             )
+    if (broken := not_finite(model)) is not None:
+        raise ValueError(
+            f"pretrain.initialize_from: {directory}: {broken} holds values that are not finite; "
+            "give another pair"
+        )
     weights: Weights = model.state_dict()
     return weights
 

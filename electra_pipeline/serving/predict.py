@@ -7,6 +7,7 @@ that the pipeline makes and for any other encoder with one of these heads.
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -33,7 +34,10 @@ from electra_pipeline.serving.examples import (
 )
 from electra_pipeline.serving.lines import Format, decoded, given_object, numbered, shown_place
 from electra_pipeline.serving.loaded import BATCH_SIZE, Loaded
+from electra_pipeline.storage.artifact import open_artifact
+from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.location import model_directory
+from electra_pipeline.storage.weights import not_finite
 
 logger = logging.getLogger(__name__)
 
@@ -122,9 +126,9 @@ class Predictor:
             problem = error.errors()[0]
             place = shown_place(problem["loc"])
             fields = ", ".join(head.example.model_fields)
+            told = problem["msg"].removeprefix("Value error, ").replace("tuple", "list")
             raise ValueError(
-                f"{place}{': ' if place else ''}{problem['msg']}; {self.task} takes an object with "
-                f"{fields}"
+                f"{place}{': ' if place else ''}{told}; {self.task} takes an object with {fields}"
             ) from error
         head.check(self.loaded, example)
         return cast(Config, example)
@@ -182,26 +186,31 @@ def load_predictor(model: str, task: str | None = None, device: str | None = Non
         config = source.load(AutoConfig)
         task = task or _task_of(model, config.architectures or [])
         head = HEADS[task]
+        if head.is_task and task not in (_tasks_of(config.architectures or []) or [task]):
+            raise ValueError(_untrained(model, config, task, "its head is another one"))
         loader = getattr(transformers, head.auto_class)
         # In float32 as it was scored, whatever it was saved in
         module, report = source.load(loader, dtype=torch.float32, output_loading_info=True)
         tokenizer = load_tokenizer(source, config, of_words=task == "token-classification")
+        is_ours = any(open_artifact(Folder(at)) for at in (model, str(Path(directory).parent)))
     if report["missing_keys"]:
-        raise ValueError(
-            f"{model}: {' '.join(config.architectures or ['it'])} has no trained weights for "
-            f"{task} ({sorted(report['missing_keys'])[0]} is missing); leave out --task, or "
-            "fine-tune it for this task first"
-        )
+        missing = f"{sorted(report['missing_keys'])[0]} is missing"
+        raise ValueError(_untrained(model, config, task, missing))
     check_all_used(model, module, report)
+    if (broken := not_finite(module)) is not None:
+        raise ValueError(f"{model}: {broken} holds values that are not finite; give another model")
     if module.config.pad_token_id is None:
         module.config.pad_token_id = tokenizer.pad_token_id
     try:
         kept = settings.read(config) if head.is_task else None
     except ValueError as error:
         raise ValueError(f"{model}: {error}") from error
-    if kept is None and task == "question-answering":
+    if kept is None and head.is_task and (task == "question-answering" or is_ours):
         logger.warning(
-            "%s: its config.json has no %s settings: a span is always answered", model, settings.KEY
+            "%s: its config.json has no %s settings, which keep how it was scored: inputs are cut "
+            "at the model's own length, questions are always answered; fine-tune it again for the "
+            "scored predictions",
+            *(model, settings.KEY),
         )
     problem = settings.problem_of(head.architecture, config, kept) if head.is_task else None
     longest = (
@@ -214,10 +223,24 @@ def load_predictor(model: str, task: str | None = None, device: str | None = Non
     )
 
 
+def _untrained(model: str, config: Any, task: str, problem: str) -> str:
+    return (
+        f"{model}: {' '.join(config.architectures or ['it'])} has no trained weights for {task} "
+        f"({problem}); leave out --task, or fine-tune it for this task first"
+    )
+
+
+def _tasks_of(architectures: Sequence[str]) -> list[str]:
+    return [
+        task
+        for task, head in HEADS.items()
+        if any(name.endswith(head.architecture) for name in architectures)
+    ]
+
+
 def _task_of(model: str, architectures: Sequence[str]) -> str:
-    for task, head in HEADS.items():
-        if any(name.endswith(head.architecture) for name in architectures):
-            return task
+    if tasks := _tasks_of(architectures):
+        return tasks[0]
     raise ValueError(
         f"{model}: config.json names {' '.join(architectures) or 'no architecture'}, which none of "
         f"the tasks serves; choose one with --task: {', '.join(HEADS)}"

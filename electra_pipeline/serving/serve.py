@@ -12,6 +12,7 @@ from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import JSONResponse
 from pydantic import Field, ValidationError
 from starlette.exceptions import HTTPException as RoutingError
+from starlette.requests import ClientDisconnect
 
 from electra_pipeline.identity import Config
 from electra_pipeline.serving.lines import (
@@ -63,8 +64,8 @@ def create_app(predictor: Predictor) -> FastAPI:
         if size is not None and int(size) > MAX_REQUEST_BYTES:
             detail = f"the request has {size} bytes, the limit is {MAX_REQUEST_BYTES}"
             return JSONResponse({"detail": detail}, status_code=413)
-        encoding = request.headers.get("content-encoding", "identity")
-        if encoding != "identity":
+        encoding = request.headers.get("content-encoding", "")
+        if encoding.lower() not in ("", "identity"):
             detail = f"Content-Encoding {encoding[:40]!r} is not supported; send the JSON as it is"
             return JSONResponse({"detail": detail}, status_code=415)
         return await respond(request)
@@ -84,7 +85,10 @@ def create_app(predictor: Predictor) -> FastAPI:
         return {"status": "ok", "model": predictor.model, "task": predictor.task}
 
     async def body(request: fastapi.Request) -> bytes:
-        return await request.body()
+        try:
+            return await request.body()
+        except ClientDisconnect as error:
+            raise HTTPException(400, "the connection ended before the body did") from error
 
     content = {"application/json": {"schema": Request.model_json_schema()}}
 
@@ -144,5 +148,6 @@ def serve(predictor: Predictor, host: str = HOST, port: int = PORT) -> None:
         raise ValueError(
             f"cannot serve on {host}:{port}: {reason}; choose another port or host"
         ) from error
+    config = uvicorn.Config(create_app(predictor), log_level="info", ws="none")
     with listener:
-        uvicorn.Server(uvicorn.Config(create_app(predictor), log_level="info")).run([listener])
+        uvicorn.Server(config).run([listener])

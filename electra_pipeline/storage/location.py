@@ -9,6 +9,7 @@ from pickle import UnpicklingError
 from electra_pipeline.storage.artifact import Artifact, open_artifact
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.places import check_model
+from electra_pipeline.storage.weights import check_files
 
 MODEL_FILES = ("config.json",)
 # For `from_pretrained`: unless told so, transformers asks on stdin whether it may run the code that
@@ -37,11 +38,13 @@ def model_directory(model: str, *, generator: bool) -> Iterator[str]:
 
     Of a published artifact it is the `discriminator/`, or the `generator/` if that is wanted; of a
     fine-tuned one its `model/`. A remote directory is copied, and the copy removed in the end.
-    Raises ValueError if there is no model.
+    Raises ValueError if there is no model, or one that cannot be trained.
     """
     with _directory(
         model, "model", MODEL_FILES, lambda artifact: _model_within(artifact, generator)
     ) as directory:
+        if Path(directory).is_dir():
+            check_files(Path(directory))
         yield directory
 
 

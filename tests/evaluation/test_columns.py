@@ -89,6 +89,30 @@ LAYOUTS = {
         {},
         [[("a", "O"), ("b", "O"), ("c", "O")]],
     ),
+    "a word of a space": (
+        "## klue-ner-v1_train_00000\t<경찰:OG> 앞\n경\tB-OG\n찰\tI-OG\n \tO\n앞\tO\n",
+        {},
+        [[("경", "B-OG"), ("찰", "I-OG"), (" ", "O"), ("앞", "O")]],
+    ),
+    "penn treebank": (
+        "The/DT 1\\/2/CD cat/NN\n\nIt/PRP ran/VBD ./.\n",
+        {},
+        [
+            [("The", "DT"), ("1\\/2", "CD"), ("cat", "NN")],
+            [("It", "PRP"), ("ran", "VBD"), (".", ".")],
+        ],
+    ),
+    "underscores": (
+        "The_DT cat_NN\nIt_PRP ran_VBD\n",
+        {},
+        [[("The", "DT"), ("cat", "NN")], [("It", "PRP"), ("ran", "VBD")]],
+    ),
+    "tags with slashes": ("a/b X/Y\nc X/Y\n", {}, [[("a/b", "X/Y"), ("c", "X/Y")]]),
+    "few-nerd by runs": (
+        "Tom\tperson-actor\nHanks\tperson-actor\nran\tO\n",
+        {"labels": ["O", "I-person-actor"], "label_values": ["O", "person-actor"]},
+        [[("Tom", "I-person-actor"), ("Hanks", "I-person-actor"), ("ran", "O")]],
+    ),
     "aligned": ("a   \t O\nbcd \t B-X\n", {}, [[("a", "O"), ("bcd", "B-X")]]),
 }
 
@@ -115,6 +139,8 @@ REFUSED = {
     "a\tO\n\tO\n": r"t\.txt:2: ' O' has an empty word or tag",
     "#word\na O\n": r"t\.txt:1: '#word' has 1 columns",
     "a O\nb \ud83d\n": r"t\.txt:1: it holds half of a character \(\\ud83d\)",
+    "1-2\tvámonos\t_\t_\n1\tvamos\tVERB\t_\n2\tnos\tPRON\t_\n": r"counts the words",
+    "The/DT\ncat/NN\n": r"t\.txt:1: 'The/DT' has 1 columns",
     "1\ta\tX\n2\tb\tY\n": r"the first column counts the words .* set text_column to 1",
 }
 

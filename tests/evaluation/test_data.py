@@ -256,14 +256,14 @@ def test_squad_may_lie_there_as_a_part_under_another_name(tmp_path, names, chose
 def test_misplaced_answers_are_not_trained_on_and_are_counted(tmp_path, caplog):
     questions = [
         {"id": "ok", "question": "?", "answers": [{"text": "cat", "answer_start": 4}]},
-        {"id": "bad", "question": "?", "answers": [{"text": "cat", "answer_start": 5}]},
+        {"id": "bad", "question": "?", "answers": [{"text": "dog", "answer_start": 5}]},
     ]
     squad(tmp_path / "squad/train-v1.1.json", questions)
     squad(tmp_path / "squad/dev-v1.1.json", questions)
     data = load(TASKS["squad"], str(tmp_path))
     assert [e.id for e in data.train] == ["ok"]
     assert len(data.scored["validation"]) == 2
-    assert data.counters["dropped"] == {"train": {"answer_not_at_start": 1}}
+    assert data.counters["dropped"] == {"train": {"answer_not_in_context": 1}}
     assert "question bad" in caplog.text
 
 

@@ -1,14 +1,12 @@
 """Examples to model inputs and back, for each kind of task."""
 
 import numpy as np
-import orjson
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline.evaluation.prepared import prepare
 from electra_pipeline.evaluation.problems.problem import (
     IGNORED,
     Feature,
@@ -28,8 +26,6 @@ from electra_pipeline.evaluation.problems.spans import (
 )
 from electra_pipeline.evaluation.problems.tagging import TaggedExample, Tagging
 from electra_pipeline.evaluation.problems.texts import Classification, Regression, TextExample
-from electra_pipeline.evaluation.tasks.data import load
-from electra_pipeline.evaluation.tasks.given import UserTask
 
 QUICK = settings(deadline=None, max_examples=50)
 
@@ -294,19 +290,3 @@ def test_a_long_question_is_cut_and_its_characters_are_counted(tokenizer):
     encoded = QuestionAnswering(False).encode(tokenizer, [example], 64, training=True)
     kept = tokens(tokenizer, encoded.features[0]).index("[SEP]") - 1  # single letters
     assert encoded.truncated == {0: 5 * 80 - kept}
-
-
-def test_inputs_that_lose_more_than_a_hundredth_are_warned_of(tokenizer, tmp_path, caplog):
-    path = tmp_path / "train.jsonl"
-    texts = ["red dog " * 40, *["red dog"] * 19]
-    lines = [orjson.dumps({"text": text, "label": "xy"[i % 2]}) for i, text in enumerate(texts)]
-    path.write_bytes(b"\n".join(lines))
-    given = UserTask(name="own", type="classification", train=str(path), validation=str(path))
-    task = given.as_task()
-    digests = load(task, None).digests
-    prepare(task, None, digests, tokenizer, 128)
-    assert "beyond" not in caplog.text
-    prepare(task, None, digests, tokenizer, 16)
-    share = 6 * (40 - 7) / (6 * (40 + 19))  # two of the 16 tokens are special
-    assert f"own: {share:.1%} of the characters are beyond the 16 tokens of an input" in caplog.text
-    assert "raise finetune.max_length" in caplog.text

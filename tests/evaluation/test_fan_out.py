@@ -205,3 +205,16 @@ def test_legs_that_differ_in_the_seed_tokenize_once(legs, monkeypatch):
     shorter = first.hyperparameters.model_copy(update={"max_length": 16})
     finetune.run_leg(replace(first, hyperparameters=shorter))
     assert encoded.count(True) == 2
+
+
+def test_a_leg_does_not_log_again_what_its_plan_did(published, task_files, tmp_path, caplog):
+    train, validation = task_files["classification"]
+    task = UserTask(
+        name="own", type="classification", train=train, validation=validation, epochs=0.1
+    )
+    config = FinetuneConfig(tasks=(task,), baselines=(), keep_models="none")
+    with caplog.at_level(logging.INFO):
+        leg = plan(config, published, root=str(tmp_path / "runs"), name="test")[0]
+        finetune.run_leg(leg)
+    assert [each for each in caplog.messages if each.startswith("own: 200 train")]
+    assert caplog.text.count("own: 200 train") == 1

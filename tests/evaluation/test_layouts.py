@@ -92,7 +92,7 @@ def test_numbers_as_tags_need_names(tmp_path):
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ({"tokens": "['a']", "tags": ["O"]}, r"column 'tokens' holds \"\['a'\]\", not a list"),
+        ({"tokens": "['a']", "tags": ["O"]}, r"column 'tokens' holds \"\['a'\]\", not a list of w"),
         ({"tokens": ["a"], "tags": "O"}, r"column 'tags' holds 'O', not a list of tags"),
         ({"tokens": ["a"], "tags": [None]}, r"a tag in column 'tags' is empty"),
         ({"tokens": ["a"], "tags": [["O"]]}, r"column 'tags' holds \['O'\], not one label"),
@@ -255,10 +255,113 @@ def test_labels_that_yaml_makes_booleans_are_explained():
         load_task("t.csv", labels=[False, True])
 
 
-def test_a_list_as_a_label_is_refused(tmp_path):
-    path = lines(tmp_path / "t.jsonl", text_records([["x"], ["y"]]))
-    with pytest.raises(ValueError, match=r"record 1: column 'label' holds \['x'\], not one label"):
+def test_a_list_is_a_label_where_it_has_one(tmp_path):
+    path = lines(tmp_path / "t.jsonl", text_records([["x"], ["y"], []]))  # doccano's export
+    assert [e.label for e in load_task(path, validation=path).train] == ["x", "y"]
+    path = lines(tmp_path / "t.jsonl", text_records([["x", "y"], ["y"]]))
+    with pytest.raises(ValueError, match=r"record 1: column 'label' holds \['x', 'y'\], not one l"):
         load_task(path, validation=path)
+
+
+def test_dots_lead_into_objects(tmp_path):
+    records = [{"q": {"stem": f"a {i}"}, "labels": {"label": i / 2, "other": 1}} for i in range(9)]
+    path = lines(tmp_path / "t.jsonl", records)
+    values = {"type": "regression", "text_column": "q.stem", "label_column": "labels.label"}
+    data = load_task(path, validation=path, test=path, **values)
+    assert [e.label for e in data.train] == [repr(i / 2) for i in range(9)]
+    assert len(data.scored["test"]) == 9
+    pq.write_table(pa.Table.from_pylist(records), tmp_path / "t.parquet")
+    parquet = str(tmp_path / "t.parquet")
+    assert load_task(parquet, validation=parquet, **values).train == data.train
+    values["label_column"] = "labels.score"
+    with pytest.raises(
+        ValueError, match=r"no column 'labels.score'; 'labels' has 'label', 'other'"
+    ):
+        load_task(path, **values)
+
+
+def test_choices_are_listed_as_objects_in_the_files_of_arc(tmp_path):
+    choices = [{"text": "old", "label": "A"}, {"text": "new", "label": "B"}]
+    records = [
+        {"question": {"stem": f"Which? {i}", "choices": choices}, "answerKey": "AB"[i % 2]}
+        for i in range(9)
+    ]
+    columns = {"text_column": "question.stem", "label_column": "answerKey"}
+    path = lines(tmp_path / "t.jsonl", records)
+    values = {"type": "multiple-choice", "choice_columns": ["question.choices"], **columns}
+    first, second, *_ = load_task(path, validation=path, **values).train
+    assert (first.choices, first.gold, second.gold) == (("old", "new"), 0, 1)
+
+
+def test_missing_values_of_pandas_are_missing(tmp_path):
+    table = {"text": ["a", None, "c", "d"], "label": [0.0, 1.0, float("nan"), 1.0]}
+    pq.write_table(pa.table(table), tmp_path / "t.parquet")
+    for kind in ("classification", "regression"):
+        path = str(tmp_path / "t.parquet")
+        data = load_task(path, validation=path, type=kind)
+        assert data.counters["dropped"]["train"] == {"empty_text": 1, "no_label": 1}
+
+
+def test_pairs_on_which_nobody_agreed_have_no_label(tmp_path):
+    records = [
+        {"sentence1": f"a {i}", "gold_label": ["entailment", "neutral", "-", " - "][i % 4]}
+        for i in range(12)
+    ]
+    path = lines(tmp_path / "t.jsonl", records)
+    values = {"text_column": "sentence1", "label_column": "gold_label"}
+    data = load_task(path, validation=path, **values)
+    assert data.problem.labels == ("entailment", "neutral")
+    assert data.counters["dropped"]["train"] == {"no_label": 6}
+    signs = lines(tmp_path / "s.jsonl", text_records(["+", "-"] * 6))
+    assert load_task(signs).problem.labels == ("+", "-")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["Pos", "pos"],
+        ["sci fi", "sci  fi"],
+        ["caf\u00e9", "cafe\u0301"],
+        ["x", "x\u200b"],
+        ["1", "1.0"],
+    ],
+)
+def test_labels_that_look_alike_are_told(tmp_path, labels, caplog):
+    path = lines(tmp_path / "t.jsonl", text_records([*labels, "other"] * 6))
+    assert len(load_task(path).problem.labels) == 3
+    assert caplog.text.count("though they look alike") == 1
+
+
+def test_a_class_of_rows_without_label_is_told(tmp_path, caplog):
+    load_task(lines(tmp_path / "s.jsonl", text_records([-1, 0, 1] * 6)))
+    assert "-1" not in caplog.text
+    load_task(lines(tmp_path / "t.jsonl", text_records([-1, 0, 1, 2] * 6)))
+    assert "one of the classes is -1, which `datasets` gives rows without a label" in caplog.text
+
+
+def test_scoring_on_train_is_told(tmp_path, caplog):
+    train = lines(tmp_path / "t.jsonl", text_records(["x", "y"] * 6))
+    load_task(train, validation=train)
+    assert "t.jsonl: 12 of its 12 examples are in train as well" in caplog.text
+
+
+@pytest.mark.parametrize("label", ["4,5", "1_000", "50%", "nan", "inf"])
+def test_what_is_no_number_is_refused(tmp_path, label):
+    path = lines(tmp_path / "t.jsonl", text_records(["1", label]))
+    with pytest.raises(
+        ValueError, match=rf"record 2: .*'{label}', not a finite number such as 4.5"
+    ):
+        load_task(path, type="regression")
+
+
+@pytest.mark.parametrize("name", ["t.ann", "t.spacy"])
+def test_annotations_by_offsets_are_refused_with_the_remedy(tmp_path, name):
+    (tmp_path / name).write_text("T1\tPerson 0 4\tJohn\nT2\tPlace 10 16\tLondon\n")
+    with pytest.raises(ValueError, match=rf"{name}: annotations by offsets .* \(CoNLL\)"):
+        load_task(str(tmp_path / name), type="tagging")
+    path = lines(tmp_path / "t.jsonl", [{"text": "John ran", "label": [[0, 4, "PER"]]}])
+    with pytest.raises(ValueError, match=r"not a list of words; .* export words with tags \(CoNLL"):
+        load_task(path, type="tagging", text_column="text", label_column="label")
 
 
 # --- columns without a header ---------------------------------------------------------------------

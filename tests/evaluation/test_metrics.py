@@ -173,5 +173,21 @@ def test_characters_of_answers_without_spaces(expected, predicted, value):
     assert scores["best_character_f1"] >= scores["character_f1"]
 
 
+@pytest.mark.parametrize(
+    ("expected", "predicted", "value"),
+    [
+        ("서울특별시", "서울", 4 / 7),  # evaluate-v1.0.py of KorQuAD
+        ("《태백산맥》", "태백 산맥", 1.0),
+        ("1989년 2월", "1989", 8 / 11),
+        ("\u2018Seoul\u2019 (서울)", "seoul서울", 1.0),
+        ("", "", 1.0),
+    ],
+)
+def test_korean_answers_are_scored_by_character(expected, predicted, value):
+    names = ("korquad_f1",)
+    scores = question_scores([[expected]], [predicted], [-math.inf], names)
+    assert scores["korquad_f1"] == pytest.approx(value)
+
+
 def test_official_f1_of_answers_without_spaces_is_as_it_was():
     assert answer_f1("北京大学", "北京") == 0.0

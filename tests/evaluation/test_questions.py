@@ -110,11 +110,36 @@ def test_offsets_may_count_units_of_another_encoding(encoding, caplog):
     assert "1 answers whose answer_start counts units of" in caplog.text
 
 
-def test_an_answer_elsewhere_stays_misplaced():
-    (example,), _ = read({"answers": [{"text": "cat", "answer_start": 5}]})
-    assert is_misplaced(example)
+@pytest.mark.parametrize(
+    ("given", "start", "text"),
+    [
+        ([("the", 12)], 15, "the"),
+        ([("the", 3)], 15, "the"),
+        ([("at", 0)], 5, "at"),
+        ([("at", 8)], 9, "at"),
+        ([("at", 99)], 20, "at"),
+        ([(" cat ", 4)], 4, "cat"),
+        ([("sat\non  the", 8)], 8, "sat on the"),
+        ([("dog", 0), ("mat", 2)], 19, "mat"),  # training points at one that is there
+    ],
+)
+def test_an_answer_elsewhere_is_at_the_nearest_place(given, start, text, caplog):
+    (example,), _ = read({"answers": [{"text": t, "answer_start": s} for t, s in given]})
+    assert (example.answers[0], example.start) == (text, start)
+    assert {t for t, _ in given} <= set(example.answers) and not is_misplaced(example)
+    assert "q.json: 1 answers elsewhere: the nearest place is taken" in caplog.text
+
+
+def test_an_answer_may_be_in_another_normal_form():
+    context = "Le caf\u00e9 ferme."
+    answers = [{"text": "cafe\u0301", "answer_start": 3}]
+    (example,), _ = read({"context": context, "answers": answers})
+    assert (example.answers, example.start) == (("caf\u00e9", "cafe\u0301"), 3)
+
+
+def test_an_answer_that_is_nowhere_is_misplaced():
     (example,), _ = read({"answers": ["dog"]})
-    assert is_misplaced(example)
+    assert is_misplaced(example) and example.answers == ("dog",)
 
 
 def test_questions_of_nothing_are_counted():
@@ -127,6 +152,23 @@ def test_questions_of_nothing_are_counted():
     )
     assert len(examples) == 1
     assert dropped == {"empty_question": 2, "empty_context": 2}
+
+
+def _without_id(question):
+    return {key: value for key, value in question.items() if key != "id"}
+
+
+def test_columns_that_are_not_read_do_not_matter(tmp_path):
+    rows = [
+        {"id": str(i), "context": f"cat {i}", "question": "?", "answers": ["cat"]} for i in "ab"
+    ]
+    table = pa.Table.from_pylist(rows)
+    years = pa.array([-(10**12), -(10**12)], pa.timestamp("s"))  # no date of Python's
+    pq.write_table(table.append_column("crawled", years), tmp_path / "q.parquet")
+    assert load_file(tmp_path / "q.parquet", validation_fraction=0.5).train
+    choices = pa.table({"text": ["a", "b"], "choices": [["x", "y"]] * 2, "label": [0, 1]})
+    pq.write_table(choices.append_column("crawled", years), tmp_path / "c.parquet")
+    assert load_file(tmp_path / "c.parquet", type="multiple-choice", validation_fraction=0.5).train
 
 
 def test_every_layout_reads_alike(tmp_path, caplog):
@@ -168,11 +210,31 @@ def test_every_layout_reads_alike(tmp_path, caplog):
     (tmp_path / "squad.json").write_bytes(orjson.dumps({"data": [{"paragraphs": paragraphs}]}))
     (tmp_path / "list.json").write_bytes(b"\xef\xbb\xbf" + orjson.dumps(flat))
     (tmp_path / "rows.json").write_bytes(orjson.dumps({"version": 1, "data": flat}))
+    cmrc = [  # CMRC 2018, as it was first published
+        {
+            "context_id": f"DEV_{number}",
+            "context_text": each["context"],
+            "qas": [
+                {
+                    "query_id": q["id"],
+                    "query_text": q["question"],
+                    "answers": [a["text"] for a in q["answers"]],
+                }
+                for q in each["qas"]
+            ],
+        }
+        for number, each in enumerate(paragraphs)
+    ]
+    (tmp_path / "cmrc.json").write_bytes(orjson.dumps(cmrc))
     paths = [
-        *(tmp_path / name for name in ("hub.parquet", "squad.json", "list.json", "rows.json")),
+        *(
+            tmp_path / name
+            for name in ("hub.parquet", "squad.json", "list.json", "rows.json", "cmrc.json")
+        ),
         lines(tmp_path / "flat.jsonl", flat),
         lines(tmp_path / "articles.jsonl", [{"title": "t", "paragraphs": [p]} for p in paragraphs]),
         lines(tmp_path / "mrqa.jsonl", [{"header": {"dataset": "x"}}, *mrqa]),
+        lines(tmp_path / "klue.jsonl", [{"guid": q["id"], **_without_id(q)} for q in flat]),
     ]
     with caplog.at_level(logging.WARNING):
         digests = [load_file(path).digests for path in paths]

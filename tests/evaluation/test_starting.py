@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
@@ -20,6 +22,7 @@ from electra_pipeline.evaluation.problems.questions import QuestionAnswering, Qu
 from electra_pipeline.evaluation.problems.tagging import TaggedExample, Tagging
 from electra_pipeline.evaluation.problems.texts import Classification, Regression, TextExample
 from electra_pipeline.evaluation.starting import (
+    check_encoder,
     find_encoder,
     load_tokenizer,
     new_model,
@@ -465,3 +468,62 @@ def test_weights_of_the_encoder_that_its_config_has_no_use_for(
     with pytest.raises(ValueError, match=r"1 weights of the encoder have no use in BertModel") as e:
         start(tmp_path / "model", Classification(("a", "b")))
     assert unused in str(e.value) and "\n" not in str(e.value)
+
+
+def write_pointer(folder: Path, name: str) -> None:
+    (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+
+
+def set_quantised(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "gptq", "bits": 4}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def quantise(folder: Path) -> None:
+    state = load_file(folder / "model.safetensors")
+    state["pooler.dense.weight"] = state["pooler.dense.weight"].to(torch.int8)
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda f: write_pointer(f, "model.safetensors"),
+            r"model\.safetensors: a pointer of Git LFS",
+        ),
+        (lambda f: write_pointer(f, "tokenizer.json"), r"tokenizer\.json: a pointer of Git LFS"),
+        (lambda f: (f / "adapter_config.json").write_text("{}"), "an adapter .*; merge it"),
+        (set_quantised, r"a quantised model \(quantization_config in config\.json\)"),
+        (quantise, r"pooler\.dense\.weight is quantised \(I8\); give the model in float32"),
+        (lambda f: (f / "model.safetensors").rename(f / "model.onnx"), "has neither model.safe"),
+        (lambda f: (f / "model.safetensors").write_bytes(b""), "model.safetensors cannot be read"),
+    ],
+)
+def test_files_that_are_no_whole_model_are_refused_before_any_leg(
+    directories: Path, tmp_path: Path, spoil: Callable[[Path], None], message: str
+) -> None:
+    shutil.copytree(directories / "bert", tmp_path / "model")
+    spoil(tmp_path / "model")
+    with pytest.raises(ValueError, match=message) as caught:
+        find_encoder(str(tmp_path / "model"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "is_refused"),
+    [
+        (transformers.BertConfig(), False),
+        (transformers.BertConfig(is_decoder=True), True),
+        (transformers.GPT2Config(), True),
+        (transformers.T5Config(), True),
+        (transformers.XLNetConfig(), True),
+        (transformers.FunnelConfig(), False),
+        (transformers.CanineConfig(), False),
+    ],
+    ids=lambda each: getattr(each, "model_type", each),
+)
+def test_decoders_are_refused(config: Any, is_refused: bool) -> None:
+    with pytest.raises(ValueError, match="give an encoder") if is_refused else nullcontext():
+        check_encoder("model", config)

@@ -354,6 +354,11 @@ def break_shapes(folder: Path) -> None:
     change_weights(folder / "discriminator", lambda w: w.update({name: torch.rand(31)}))
 
 
+def break_a_number(folder: Path) -> None:
+    name = "electra.encoder.layer.1.output.dense.bias"
+    change_weights(folder / "discriminator", lambda w: w[name].fill_(float("nan")))
+
+
 def break_by_fewer_rows(folder: Path) -> None:
     pieces = (*PIECES, "more", "pieces")
     for kind in ("discriminator", "generator"):
@@ -424,6 +429,7 @@ def break_tokenizer(folder: Path) -> None:
         (break_by_relative_positions, r"distance_embedding\.weight, which .* has no use for"),
         (break_by_a_missing_layer, r"has no electra\.encoder\.layer\.1\.output\.dense\.bias"),
         (break_shapes, r"layer\.1\.output\.dense\.bias of another shape than its config"),
+        (break_a_number, r"layer\.1\.output\.dense\.bias holds values that are not finite"),
         (break_by_fewer_rows, "has 15 pieces, and the model embeds 13"),
         (break_one_vocabulary, "have other vocabularies; give two models of one training"),
         (break_by_swapping, "pretrain.initialize_from: .*generator has "),

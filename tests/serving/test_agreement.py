@@ -294,6 +294,25 @@ def test_a_broken_setting_is_one_line(trial: Trial, tmp_path: Path) -> None:
     assert "\n" not in str(e.value)
 
 
+def test_a_model_of_an_older_format_is_warned_of_once(
+    trial: Trial, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kind, artifact, inputs = trial
+    folder = tmp_path / "model"
+    folder.mkdir()
+    changed_config(artifact, folder, lambda config: config.pop("electra_pipeline"))
+    (tmp_path / "manifest.json").write_bytes(artifact.folder.read_bytes("manifest.json"))
+    predictor = load_predictor(str(folder), device="cpu")
+    asked(predictor, inputs[:2])
+    asked(predictor, inputs[:2])
+    assert caplog.text.count("has no electra_pipeline settings") == 1
+    (tmp_path / "manifest.json").unlink()
+    caplog.clear()
+    load_predictor(str(folder), device="cpu")  # of somebody else's: nobody scored it here
+    is_question = KINDS[kind] == "question-answering"
+    assert caplog.text.count("has no electra_pipeline settings") == is_question
+
+
 def test_a_model_from_elsewhere_always_answers(trial: Trial, tmp_path: Path) -> None:
     kind, artifact, inputs = trial
     if kind != "unanswerable":

@@ -491,6 +491,24 @@ def test_artifacts_and_remote_folders(
         fsspec.filesystem("memory").rm(f"/{tmp_path.name}", recursive=True)
 
 
+def test_a_head_of_the_same_shape_is_not_another_task(tmp_path: Path) -> None:
+    model = str(save(tmp_path, ElectraForSequenceClassification, num_labels=3))
+    with pytest.raises(ValueError, match=r"no trained weights for token-classification \(its head"):
+        load_predictor(model, "token-classification")
+    assert load_predictor(model, "text-classification").task == "text-classification"
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    model = save(tmp_path, ElectraForSequenceClassification, num_labels=3)
+    weights = load_file(model / "model.safetensors")
+    weights["classifier.out_proj.bias"][0] = float("nan")
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        ValueError, match=r"classifier\.out_proj\.bias holds values that are not fin"
+    ):
+        load_predictor(str(model))
+
+
 def test_models_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     (tmp_path / "folder").mkdir()
@@ -510,8 +528,8 @@ def test_models_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("memory://nowhere/model", "there is nothing"),
         ("nobody/nothing", "cannot load it"),
         (str(tmp_path / "folder"), "neither a model .* nor a finished artifact"),
-        (str(broken), "cannot load it"),
-        (str(cut), "cannot load it"),
+        (str(broken), "has neither model.safetensors nor pytorch_model.bin"),
+        (str(cut), "model.safetensors cannot be read"),
         (str(garbled), "cannot load it"),
         (str(bare), "its tokenizer has 5 tokens, and the model embeds"),
     ):

@@ -179,6 +179,21 @@ def test_health_by_head_and_the_schema(client: httpx.Client) -> None:
     assert body["schema"]["required"] == ["inputs"]
 
 
+def test_a_connection_that_ends_within_the_body(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_connection((serving.HOST, client.base_url.port or 80)) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")
+    assert client.get("/health").status_code == 200
+    assert "Exception in ASGI" not in caplog.text
+
+
+def test_content_that_is_not_encoded(client: httpx.Client) -> None:
+    headers = {"Content-Encoding": "Identity"}
+    answer = client.post("/predict", json={"inputs": ["[MASK]"]}, headers=headers)
+    assert answer.status_code == 200
+
+
 def test_requests_that_are_too_large_are_not_read(client: httpx.Client) -> None:
     answer = client.post("/predict", content=b"x" * (serving.MAX_REQUEST_BYTES + 1))
     assert answer.status_code == 413

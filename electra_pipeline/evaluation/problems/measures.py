@@ -17,6 +17,7 @@ from electra_pipeline.evaluation.problems.metrics import (
     answer_character_f1,
     answer_exact,
     answer_f1,
+    answer_korquad_f1,
     best_accepted,
 )
 
@@ -27,6 +28,7 @@ _OF_ANSWERS: Mapping[str, Callable[[str, str], float]] = {
     "exact_match": answer_exact,
     "f1": answer_f1,
     "character_f1": answer_character_f1,
+    "korquad_f1": answer_korquad_f1,
 }
 
 
@@ -56,7 +58,7 @@ def measure(kind: str, metric: str, rows: Sequence[Row]) -> Measure | None:
             return Measure(_array(counts), _ratio)
         case "tagging", "f1" | "precision" | "recall":
             return Measure(_chunks(expected, predicted), _OF_CHUNKS[metric])
-        case "question-answering", "exact_match" | "f1" | "character_f1":
+        case "question-answering", "exact_match" | "f1" | "character_f1" | "korquad_f1":
             score = _OF_ANSWERS[metric]
             scores = [
                 best_accepted(score, given, guess)

@@ -34,7 +34,7 @@ CHOICE_METRICS = ("accuracy",)
 TAGGING_METRICS = ("f1", "precision", "recall", "accuracy")
 QUESTION_METRICS = (
     *("exact_match", "f1", "best_exact_match", "best_f1"),
-    *("character_f1", "best_character_f1"),
+    *("character_f1", "best_character_f1", "korquad_f1"),
 )
 
 
@@ -142,6 +142,16 @@ def answer_character_f1(expected: str, predicted: str) -> float:
     return _overlap_f1(_mixed_segments(expected), _mixed_segments(predicted))
 
 
+def answer_korquad_f1(expected: str, predicted: str) -> float:
+    """F1 of all characters that two answers share, but spaces: KorQuAD's (evaluate-v1.0.py)."""
+    return _overlap_f1(_korquad_characters(expected), _korquad_characters(predicted))
+
+
+def _korquad_characters(text: str) -> list[str]:
+    removed = string.punctuation + "《》〈〉\u2018\u2019"
+    return [each for each in text.lower() if each not in removed and not each.isspace()]
+
+
 def answer_overlap(expected: str, predicted: str) -> float:
     """What one answer is worth: F1 of characters if the expected one's script has no spaces."""
     f1 = answer_character_f1 if is_unspaced(expected) else answer_f1
@@ -211,6 +221,7 @@ def question_scores(
         "best_f1": lambda: best(answer_f1),
         "character_f1": lambda: mean(answer_character_f1),
         "best_character_f1": lambda: best(answer_character_f1),
+        "korquad_f1": lambda: mean(answer_korquad_f1),
     }
     return {name: compute[name]() for name in names}
 

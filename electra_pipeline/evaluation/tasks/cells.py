@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from electra_pipeline.corpus.sources import column_value
 from electra_pipeline.evaluation.tasks.task import Column, Task
 
 Record = tuple[str, Mapping[Any, Any]]
@@ -15,8 +16,13 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def require(record: Mapping[Any, Any], column: Column, place: str) -> Any:
-    """The record's value in a column. Raises ValueError that lists the columns there are."""
+    """The record's value in a column; dots lead into objects, as in `labels.label`.
+
+    Raises ValueError that lists the columns there are.
+    """
     if column not in record:
+        if isinstance(column, str) and column.split(".")[0] in record:
+            return column_value(record, column, place)
         raise ValueError(
             f"{place}: no column {column!r}; it has {', '.join(map(repr, record)) or 'none'}; "
             "set text_column, pair_column and label_column to the names in the file, or, without a "
@@ -38,7 +44,7 @@ def checked_text(text: str, what: str, place: str) -> str:
 def text_in(record: Mapping[Any, Any], column: Column, place: str) -> str:
     """The text of a column without white space around it; empty where there is none."""
     value = require(record, column, place)
-    if value is None:
+    if value is None or _is_nan(value):
         return ""
     if not isinstance(value, str):
         raise ValueError(
@@ -50,13 +56,13 @@ def text_in(record: Mapping[Any, Any], column: Column, place: str) -> str:
 
 def number_in(value: Any, column: Column, place: str) -> str:
     try:
-        number = float(value)
+        number = math.nan if "_" in str(value) else float(value)  # 1_000 is Python's alone
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
         raise ValueError(
-            f"{place}: column {column!r} holds {value!r}, not a finite number; repair the row "
-            "or name the right label_column"
+            f"{place}: column {column!r} holds {value!r:.80}, not a finite number such as 4.5; "
+            "repair the row or name the right label_column"
         )
     return repr(number)
 
@@ -71,8 +77,14 @@ def texts_in(record: Mapping[Any, Any], column: Column, place: str) -> tuple[str
 
 
 def is_blank(value: Any) -> bool:
-    """Whether a cell holds nothing: null, white space, or an empty list."""
-    return value is None or value == [] or (isinstance(value, str) and not value.strip())
+    """Whether a cell holds nothing: null, pandas' NaN, white space, or an empty list."""
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or value == [] or _is_nan(value)
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def label_in(task: Task, value: Any, column: Column, place: str) -> str:

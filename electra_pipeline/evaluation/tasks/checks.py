@@ -1,6 +1,8 @@
 """What can be wrong with a task's examples as a whole, told or counted before training."""
 
 import logging
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -14,7 +16,9 @@ from electra_pipeline.evaluation.tasks.task import Task
 
 logger = logging.getLogger(__name__)
 
+WARN_OVERLAP = 0.1  # of a scored split: short texts come twice in any data
 WARN_SHARE = 0.01  # of a split's records
+NUMBER_SPELLING = re.compile(r"^0+(?=\d)|(?<=\d)\.0+$")  # 1, 01 and 1.0 are one number
 FEW_VALUES = 10  # so many different labels are plausible whatever the number of rows
 
 
@@ -57,16 +61,26 @@ def warn_of_losses(counts: Mapping[str, int], num_kept: int, split: str, place: 
         )
 
 
+def warn_of_overlap(train: Sequence[Example], scored: Sequence[Example], place: str) -> None:
+    """Warn where models are scored on what they are trained on: the same file by mistake."""
+    seen = {example.content for example in train}
+    num_seen = sum(example.content in seen for example in scored)
+    if num_seen > WARN_OVERLAP * len(scored):
+        logger.warning(
+            "%s: %d of its %d examples are in train as well; scores on them say little of new ones",
+            *(place, num_seen, len(scored)),
+        )
+
+
 def without_misplaced(examples: list[Example], place: str, counts: Counter[str]) -> list[Example]:
-    """Without the questions whose answer is not where they say: they would teach a wrong span."""
+    """Without the questions none of whose answers is in the context: they have no span to teach."""
     wrong = [e for e in examples if isinstance(e, QuestionExample) and is_misplaced(e)]
     if not wrong:
         return examples
-    counts["answer_not_at_start"] = len(wrong)
+    counts["answer_not_in_context"] = len(wrong)
     logger.warning(
-        "%s: the context of question %s does not have the answer %r at answer_start %d; "
-        "%d such questions are dropped",
-        *(place, wrong[0].id, wrong[0].answers[0], wrong[0].start, len(wrong)),
+        "%s: the context of question %s does not have the answer %r; %d such questions are dropped",
+        *(place, wrong[0].id, wrong[0].answers[0], len(wrong)),
     )
     refused = {id(example) for example in wrong}
     return [example for example in examples if id(example) not in refused]
@@ -108,6 +122,7 @@ def labels_of(task: Task, train: Sequence[Example], place: str) -> tuple[str, ..
             f"{place}: all training examples have the label {next(iter(seen))!r}; "
             "at least two are needed to learn anything"
         )
+    _warn_of_twins(labels, place)
     if task.type == "classification":
         texts = [example for example in train if isinstance(example, TextExample)]
         _check_classes(task, labels, texts, place)
@@ -115,6 +130,27 @@ def labels_of(task: Task, train: Sequence[Example], place: str) -> tuple[str, ..
         sentences = [example for example in train if isinstance(example, TaggedExample)]
         _check_tags(labels, sentences, place)
     return labels
+
+
+def _warn_of_twins(labels: Sequence[str], place: str) -> None:
+    """Warn of labels that look alike: two classes to a model, one to most who write them."""
+    seen: dict[str, str] = {}
+    for label in labels:
+        folded = unicodedata.normalize("NFKC", label).casefold()
+        visible = "".join(c for c in folded if unicodedata.category(c) != "Cf")
+        key = NUMBER_SPELLING.sub("", " ".join(visible.split()))
+        if (other := seen.setdefault(key, label)) != label:
+            logger.warning(
+                "%s: the labels %r and %r are different classes, though they look alike; make them "
+                "equal in the files if they are meant to be one",
+                *(place, other, label),
+            )
+    if "-1" in labels and {"0", "1", "2"} <= set(labels):
+        logger.warning(
+            "%s: one of the classes is -1, which `datasets` gives rows without a label; name the "
+            "others in labels and set other_labels to drop to leave them out",
+            place,
+        )
 
 
 def _check_classes(

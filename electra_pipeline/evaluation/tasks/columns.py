@@ -40,9 +40,8 @@ def tagged_columns(
     is_counted = word_column == 0
     for number, rows in enumerate(_sentences(lines, word_column, tag_column)):
         _check_rows(rows, used, name)
-        is_counted = is_counted and all(
-            cells[0] == str(n) and len(cells) > 2 for n, (_, cells) in enumerate(rows, start=1)
-        )
+        numbers = [cells[0] for _, cells in rows if len(cells) > 2 and not RANGE.match(cells[0])]
+        is_counted = is_counted and numbers == [str(n + 1) for n in range(len(numbers))] != []
         words = tuple(cells[word_column] for _, cells in rows)
         if not labelled:
             found.append(TaggedExample(str(number), words, (NO_TAG,) * len(words)))
@@ -79,13 +78,19 @@ def is_allowed(task: Task, label: str, place: str, dropped: Counter[str]) -> boo
         return False
     allowed = ", ".join(task.label_values or task.labels)
     raise ValueError(
-        f"{place}: label {label!r} is none of {allowed}; repair the row or add it to labels"
+        f"{place}: label {label!r} is none of {allowed}; repair the row, add it to labels, or set "
+        "other_labels to drop"
     )
 
 
 def _sentences(lines: Sequence[str], word_column: int, tag_column: int) -> Iterator[list[Row]]:
     # A byte order mark may stand anywhere: the last line of WNUT 2017's dev file is one.
-    lines = [line.replace("\ufeff", "").lstrip(" ").rstrip(" \t\r") for line in lines]
+    lines = [_trimmed(line.replace("\ufeff", "")) for line in lines]
+    if (word_column, tag_column) == (0, -1) and (mark := _mark(lines)):
+        for number, line in enumerate(lines, start=1):
+            if not _is_between(line):
+                yield [(number, cell.rsplit(mark, 1)) for cell in line.split()]
+        return
     layout = Layout.of(lines, tag_column)
     sentence: list[Row] = []
     for number, line in enumerate([*lines, ""], start=1):
@@ -97,6 +102,22 @@ def _sentences(lines: Sequence[str], word_column: int, tag_column: int) -> Itera
             cells = layout.cells(line)
             if word_column == 0 or not RANGE.fullmatch(cells[0]):
                 sentence.append((number, cells))
+
+
+def _trimmed(line: str) -> str:
+    """A line without blanks around it; where one by itself is a word (KLUE-NER), it stays."""
+    line = line.rstrip(" \t\r")
+    trimmed = line.lstrip(" ")
+    return f" {trimmed}" if trimmed.startswith("\t") and line != trimmed else trimmed
+
+
+def _mark(lines: Sequence[str]) -> str | None:
+    """What parts each word from its tag where a line is a sentence: `The/DT cat/NN`."""
+    rows = [line.split() for line in lines if not _is_between(line)]
+    if max(map(len, rows), default=0) < 2:
+        return None
+    words = [cell for cells in rows for cell in cells]
+    return next((m for m in "/_" if all(all(cell.rpartition(m)) for cell in words)), None)
 
 
 def _is_between(line: str) -> bool:
@@ -139,7 +160,7 @@ class Layout:
 
     def cells(self, line: str) -> list[str]:
         if self.by_tab:
-            return [cell.strip(" ") for cell in line.split("\t")]
+            return [cell.strip(" ") or cell[:1] for cell in line.split("\t")]
         # at space and tab and at no other space: those are parts of words
         return [cell for cell in line.replace("\t", " ").split(" ") if cell]
 
@@ -148,9 +169,9 @@ class Layout:
         cells = self.cells(line)
         if len(cells) != self.num_columns:
             return bool(COMMENT.match(line)) and (at_start or line.startswith(("# ", "#\t")))
-        # `# id 5 domain=en` has as many parts as its lines have columns (MultiCoNER)
-        tag = self._tag(cells)
-        return at_start and not self.by_tab and cells[0] == "#" and tag not in {*self.tags, "#"}
+        # `# id 5 domain=en` has as many parts as its lines have columns (MultiCoNER, KLUE)
+        is_marked = cells[0].startswith(("# ", "## ")) if self.by_tab else cells[0] == "#"
+        return at_start and is_marked and self._tag(cells) not in {*self.tags, "#"}
 
     def _tag(self, cells: Sequence[str]) -> str:
         at = self.tag_column

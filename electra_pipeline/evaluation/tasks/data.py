@@ -19,6 +19,7 @@ from electra_pipeline.evaluation.tasks.checks import (
     labels_of,
     unreachable,
     warn_of_losses,
+    warn_of_overlap,
     without_misplaced,
 )
 from electra_pipeline.evaluation.tasks.fitting import OF_WORDS, check_chunks, metrics_of
@@ -81,6 +82,9 @@ def load(task: Task, data: str | None) -> TaskData:
     if task.type == "tagging" and metrics != OF_WORDS:
         for split, examples in scored.items():
             check_chunks(labels, examples, sources[split].place)
+    if task.files:  # what is published is as it is: 28 % of CoNLL-2002's Spanish esp.testa
+        for split, examples in scored.items():
+            warn_of_overlap(train, examples, sources[split].place)
     unlabelled = _read_unlabelled(task, data, dropped, num_rows)
     carved = VALIDATION not in scored
     if carved:

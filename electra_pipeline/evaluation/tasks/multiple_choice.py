@@ -52,6 +52,9 @@ def _choices(
         return choices, _numbers(choices)
     (column,) = columns.choices
     value = require(record, column, place)
+    if isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
+        # ARC's and CommonsenseQA's own files
+        value = {key: [each.get(key) for each in value] for key in value[0]}
     if isinstance(value, Mapping):
         choices = texts_in(value, "text", f"{place}, column {column!r}")
         names = value.get("label")

@@ -13,7 +13,7 @@ from electra_pipeline.evaluation.tasks.cells import Record, is_blank, require
 from electra_pipeline.evaluation.tasks.columns import tagged_columns
 from electra_pipeline.evaluation.tasks.features import names_in_file, with_names
 from electra_pipeline.evaluation.tasks.records import Example, record_examples
-from electra_pipeline.evaluation.tasks.squad import has_answers, squad_document
+from electra_pipeline.evaluation.tasks.squad import COLUMNS, has_answers, squad_document
 from electra_pipeline.evaluation.tasks.task import Column, Task
 from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.inputs.records import (
@@ -24,6 +24,7 @@ from electra_pipeline.inputs.records import (
 )
 
 RECORD_SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".arrow")
+ANNOTATIONS = (".ann", ".spacy")  # brat's, spaCy's
 RECORD_FORMATS = ("jsonl", "json", "parquet", "arrow")
 
 
@@ -53,11 +54,18 @@ def has_labels(task: Task, file: SourceFile) -> bool:
     column = task.columns.label
     if task.type == "tagging" and not isinstance(column, str):
         column = "tags"
-    return any(not is_blank(each.get(column)) and each[column] != -1 for each in records)
+    top = str(column).split(".")[0]
+    values = (require(each, column, file.name) for each in records if {column, top} & each.keys())
+    return any(not is_blank(value) and value != -1 for value in values)
 
 
 def _has_records(task: Task, file: SourceFile) -> bool:
-    """Whether words with tags stand in lists. Raises ValueError for csv."""
+    """Whether words with tags stand in lists. Raises ValueError for what is not read."""
+    if file.suffix in ANNOTATIONS:
+        raise ValueError(
+            f"{file.name}: annotations by offsets ({file.suffix}) are not read; write a word and "
+            "its tag a line, apart by a tab, with an empty line after each sentence (CoNLL)"
+        )
     if task.format == "csv" or (task.format == "auto" and file.suffix == ".csv"):
         raise ValueError(
             f"{file.name}: words with tags are not read from csv; write a word and its tag a line, "
@@ -114,12 +122,12 @@ def _records(
         yield place, _counted({**named, **label}, [] if has_header else used)
 
 
-def _needed(task: Task, used: Sequence[Column]) -> list[str] | None:
-    """The columns of parquet and Arrow files that are read; None for all of them."""
-    if task.type in ("multiple-choice", "question-answering"):
-        return None
+def _needed(task: Task, used: Sequence[Column]) -> list[str]:
+    """The columns of parquet and Arrow files that are read."""
+    if task.type == "question-answering":
+        return [*COLUMNS]
     named = [column for column in used if isinstance(column, str)]
-    return [*named, "tokens", "tags", "index", "idx"]
+    return [*named, "tokens", "tags", "index", "idx", "id"]
 
 
 def _used(task: Task, labelled: bool) -> list[Column]:
@@ -145,7 +153,7 @@ def label_in_name(task: Task, file: SourceFile) -> str:
         raise ValueError(
             f"{file.name}: a plain text file has one class, and its name must hold exactly one of "
             f"the labels {', '.join(task.labels or ()) or '(none are set)'}; set labels, give a "
-            "file with a label column, or a folder with one folder a class"
+            "file with a label column (format csv or tsv), or a folder with one folder a class"
         )
     return found[0]
 

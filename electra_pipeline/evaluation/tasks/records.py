@@ -22,6 +22,9 @@ from electra_pipeline.evaluation.tasks.multiple_choice import choice_examples
 from electra_pipeline.evaluation.tasks.squad import question_examples
 from electra_pipeline.evaluation.tasks.task import Column, Columns, Task
 
+# Pairs on whose label the annotators did not agree, in SNLI, MultiNLI and XNLI (their READMEs)
+NO_GOLD = ("-", "gold_label")
+
 Example = TextExample | TaggedExample | QuestionExample | ChoiceExample
 
 
@@ -63,9 +66,11 @@ def _texts(
             yield TextExample(str(identifier), text, pair, None)
             continue
         value = require(record, columns.label, place)
+        if isinstance(value, list) and len(value) == 1:  # doccano's
+            (value,) = value
         if not text and not pair:
             dropped["empty_text"] += 1
-        elif is_blank(value):
+        elif is_blank(value) or (str(value).strip(), columns.label) == NO_GOLD:
             dropped["no_label"] += 1
         elif task.type == "regression":
             yield TextExample(str(number), text, pair, number_in(value, columns.label, place))
@@ -82,9 +87,16 @@ def _tagged(
     word_column = columns.text if isinstance(columns.text, str) else "tokens"
     tag_column = columns.label if isinstance(columns.label, str) else "tags"
     for number, (place, record) in enumerate(records):
-        if is_blank(require(record, word_column, place)):
+        given = require(record, word_column, place)
+        if is_blank(given):
             dropped["no_words"] += 1
             continue
+        if isinstance(given, str):
+            raise ValueError(
+                f"{place}: column {word_column!r} holds {given!r:.80}, not a list of words; of "
+                "annotations by offsets (doccano, Label Studio, spaCy) export words with tags "
+                "(CoNLL)"
+            )
         words = texts_in(record, word_column, place)
         if not labelled:
             yield TaggedExample(str(number), words, (NO_TAG,) * len(words))

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -17,6 +19,12 @@ logger = logging.getLogger(__name__)
 
 LEVELS = ("data", "paragraphs", "qas")
 ANSWERS = ("answers", "answer", "detected_answers", "is_impossible")
+# The names of SQuAD and what others have for them: CMRC 2018's, MRQA's and KLUE's
+CONTEXTS = ("context", "context_text")
+QUESTIONS = ("question", "query_text")
+IDS = ("id", "qid", "query_id", "guid")
+COLUMNS = (*LEVELS, *ANSWERS, *CONTEXTS, *QUESTIONS, *IDS)
+"""All columns of a file that are read."""
 FORM = (
     '{"data": [{"paragraphs": [{"context": ..., "qas": [{"id", "question", "answers"}]}]}]}, or '
     'one {"id", "context", "question", "answers"} a line with format jsonl'
@@ -88,13 +96,15 @@ def _questions(
 ) -> Iterator[tuple[Mapping[str, Any], Any]]:
     """Each question and its context, at whatever level a file begins."""
     if isinstance(value, Mapping):
-        own = value.get("context", context)
+        own = _first(value, CONTEXTS, context)
         for number, level in enumerate(levels, start=1):
             if isinstance(value.get(level), list):
                 for item in value[level]:
                     yield from _questions(item, place, own, levels[number:])
                 return
-        if "question" in value and (own is not None or "context" in value):
+        if any(key in value for key in QUESTIONS) and (
+            own is not None or any(key in value for key in CONTEXTS)
+        ):
             yield value, own
             return
         if set(value) == {"header"}:  # MRQA's first line
@@ -115,19 +125,24 @@ def _example(
     labelled: bool,
 ) -> QuestionExample:
     """A question with its distinct answers; the first one's place is what training points at."""
-    identifier = str(question.get("id", question.get("qid", number)))
+    identifier = str(_first(question, IDS, number))
     place = f"{place}: question {number} (id {identifier})"
-    asked = _text(question["question"] or "", "question", place).strip()
+    asked = _text(_first(question, QUESTIONS, None) or "", "question", place).strip()
     context = _text(context or "", "context", place)
     answers = _answers(question, context, place) if labelled else []
     if not answers:
         return QuestionExample(identifier, asked, context, (), -1)
-    start, how = _start(context, *answers[0])
+    placed = (_placed(context, text, given) for text, given in answers)
+    first, start, how = next((each for each in placed if each[1] >= 0), (answers[0][0], -1, None))
     if how is not None:
         found[how] += 1
-    return QuestionExample(
-        identifier, asked, context, tuple(dict.fromkeys(text for text, _ in answers)), start
-    )
+    texts = dict.fromkeys([first, *(text for text, _ in answers)])
+    return QuestionExample(identifier, asked, context, tuple(texts), start)
+
+
+def _first(value: Mapping[str, Any], keys: Sequence[str], default: Any) -> Any:
+    """What the first of the keys that there is holds."""
+    return next((value[key] for key in keys if key in value), default)
 
 
 def _answers(question: Mapping[str, Any], context: str, place: str) -> list[tuple[str, int | None]]:
@@ -196,22 +211,28 @@ def _listed(given: Any, place: str) -> list[tuple[str, int | None]]:
     ]
 
 
-def _start(context: str, answer: str, given: int | None) -> tuple[int, str | None]:
-    """Where the answer begins in the context, in characters, and how that was found out.
+def _placed(context: str, answer: str, given: int | None) -> tuple[str, int, str | None]:
+    """The answer as the context has it, where it begins in characters, and how that was found out.
 
     Some files count UTF-16 units (JavaScript, Java) or UTF-8 bytes: an answer that stands there is
-    meant. Without an offset the first place is. Else it stays as it is given.
+    meant, else the nearest place, whatever the white space and the normal form. Without an offset
+    the first place is. If there is none, the start is -1.
     """
     if given is not None and context.startswith(answer, given):
-        return given, None
+        return answer, given, None
     if given is not None and not context.isascii():
         for encoding, width in (("utf-16-le", 2), ("utf-8", 1)):
             start = len(context.encode(encoding)[: width * given].decode(encoding, "ignore"))
             if context.startswith(answer, start):
-                return start, f"answers whose answer_start counts units of {encoding[:6]}"
-    if given is None:
-        return context.find(answer), "answers without answer_start: the first place is taken"
-    return given, None
+                return answer, start, f"answers whose answer_start counts units of {encoding[:6]}"
+    forms = {unicodedata.normalize(form, answer) for form in ("NFC", "NFD")} | {answer}
+    pattern = "|".join(r"\s+".join(map(re.escape, form.split())) for form in sorted(forms))
+    places = re.finditer(pattern, context)
+    nearest = min(places, key=lambda match: abs(match.start() - (given or 0)), default=None)
+    if nearest is None:
+        return answer, -1, None
+    what = "without answer_start: the first" if given is None else "elsewhere: the nearest"
+    return nearest[0], nearest.start(), f"answers {what} place is taken"
 
 
 def _offset(value: Any, place: str) -> int | None:
@@ -240,7 +261,5 @@ def _text(value: Any, key: str, place: str) -> str:
 
 
 def is_misplaced(example: QuestionExample) -> bool:
-    """Whether the context does not have the first answer where the example says."""
-    if not example.answers:
-        return False
-    return example.start < 0 or not example.context.startswith(example.answers[0], example.start)
+    """Whether the context has none of the answers."""
+    return bool(example.answers) and example.start < 0
