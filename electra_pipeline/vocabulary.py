@@ -61,14 +61,7 @@ def take_over(place: str, max_length: int) -> "PreTrainedTokenizerFast":
     tokenizer.backend_tokenizer.no_truncation()  # it would cut documents without a word
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.model_max_length = max_length
-    forget_place(tokenizer)
     return tokenizer
-
-
-def forget_place(tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Save nothing of how the tokenizer was loaded: that depends on HF_HUB_OFFLINE."""
-    for name in PLACE_SETTINGS:
-        tokenizer.init_kwargs.pop(name, None)
 
 
 def digest(tokenizer: "PreTrainedTokenizerFast") -> str:
@@ -89,13 +82,24 @@ def normalization(tokenizer: "PreTrainedTokenizerFast") -> dict[str, bool]:
 
 def save(tokenizer: "PreTrainedTokenizerFast", directory: Path) -> None:
     """Write tokenizer.json, tokenizer_config.json and, for tools that want it, vocab.txt."""
-    tokenizer.save_pretrained(directory)  # writes no vocab.txt since transformers 5
-    file = directory / "tokenizer_config.json"
-    settings = file.read_bytes()  # transformers 4 knows the class by its older name alone
-    file.write_bytes(settings.replace(b'"TokenizersBackend"', b'"PreTrainedTokenizerFast"'))
+    save_loadable(tokenizer, directory)  # writes no vocab.txt since transformers 5
     pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     lines = "".join(f"{piece}\n" for piece in pieces)
     (directory / "vocab.txt").write_text(lines, encoding="utf-8", newline="\n")
+
+
+def save_loadable(tokenizer: "PreTrainedTokenizerBase", directory: Path) -> None:
+    """Write the files of any tokenizer so that transformers 4 and 5 load them from anywhere.
+
+    A tokenizer that is nothing but its tokenizer.json has two names of its class, of which
+    transformers 4 knows the older one alone. A class of its own (RobertaTokenizer, ...) is kept.
+    """
+    for name in PLACE_SETTINGS:  # they depend on HF_HUB_OFFLINE
+        tokenizer.init_kwargs.pop(name, None)
+    tokenizer.save_pretrained(directory)
+    file = directory / "tokenizer_config.json"
+    settings = file.read_bytes()
+    file.write_bytes(settings.replace(b'"TokenizersBackend"', b'"PreTrainedTokenizerFast"'))
 
 
 def measure(tokenizer: "PreTrainedTokenizerFast", texts: Iterable[str]) -> dict[str, Any]:
