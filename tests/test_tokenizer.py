@@ -405,6 +405,18 @@ def test_measures_against_a_plain_count() -> None:
     assert (nothing["num_words"], nothing["fertility"]) == (0, None)
 
 
+@given(st.lists(st.text("ab c.\n\u00a0\u200bżไม天é\u0301😀", max_size=30), max_size=5))
+def test_measures_of_words_are_those_of_whole_texts(texts: list[str]) -> None:
+    pieces = [*SPECIAL_TOKENS, "a", "##b", "c", ".", "ไ", "##ม", "é", "😀", "天"]
+    loaded = tokenizer.assemble(pieces, TokenizerConfig())
+    by_words = vocabulary.measure(loaded, texts)
+    loaded.backend_tokenizer.add_tokens(["x y"])  # so that a text is no longer its words
+    by_texts = vocabulary.measure(loaded, texts)
+    coverage = by_words.pop("vocabulary_coverage") * 9
+    assert by_texts.pop("vocabulary_coverage") == pytest.approx(coverage / 10, abs=1e-5)
+    assert by_words == by_texts
+
+
 def test_without_spaces_there_are_no_words_to_count_pieces_of() -> None:
     loaded = tokenizer.assemble([*SPECIAL_TOKENS, "天", "##气", "แม่", "##น้ำ", "气"], config_of())
     measured = vocabulary.measure(loaded, ["天气。天气", "แม่น้ำ"])

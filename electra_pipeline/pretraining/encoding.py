@@ -50,7 +50,7 @@ class Encoder:
         self._at_once = at_once
         self._max_remembered = max_remembered
         self._part = re.compile(rf"(?s).{{1,{at_once}}}[^ ]{{0,{at_once}}}")
-        self._by_words = has_words_between_spaces(tokenizer)
+        self._by_words = splits_at_spaces(tokenizer)
         self._ids_by_word: dict[str, tuple[int, ...]] = {}  # tuples, so that gc forgets them
         self._num_remembered = 0  # characters
         self._unknown = tokenizer.token_to_id("[UNK]")
@@ -115,17 +115,6 @@ class Encoder:
                 )
             first = last
         self._num_remembered += end
-
-
-def has_words_between_spaces(tokenizer: Tokenizer) -> bool:
-    """Whether the ids of a text are those of what stands between its spaces, one after another."""
-    added = tokenizer.get_added_tokens_decoder().values()
-    return (
-        splits_at_spaces(tokenizer)
-        # Special tokens are read as text, but others are looked for before anything is split.
-        and tokenizer.encode_special_tokens
-        and all(token.special for token in added)
-    )
 
 
 def _groups(sentences: Iterable[str], at_once: int) -> Iterator[list[str]]:

@@ -201,7 +201,9 @@ def _batches(
             places[num_rows] = len(row.ids), row.segment_b
             discarded += row.discarded
             num_rows += 1
-        counts["characters_discarded"] += int(vocabulary.widths[np.array(discarded, np.int64)].sum())
+        counts["characters_discarded"] += int(
+            vocabulary.widths[np.array(discarded, np.int64)].sum()
+        )
         column = pa.FixedSizeListArray.from_arrays(
             pa.array(ids[:num_rows].reshape(-1)), type=schema.field("input_ids").type
         )
