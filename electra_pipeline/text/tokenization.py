@@ -64,12 +64,13 @@ def make_normalizer(
         normalizers.NFC(),
         _replace(STRAY, ""),
         _replace(OTHER_SPACES, " "),
-        normalizers.NFC(),
     ]
     if lowercase:
         if language in DOTTED_I_LANGUAGES:
             steps += [normalizers.Replace(upper, lower) for upper, lower in DOTTED_I]
         steps += [_replace(FINAL_SIGMA, "\u03c2"), normalizers.Lowercase()]
+    # A letter may have met its accent, and some compose in lower case alone.
+    steps += [normalizers.NFC()]
     if handle_chinese_chars:
         steps += [normalizers.BertNormalizer(False, True, False, False)]
     if strip_accents:

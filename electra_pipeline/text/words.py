@@ -14,6 +14,7 @@ from electra_pipeline.text.characters import (
     UNSPACED_MARKS,
     VARIATION_SELECTORS,
     WORD_ENDS,
+    WORDSPACE,
     ZERO_WIDTH_SPACE,
 )
 
@@ -40,14 +41,14 @@ def split_words(text: str) -> list[str]:
 
 
 def has_spaced_words(text: str, words: Sequence[str] | None = None) -> bool:
-    """Whether `text`, taken as a whole, is in a script that parts words by spaces.
+    """Whether `text`, taken as a whole, is in a script that parts words by spaces or wordspaces.
 
     `words` are those of `split_words`, where they are known already.
     """
     if not _has_other_words(text):
         return True
     num_words = len(split_words(text) if words is None else words)
-    return num_words <= CHARACTERS_PER_WORD * len(text.split())
+    return num_words <= CHARACTERS_PER_WORD * len(text.replace(WORDSPACE, " ").split())
 
 
 def count_characters(text: str) -> int:
