@@ -55,10 +55,9 @@ class Prose:
     @cached_property
     def bare_words(self) -> Set[str]:
         """Each different word as a list of usual words has it: without marks such as these."""
-        words = self.vocabulary.keys()
-        if self.num_optional_marks:
-            words = {OPTIONAL_MARK.sub("", word) for word in words}
-        return words if self.text.isascii() else {word.rstrip(WORD_ENDS) for word in words}
+        if self.text.isascii():
+            return self.vocabulary.keys()
+        return {OPTIONAL_MARK.sub("", word).rstrip(WORD_ENDS) for word in self.vocabulary}
 
     @cached_property
     def hashes(self) -> Hashes:
