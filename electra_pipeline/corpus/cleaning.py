@@ -25,8 +25,8 @@ MOJIBAKE_CONFIG = ftfy.TextFixerConfig(
 )
 LINE_END = re.compile(r"\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 REPLACEMENT = re.compile("\ufffd")  # text that was lost before it came here
-# Each of ftfy's signs of damage has a character beyond ASCII, and at most 6 in all. Spans that their
-# context would join are one.
+# Each of ftfy's signs of damage has a character beyond ASCII, and at most 6 in all. Spans that
+# their context would join are one.
 CONTEXT = 8
 NOT_ASCII = re.compile(rf"[^\x00-\x7f]++(?:[\x00-\x7f]{{1,{2 * CONTEXT}}}[^\x00-\x7f]++)*+")
 SURROGATE = re.compile("[\ud800-\udfff]")
