@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerFast
 
 from electra_pipeline import tokenizer, vocabulary
 from electra_pipeline.progress import Update
@@ -572,6 +572,21 @@ def test_a_tokenizer_of_ours_is_taken_over_byte_for_byte(trained: Artifact, tmp_
     assert artifact.counters["train"] == expected
     assert artifact.counters["lowercase"] is True
     assert artifact.observed["initialized_from"] == str(trained.folder)
+
+
+def test_a_tokenizer_of_its_own_class_is_taken_over_with_it(
+    spanish: Artifact, tmp_path: Path
+) -> None:
+    letters = sorted({letter for text in SPANISH for letter in text.lower() if letter.isalpha()})
+    pieces = [*SPECIAL_TOKENS, *letters, *(f"##{letter}" for letter in letters)]
+    theirs = BertTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, strip_accents=False)
+    theirs.save_pretrained(tmp_path / "theirs")
+    artifact = taken_over(tmp_path / "theirs", spanish, tmp_path)
+    settings = json.loads(artifact.local_file("tokenizer/tokenizer_config.json").read_text())
+    assert settings["tokenizer_class"] == "BertTokenizer"
+    again = AutoTokenizer.from_pretrained(artifact.local_folder("tokenizer"))
+    assert type(again) is BertTokenizer
+    assert again(list(SPANISH)).input_ids == theirs(list(SPANISH)).input_ids
 
 
 def test_identity_is_what_a_tokenizer_does_not_where_it_lies(
