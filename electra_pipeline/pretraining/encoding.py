@@ -114,7 +114,7 @@ class Encoder:
                     if identifier == self._unknown
                 )
             first = last
-        self._num_remembered += end
+        self._num_remembered += end - len(words)
 
 
 def _groups(sentences: Iterable[str], at_once: int) -> Iterator[list[str]]:
