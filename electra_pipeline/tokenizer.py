@@ -7,7 +7,7 @@ and every run gives the same bytes: `train_vocabulary` says how.
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from electra_pipeline.text.tokenization import (
     DOTTED_I_LANGUAGES,
     make_normalizer,
     make_pre_tokenizer,
+    parts,
 )
 from electra_pipeline.vocabulary import (
     MODEL_INPUTS,
@@ -182,8 +183,11 @@ def train_vocabulary(
 
     pairs = CharacterPairs()
     for batch in texts("alphabet", 0):
-        for text in map(normalizer.normalize_str, batch):
-            pairs.update(pairwise(f"{' '.join(text.split())} "))
+        times = Counter(chain.from_iterable(map(parts, batch)))
+        normalized = normalizer.normalize_str("\n".join(times)).split("\n")
+        for words, count in zip(normalized, times.values(), strict=True):
+            for pair in pairwise(f"{' '.join(words.split())} "):
+                pairs[pair] += count
     characters = alphabet(pairs, config)
     initial = list(SPECIAL_TOKENS) + initial_pieces(characters, pairs)
     if len(initial) > config.vocab_size:

@@ -4,13 +4,16 @@ import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers.models import WordPiece
 
 from electra_pipeline.storage.location import NO_CODE, tokenizer_directory
+from electra_pipeline.text.tokenization import parts, splits_at_spaces
 from electra_pipeline.text.words import has_spaced_words, split_words
 
 if TYPE_CHECKING:  # takes seconds to import, and most commands do not need it
@@ -61,14 +64,7 @@ def take_over(place: str, max_length: int) -> "PreTrainedTokenizerFast":
     tokenizer.backend_tokenizer.no_truncation()  # it would cut documents without a word
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.model_max_length = max_length
-    forget_place(tokenizer)
     return tokenizer
-
-
-def forget_place(tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Save nothing of how the tokenizer was loaded: that depends on HF_HUB_OFFLINE."""
-    for name in PLACE_SETTINGS:
-        tokenizer.init_kwargs.pop(name, None)
 
 
 def digest(tokenizer: "PreTrainedTokenizerFast") -> str:
@@ -89,13 +85,24 @@ def normalization(tokenizer: "PreTrainedTokenizerFast") -> dict[str, bool]:
 
 def save(tokenizer: "PreTrainedTokenizerFast", directory: Path) -> None:
     """Write tokenizer.json, tokenizer_config.json and, for tools that want it, vocab.txt."""
-    tokenizer.save_pretrained(directory)  # writes no vocab.txt since transformers 5
-    file = directory / "tokenizer_config.json"
-    settings = file.read_bytes()  # transformers 4 knows the class by its older name alone
-    file.write_bytes(settings.replace(b'"TokenizersBackend"', b'"PreTrainedTokenizerFast"'))
+    save_loadable(tokenizer, directory)  # writes no vocab.txt since transformers 5
     pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     lines = "".join(f"{piece}\n" for piece in pieces)
     (directory / "vocab.txt").write_text(lines, encoding="utf-8", newline="\n")
+
+
+def save_loadable(tokenizer: "PreTrainedTokenizerBase", directory: Path) -> None:
+    """Write the files of any tokenizer so that transformers 4 and 5 load them from anywhere.
+
+    A tokenizer that is nothing but its tokenizer.json has two names of its class, of which
+    transformers 4 knows the older one alone. A class of its own (RobertaTokenizer, ...) is kept.
+    """
+    for name in PLACE_SETTINGS:  # they depend on HF_HUB_OFFLINE
+        tokenizer.init_kwargs.pop(name, None)
+    tokenizer.save_pretrained(directory)
+    file = directory / "tokenizer_config.json"
+    settings = file.read_bytes()
+    file.write_bytes(settings.replace(b'"TokenizersBackend"', b'"PreTrainedTokenizerFast"'))
 
 
 def measure(tokenizer: "PreTrainedTokenizerFast", texts: Iterable[str]) -> dict[str, Any]:
@@ -112,30 +119,28 @@ def measure(tokenizer: "PreTrainedTokenizerFast", texts: Iterable[str]) -> dict[
     vocabulary_coverage: share of the vocabulary, special tokens aside, that occurs; it grows with
     the text, so compare it for equal num_characters.
     """
-    unknown = tokenizer.unk_token_id
-    occurrences = np.zeros(len(tokenizer), dtype=np.int64)
+    is_split = splits_at_spaces(tokenizer.backend_tokenizer)
     total: Counter[str] = Counter()
-    spaced: Counter[str] = Counter()
-    for batch in batches(texts):
-        encodings = tokenizer.backend_tokenizer.encode_batch(batch, add_special_tokens=False)
-        for text, encoding in zip(batch, encodings, strict=True):
-            ids = np.asarray(encoding.ids, dtype=np.int64)
-            occurrences += np.bincount(ids, minlength=len(occurrences))
-            words = split_words(text)
-            total["characters"] += sum(map(len, words))
-            total["bytes"] += len("".join(words).encode())
-            total["words"] += len(words)
-            num_unknown = int((ids == unknown).sum())
-            if num_unknown:
-                spans = np.asarray(encoding.offsets, np.int64)[ids == unknown]
-                total["unknown"] += int((spans[:, 1] - spans[:, 0]).sum())
-            if has_spaced_words(text, words):
-                split = [word for word in encoding.word_ids if word is not None]
-                pieces_per_word = np.bincount(np.asarray(split, dtype=np.int64))
-                spaced["pieces"] += len(ids)
-                spaced["words"] += len(words)
-                spaced["split_words"] += int((pieces_per_word > 0).sum())
-                spaced["whole_words"] += int((pieces_per_word == 1).sum()) - num_unknown
+    counts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}  # by has_spaced_words
+    for text in texts:
+        words = split_words(text)
+        is_spaced = has_spaced_words(text, words)
+        counts[is_spaced].update(parts(text) if is_split else [text])
+        total["characters"] += sum(map(len, words))
+        total["bytes"] += len("".join(words).encode())
+        total["words"] += len(words)
+        total["spaced_words"] += is_spaced * len(words)
+    occurrences = np.zeros(len(tokenizer), dtype=np.int64)
+    for is_spaced, times in counts.items():
+        for batch in batches(times, BATCH_CHARACTERS // 10):  # most are words: an object for each
+            found = _pieces(tokenizer, batch, np.array([times[text] for text in batch]))
+            occurrences += found.occurrences
+            total["unknown"] += found.unknown_characters
+            if is_spaced:
+                total["spaced_pieces"] += int(found.occurrences.sum())
+                total["split_words"] += found.words
+                total["whole_words"] += found.whole_words
+    spaced = counts[True]
     num_pieces = int(occurrences.sum())
     is_regular = np.ones(len(occurrences), dtype=bool)
     is_regular[tokenizer.all_special_ids] = False
@@ -147,9 +152,9 @@ def measure(tokenizer: "PreTrainedTokenizerFast", texts: Iterable[str]) -> dict[
         "unknown_fraction": _ratio(total["unknown"], total["characters"]),
         "characters_per_piece": _ratio(total["characters"], num_pieces),
         "bytes_per_piece": _ratio(total["bytes"], num_pieces),
-        "fertility": _ratio(spaced["pieces"], spaced["words"]) if spaced else None,
+        "fertility": _ratio(total["spaced_pieces"], total["spaced_words"]) if spaced else None,
         "whole_word_fraction": (
-            _ratio(spaced["whole_words"], spaced["split_words"]) if spaced else None
+            _ratio(total["whole_words"], total["split_words"]) if spaced else None
         ),
         "vocabulary_coverage": _ratio(
             int((occurrences[is_regular] > 0).sum()), int(is_regular.sum())
@@ -157,14 +162,50 @@ def measure(tokenizer: "PreTrainedTokenizerFast", texts: Iterable[str]) -> dict[
     }
 
 
-def batches(texts: Iterable[str]) -> Iterator[list[str]]:
+class _Pieces(NamedTuple):
+    """What becomes of texts, each counted as often as it occurs."""
+
+    occurrences: NDArray[np.int64]
+    """(size of the vocabulary,) how often each piece occurs."""
+    unknown_characters: int
+    words: int
+    """Words that the pre-tokenizer splits the texts into."""
+    whole_words: int
+    """Those that are one piece and not [UNK]."""
+
+
+def _pieces(
+    tokenizer: "PreTrainedTokenizerFast", texts: list[str], times: NDArray[np.int64]
+) -> _Pieces:
+    encodings = tokenizer.backend_tokenizer.encode_batch(texts, add_special_tokens=False)
+    ids = np.fromiter(chain.from_iterable(e.ids for e in encodings), np.int64)
+    # Of each piece: its word (nan: none), its text, how often that occurs.
+    word = np.array([number for e in encodings for number in e.word_ids], np.float64)
+    text = np.repeat(np.arange(len(texts)), list(map(len, encodings)))
+    times = times[text]
+    occurrences = np.bincount(ids, times, len(tokenizer)).astype(np.int64)
+    is_unknown = ids == tokenizer.unk_token_id
+    unknown_characters = 0
+    if is_unknown.any():
+        spans = np.array([span for e in encodings for span in e.offsets], np.int64)[is_unknown]
+        unknown_characters = int((times[is_unknown] * (spans[:, 1] - spans[:, 0])).sum())
+    is_first = np.ones(len(ids) + 1, bool)
+    is_first[1:-1] = (np.diff(word) != 0) | (np.diff(text) != 0)
+    is_word = is_first[:-1] & ~np.isnan(word)
+    is_whole = is_word & is_first[1:] & ~is_unknown
+    return _Pieces(
+        occurrences, unknown_characters, int(times[is_word].sum()), int(times[is_whole].sum())
+    )
+
+
+def batches(texts: Iterable[str], characters: int = BATCH_CHARACTERS) -> Iterator[list[str]]:
     """Lists of texts, small enough for their tokens to fit in memory."""
     batch: list[str] = []
     num_characters = 0
     for text in texts:
         batch.append(text)
         num_characters += len(text)
-        if num_characters >= BATCH_CHARACTERS:
+        if num_characters >= characters:
             yield batch
             batch, num_characters = [], 0
     if batch:

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerFast
 
 from electra_pipeline import tokenizer, vocabulary
 from electra_pipeline.progress import Update
@@ -407,6 +407,18 @@ def test_measures_against_a_plain_count() -> None:
     assert (nothing["num_words"], nothing["fertility"]) == (0, None)
 
 
+@given(st.lists(st.text("ab c.\n\u00a0\u200bżไม天é\u0301😀", max_size=30), max_size=5))
+def test_measures_of_words_are_those_of_whole_texts(texts: list[str]) -> None:
+    pieces = [*SPECIAL_TOKENS, "a", "##b", "c", ".", "ไ", "##ม", "é", "😀", "天"]
+    loaded = tokenizer.assemble(pieces, TokenizerConfig())
+    by_words = vocabulary.measure(loaded, texts)
+    loaded.backend_tokenizer.add_tokens(["x y"])  # so that a text is no longer its words
+    by_texts = vocabulary.measure(loaded, texts)
+    coverage = by_words.pop("vocabulary_coverage") * 9
+    assert by_texts.pop("vocabulary_coverage") == pytest.approx(coverage / 10, abs=1e-5)
+    assert by_words == by_texts
+
+
 def test_without_spaces_there_are_no_words_to_count_pieces_of() -> None:
     loaded = tokenizer.assemble([*SPECIAL_TOKENS, "天", "##气", "แม่", "##น้ำ", "气"], config_of())
     measured = vocabulary.measure(loaded, ["天气。天气", "แม่น้ำ"])
@@ -562,6 +574,21 @@ def test_a_tokenizer_of_ours_is_taken_over_byte_for_byte(trained: Artifact, tmp_
     assert artifact.counters["train"] == expected
     assert artifact.counters["lowercase"] is True
     assert artifact.observed["initialized_from"] == str(trained.folder)
+
+
+def test_a_tokenizer_of_its_own_class_is_taken_over_with_it(
+    spanish: Artifact, tmp_path: Path
+) -> None:
+    letters = sorted({letter for text in SPANISH for letter in text.lower() if letter.isalpha()})
+    pieces = [*SPECIAL_TOKENS, *letters, *(f"##{letter}" for letter in letters)]
+    theirs = BertTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, strip_accents=False)
+    theirs.save_pretrained(tmp_path / "theirs")
+    artifact = taken_over(tmp_path / "theirs", spanish, tmp_path)
+    settings = json.loads(artifact.local_file("tokenizer/tokenizer_config.json").read_text())
+    assert settings["tokenizer_class"] == "BertTokenizer"
+    again = AutoTokenizer.from_pretrained(artifact.local_folder("tokenizer"))
+    assert type(again) is BertTokenizer
+    assert again(list(SPANISH)).input_ids == theirs(list(SPANISH)).input_ids
 
 
 def test_identity_is_what_a_tokenizer_does_not_where_it_lies(

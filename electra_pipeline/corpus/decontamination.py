@@ -22,6 +22,7 @@ from electra_pipeline.identity import Config
 from electra_pipeline.inputs.files import FileReference, SourceFile, expand, fetch
 from electra_pipeline.inputs.records import Format, read_records, resolve_format
 from electra_pipeline.text.normalization import normalize
+from electra_pipeline.text.words import CHARACTERS_PER_WORD, has_spaced_words
 
 BATCH_EXAMPLES = 1024
 # Entries of the table that most lookups end in, for each hash: 1 of 32 others passes it.
@@ -32,7 +33,8 @@ class Decontamination(Config):
     """Which documents count as holding an example of evaluation data."""
 
     ngram_words: int = Field(default=13, ge=1)
-    """A document holds an example if it has so many consecutive words of it; 13 is GPT-3's."""
+    """A document holds an example if it has so many consecutive words of it; 13 is GPT-3's. Of one
+    in a script without spaces it is twice as many characters."""
     min_words: int = Field(default=8, ge=1)
     """Of an example of fewer words than `ngram_words`, a document must have all; with fewer than
     this it is left out, since chance finds it anywhere; 8 is GPT-3's least."""
@@ -199,11 +201,14 @@ def tasks_held(
 
 def _sequences(config: Decontamination, texts: Sequence[str]) -> Iterator[tuple[int, Hashes]]:
     """By length, the hashes of the sequences that stand for the texts, spelled as a corpus is."""
-    words = plain_words([normalize(text) for text in texts])
+    normalized = [normalize(text) for text in texts]
+    words = plain_words(normalized)
     num_words = np.diff(words.ends, prepend=0)
-    for length in range(config.min_words, config.ngram_words + 1):
-        is_longest = length == config.ngram_words
-        is_wanted = num_words >= length if is_longest else num_words == length
+    units = [1 if has_spaced_words(text) else CHARACTERS_PER_WORD for text in normalized]
+    longest = config.ngram_words * np.array(units)
+    for length in range(config.min_words, int(longest.max(initial=0)) + 1):
+        is_wanted = (num_words == length) & (length <= longest)
+        is_wanted |= (num_words > length) & (length == longest)
         if is_wanted.any():
             sequences = ngrams(words, length)
             of_wanted = np.repeat(is_wanted, np.diff(sequences.ends, prepend=0))

@@ -33,8 +33,8 @@ class NearDuplicates(Config):
     rows: int = Field(default=8, ge=1)
     """How many hashes make a key."""
     shingle_words: int = Field(default=5, ge=1)
-    """Documents are compared as sets of so many consecutive words; shorter ones are never
-    near-duplicates."""
+    """Documents are compared as sets of so many consecutive words, in scripts without spaces of
+    characters; shorter ones are never near-duplicates."""
     min_jaccard: float = Field(default=0.7, gt=0.0, le=1.0)
     """Least exact Jaccard similarity of the sets of a pair. FineWeb joins all candidates; 0.7 is a
     little below (1/bands)^(1/rows) = 0.72, where candidates become likely."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from electra_pipeline.corpus.hashing import MULTIPLIER, Hashes, hash_ngrams
 from electra_pipeline.text.characters import (
+    OPTIONAL_MARKS,
     UNSPACED,
     UNSPACED_MARKS,
     WORD_ENDS,
@@ -24,7 +25,7 @@ from electra_pipeline.text.characters import (
 from electra_pipeline.text.words import FOLLOWERS
 
 # What a character is to the words around it, as bits.
-SPACE, PUNCTUATION, WHOLE_WORD, ON_WORD, FOLLOWER, WORD_END = 1, 2, 4, 8, 16, 32
+SPACE, IGNORED, WHOLE_WORD, ON_WORD, FOLLOWER, WORD_END = 1, 2, 4, 8, 16, 32
 # Code points above hold no space, punctuation or word of one character; 0x110000 is Unicode's end.
 LAST_PLANE, NUM_CODE_POINTS = 0x40000, 0x110000
 # So many characters at a time that the arrays stay in a core's cache: 64 KB become 0.5 MB.
@@ -43,8 +44,9 @@ class Rows(NamedTuple):
 def plain_words(texts: Sequence[str]) -> Rows:
     """A hash of each word, lower-cased and without punctuation; words of nothing else are left out.
 
-    Copies of a text differ in quotes, dashes and commas: FineWeb and GPT-3 compare without, too.
-    Vowel signs and other marks stay, as some scripts write words by them.
+    Copies of a text differ in quotes, dashes and commas: FineWeb and GPT-3 compare without, too;
+    and in marks that may be left out (`OPTIONAL_MARKS`). Other vowel signs and marks stay, as some
+    scripts write words by them.
     """
     hashes = [np.empty(0, np.uint64)]
     num_words = np.zeros(len(texts), np.int64)
@@ -102,7 +104,7 @@ def _hash_block(texts: Sequence[str]) -> tuple[Hashes, NDArray[np.int64]]:
     kinds = _kinds_of_characters().take(codes)
     starts = np.flatnonzero(_begins_word(kinds))
     # Without spaces and punctuation, so that neither counts; a word ends where the next begins.
-    is_kept = (kinds & (SPACE | PUNCTUATION)) == 0
+    is_kept = (kinds & (SPACE | IGNORED)) == 0
     kept = codes[is_kept]
     num_kept = np.cumsum(is_kept, dtype=np.int64)
     bounds = np.append(num_kept[starts] - is_kept[starts], len(kept))
@@ -170,13 +172,14 @@ def _kinds_of_characters() -> NDArray[np.uint8]:
         if character.isspace():
             kinds[code] = SPACE
         elif unicodedata.category(character)[0] in "PS":  # punctuation and symbols
-            kinds[code] = PUNCTUATION
+            kinds[code] = IGNORED
     for characters, kind in (
         (ZERO_WIDTH_SPACE, SPACE),
         (UNSPACED, WHOLE_WORD),
         (UNSPACED_MARKS, ON_WORD),
         (FOLLOWERS, FOLLOWER),
         (WORD_ENDS, WORD_END),
+        (OPTIONAL_MARKS, IGNORED),
     ):
         for span in re.findall("(?s).-.|.", characters):
             kinds[ord(span[0]) : ord(span[-1]) + 1] |= kind

@@ -39,7 +39,7 @@ from electra_pipeline.storage.artifact import (
     produce,
 )
 from electra_pipeline.text.words import count_characters
-from electra_pipeline.vocabulary import forget_place
+from electra_pipeline.vocabulary import save_loadable
 
 STAGE = "finetune"
 # 4: the config's metrics are those that the data has; empty records are counted, not scored; the
@@ -271,8 +271,7 @@ def _save(
     with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch:
         with quiet_transformers():
             model.cpu().save_pretrained(scratch)
-        forget_place(tokenizer)
-        tokenizer.save_pretrained(scratch)
+        save_loadable(tokenizer, Path(scratch))
         (Path(scratch) / "README.md").write_text(card, encoding="utf-8")
         (draft.folder / "model").upload(Path(scratch))
 

@@ -2,10 +2,9 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain
 from typing import Literal
 
-import numpy as np
 from tokenizers import Tokenizer
 
 from electra_pipeline.text.sentences import split_sentences
@@ -51,7 +50,7 @@ class Encoder:
         self._at_once = at_once
         self._max_remembered = max_remembered
         self._part = re.compile(rf"(?s).{{1,{at_once}}}[^ ]{{0,{at_once}}}")
-        self._by_words = has_words_between_spaces(tokenizer)
+        self._by_words = splits_at_spaces(tokenizer)
         self._ids_by_word: dict[str, tuple[int, ...]] = {}  # tuples, so that gc forgets them
         self._num_remembered = 0  # characters
         self._unknown = tokenizer.token_to_id("[UNK]")
@@ -101,31 +100,21 @@ class Encoder:
     def _learn(self, words: list[str]) -> None:
         # One text of many words: what a text costs by itself is more than what a word costs.
         encoding = self._tokenizer.encode(" ".join(words), add_special_tokens=False)
-        ids = np.asarray(encoding.ids, np.int64)
-        spans = np.asarray(encoding.offsets, np.int64).reshape(-1, 2)
-        ends = np.cumsum([len(word) + 1 for word in words])
-        numbers = np.searchsorted(ends, spans[:, 0], side="right")
-        remaining = iter(encoding.ids)
-        num_ids = np.bincount(numbers, minlength=len(words)).tolist()
-        for word, count in zip(words, num_ids, strict=True):
-            self._ids_by_word[word] = tuple(islice(remaining, count))
-            self._num_remembered += len(word)
-        is_unknown = ids == self._unknown
-        lengths = (spans[is_unknown, 1] - spans[is_unknown, 0]).tolist()
-        for number, length in zip(numbers[is_unknown].tolist(), lengths, strict=True):
-            word = words[number]
-            self._unknown_by_word[word] = self._unknown_by_word.get(word, 0) + length
-
-
-def has_words_between_spaces(tokenizer: Tokenizer) -> bool:
-    """Whether the ids of a text are those of what stands between its spaces, one after another."""
-    added = tokenizer.get_added_tokens_decoder().values()
-    return (
-        splits_at_spaces(tokenizer)
-        # Special tokens are read as text, but others are looked for before anything is split.
-        and tokenizer.encode_special_tokens
-        and all(token.special for token in added)
-    )
+        ids, spans = encoding.ids, encoding.offsets
+        first = last = end = 0
+        for word in words:
+            end += len(word) + 1
+            while last < len(ids) and spans[last][0] < end:
+                last += 1
+            self._ids_by_word[word] = of_word = tuple(ids[first:last])
+            if self._unknown in of_word:
+                self._unknown_by_word[word] = sum(
+                    stop - start
+                    for identifier, (start, stop) in zip(of_word, spans[first:last], strict=True)
+                    if identifier == self._unknown
+                )
+            first = last
+        self._num_remembered += end - len(words)
 
 
 def _groups(sentences: Iterable[str], at_once: int) -> Iterator[list[str]]:

@@ -195,12 +195,15 @@ def _batches(
         ids = np.full((ROWS_PER_BATCH, length), pad, dtype=dtype)
         places = np.empty((ROWS_PER_BATCH, 2), dtype=np.uint16)  # length, segment_b
         num_rows = 0
+        discarded: list[int] = []
         for row in chain((first,), islice(rows, ROWS_PER_BATCH - 1)):
             ids[num_rows, : len(row.ids)] = row.ids
             places[num_rows] = len(row.ids), row.segment_b
-            if row.discarded:
-                counts["characters_discarded"] += int(vocabulary.widths[row.discarded].sum())
+            discarded += row.discarded
             num_rows += 1
+        counts["characters_discarded"] += int(
+            vocabulary.widths[np.array(discarded, np.int64)].sum()
+        )
         column = pa.FixedSizeListArray.from_arrays(
             pa.array(ids[:num_rows].reshape(-1)), type=schema.field("input_ids").type
         )

@@ -35,8 +35,16 @@ UNSPACED_MARKS = (
 # Vowel signs of Thai, Lao, Tai Viet and New Tai Lue that are written before their consonant: a
 # syllable begins with them.
 LEADING_VOWELS = "\u0e40-\u0e44\u0ec0-\u0ec4\uaab5\uaab6\uaab9\uaabb\uaabc\u19b5-\u19b7\u19ba"
-# Marks that end a word or syllable without a space: Tibetan tsheg, Ethiopic wordspace.
-WORD_ENDS = "\u0f0b\u0f0c\u1361"
+# Marks that end a word or syllable without a space: Ethiopic wordspace, Tibetan tsheg.
+WORDSPACE = "\u1361"
+WORD_ENDS = f"\u0f0b\u0f0c{WORDSPACE}"
+# Marks that a text may write or leave out, its words being the same: points and accents of Hebrew,
+# vowel and reading signs of Arabic, and tatweel, which stretches a word.
+OPTIONAL_MARKS = (
+    "\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u0640\u064b-\u0652"
+    "\u0656-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u08d3-\u08e1"
+    "\u08e3-\u08ff"
+)
 ZERO_WIDTH_SPACE = "\u200b"
 # The scripts that write it between words: Thai, Lao, Tibetan, Burmese, Khmer, Tai, Balinese, Batak,
 # Javanese, Cham.

@@ -64,12 +64,13 @@ def make_normalizer(
         normalizers.NFC(),
         _replace(STRAY, ""),
         _replace(OTHER_SPACES, " "),
-        normalizers.NFC(),
     ]
     if lowercase:
         if language in DOTTED_I_LANGUAGES:
             steps += [normalizers.Replace(upper, lower) for upper, lower in DOTTED_I]
         steps += [_replace(FINAL_SIGMA, "\u03c2"), normalizers.Lowercase()]
+    # A letter may have met its accent, and some compose in lower case alone.
+    steps += [normalizers.NFC()]
     if handle_chinese_chars:
         steps += [normalizers.BertNormalizer(False, True, False, False)]
     if strip_accents:
@@ -89,15 +90,28 @@ def make_pre_tokenizer() -> pre_tokenizers.PreTokenizer:
 
 
 def splits_at_spaces(tokenizer: Tokenizer) -> bool:
-    """Whether a space ends a word, and what becomes of a word depends on no other: ours, BERT's."""
+    """Whether the ids of a text are those of its `parts`, one after another: ours and BERT's are.
+
+    A space or line end then ends a word, and what becomes of a word depends on no other.
+    """
     normalizer, pre_tokenizer = tokenizer.normalizer, tokenizer.pre_tokenizer
+    added = tokenizer.get_added_tokens_decoder().values()  # looked for before anything is split
     return (
-        isinstance(normalizer, normalizers.BertNormalizer | None)
-        or _state(normalizer) in _our_normalizers()
-    ) and (
-        isinstance(pre_tokenizer, pre_tokenizers.BertPreTokenizer)
-        or (pre_tokenizer is not None and _state(pre_tokenizer) == _state(make_pre_tokenizer()))
+        (
+            isinstance(normalizer, normalizers.BertNormalizer | None)
+            or _state(normalizer) in _our_normalizers()
+        )
+        and (
+            isinstance(pre_tokenizer, pre_tokenizers.BertPreTokenizer)
+            or (pre_tokenizer is not None and _state(pre_tokenizer) == _state(make_pre_tokenizer()))
+        )
+        and not any(t.lstrip or t.rstrip or t.content.split() != [t.content] for t in added)
     )
+
+
+def parts(text: str) -> list[str]:
+    """What stands between the spaces and line ends of `text`, also nothing."""
+    return text.replace("\n", " ").split(" ")
 
 
 def _replace(pattern: str, by: str) -> normalizers.Normalizer:

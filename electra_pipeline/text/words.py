@@ -14,6 +14,7 @@ from electra_pipeline.text.characters import (
     UNSPACED_MARKS,
     VARIATION_SELECTORS,
     WORD_ENDS,
+    WORDSPACE,
     ZERO_WIDTH_SPACE,
 )
 
@@ -22,6 +23,10 @@ CHARACTERS_PER_WORD = 2
 FOLLOWERS = JOINERS + VARIATION_SELECTORS  # part of the character before them, in any script
 SPACES = rf"\s{ZERO_WIDTH_SPACE}"
 HAS_OTHER_WORDS = re.compile(f"[{UNSPACED}{WORD_ENDS}{ZERO_WIDTH_SPACE}]")
+# `re` compares each character with all ranges beyond the basic plane, one by one. So this is asked
+# first, in a tenth of the time: whether there is one of the basic plane or anything beyond.
+_BASIC = re.sub("[\U00010000-\U0010ffff](-.)?", "", UNSPACED)
+MAY_HAVE_OTHER_WORDS = re.compile(f"[{_BASIC}{WORD_ENDS}{ZERO_WIDTH_SPACE}\U00010000-\U0010ffff]")
 WORD = re.compile(
     f"[{UNSPACED}][{UNSPACED_MARKS}{FOLLOWERS}]*"
     f"|[^{SPACES}{UNSPACED}{WORD_ENDS}]+[{WORD_ENDS}]*|[{WORD_ENDS}]+"
@@ -30,22 +35,27 @@ WORD = re.compile(
 
 def split_words(text: str) -> list[str]:
     """The words of `text` in order."""
-    if not text.isascii() and HAS_OTHER_WORDS.search(text):
+    if _has_other_words(text):
         return WORD.findall(text)
     return text.split()
 
 
 def has_spaced_words(text: str, words: Sequence[str] | None = None) -> bool:
-    """Whether `text`, taken as a whole, is in a script that parts words by spaces.
+    """Whether `text`, taken as a whole, is in a script that parts words by spaces or wordspaces.
 
     `words` are those of `split_words`, where they are known already.
     """
-    if text.isascii() or not HAS_OTHER_WORDS.search(text):
+    if not _has_other_words(text):
         return True
     num_words = len(split_words(text) if words is None else words)
-    return num_words <= CHARACTERS_PER_WORD * len(text.split())
+    return num_words <= CHARACTERS_PER_WORD * len(text.replace(WORDSPACE, " ").split())
 
 
 def count_characters(text: str) -> int:
     """Number of characters that are neither white space nor zero-width spaces."""
     return sum(map(len, text.split())) - text.count(ZERO_WIDTH_SPACE)
+
+
+def _has_other_words(text: str) -> bool:
+    may = None if text.isascii() else MAY_HAVE_OTHER_WORDS.search(text)
+    return may is not None and HAS_OTHER_WORDS.search(text, may.start()) is not None

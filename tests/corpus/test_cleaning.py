@@ -1,11 +1,12 @@
 # ruff: noqa: RUF001 - letters of other scripts are meant
 import unicodedata
 
+import ftfy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline.corpus.cleaning import clean, content_id
+from electra_pipeline.corpus.cleaning import clean, content_id, is_damaged
 
 SAME = [
     "Plain text.\nSecond line.\n\nSecond paragraph.",
@@ -84,3 +85,24 @@ def test_duplicates_share_an_id_whatever_their_case_and_spaces() -> None:
     assert (
         content_id("") == "99aa06d3014798d86001c324468d497f"
     )  # xxHash's published XXH3_128 of nothing
+
+
+# Texts that were encoded and decoded otherwise, some twice, and what stands around them.
+ENCODINGS = ("latin-1", "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1257", "mac-roman")
+
+
+@given(
+    st.text("aZ .,?!\n\u00a0éàñßœŒÂÃÎ’“”–…€°²½×ĐążйцВГαΒβ│┌中ไ😀", max_size=40),
+    st.sampled_from(ENCODINGS),
+    st.text("aZ .\n", max_size=12),
+)
+def test_damage_is_found_as_by_ftfy(text: str, encoding: str, around: str) -> None:
+    damaged = text.encode().decode(encoding, "replace")
+    for each in (
+        text,
+        damaged,
+        f"{around}{damaged}{around}",
+        damaged[:4],
+        f"{around}{damaged[:2]}",
+    ):
+        assert is_damaged(each) == ftfy.badness.is_bad(each)

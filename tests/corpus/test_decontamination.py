@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - punctuation of other scripts is meant
 import pickle
 import unicodedata
 from pathlib import Path
@@ -19,10 +20,11 @@ from electra_pipeline.corpus.decontamination import (
     read_examples,
     tasks_held,
 )
-from electra_pipeline.text.words import split_words
+from electra_pipeline.text.words import has_spaced_words, split_words
 
 SHORT = Decontamination(ngram_words=4, min_words=2)
 TEXT = st.lists(st.sampled_from(["a", "B", "c.", "—", "我"]), max_size=9).map(" ".join)
+UNSPACED_TEXT = st.text("我你，ไม่a", max_size=20)
 
 
 def words_of(text: str) -> list[str]:
@@ -53,7 +55,8 @@ def sequences_of(text: str, n: int) -> set[tuple[str, ...]]:
 
 def holds(document: str, example: str, config: Decontamination, documents: list[str]) -> bool:
     """A plain loop over word sequences."""
-    n = min(config.ngram_words, len(words_of(example)))
+    unit = 1 if has_spaced_words(example) else 2
+    n = min(unit * config.ngram_words, len(words_of(example)))
     if n < config.min_words:
         return False
     most = len(documents) if config.max_documents is None else config.max_documents
@@ -65,8 +68,8 @@ def holds(document: str, example: str, config: Decontamination, documents: list[
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.dictionaries(st.sampled_from(["x", "y", "z"]), st.lists(TEXT, max_size=4)),
-    st.lists(TEXT, max_size=6),
+    st.dictionaries(st.sampled_from(["x", "y", "z"]), st.lists(TEXT | UNSPACED_TEXT, max_size=4)),
+    st.lists(TEXT | UNSPACED_TEXT, max_size=6),
     st.sampled_from([None, 1, 2, 3]),
 )
 def test_what_documents_hold_equals_a_plain_loop(
@@ -91,6 +94,18 @@ def test_thirteen_words_of_an_example_are_a_hit() -> None:
     for first, last, tasks in [(0, 13, ("quiz",)), (1, 14, ("quiz",)), (0, 12, ()), (2, 14, ())]:
         document = f"It asked: “{' '.join(words[first:last]).upper()}” and so on"
         assert tasks_of(found, [document]) == [tasks]
+
+
+def test_in_scripts_without_spaces_two_characters_make_a_word() -> None:
+    thai = "มนุษย์ทั้งหลายเกิดมามีอิสระและเสมอภาคกันในเกียรติศักดิ์และสิทธิ"
+    clusters = split_words(thai)
+    found = index(Decontamination(), {"long": [thai], "short": ["今天天气很好我们去公园玩"]})
+    for length, tasks in ((26, ("long",)), (25, ())):
+        for start in (0, 5):
+            document = f"เขากล่าวว่า{''.join(clusters[start : start + length])}ครับ"
+            assert tasks_of(found, [document]) == [tasks]
+    assert tasks_of(found, ["他说：今天，天气很好，我们去公园玩！"]) == [("short",)]
+    assert tasks_of(found, ["今天天气很好我们去公园"]) == [()]
 
 
 def test_of_a_short_example_all_words_are_needed() -> None:

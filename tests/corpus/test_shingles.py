@@ -1,3 +1,4 @@
+import re
 import string
 import unicodedata
 from itertools import product
@@ -10,17 +11,19 @@ from hypothesis import strategies as st
 from electra_pipeline.corpus import shingles
 from electra_pipeline.corpus.hashing import MULTIPLIER, hash_ngrams
 from electra_pipeline.corpus.shingles import Rows, ngrams, plain_words
+from electra_pipeline.text.characters import OPTIONAL_MARKS
 from electra_pipeline.text.words import split_words
 
 MASK = 2**64 - 1
 # Letters, spaces, punctuation, scripts without spaces and what stands on their characters.
 ALPHABET = (
-    "aBß1 \n\t\u00a0.,'\u2019—$ñİΣकी我。・カ\u3099ภที่฿ກ່ဗ\u103eက។ក្"
+    "aBß1ש\u05c1\u05b0ب\u064e\u0640 \n\t\u00a0.,'\u2019—$ñİΣकी我。・カ\u3099ภที่฿ກ່ဗ\u103eက។ក្"
     "་།፡\u200b\u200c\u200d\ufe0f\U000e0100ﾊﾞꀀ\U00020001\U0001f600"
 )
 
 
 def without_punctuation(word: str) -> str:
+    word = re.sub(f"[{OPTIONAL_MARKS}]", "", word)
     return "".join(c for c in word if unicodedata.category(c)[0] not in "PS")
 
 
@@ -62,6 +65,19 @@ def test_case_and_punctuation_do_not_count() -> None:
     one, other = as_lists(plain_words(['"It\u2019s — well-known!"', "its wellknown"]))
     assert one == other
     assert len(one) == 2
+
+
+@pytest.mark.parametrize(
+    ("marked", "bare"),
+    [
+        ("بِسْمِ ٱللَّهِ ـــ العـــربية", "بسم ٱلله العربية"),
+        ("בְּרֵאשִׁית בָּרָא", "בראשית ברא"),
+    ],
+)
+def test_marks_that_may_be_left_out_do_not_count(marked: str, bare: str) -> None:
+    one, other = as_lists(plain_words([marked, bare]))
+    assert one == other
+    assert len(one) == len(bare.split())
 
 
 def test_hashes_are_the_same_on_every_machine() -> None:

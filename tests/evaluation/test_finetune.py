@@ -2,6 +2,8 @@
 
 import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +89,34 @@ def test_a_leg_gives_the_same_bytes_again(leg_artifacts, tmp_path):
     )
     assert again.manifest == artifact.manifest
     assert torch.equal(torch.get_rng_state(), before)
+
+
+BARE_TRANSFORMERS = """
+import json, sys
+from transformers import AutoTokenizer, pipeline
+classify = pipeline("text-classification", model=sys.argv[1])
+assert "electra_pipeline" not in sys.modules
+ids = AutoTokenizer.from_pretrained(sys.argv[1])(sys.argv[2]).input_ids
+print(json.dumps({"ids": ids, "label": classify(sys.argv[2])[0]["label"]}))
+"""
+
+
+def test_a_kept_model_loads_in_a_process_that_does_not_know_us(leg_artifacts, tokenizer):
+    _, artifact = leg_artifacts["classification"]
+    directory = artifact.local_folder("model")
+    settings = orjson.loads((directory / "tokenizer_config.json").read_bytes())
+    assert settings["tokenizer_class"] == "PreTrainedTokenizerFast"  # the name of transformers 4
+    assert not {"is_local", "local_files_only"} & settings.keys()
+    (lines,) = predictions.read(artifact).values()
+    line = lines[0]
+    run = subprocess.run(
+        [sys.executable, "-c", BARE_TRANSFORMERS, str(directory), line["input"]],
+        capture_output=True,
+        check=True,
+        cwd="/",
+    )
+    found = orjson.loads(run.stdout.splitlines()[-1])
+    assert found == {"ids": tokenizer(line["input"]).input_ids, "label": line["prediction"]}
 
 
 def test_a_rerun_does_nothing(leg_artifacts):

@@ -30,6 +30,7 @@ from electra_pipeline.evaluation.starting import (
     opened,
 )
 from electra_pipeline.evaluation.training import predict
+from electra_pipeline.vocabulary import save_loadable
 
 SENTENCES = [
     "the old baker paints a wooden boat near the river",
@@ -292,6 +293,23 @@ def test_words_one_by_one_are_the_tokens_of_the_running_text(name, directories):
     words = tokenizer([list(WORDS)], is_split_into_words=True, add_special_tokens=False)
     text = tokenizer(" ".join(WORDS), add_special_tokens=False)
     assert words["input_ids"][0] == text["input_ids"]
+
+
+@pytest.mark.parametrize("of_words", [False, True])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_saved_tokenizer_keeps_its_own_class(name, of_words, directories, tmp_path):
+    with opened(find_encoder(str(directories / name))) as source:
+        tokenizer = load_tokenizer(source, source.load(AutoConfig), of_words=of_words)
+    save_loadable(tokenizer, tmp_path)
+    before, after = (
+        json.loads((folder / "tokenizer_config.json").read_text())["tokenizer_class"]
+        for folder in (directories / name, tmp_path)
+    )
+    # transformers 4 does not know the name that the generic class has in transformers 5.
+    assert after == ("PreTrainedTokenizerFast" if before == "TokenizersBackend" else before)
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    assert type(again) is type(tokenizer)
+    assert again(SENTENCES[:3]).input_ids == tokenizer(SENTENCES[:3]).input_ids
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

@@ -6,10 +6,14 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer, Normalizer, Replace
 from tokenizers.pre_tokenizers import BertPreTokenizer, PreTokenizer
 
-from electra_pipeline.pretraining.encoding import Encoder, has_words_between_spaces, split_text
+from electra_pipeline.pretraining.encoding import Encoder, split_text
 from electra_pipeline.pretraining.sequences import load_vocabulary
 from electra_pipeline.storage.artifact import Artifact
-from electra_pipeline.text.tokenization import make_normalizer, make_pre_tokenizer
+from electra_pipeline.text.tokenization import (
+    make_normalizer,
+    make_pre_tokenizer,
+    splits_at_spaces,
+)
 
 WORDS = (
     "bat",
@@ -85,7 +89,7 @@ def test_remembered_words_give_the_ids_of_whole_sentences(
     lowercase: bool, strip_accents: bool | None, documents: list[list[str]], max_remembered: int
 ) -> None:
     tokenizer = small_tokenizer(BertNormalizer(True, True, strip_accents, lowercase))
-    assert has_words_between_spaces(tokenizer)
+    assert splits_at_spaces(tokenizer)
     encoder = Encoder(tokenizer, max_remembered=max_remembered)
     for sentences in documents:
         whole = [tokenizer.encode(text, add_special_tokens=False).ids for text in sentences]
@@ -113,7 +117,7 @@ def test_remembered_words_of_ours_give_the_ids_of_whole_sentences(
         language=language,
     )
     tokenizer = small_tokenizer(normalizer, make_pre_tokenizer())
-    assert has_words_between_spaces(tokenizer)
+    assert splits_at_spaces(tokenizer)
     encoder = Encoder(tokenizer)
     for sentences in documents:
         whole = [tokenizer.encode(text, add_special_tokens=False).ids for text in sentences]
@@ -125,7 +129,7 @@ def test_characters_of_unknown_words_are_counted(ours: bool) -> None:
     tokenizer = small_tokenizer(BertNormalizer(strip_accents=False))
     if not ours:
         tokenizer.add_tokens(["q r"])
-    assert has_words_between_spaces(tokenizer) is ours
+    assert splits_at_spaces(tokenizer) is ours
     encoder = Encoder(tokenizer)
     assert list(encoder.encode(["aza B zz.", "a", "zz"]))
     assert encoder.num_unknown == 7
@@ -138,7 +142,7 @@ def test_a_tokenizer_that_looks_across_spaces_is_given_whole_sentences() -> None
     has_phrase = small_tokenizer(BertNormalizer())
     has_phrase.add_tokens(["a b"])
     for tokenizer in (joins_spaces, has_phrase):
-        assert not has_words_between_spaces(tokenizer)
+        assert not splits_at_spaces(tokenizer)
         first, second = (tokenizer.encode(text).ids for text in ("a B a b", "b a"))
         assert first != [i for word in ("a", "B", "a", "b") for i in tokenizer.encode(word).ids]
         assert list(Encoder(tokenizer).encode(["a B a b", "b a"])) == [first, second]

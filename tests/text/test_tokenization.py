@@ -1,6 +1,7 @@
 """What stands before WordPiece: words that are not too long, spelled as in the corpus."""
 
 # ruff: noqa: RUF001 - letters of other scripts are meant
+import unicodedata
 from itertools import pairwise
 
 import pytest
@@ -131,6 +132,14 @@ def test_words_are_all_of_the_text_and_fit_wordpiece(text: str) -> None:
 )
 def test_lower_case(language: str | None, text: str, expected: str) -> None:
     assert normalized(text, language) == expected
+
+
+@pytest.mark.parametrize("language", [None, "tr"])
+@pytest.mark.parametrize("upper", ["\u03aa\u0301", "J\u030c", "H\u0331", "\u03a5\u0313", "W\u030a"])
+def test_letters_that_compose_in_lower_case_alone(upper: str, language: str | None) -> None:
+    composed = unicodedata.normalize("NFC", upper.lower())
+    assert len(composed) == 1 < len(unicodedata.normalize("NFC", upper))
+    assert normalized(upper, language) == normalized(composed, language) == composed
 
 
 def test_a_tokenizer_keeps_it_in_its_file() -> None:

@@ -55,6 +55,7 @@ def test_words_hold_every_character_but_white_space(text: str) -> None:
         ("ภาษาไทย เขียนติดกัน", False),
         ("天气很好。", False),
         ("བཀྲ་ཤིས་བདེ་ལེགས།", False),
+        ("የሰው፡ልጅ፡ሁሉ፡ሲወለድ፡ነጻ፡ነው።", True),
         ("A long English sentence about 天 and how it is read aloud", True),
     ],
 )

@@ -81,7 +81,8 @@ class GopherQuality(Config):
         if self.max_words is not None and num_words > self.max_words:
             yield Judgement("many_words", f"{num_words:g}")
         if rules.mean_word_length and prose.has_spaces and num_words:
-            mean = (int(prose.ends[-1]) - sum(map(len, symbols))) / num_words
+            characters = int(prose.ends[-1]) - prose.num_optional_marks - sum(map(len, symbols))
+            mean = characters / num_words
             least, most = rules.mean_word_length
             if mean < least:
                 yield Judgement("short_words", f"{mean:.2f}")

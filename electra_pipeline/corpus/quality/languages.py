@@ -26,7 +26,7 @@ class WordRules(NamedTuple):
         """How many different stop words occur in `prose`."""
         if self.mean_word_length is None:
             return sum(word in prose.text for word in self.stop_words)
-        return sum(word in prose.vocabulary for word in self.stop_words)
+        return sum(word in prose.bare_words for word in self.stop_words)
 
 
 class LineRules(NamedTuple):

@@ -7,7 +7,7 @@ hold a letter: a rule on such numbers differs from datatrove's near its threshol
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import cached_property
 from typing import NamedTuple
 
@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from electra_pipeline.corpus.hashing import Hashes, hash_ngrams, hash_vocabulary
+from electra_pipeline.text.characters import OPTIONAL_MARKS, WORD_ENDS
 from electra_pipeline.text.words import CHARACTERS_PER_WORD, has_spaced_words, split_words
 
+OPTIONAL_MARK = re.compile(f"[{OPTIONAL_MARKS}]")
 PARAGRAPH_END = re.compile(r"\n\s*\n")
 
 
@@ -44,6 +46,18 @@ class Prose:
     def vocabulary(self) -> Mapping[str, int]:
         """Each different word with its hash."""
         return hash_vocabulary(self.words)
+
+    @cached_property
+    def num_optional_marks(self) -> int:
+        """How many `OPTIONAL_MARKS` the text has; a list of usual words has none."""
+        return 0 if self.text.isascii() else len(OPTIONAL_MARK.findall(self.text))
+
+    @cached_property
+    def bare_words(self) -> Set[str]:
+        """Each different word as a list of usual words has it: without marks such as these."""
+        if self.text.isascii():
+            return self.vocabulary.keys()
+        return {OPTIONAL_MARK.sub("", word).rstrip(WORD_ENDS) for word in self.vocabulary}
 
     @cached_property
     def hashes(self) -> Hashes:

@@ -137,6 +137,46 @@ def test_languages_are_judged_by_their_own_words() -> None:
     assert reason(GopherQuality(), prose(), "de") == "few_stop_words"
 
 
+# Text with and without the marks that a list of usual words leaves out: points, vowel signs,
+# tatweel, and marks between words.
+MARKED = [
+    (
+        "he",
+        "הוּא הָלַךְ אֶל הַבַּיִת שֶׁל אֲחִיו כִּי לֹא הָיָה שָׁם גַּם אַחֲרֵי הַשַּׁבָּת",
+        "הוא הלך אל הבית של אחיו כי לא היה שם גם אחרי השבת",
+    ),
+    (
+        "ar",
+        "ذَهَبَ الوَلَدُ الصَّغِيرُ إِلَى المَدْرَسَةِ مِنْ بَيْتِهِ مَعَ أَخِيهِ عَلَى الطَّرِيقِ فِي مُحَافَظَتِهِمُ الجَمِيلَةِ",
+        "ذهب الولد الصغير إلى المدرسة من بيته مع أخيه على الطريق في محافظتهم الجميلة",
+    ),
+    (
+        "ar",
+        "أحرارا فـــي الكرامة مـــن الحقوق علـــى الطريق",
+        "أحرارا في الكرامة من الحقوق على الطريق",
+    ),
+    (
+        "am",
+        "የተፈጥሮ፡ማስተዋል፡ያለው፡ነው፡እና፡ላይ፡ሌላውን፡በመንፈስ፡መመልከት፡",
+        "የተፈጥሮ ማስተዋል ያለው ነው እና ላይ ሌላውን በመንፈስ መመልከት ",
+    ),
+]
+
+
+@pytest.mark.parametrize(("language", "marked", "bare"), MARKED)
+def test_marks_that_a_text_may_leave_out_do_not_matter(
+    language: str, marked: str, bare: str
+) -> None:
+    for text in (marked, bare):
+        assert reason(GopherQuality(), f"{text} " * 8, language) is None
+
+
+def test_long_words_are_long_without_their_vowel_signs() -> None:
+    word = "كَلِمَةٌ"  # 5 letters, and as many signs
+    rule = GopherQuality(per_language=False, min_stop_words=0, max_mean_word_length=6)
+    assert reason(rule, f"{word} " * 60, "ar") is None
+
+
 def test_languages_without_an_entry_are_judged_by_letters_alone() -> None:
     assert reason(GopherQuality(), prose().replace("the ", ""), "la") is None
     assert reason(GopherQuality(), prose() + " 12345" * 20, "la") == "few_letters"
