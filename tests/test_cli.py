@@ -102,7 +102,7 @@ def test_a_stage_runs_what_it_needs_and_a_second_run_does_nothing(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9\n")))
     code, _, stderr = here(monkeypatch, capsys, "predict", str(model))
     assert code == 2
-    assert stderr.splitlines()[-1].startswith("error: stdin: not valid utf-8")
+    assert stderr.splitlines()[-1].startswith("error: line 1: byte 4: not valid utf-8")
 
     code, _, stderr = here(
         monkeypatch, capsys, "report", "--root", "runs", "--output", "absent/r.html"
@@ -229,13 +229,40 @@ def test_doctor_names_the_remedy(tmp_path: Path) -> None:
     assert "correct RAY_ADDRESS" in examined.stdout
 
 
+def test_doctor_looks_at_the_database_of_a_configuration(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("name: mine\nroot: mine\ndatabase: mysql://host/db\n")
+    shown = command("doctor", "--config", "mine.yaml", cwd=tmp_path, COLUMNS="250").stdout
+    (row,) = [line for line in shown.splitlines() if "results table" in line]
+    assert "database mysql://host/db: mysql is not supported; write sqlite:///PATH" in row
+    shown = command("doctor", "--root", "own", cwd=tmp_path, COLUMNS="90").stdout
+    place = "".join(line.split("│")[2].strip() for line in shown.splitlines() if "│" in line)
+    assert f"sqlite:///{tmp_path}/own/results.db" in place  # folded, never cut
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "mine.yaml"]
+
+
+def test_a_check_that_fails_is_one_finding_of_doctor() -> None:
+    from electra_pipeline.doctor import Finding, Places, examine
+
+    def broken(places: Places) -> list[Finding]:
+        raise KeyError("PREFECT")
+
+    def whole(places: Places) -> list[Finding]:
+        return [Finding(places.root, "there")]
+
+    assert list(examine(Places("r"), (broken, whole))) == [
+        Finding("broken", "cannot be checked", "KeyError: 'PREFECT'"),
+        Finding("r", "there"),
+    ]
+
+
 def test_doctor_shows_the_extra_that_is_to_be_installed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from electra_pipeline import doctor
 
     remedy = "pip install 'electra-pipeline[gcs]'"
-    monkeypatch.setattr(doctor, "examine", lambda root: [doctor.Finding("gcsfs", "absent", remedy)])
+    absent = doctor.Finding("gcsfs", "absent", remedy)
+    monkeypatch.setattr(doctor, "examine", lambda places, checks: [absent])
     monkeypatch.setenv("COLUMNS", "200")
     cli.app(["doctor"], standalone_mode=False)
     assert remedy in capsys.readouterr().out
