@@ -19,7 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 from electra_pipeline.storage import locks, machine
 from electra_pipeline.storage.locks import Confirm
 from electra_pipeline.storage.names import check_name, is_plain_name
-from electra_pipeline.storage.places import local_path, refuse_password
+from electra_pipeline.storage.places import absolute, refuse_password
 from electra_pipeline.storage.stores import keeps_names, list_folders, open_store, remove
 
 logger = logging.getLogger(__name__)
@@ -71,8 +71,7 @@ class Folder:
     def __post_init__(self) -> None:
         refuse_password(self.uri)
         check_name(self.uri)
-        if "://" not in (local := local_path(self.uri)):
-            object.__setattr__(self, "uri", str(Path(local).absolute()))
+        object.__setattr__(self, "uri", absolute(self.uri))
 
     @property
     def filesystem(self) -> Any:

@@ -61,6 +61,18 @@ def test_a_killed_evaluation_goes_on_with_the_legs_that_are_missing(legs, config
         assert found[index].config["seed"] == leg.seed
 
 
+def test_legs_lie_below_the_root_however_it_is_written(
+    published, task_files, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    train, validation = task_files["classification"]
+    task = UserTask(name="own", type="classification", train=train, validation=validation)
+    config = FinetuneConfig(tasks=(task,), seeds=(0,), baselines=())
+    for root in ("x::y", f"file:{tmp_path}/x::y", "file:x::y", f"file://localhost{tmp_path}/x::y"):
+        (leg,) = plan(config, published, root=root, name="test")
+        assert leg.root == f"{tmp_path}/x::y"
+
+
 def test_each_leg_tells_how_far_it_is(legs, config):
     heard = []
     list(pipeline.run_legs(config, legs[:2], LocalExecutor(), heard.append))
