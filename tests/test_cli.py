@@ -222,6 +222,17 @@ def test_missing_text_is_refused_before_anything_is_written(
     assert not list(tmp_path.rglob("*.arrow"))
 
 
+def test_a_current_folder_that_was_removed_is_named(tmp_path: Path) -> None:
+    script = "import os, sys, electra_pipeline.cli.app as app; os.rmdir(os.getcwd()); app.main()"
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    left = subprocess.run(
+        [sys.executable, "-c", script, "results"], cwd=folder, capture_output=True, text=True
+    )
+    assert (left.returncode, left.stdout) == (2, "")
+    assert left.stderr == "error: the current folder was removed; go to another one (cd)\n"
+
+
 def test_doctor_names_the_remedy(tmp_path: Path) -> None:
     examined = command("doctor", cwd=tmp_path, RAY_ADDRESS="127.0.0.1:1", COLUMNS="200")
     assert examined.returncode == 0

@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from pathlib import Path
 
 import typer
 from typer.exceptions import TyperException
@@ -58,6 +59,14 @@ def _one_line(error: Exception) -> str:
     return " ".join(told.split()) or type(error).__name__
 
 
+def _check_current_folder() -> None:
+    """Raise ValueError where it was removed: nothing relative to it can be found."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise ValueError("the current folder was removed; go to another one (cd)") from error
+
+
 def main() -> None:
     """Run the command line: exit 2 for what the user gave wrong, 1 for a run that fails."""
     for name, value in THREAD_ENVIRONMENT.items():
@@ -67,6 +76,7 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     interruption = Interruption()
     try:
+        _check_current_folder()
         with bounded_interrupt() as interruption:
             # in standalone mode typer would print errors itself, in a box
             code = app(args=arguments, standalone_mode=False)
