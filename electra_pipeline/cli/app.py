@@ -53,9 +53,11 @@ app.command("doctor")(show.doctor)
 def _one_line(error: Exception) -> str:
     from pydantic import ValidationError
 
-    from electra_pipeline.config import explain
+    told = str(error)
+    if isinstance(error, ValidationError):
+        from electra_pipeline.config import explain
 
-    told = explain(error) if isinstance(error, ValidationError) else str(error)
+        told = explain(error)
     return " ".join(told.split()) or type(error).__name__
 
 
