@@ -37,9 +37,11 @@ def gc(
     those were made from. The results table keeps its rows.
     """
     from electra_pipeline.storage import inventory, retention
+    from electra_pipeline.storage.folder import Folder
     from electra_pipeline.storage.locks import InUseError
 
     place = root or "./runs"
+    Folder(place).check_readable()
     found = retention.plan(place, keep_runs=keep_run or [], keep_last=keep_last)
     going = [*found.going, *(inventory.copies() if cache else [])]
     table = Table("what", Column("where", overflow="fold"), "files", "MB", "why")

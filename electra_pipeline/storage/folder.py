@@ -255,6 +255,23 @@ class Folder:
                     raise
                 logger.warning("%s/%s: %s; trying again", self, name, error)
 
+    def check_readable(self) -> "Folder":
+        """This folder, which need not be there. Raises ValueError, in one line, if it cannot be."""
+        try:
+            is_file = self.filesystem.info(self.path)["type"] == "file"
+        except (FileNotFoundError, NotADirectoryError):
+            return self
+        except ValueError:
+            raise
+        except Exception as error:  # each filesystem has its own
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(
+                f"{self}: cannot be read ({reason}); check its address, credentials and permissions"
+            ) from error
+        if is_file:
+            raise ValueError(f"{self}: a file; give a folder")
+        return self
+
     def check_writable(self) -> None:
         """Raise ValueError, in one line, if nothing can be written here; leaves nothing behind.
 

@@ -66,7 +66,7 @@ def _directory(
 ) -> Iterator[str]:
     """The directory at `place` that has one of `files`, or that an artifact has `within` it."""
     check_model(place)
-    folder = Folder(place)
+    folder = Folder(place).check_readable()
     if not folder.exists():
         if not folder.is_local:
             raise ValueError(f"{place}: there is nothing; give the folder of a {what}")

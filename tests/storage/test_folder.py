@@ -12,6 +12,7 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from electra_pipeline.cli.app import app
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, find_artifacts, produce
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.location import model_directory
@@ -178,3 +179,45 @@ def test_a_full_disk_is_named_and_what_was_there_stays(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert folder.read_bytes("file") == b"before" and folder.files() == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("file.txt", r"/file\.txt: a file; give a folder"),
+        ("x" * 300, r"x: cannot be read \(.*name too long.*\); check its address, credentials"),
+        ("ftp://127.0.0.1:1/runs", r"ftp://127\.0\.0\.1:1/runs: cannot be read \(.*refused"),
+    ],
+)
+def test_a_place_that_cannot_be_read_is_one_line(place, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file.txt").write_text("a text")
+    with pytest.raises(ValueError, match=message) as caught:
+        Folder(place).check_readable()
+    assert "\n" not in str(caught.value)
+    for absent in ("absent", "file.txt/below", f"memory://{tmp_path}"):
+        assert Folder(absent).check_readable() == Folder(absent)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("verify", "file"),
+        ("inspect", "file"),
+        ("gc", "--root", "file"),
+        ("predict", "file"),
+        ("report", "--root", "file", "--output", "x.html"),
+        ("submission", "--root", "file", "--output", "x", "--run", "x"),
+    ],
+)
+def test_commands_that_read_name_such_a_place(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("a text")
+    with pytest.raises(ValueError, match=r"/file: a file; give a folder"):
+        app(arguments, standalone_mode=False)
+
+
+@pytest.mark.parametrize("output", ["", "/", "."])
+def test_a_report_needs_the_name_of_a_file(output):
+    with pytest.raises(ValueError, match=r"--output .*: a folder; give the HTML file to write"):
+        app(["report", "--output", output], standalone_mode=False)
