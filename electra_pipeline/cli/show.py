@@ -103,11 +103,12 @@ def report(
     from electra_pipeline import reporting
     from electra_pipeline.config import default_database
     from electra_pipeline.storage.folder import Folder
+    from electra_pipeline.storage.usable import check_readable
 
     if not output.name:
         raise ValueError(f"--output {output}: a folder; give the HTML file to write")
     place = root or "./runs"
-    Folder(place).check_readable()
+    check_readable(Folder(place))
     source = database or default_database(place)
     found = reporting.find_subject(place, source, run)
     pages = reporting.render(place, source, found.run, found.model, found.rows, output.name)
@@ -131,9 +132,10 @@ def submission(
     from electra_pipeline.evaluation.results.submission import write_submission
     from electra_pipeline.storage.artifact import find_artifacts
     from electra_pipeline.storage.folder import Folder
+    from electra_pipeline.storage.usable import check_readable
 
     place = root or "./runs"
-    Folder(place).check_readable()
+    check_readable(Folder(place))
     legs = [leg for leg in find_artifacts(place, "finetune") if leg.counters["run"] == run]
     if not legs:
         raise ValueError(f"{place}: no fine-tuned leg of the run {run}; `results` lists the runs")
@@ -178,8 +180,9 @@ def verify(
     from electra_pipeline.storage.artifact import find_artifacts, open_artifact
     from electra_pipeline.storage.artifact import verify as problems_of
     from electra_pipeline.storage.folder import Folder
+    from electra_pipeline.storage.usable import check_readable
 
-    artifact = open_artifact(Folder(place).check_readable())
+    artifact = open_artifact(check_readable(Folder(place)))
     artifacts = [artifact] if artifact is not None else find_artifacts(place)
     if not artifacts:
         raise ValueError(f"{place}: no finished artifact here; give an artifact or a root")
@@ -205,9 +208,10 @@ def inspect(
     from electra_pipeline.corpus import inspection
     from electra_pipeline.storage.artifact import open_artifact
     from electra_pipeline.storage.folder import Folder
+    from electra_pipeline.storage.usable import check_readable
     from electra_pipeline.terminal import print_document
 
-    corpus = open_artifact(Folder(place).check_readable())
+    corpus = open_artifact(check_readable(Folder(place)))
     if corpus is None:
         raise ValueError(f"{place}: no finished artifact here; give a corpus's folder")
     found = inspection.inspect(corpus, reason=reason, source=source, number=number, seed=seed)

@@ -16,6 +16,7 @@ from electra_pipeline.cli.app import app
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, find_artifacts, produce
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.location import model_directory
+from electra_pipeline.storage.usable import check_readable, check_writable
 from tests.storage.unreliable import FAULTS, proxy
 
 PART = 5 << 20  # the smallest that S3 takes
@@ -50,7 +51,7 @@ def test_a_store_on_a_bad_day(
     monkeypatch.setattr("s3fs.core.calculate_chunksize", lambda size, chunksize=None: PART)
     with proxy(s3_server, every=14) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-        Folder(s3_root).check_writable()
+        check_writable(Folder(s3_root))
         made = make(s3_root, write)
         assert find_artifacts(s3_root) == [made]
         assert made.manifest == make(str(tmp_path), write).manifest
@@ -137,7 +138,7 @@ def test_a_store_without_conditional_writes_is_refused() -> None:
 
     fsspec.register_implementation("careless", Careless, clobber=True)
     with pytest.raises(ValueError, match=r"careless://x: this store has no conditional writes"):
-        Folder("careless://x").check_writable()
+        check_writable(Folder("careless://x"))
 
 
 @pytest.mark.parametrize("place", ["s3://KEY:hush@bucket/runs", "zip://a::s3://KEY:hush@bucket/a"])
@@ -193,10 +194,10 @@ def test_a_place_that_cannot_be_read_is_one_line(place, message, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file.txt").write_text("a text")
     with pytest.raises(ValueError, match=message) as caught:
-        Folder(place).check_readable()
+        check_readable(Folder(place))
     assert "\n" not in str(caught.value)
     for absent in ("absent", "file.txt/below", f"memory://{tmp_path}"):
-        assert Folder(absent).check_readable() == Folder(absent)
+        assert check_readable(Folder(absent)) == Folder(absent)
 
 
 @pytest.mark.parametrize(

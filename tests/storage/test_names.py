@@ -32,6 +32,7 @@ from electra_pipeline.storage.artifact import (
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.places import absolute
 from electra_pipeline.storage.stores import keeps_names, open_store, remove_files
+from electra_pipeline.storage.usable import check_writable
 
 ODD = "?*[]{}#%&=+@:;,!$'\"\\|<>^~` -.a1ü中\u0301\u200d"
 NAMES = ["q?x", "v[1]", "proj [v2]", "a*", "**", "{a,b}", "a::b", "#1", "50%", "%3F", "-rf", "~"]
@@ -75,7 +76,7 @@ def contents(root: str) -> dict[str, bytes]:
 
 def use(root: str) -> None:
     """Write, list, verify, clean up and record in a root, and find just that there."""
-    Folder(root).check_writable()
+    check_writable(Folder(root))
     old, newer = make(root, 1), make(root, 2)
     assert find_artifacts(root) == sorted([old, newer], key=lambda each: each.folder.uri)
     assert find_artifacts(root, "corpus") == find_artifacts(root)
@@ -260,9 +261,9 @@ def test_a_store_with_one_slash_is_no_local_folder(place: str) -> None:
 def test_a_root_too_long_for_what_it_is_to_hold_is_refused(tmp_path: Path) -> None:
     for root in (f"{tmp_path}/{'x/' * 2000}", f"memory://{'x' * 700}"):
         with pytest.raises(ValueError, match="leave room for the names of artifacts"):
-            Folder(root).check_writable()
+            check_writable(Folder(root))
     with pytest.raises(ValueError, match="cannot be written"):
-        Folder(f"{tmp_path}/{'x' * 256}").check_writable()
+        check_writable(Folder(f"{tmp_path}/{'x' * 256}"))
 
 
 PATTERNED = {"glob", "rm", "cat", "get", "put", "copy", "cp", "mv", "move", "delete", "expand_path"}
