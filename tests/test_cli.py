@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from electra_pipeline.cli import app as cli
+from electra_pipeline.cli import models
 from electra_pipeline.storage.artifact import Written, produce
 
 SENTENCES = (
@@ -231,6 +232,18 @@ def test_a_current_folder_that_was_removed_is_named(tmp_path: Path) -> None:
     )
     assert (left.returncode, left.stdout) == (2, "")
     assert left.stderr == "error: the current folder was removed; go to another one (cd)\n"
+
+
+def test_predict_tells_now_and_then_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds = iter(range(0, 100, 4))  # at each answer four more
+    monkeypatch.setattr(models.time, "monotonic", lambda: next(seconds))
+    assert list(models._counted("abcdef")) == list("abcdef")
+    assert capsys.readouterr().err.splitlines() == [
+        "predict 3 lines, 0.25 lines/s",
+        "predict 6 lines, 0.25 lines/s",
+    ]
 
 
 def test_doctor_names_the_remedy(tmp_path: Path) -> None:
