@@ -43,21 +43,33 @@ class Finding:
     remedy: str = ""
 
 
-def examine(root: str) -> Iterator[Finding]:
+@dataclass(frozen=True)
+class Places:
+    """What a run would use."""
+
+    root: str
+    database: str | None = None
+    """URL of the results table; None is the root's own."""
+
+
+Check = Callable[[Places], Iterable[Finding]]
+
+
+def examine(places: Places, checks: Iterable[Check]) -> Iterator[Finding]:
     """Look at this machine, one finding after the other; a check that fails is one of them."""
-    for check in CHECKS:
+    for check in checks:
         try:
-            yield from check(root)
+            yield from check(places)
         except Exception as error:
             subject = check.__name__.strip("_")
             yield Finding(subject, "cannot be checked", f"{type(error).__name__}: {error}")
 
 
-def _python(root: str) -> Iterator[Finding]:
+def _python(places: Places) -> Iterator[Finding]:
     yield Finding("python", f"{platform.python_version()} on {platform.platform()}")
 
 
-def _packages(root: str) -> Iterator[Finding]:
+def _packages(places: Places) -> Iterator[Finding]:
     for package in ("prefect", *FRAGILE):
         yield _package(package)
     for module, remedy in OPTIONAL.items():
@@ -65,12 +77,12 @@ def _packages(root: str) -> Iterator[Finding]:
         yield Finding(module, "installed" if present else "absent", "" if present else remedy)
 
 
-def _servers(root: str) -> Iterator[Finding]:
+def _servers(places: Places) -> Iterator[Finding]:
     yield _server("Ray", "RAY_ADDRESS", "a local Ray is started for each run")
     yield _server("Prefect", "PREFECT_API_URL", "a temporary Prefect server is started")
 
 
-def _folders(root: str) -> Iterator[Finding]:
+def _folders(places: Places) -> Iterator[Finding]:
     for folder in machine.all_folders():
         remedy = ""
         if problem := folder.problem():
@@ -78,17 +90,17 @@ def _folders(root: str) -> Iterator[Finding]:
         yield Finding(folder.variable, f"{folder.path}: {folder.use}", remedy)
 
 
-def _output(root: str) -> Iterator[Finding]:
+def _output(places: Places) -> Iterator[Finding]:
     encoding = sys.stdout.encoding
     yield Finding("terminal", f"writes {encoding}; other characters are shown as \\u1234")
 
 
-def _machine(root: str) -> Iterator[Finding]:
+def _machine(places: Places) -> Iterator[Finding]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     yield Finding("machine", f"{os.cpu_count()} CPU cores, {memory:.0f} GiB of memory")
 
 
-def _accelerators(root: str) -> Iterator[Finding]:
+def _accelerators(places: Places) -> Iterator[Finding]:
     import torch
 
     yield Finding("torch", torch.__version__)
@@ -127,7 +139,8 @@ def _server(name: str, variable: str, otherwise: str) -> Finding:
         )
 
 
-def _storage(root: str) -> Iterator[Finding]:
+def _storage(places: Places) -> Iterator[Finding]:
+    root = places.root
     try:
         folder = Folder(root)
         if not folder.is_local:
@@ -144,14 +157,31 @@ def _storage(root: str) -> Iterator[Finding]:
     yield Finding("root", f"{root}: {shutil.disk_usage(existing).free / 2**30:.0f} GiB free")
 
 
-# What is looked at, in this order; each is given the root and gives its findings.
-CHECKS: Iterable[Callable[[str], Iterator[Finding]]] = (
+def _database(places: Places) -> Iterator[Finding]:
+    from electra_pipeline.config import default_database
+    from electra_pipeline.evaluation.results import store
+
+    try:
+        url = places.database or default_database(places.root)
+    except ValueError:
+        return  # of the root, which is a finding of its own
+    try:
+        store.read_costs(url, run="")  # which creates nothing
+    except ValueError as error:
+        yield Finding("results table", "cannot be used", str(error))
+        return
+    yield Finding("results table", store.shown(url))
+
+
+# What is looked at, in this order.
+CHECKS: tuple[Check, ...] = (
     _python,
     _machine,
     _accelerators,
     _packages,
     _servers,
     _storage,
+    _database,
     _folders,
     _output,
 )

@@ -34,6 +34,7 @@ from electra_pipeline.storage import machine
 from electra_pipeline.storage.artifact import Artifact, open_artifact
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.places import check_model
+from electra_pipeline.storage.usable import check_writable
 from electra_pipeline.text.losses import warn_of_loss
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ def _check_place(config: PipelineConfig, executor: Executor) -> None:
     machine.temporary().check()
     if not Folder(config.root).is_local:
         machine.cache().check()
-    Folder(config.root).check_writable()
+    check_writable(Folder(config.root))
     store.check(config.database_url)
 
 

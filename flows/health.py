@@ -15,6 +15,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import PrefectException
+from prefect.settings import PREFECT_API_URL
 
 from electra_pipeline.doctor import Finding
 
@@ -30,7 +31,12 @@ AUTOMATIONS = (
 
 
 def examine_server() -> Iterator[Finding]:
-    """Look at the server of PREFECT_API_URL: its version, automations, full queues."""
+    """Look at the server of PREFECT_API_URL: its version, automations, full queues.
+
+    Without one there is nothing to look at.
+    """
+    if not PREFECT_API_URL.value():
+        return
     with get_client(sync_client=True) as client:
         try:
             yield from (_version(client), _automations(client), *_queues(client))

@@ -9,6 +9,7 @@ import signal
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from electra_pipeline.config import PipelineConfig
@@ -56,21 +57,32 @@ def run_here(config: PipelineConfig, *, debug: bool = False) -> "Summary":
 
 
 def check_server() -> None:
-    """Raise ValueError if a Prefect server is configured and does not answer within 5 seconds."""
+    """Raise ValueError if a Prefect server is configured and does not answer within 5 seconds.
+
+    Nor may something else answer there: another service (404), or Prefect's UI, whose pages are
+    HTML, where `/api` is missing at the end.
+    """
     from prefect.settings import PREFECT_API_URL
 
     url = PREFECT_API_URL.value()
     if not url:
         return
+    health = f"{url.rstrip('/')}/health"
     try:
-        urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=CONNECT_TIMEOUT_SECONDS).close()
-    except urllib.error.HTTPError:
-        return  # it answers; whether we may use it is Prefect's to say
+        with urllib.request.urlopen(health, timeout=CONNECT_TIMEOUT_SECONDS) as answer:
+            is_prefect = answer.headers.get_content_type() != "text/html"
+    except urllib.error.HTTPError as error:  # whether we may use it is Prefect's to say
+        is_prefect = error.code != HTTPStatus.NOT_FOUND
     except (OSError, ValueError) as error:
         raise ValueError(
             f"cannot reach the Prefect server at {shown(url)} (PREFECT_API_URL): {error}; "
             "start it with `prefect server start`, or unset PREFECT_API_URL"
         ) from error
+    if not is_prefect:
+        raise ValueError(
+            f"no Prefect server at {shown(url)} (PREFECT_API_URL), but something else; give the "
+            "address of its API, as http://127.0.0.1:4200/api"
+        )
 
 
 def start_server_of_this_run() -> None:

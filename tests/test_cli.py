@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from electra_pipeline.cli import app as cli
+from electra_pipeline.cli import models
 from electra_pipeline.storage.artifact import Written, produce
 
 SENTENCES = (
@@ -222,11 +223,60 @@ def test_missing_text_is_refused_before_anything_is_written(
     assert not list(tmp_path.rglob("*.arrow"))
 
 
+def test_a_current_folder_that_was_removed_is_named(tmp_path: Path) -> None:
+    script = "import os, sys, electra_pipeline.cli.app as app; os.rmdir(os.getcwd()); app.main()"
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    left = subprocess.run(
+        [sys.executable, "-c", script, "results"], cwd=folder, capture_output=True, text=True
+    )
+    assert (left.returncode, left.stdout) == (2, "")
+    assert left.stderr == "error: the current folder was removed; go to another one (cd)\n"
+
+
+def test_predict_tells_now_and_then_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds = iter(range(0, 100, 4))  # at each answer four more
+    monkeypatch.setattr(models.time, "monotonic", lambda: next(seconds))
+    assert list(models._counted("abcdef")) == list("abcdef")
+    assert capsys.readouterr().err.splitlines() == [
+        "predict 3 lines, 0.25 lines/s",
+        "predict 6 lines, 0.25 lines/s",
+    ]
+
+
 def test_doctor_names_the_remedy(tmp_path: Path) -> None:
     examined = command("doctor", cwd=tmp_path, RAY_ADDRESS="127.0.0.1:1", COLUMNS="200")
     assert examined.returncode == 0
     assert "torch" in examined.stdout
     assert "correct RAY_ADDRESS" in examined.stdout
+
+
+def test_doctor_looks_at_the_database_of_a_configuration(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("name: mine\nroot: mine\ndatabase: mysql://host/db\n")
+    shown = command("doctor", "--config", "mine.yaml", cwd=tmp_path, COLUMNS="250").stdout
+    (row,) = [line for line in shown.splitlines() if "results table" in line]
+    assert "database mysql://host/db: mysql is not supported; write sqlite:///PATH" in row
+    shown = command("doctor", "--root", "own", cwd=tmp_path, COLUMNS="90").stdout
+    place = "".join(line.split("│")[2].strip() for line in shown.splitlines() if "│" in line)
+    assert f"sqlite:///{tmp_path}/own/results.db" in place  # folded, never cut
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "mine.yaml"]
+
+
+def test_a_check_that_fails_is_one_finding_of_doctor() -> None:
+    from electra_pipeline.doctor import Finding, Places, examine
+
+    def broken(places: Places) -> list[Finding]:
+        raise KeyError("PREFECT")
+
+    def whole(places: Places) -> list[Finding]:
+        return [Finding(places.root, "there")]
+
+    assert list(examine(Places("r"), (broken, whole))) == [
+        Finding("broken", "cannot be checked", "KeyError: 'PREFECT'"),
+        Finding("r", "there"),
+    ]
 
 
 def test_doctor_shows_the_extra_that_is_to_be_installed(
@@ -235,7 +285,8 @@ def test_doctor_shows_the_extra_that_is_to_be_installed(
     from electra_pipeline import doctor
 
     remedy = "pip install 'electra-pipeline[gcs]'"
-    monkeypatch.setattr(doctor, "examine", lambda root: [doctor.Finding("gcsfs", "absent", remedy)])
+    absent = doctor.Finding("gcsfs", "absent", remedy)
+    monkeypatch.setattr(doctor, "examine", lambda places, checks: [absent])
     monkeypatch.setenv("COLUMNS", "200")
     cli.app(["doctor"], standalone_mode=False)
     assert remedy in capsys.readouterr().out

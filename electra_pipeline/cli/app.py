@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from pathlib import Path
 
 import typer
 from typer.exceptions import TyperException
@@ -52,10 +53,20 @@ app.command("doctor")(show.doctor)
 def _one_line(error: Exception) -> str:
     from pydantic import ValidationError
 
-    from electra_pipeline.config import explain
+    told = str(error)
+    if isinstance(error, ValidationError):
+        from electra_pipeline.config import explain
 
-    told = explain(error) if isinstance(error, ValidationError) else str(error)
+        told = explain(error)
     return " ".join(told.split()) or type(error).__name__
+
+
+def _check_current_folder() -> None:
+    """Raise ValueError where it was removed: nothing relative to it can be found."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise ValueError("the current folder was removed; go to another one (cd)") from error
 
 
 def main() -> None:
@@ -67,6 +78,7 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     interruption = Interruption()
     try:
+        _check_current_folder()
         with bounded_interrupt() as interruption:
             # in standalone mode typer would print errors itself, in a box
             code = app(args=arguments, standalone_mode=False)

@@ -1,9 +1,15 @@
 """Commands that use a model: its output for text, on a pipe or over HTTP."""
 
 import sys
-from typing import Annotated, Literal
+import time
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Literal, TypeVar
 
 import typer
+
+Answer = TypeVar("Answer")
+
+LINE_SECONDS = 10.0  # between two lines of progress
 
 
 def predict(
@@ -26,9 +32,21 @@ def predict(
     if sys.stdin is None:
         raise ValueError("stdin is closed; give the sentences there")
     # Bytes on both sides: UTF-8, whatever the locale is
-    for answer in prediction.predict(predictor, sys.stdin.buffer, format):
+    for answer in _counted(prediction.predict(predictor, sys.stdin.buffer, format)):
         sys.stdout.buffer.write(orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE))
         sys.stdout.buffer.flush()
+
+
+def _counted(answers: Iterable[Answer]) -> Iterator[Answer]:
+    """The answers; of many, how many there were and how fast, on stderr now and then."""
+    started = shown = time.monotonic()
+    for number, answer in enumerate(answers, 1):
+        yield answer
+        now = time.monotonic()
+        if now - shown >= LINE_SECONDS and not sys.stdout.isatty():  # there, answers are enough
+            shown = now
+            rate = number / (now - started)
+            print(f"predict {number:,} lines, {rate:.3g} lines/s", file=sys.stderr)
 
 
 def serve(

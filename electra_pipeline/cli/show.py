@@ -2,18 +2,27 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
-from electra_pipeline.cli.options import DatabaseOption, RootOption, RunOption
+from electra_pipeline.cli.options import (
+    ConfigOption,
+    DatabaseOption,
+    PresetOption,
+    RootOption,
+    RunOption,
+    SetOption,
+)
 
 if TYPE_CHECKING:
     from electra_pipeline.config import PipelineConfig
+    from electra_pipeline.doctor import Finding, Places
 
 
 def results(
@@ -93,8 +102,13 @@ def report(
     """
     from electra_pipeline import reporting
     from electra_pipeline.config import default_database
+    from electra_pipeline.storage.folder import Folder
+    from electra_pipeline.storage.usable import check_readable
 
+    if not output.name:
+        raise ValueError(f"--output {output}: a folder; give the HTML file to write")
     place = root or "./runs"
+    check_readable(Folder(place))
     source = database or default_database(place)
     found = reporting.find_subject(place, source, run)
     pages = reporting.render(place, source, found.run, found.model, found.rows, output.name)
@@ -117,8 +131,11 @@ def submission(
     """Write what leaderboards take: GLUE's zip, SQuAD's predictions."""
     from electra_pipeline.evaluation.results.submission import write_submission
     from electra_pipeline.storage.artifact import find_artifacts
+    from electra_pipeline.storage.folder import Folder
+    from electra_pipeline.storage.usable import check_readable
 
     place = root or "./runs"
+    check_readable(Folder(place))
     legs = [leg for leg in find_artifacts(place, "finetune") if leg.counters["run"] == run]
     if not legs:
         raise ValueError(f"{place}: no fine-tuned leg of the run {run}; `results` lists the runs")
@@ -149,7 +166,7 @@ def presets() -> None:
     """List the presets."""
     from electra_pipeline.presets import preset_names, preset_text
 
-    table = Table("preset", "what it is")
+    table = Table("preset", Column("what it is", overflow="fold"))
     for name in preset_names():
         first_line = preset_text(name).splitlines()[0]
         table.add_row(name, first_line.removeprefix("# "))
@@ -163,8 +180,9 @@ def verify(
     from electra_pipeline.storage.artifact import find_artifacts, open_artifact
     from electra_pipeline.storage.artifact import verify as problems_of
     from electra_pipeline.storage.folder import Folder
+    from electra_pipeline.storage.usable import check_readable
 
-    artifact = open_artifact(Folder(place))
+    artifact = open_artifact(check_readable(Folder(place)))
     artifacts = [artifact] if artifact is not None else find_artifacts(place)
     if not artifacts:
         raise ValueError(f"{place}: no finished artifact here; give an artifact or a root")
@@ -190,9 +208,10 @@ def inspect(
     from electra_pipeline.corpus import inspection
     from electra_pipeline.storage.artifact import open_artifact
     from electra_pipeline.storage.folder import Folder
+    from electra_pipeline.storage.usable import check_readable
     from electra_pipeline.terminal import print_document
 
-    corpus = open_artifact(Folder(place))
+    corpus = open_artifact(check_readable(Folder(place)))
     if corpus is None:
         raise ValueError(f"{place}: no finished artifact here; give a corpus's folder")
     found = inspection.inspect(corpus, reason=reason, source=source, number=number, seed=seed)
@@ -201,17 +220,38 @@ def inspect(
         print_document(f"{shown.reason} {shown.value}", place, shown.text)
 
 
-def doctor(root: RootOption = None) -> None:
-    """Say what this machine has, what is missing, and the remedy."""
-    from electra_pipeline.doctor import examine
+def doctor(
+    preset: PresetOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    root: RootOption = None,
+    database: DatabaseOption = None,
+) -> None:
+    """Say what this machine has, what is missing, and the remedy.
 
-    findings = list(examine(root or "./runs"))
-    if os.environ.get("PREFECT_API_URL"):
-        from flows.health import examine_server
+    With a configuration, of its root and database.
+    """
+    from electra_pipeline.config import load
+    from electra_pipeline.doctor import CHECKS, Places, examine
 
-        findings += examine_server()
-    table = Table("", "found", "remedy")
-    for finding in findings:
+    if preset is None and config is None:
+        places = Places(root or "./runs", database)
+    else:
+        given = load(preset=preset, file=config, overrides=set_ or [], root=root)
+        places = Places(given.root, database or given.database)
+    table = Table(*(Column(title, overflow="fold") for title in ("", "found", "remedy")))
+    for finding in examine(places, (*CHECKS, _prefect)):
         # as text: markup would swallow the brackets of package[extra]
         table.add_row(*map(Text, (finding.subject, finding.found, finding.remedy)))
     Console().print(table)
+
+
+def _prefect(places: "Places") -> "Iterator[Finding]":
+    """The checks of Prefect's server, which are the flows' own."""
+    from electra_pipeline.storage import machine
+
+    if not (os.environ.get("PREFECT_API_URL") or machine.of_prefect().path.is_dir()):
+        return  # no server is set anywhere, and the import would make this folder
+    from flows.health import examine_server
+
+    yield from examine_server()

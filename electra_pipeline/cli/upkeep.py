@@ -37,9 +37,12 @@ def gc(
     those were made from. The results table keeps its rows.
     """
     from electra_pipeline.storage import inventory, retention
+    from electra_pipeline.storage.folder import Folder
     from electra_pipeline.storage.locks import InUseError
+    from electra_pipeline.storage.usable import check_readable
 
     place = root or "./runs"
+    check_readable(Folder(place))
     found = retention.plan(place, keep_runs=keep_run or [], keep_last=keep_last)
     going = [*found.going, *(inventory.copies() if cache else [])]
     table = Table("what", Column("where", overflow="fold"), "files", "MB", "why")

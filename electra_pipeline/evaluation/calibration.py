@@ -1,6 +1,8 @@
 """When a fine-tuned model answers nothing: a threshold chosen on questions of the training data."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from electra_pipeline.evaluation.problems.questions import QuestionAnswering
@@ -9,12 +11,17 @@ from electra_pipeline.evaluation.training import Hyperparameters, predict
 
 
 def calibrated(
-    model: Any, tokenizer: Any, data: TaskData, hyperparameters: Hyperparameters
+    model: Any,
+    tokenizer: Any,
+    data: TaskData,
+    hyperparameters: Hyperparameters,
+    report: Callable[[str, int, int], None],
 ) -> tuple[TaskData, dict[str, float]]:
     """The task with its null threshold, and the counters: `threshold` and how many questions chose.
 
     The questions are those that `load` held out of train: neither the model nor the threshold ever
-    saw what is scored. Tasks that hold nothing out stay as they are.
+    saw what is scored. Tasks that hold nothing out stay as they are. `report` is told the step, and
+    how many inputs are done, of how many.
     """
     problem = data.problem
     if not data.calibration or not isinstance(problem, QuestionAnswering):
@@ -23,7 +30,13 @@ def calibrated(
     features = problem.encode(
         tokenizer, questions, hyperparameters.max_length, training=False
     ).features
-    logits = predict(model, problem, features, batch_examples=hyperparameters.batch_examples)
+    logits = predict(
+        model,
+        problem,
+        features,
+        batch_examples=hyperparameters.batch_examples,
+        report=partial(report, "calibration"),
+    )
     problem = problem.calibrated(questions, problem.decode(questions, features, logits))
     facts = {"threshold": problem.threshold, "questions": len(questions)}
     return replace(data, problem=problem), facts

@@ -6,7 +6,6 @@ dense layer on [CLS].
 
 import itertools
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from electra_pipeline.evaluation.choosing import choose
@@ -34,6 +33,7 @@ from electra_pipeline.evaluation.tasks.task import Task
 from electra_pipeline.evaluation.training import Hyperparameters
 from electra_pipeline.inputs.files import PackageFile, UrlFile
 from electra_pipeline.storage.artifact import Artifact
+from electra_pipeline.storage.places import absolute
 
 __all__ = [
     "FinetuneConfig",
@@ -101,7 +101,7 @@ def plan(config: FinetuneConfig, model: Artifact | str, *, root: str, name: str)
                 is_first = start == PRETRAINED and seed == config.seeds[0]
                 legs[task.name, start, place, seed] = Leg(
                     run=name,
-                    root=_absolute(root),
+                    root=absolute(root),
                     task=task,
                     metrics=loaded.metrics,
                     data=data,
@@ -148,7 +148,7 @@ def resolve(config: FinetuneConfig, task: Task, architecture: Any) -> Hyperparam
 
 
 def _data_folder(config: FinetuneConfig) -> str | None:
-    return None if config.data is None else _absolute(config.data)
+    return None if config.data is None else absolute(config.data)
 
 
 def _parents(config: FinetuneConfig) -> set[str]:
@@ -170,16 +170,11 @@ def _tasks(config: FinetuneConfig) -> Iterator[Task]:
         yield task.model_copy(update={"files": files})
 
 
-def _absolute(uri: str) -> str:
-    """A local path made absolute: a worker's working directory is another one."""
-    return uri if "://" in uri or "::" in uri else str(Path(uri).expanduser().absolute())
-
-
 def _absolute_file(file: str | UrlFile | PackageFile) -> str | UrlFile | PackageFile:
     match file:
         case str():
-            return _absolute(file)
+            return absolute(file)
         case UrlFile():
-            return file.model_copy(update={"url": _absolute(file.url)})
+            return file.model_copy(update={"url": absolute(file.url)})
         case PackageFile():
             return file

@@ -155,6 +155,9 @@ def _fingerprint(leg: Leg) -> str:
 
 
 def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: Progress) -> Written:
+    def tell(step: str, done: int, total: int) -> None:
+        progress(Update(STAGE, done, total, "inputs", {"step": step}, item=leg.full_label))
+
     try:
         with reproducible(leg.seed, num_threads):
             model, tokenizer, data, encoded = _start(leg)
@@ -171,7 +174,7 @@ def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: P
             )
             trained_on = str(next(model.parameters()).device)
             data.problem.finish(model)
-            data, calibration = calibrated(model, tokenizer, data, leg.hyperparameters)
+            data, calibration = calibrated(model, tokenizer, data, leg.hyperparameters, tell)
             scores = score(
                 model,
                 tokenizer,
@@ -179,6 +182,7 @@ def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: P
                 kind=leg.task.type,
                 hyperparameters=leg.hyperparameters,
                 draft=draft,
+                report=tell,
             )
     except ValueError as error:
         raise ValueError(f"{leg.label}: {error}") from error

@@ -1,7 +1,8 @@
 """What a fine-tuned model says of the examples it is scored on, and how right it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from electra_pipeline.evaluation import predictions
@@ -33,17 +34,20 @@ def score(
     kind: Kind,
     hyperparameters: Hyperparameters,
     draft: Draft,
+    report: Callable[[str, int, int], None],
 ) -> Scores:
     """Score the model on each labelled split, and predict the unlabelled ones too.
 
-    Writes `predictions.parquet` into the draft.
+    Writes `predictions.parquet` into the draft. `report` is told the step, and how many inputs are
+    done, of how many.
     """
     problem = data.problem
 
-    def predicted(examples: Sequence[Any]) -> list[Any]:
+    def predicted(split: str, examples: Sequence[Any]) -> list[Any]:
         longest, batch = hyperparameters.max_length, hyperparameters.batch_examples
         features = problem.encode(tokenizer, examples, longest, training=False).features
-        logits = predict(model, problem, features, batch_examples=batch)
+        told = partial(report, f"scoring {split}")
+        logits = predict(model, problem, features, batch_examples=batch, report=told)
         return problem.decode(examples, features, logits)
 
     def shown(split: str, examples: Sequence[Any], found: Sequence[Any]) -> list[Mapping[str, Any]]:
@@ -55,7 +59,7 @@ def score(
     scores = Scores()
     with predictions.writer(draft) as write:
         for split, examples in data.scored.items():
-            found = predicted(examples)
+            found = predicted(split, examples)
             scores.metrics[split] = problem.score(examples, found, data.metrics)
             guesses = problem.majority(data.train, examples)
             scores.majority[split] = problem.score(examples, guesses, data.metrics)
@@ -67,7 +71,7 @@ def score(
                 of_split = scores.metrics[split], scores.majority[split]
                 scores.degenerate = is_degenerate(said, *of_split)
         for split, examples in data.unlabelled.items():
-            rows = shown(split, examples, predicted(examples))
+            rows = shown(split, examples, predicted(split, examples))
             write([{**row, "expected": None, "score": None} for row in rows])
     return scores
 

@@ -197,10 +197,12 @@ def predict(
     features: Sequence[Feature],
     *,
     batch_examples: int,
+    report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[NDArray[np.float32]]:
     """Logits of each feature, without its padding: (out,) or (length, out).
 
-    Where memory runs out, the batches are halved. Raises ValueError if one feature does not fit.
+    `report` is told after each batch how many features are done, of how many. Where memory runs
+    out, the batches are halved. Raises ValueError if one feature does not fit.
     """
     found: dict[int, NDArray[np.float32]] = {}
     parts = Parts(batch_examples)
@@ -210,6 +212,7 @@ def predict(
         rows = parts.run(partial(_logits, model, problem), chosen)
         for position, feature, row in zip(positions, chosen, rows, strict=True):
             found[int(position)] = row[: len(feature.input_ids)] if row.ndim == 2 else row
+        report(len(found), len(features))
     return [found[position] for position in range(len(features))]
 
 

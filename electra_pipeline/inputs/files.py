@@ -29,7 +29,7 @@ from electra_pipeline.inputs.downloads import (
     download_wheel,
     wrong_digest,
 )
-from electra_pipeline.storage.places import as_cause, check_file, printable, shown
+from electra_pipeline.storage.places import absolute, as_cause, check_file, printable, shown
 
 # Other names of the codecs' suffixes
 SUFFIXES = {".gzip": ".gz", ".bgz": ".gz", ".bzip2": ".bz2", ".zstd": ".zst"}
@@ -239,7 +239,7 @@ def _fetch_url(reference: UrlFile | FoundFile, max_expansion: float) -> SourceFi
             return SourceFile(name, f"etag:{tag.strip(chr(34))}", url, num_bytes=size)
         if packed := info.get("compress_size"):  # a zip archive's; its reader enforces the other
             check_expansion(name, info["size"], packed, max_expansion)
-        uri = path if locations.is_local(filesystem) else locations.absolute(url)
+        uri = path if locations.is_local(filesystem) else absolute(url)
         digest = locations.content_sha256(uri)
     except FileNotFoundError as error:
         raise locations.missing(url) from as_cause(error)

@@ -18,13 +18,12 @@ from typing import IO, Any
 from fsspec.implementations.local import LocalFileSystem
 
 from electra_pipeline.storage.chains import split_chain
-from electra_pipeline.storage.places import ARCHIVES, printable, shown
+from electra_pipeline.storage.places import ARCHIVES, absolute, local_path, printable, shown
 from electra_pipeline.storage.stores import open_store
 
 logger = logging.getLogger(__name__)
 
 HTTP = ("http://", "https://")
-_LOCAL = re.compile("(file|local)://")
 
 
 def is_http(url: str) -> bool:
@@ -64,9 +63,8 @@ def resolve(url: str) -> tuple[Any, str]:
             return open_store(url)
         if "::" not in url:
             return open_store(url)
-        if "://" not in url or _LOCAL.match(url):
-            path = Path(_LOCAL.sub("", url, count=1)).expanduser().absolute()
-            return LocalFileSystem(), str(path)
+        if "://" not in (local := absolute(url)):
+            return LocalFileSystem(), local
         before, separator, rest = url.partition("::")  # which fsspec would take for a chain
         filesystem, path_before = open_store(before)
         return filesystem, f"{path_before}{separator}{rest}"
@@ -122,20 +120,14 @@ def is_local(filesystem: Any) -> bool:
     return isinstance(filesystem, LocalFileSystem)
 
 
-def absolute(url: str) -> str:
-    """A chain whose local archive, if it is one, is found from any working directory."""
-    heads, base = split_chain(url)
-    return "::".join((*heads, str(Path(base).absolute()) if "://" not in base else base))
-
-
 def missing(url: str) -> ValueError:
     """The error for a file that is not there, or that is no regular one."""
-    local = _LOCAL.sub("", url, count=1)
+    local = local_path(url)
     name = printable(shown(url))
     if "://" in local:
         kind = "no file matches it" if is_pattern(url) else "no such file"
         return ValueError(f"{name}: {kind}; check the address")
-    path = Path(local).expanduser().absolute()
+    path = Path(local).absolute()
     if _exists(path):  # of a pattern, its literal reading
         return ValueError(f"{name}: not a regular file, but a pipe or device; copy it to a file")
     kind = "no file matches it" if is_pattern(url) else "no such file"

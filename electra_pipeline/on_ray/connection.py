@@ -26,6 +26,8 @@ OBJECT_STORE_BYTES = 200_000_000
 # nothing changes. They end with the thread that started them.
 TOO_SLOW = "timed out during startup"
 START_ATTEMPTS = 4
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+SETTINGS_FRAME = b"\x04"
 NOBODY = "http://127.0.0.1:9"  # the discard port: refused at once
 
 ENVIRONMENT = {
@@ -234,12 +236,37 @@ def _check_reachable(address: str) -> None:
             "default), 'auto' or 'local'; ray:// clients cannot train"
         )
     try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_SECONDS).close()
-    except OSError as error:
+        place = (host.strip("[]"), int(port))
+        with socket.create_connection(place, CONNECT_TIMEOUT_SECONDS) as connection:
+            may_be_ray = _may_be_grpc(connection)
+    except (OSError, OverflowError) as error:
         raise ValueError(
             f"cannot reach Ray at {address} (RAY_ADDRESS): {error}; start it with "
             f"`ray start --head --port={port}` there, or unset RAY_ADDRESS for a local Ray"
         ) from error
+    if not may_be_ray:
+        raise ValueError(
+            f"no Ray at {address} (RAY_ADDRESS), but something else; give HOST:PORT of the "
+            "cluster's head (port 6379 by default), or unset RAY_ADDRESS for a local Ray"
+        )
+
+
+def _may_be_grpc(connection: socket.socket) -> bool:
+    """Whether no other protocol answers: Ray itself tries for minutes where one does.
+
+    A gRPC server answers the preface of HTTP/2 with a SETTINGS frame (RFC 9113, 3.4 and 4.1). One
+    that is busy, or that wants TLS first, is Ray's to wait for.
+    """
+    if os.environ.get("RAY_USE_TLS", "0").lower() not in ("0", "false", ""):
+        return True
+    try:
+        connection.sendall(HTTP2_PREFACE)
+        header = connection.recv(9)
+    except TimeoutError:
+        return True
+    except OSError:
+        return False
+    return header[3:4] == SETTINGS_FRAME
 
 
 def first_line(error: BaseException) -> str:

@@ -19,15 +19,12 @@ from fsspec.implementations.local import LocalFileSystem
 from electra_pipeline.storage import locks, machine
 from electra_pipeline.storage.locks import Confirm
 from electra_pipeline.storage.names import check_name, is_plain_name
-from electra_pipeline.storage.places import local_path, refuse_password
+from electra_pipeline.storage.places import absolute, refuse_password
 from electra_pipeline.storage.stores import keeps_names, list_folders, open_store, remove
 
 logger = logging.getLogger(__name__)
 
 DOWNLOAD_ATTEMPTS = 4
-# Of 1,024 bytes of an S3 key and 4,096 of a path on Linux, less 400 for the names within a root.
-STORE_NAME_BYTES = 624
-LOCAL_NAME_BYTES = 3696
 NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -71,8 +68,7 @@ class Folder:
     def __post_init__(self) -> None:
         refuse_password(self.uri)
         check_name(self.uri)
-        if "://" not in (local := local_path(self.uri)):
-            object.__setattr__(self, "uri", str(Path(local).absolute()))
+        object.__setattr__(self, "uri", absolute(self.uri))
 
     @property
     def filesystem(self) -> Any:
@@ -255,45 +251,6 @@ class Folder:
                 if attempts_left == 0:
                     raise
                 logger.warning("%s/%s: %s; trying again", self, name, error)
-
-    def check_writable(self) -> None:
-        """Raise ValueError, in one line, if nothing can be written here; leaves nothing behind.
-
-        Nor can a store be used that puts an object over one that is there when it was told not to:
-        two drivers could then both believe that they hold a lease.
-        """
-        longest = STORE_NAME_BYTES if "://" in self.uri else LOCAL_NAME_BYTES
-        if (num_bytes := len(self.path.encode())) > longest:
-            raise ValueError(
-                f"root {self}: its name has {num_bytes} bytes, and {longest} at most leave room "
-                "for the names of artifacts; give a shorter --root"
-            )
-        probe = f".{uuid.uuid4().hex[:8]}.probe"
-        try:
-            self.write_bytes(probe, b"")
-            try:
-                is_safe = self.is_local or self.is_memory or not self._put_over(probe)
-            finally:
-                self.remove(probe)
-        except Exception as error:  # each filesystem has its own
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise ValueError(
-                f"root {self}: cannot be written ({reason}); give another --root, or check its "
-                "address, credentials and permissions"
-            ) from error
-        if not is_safe:
-            raise ValueError(
-                f"root {self}: this store has no conditional writes (If-None-Match), without which "
-                "two drivers can mix; take a newer version of it, or another --root"
-            )
-
-    def _put_over(self, name: str) -> bool:
-        """Whether a put that must only create replaces what is there."""
-        try:
-            self.filesystem.pipe_file(self.join(name), b"", mode="create")
-        except Exception:  # each filesystem has its own
-            return False
-        return True
 
     @property
     def lock_file(self) -> Path:

@@ -9,6 +9,7 @@ from pickle import UnpicklingError
 from electra_pipeline.storage.artifact import Artifact, open_artifact
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.places import check_model
+from electra_pipeline.storage.usable import check_readable
 from electra_pipeline.storage.weights import check_files
 
 MODEL_FILES = ("config.json",)
@@ -69,7 +70,7 @@ def _directory(
 ) -> Iterator[str]:
     """The directory at `place` that has one of `files`, or that an artifact has `within` it."""
     check_model(place)
-    folder = Folder(place)
+    folder = check_readable(Folder(place))
     if not folder.exists():
         if not folder.is_local:
             raise ValueError(f"{place}: there is nothing; give the folder of a {what}")

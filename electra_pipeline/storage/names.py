@@ -1,9 +1,15 @@
 """Which names of folders are taken: all that mean one folder, and can be shown in one line."""
 
+import re
 import sys
 import unicodedata
 
+from fsspec import available_protocols
+
 from electra_pipeline.storage.chains import is_chain
+
+LOCAL = {"file", "local"}
+_ONE_SLASH = re.compile("([A-Za-z][A-Za-z0-9+.-]*):/(?!/)")
 
 
 def is_plain_name(part: str) -> bool:
@@ -39,8 +45,14 @@ def check_name(uri: str) -> None:
             f"cannot use {uri!r} as a storage location: {wrong[0]!r} is a control character, a "
             "line break or a byte that is not UTF-8; rename the folder"
         )
+    start = _ONE_SLASH.match(uri)
+    if start and start[1].lower() in set(available_protocols()) - LOCAL:
+        raise ValueError(
+            f"cannot use {uri!r} as a storage location: one slash follows {start[1]}:, which would "
+            f"be a local folder; write {start[1]}://, or ./{uri} if a folder is meant"
+        )
     scheme, separator, rest = uri.partition("://")
-    if not separator or scheme in ("file", "local", "http", "https") or is_chain(uri):
+    if not separator or scheme in {*LOCAL, "http", "https"} or is_chain(uri):
         return
     parts = rest.strip("/").split("/")
     if parts == [""] and scheme != "memory":

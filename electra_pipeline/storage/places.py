@@ -17,9 +17,8 @@ ARCHIVES = ("zip", "tar")  # heads of a chain that read what follows them and no
 _HTTP_USER = re.compile(r"(\bhttps?://)(?:[^/@\s]*@)+", re.IGNORECASE)
 _PASSWORD = re.compile(r"(://[^:/@?#\s]*:)(?!:|\d*[/?#])(?:(?:[^/@\s]*@)+|[^@\s]*@)")
 _QUERY = re.compile(r"(?<=[?&])([^=&#\s'\"]+)=[^&#\s'\"]+")
-_LOCAL = re.compile(
-    r"^(file|local):(//)?", re.IGNORECASE
-)  # as fsspec takes it, with and without slashes
+# As fsspec takes it, with and without slashes; RFC 8089 has a host there, which may be this one.
+_LOCAL = re.compile("^(file|local):(//(localhost(?=/))?)?", re.IGNORECASE)
 # Control characters, and bytes that are not UTF-8 as Python holds them (PEP 383)
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\udc80-\udcff]")
 HIDDEN = "***"
@@ -42,6 +41,13 @@ def local_path(place: str) -> str:
     """A local place as a path: without `file:`, and with the home directory for a leading `~`."""
     path = _LOCAL.sub("", place)
     return os.path.expanduser(path)  # noqa: PTH111, since Path takes ./~ for ~, too
+
+
+def absolute(place: str) -> str:
+    """The same place from any working directory, as a worker has another one; also of a chain."""
+    heads, base = split_chain(place)
+    local = local_path(base)
+    return "::".join((*heads, local if "://" in local else str(Path(local).absolute())))
 
 
 def as_cause(error: Exception) -> Exception | None:

@@ -17,6 +17,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from electra_pipeline.storage.chains import is_chain
+from electra_pipeline.storage.places import absolute
 
 Value = TypeVar("Value")
 
@@ -48,6 +49,7 @@ def open_store(url: str) -> tuple[Any, str]:
     our settings. Raises ValueError or ImportError for what has no driver, FileNotFoundError or
     zipfile.BadZipFile for a chain whose archive is absent or damaged.
     """
+    url = absolute(url)  # of `file:` and `~` the same is made everywhere
     named = set(re.findall(r"(\w+)://", url))
     settings = {
         protocol: {**ours, **fsspec.config.conf.get(protocol, {})}

@@ -61,13 +61,32 @@ def test_a_killed_evaluation_goes_on_with_the_legs_that_are_missing(legs, config
         assert found[index].config["seed"] == leg.seed
 
 
+def test_legs_lie_below_the_root_however_it_is_written(
+    published, task_files, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    train, validation = task_files["classification"]
+    task = UserTask(name="own", type="classification", train=train, validation=validation)
+    config = FinetuneConfig(tasks=(task,), seeds=(0,), baselines=())
+    for root in ("x::y", f"file:{tmp_path}/x::y", "file:x::y", f"file://localhost{tmp_path}/x::y"):
+        (leg,) = plan(config, published, root=root, name="test")
+        assert leg.root == f"{tmp_path}/x::y"
+
+
 def test_each_leg_tells_how_far_it_is(legs, config):
     heard = []
     list(pipeline.run_legs(config, legs[:2], LocalExecutor(), heard.append))
     for leg in legs[:2]:
-        steps = [each for each in heard if each.item == leg.full_label]
-        assert (steps[-1].done, steps[-1].unit) == (steps[-1].total, "steps")
+        told = [each for each in heard if each.item == leg.full_label]
+        steps = [each for each in told if each.unit == "steps"]
+        assert steps[-1].done == steps[-1].total
         assert all(isinstance(each.facts["loss"], float) for each in steps)
+        scored = told[len(steps) :]  # a batch after the other, and nothing trains any more
+        assert {(each.unit, each.facts["step"]) for each in scored} == {
+            ("inputs", "scoring validation")
+        }
+        done = [each.done for each in scored]
+        assert len(done) > 1 and done == sorted(set(done)) and done[-1] == scored[-1].total
     assert [each.done for each in heard if not each.item] == [1, 2]
 
 

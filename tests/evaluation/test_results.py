@@ -202,6 +202,15 @@ def test_reading_makes_no_file(tmp_path):
         ("sqlite://results.db", "an SQLite URL has a path alone; write sqlite:///PATH"),
         ("sqlite+pysqlcipher://:secret@/x.db", "an SQLite URL has a path alone"),
         ("sqlite:////dev/null/results.db", "/dev/null/results.db: .*you may write there"),
+        ("sqlite:////dev", "/dev: unable to open database file"),
+        ("sqlite:///" + "x" * 300, "unable to open database file"),
+        ("sqlite:///s3://bucket/x.db", "SQLite takes local paths alone"),
+        ("sqlite:///a\nb.db", r"a\\nb\.db.* control character"),
+        ("sqlite:///a\0b.db", r"a\\x00b\.db.* control character"),
+        ("sqlite:////tmp/x.db?timeout=soon", r"timeout=soon: could not convert .*soon"),
+        ("sqlite://", "in memory, where results are lost.*; write sqlite:///PATH"),
+        ("sqlite:///file:x?mode=memory&uri=true", "in memory"),
+        ("postgresql://me:a@secret@h/db", "its user or password holds an @; write it as %40"),
     ],
 )
 def test_a_database_that_cannot_be_used_is_one_line_without_the_password(url, message):
@@ -229,6 +238,52 @@ def test_a_url_of_another_driver_is_read_with_ours(given, used):
 def test_rows_are_written_through_a_url_for_asyncio(tmp_path):
     store.record(f"sqlite+aiosqlite:///{tmp_path}/results.db", [row()])
     assert len(store.read(f"sqlite:///{tmp_path}/results.db")) == 1
+
+
+@pytest.mark.parametrize("made", ["folder", "link", "x" * 300])
+def test_what_is_no_file_is_no_empty_table(made, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "absent" / "x.db")
+    url = f"sqlite:///{tmp_path}/{made}"
+    if made.startswith("x"):
+        assert store.read(url) == []
+        return
+    with pytest.raises(ValueError, match=f"{made}: "):
+        store.read(url)
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        ("TABLE results (id integer primary key, run text)", "no column model"),
+        ("VIEW results AS SELECT 1 AS run", "no column model"),
+        ("TABLE costs (attempt text primary key)", "no column run"),
+        (
+            "TABLE results ({})".format(", ".join(f"{c.name} text" for c in store.RESULTS.columns)),
+            "another primary key",
+        ),
+    ],
+)
+def test_a_table_of_another_program_is_left_as_it_is(made, reason, tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path}/x.db")
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE {made}"))
+    engine.dispose()
+    before = (tmp_path / "x.db").read_bytes()
+    url = f"sqlite:///{tmp_path}/x.db"
+    name = made.split()[1]
+    message = rf"x\.db: its table {name} is not one of ours \({reason}\); give another database"
+    read, record = (store.read, store.record) if name == "results" else (store.read_costs,) * 2
+    for use in (store.check, read, *([lambda u: record(u, [row()])] if name == "results" else [])):
+        with pytest.raises(ValueError, match=message):
+            use(url)
+    assert (tmp_path / "x.db").read_bytes() == before
+
+
+def test_a_tilde_in_an_sqlite_url_is_the_home_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert store.location("sqlite:///~/x.db") == f"{tmp_path}/x.db"
+    assert store.location("sqlite:///./~/x.db") == "~/x.db"
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path):

@@ -40,6 +40,8 @@ def scored(request, published, task_files, tmp_path_factory):
     hyperparameters = resolve(FinetuneConfig(tasks=("rte",)), task, model.config)
     tokenizer = AutoTokenizer.from_pretrained(directory)
 
+    reported = []
+
     def write(draft):
         scores = score(
             model,
@@ -48,7 +50,12 @@ def scored(request, published, task_files, tmp_path_factory):
             kind=request.param,
             hyperparameters=hyperparameters,
             draft=draft,
+            report=lambda *told: reported.append(told),
         )
+        assert {step for step, _, _ in reported} == {"scoring validation", "scoring test"}
+        assert {(step, total) for step, done, total in reported if done == total} == {
+            (step, total) for step, _, total in reported
+        }
         return Written(dataclasses.asdict(scores), {})
 
     place = str(tmp_path_factory.mktemp("scored"))

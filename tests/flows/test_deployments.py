@@ -2,6 +2,8 @@
 
 import json
 import re
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from prefect.utilities.templating import apply_values
 from electra_pipeline.config import PipelineConfig, preset_text
 from flows import deploying, health
 from flows.deploying import presets
-from flows.local import ENVIRONMENT
+from flows.local import ENVIRONMENT, check_server
 
 ROOT = Path(__file__).parents[2]
 GPU_FLOWS = {"electra", "pretrain", "finetune"}
@@ -162,6 +164,28 @@ def test_a_server_that_cannot_be_set_up_is_one_line(url, folder, message, monkey
     ):
         deploying.main()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_another_service_is_not_taken_for_a_prefect_server(status, monkeypatch):
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(b"<html>a page</html>")
+
+        def log_message(self, *arguments):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with (
+            temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{server.server_port}"}),
+            pytest.raises(ValueError, match=r"no Prefect server at http://127.*4200/api"),
+        ):
+            check_server()
+        server.shutdown()
 
 
 def test_a_server_that_does_not_answer_is_left_to_doctor_itself():

@@ -6,6 +6,7 @@ cannot be imported there.
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,8 @@ import pytest
 
 from electra_pipeline.execution import Scale, Share, values_in_order
 from electra_pipeline.on_ray import RayExecutor, cluster
-from electra_pipeline.on_ray.connection import Connection
+from electra_pipeline.on_ray import connection as connecting
+from electra_pipeline.on_ray.connection import Connection, _check_reachable
 from electra_pipeline.progress import Update, silent
 
 
@@ -28,6 +30,31 @@ from electra_pipeline.progress import Update, silent
 def executor(ray_cluster):
     with cluster() as executor:
         yield executor
+
+
+def test_a_ray_is_told_from_what_else_answers_at_its_address(ray_cluster, monkeypatch):
+    import ray
+
+    _check_reachable(ray.get_runtime_context().gcs_address)
+    answers = (b"HTTP/1.1 400 Bad Request\r\n\r\n", b"-ERR unknown command 'PRI'\r\n", b"")
+
+    def answer(server):
+        for each in answers:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(100)
+                connection.sendall(each)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=answer, args=(server,), daemon=True).start()
+        for _ in answers:
+            with pytest.raises(ValueError, match=r"^no Ray at 127.*but something else; give HOST"):
+                _check_reachable(f"127.0.0.1:{server.getsockname()[1]}")
+    with socket.create_server(("127.0.0.1", 0)) as busy:  # Ray's to wait for
+        monkeypatch.setattr(connecting, "CONNECT_TIMEOUT_SECONDS", 0.2)
+        _check_reachable(f"127.0.0.1:{busy.getsockname()[1]}")
+    with pytest.raises(ValueError, match=r"cannot reach Ray at 127\.0\.0\.1:99999"):
+        _check_reachable("127.0.0.1:99999")
 
 
 def test_map_gives_every_value_to_its_item(executor):

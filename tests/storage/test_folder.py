@@ -12,9 +12,11 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from electra_pipeline.cli.app import app
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, find_artifacts, produce
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.location import model_directory
+from electra_pipeline.storage.usable import check_readable, check_writable
 from tests.storage.unreliable import FAULTS, proxy
 
 PART = 5 << 20  # the smallest that S3 takes
@@ -49,7 +51,7 @@ def test_a_store_on_a_bad_day(
     monkeypatch.setattr("s3fs.core.calculate_chunksize", lambda size, chunksize=None: PART)
     with proxy(s3_server, every=14) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-        Folder(s3_root).check_writable()
+        check_writable(Folder(s3_root))
         made = make(s3_root, write)
         assert find_artifacts(s3_root) == [made]
         assert made.manifest == make(str(tmp_path), write).manifest
@@ -136,7 +138,7 @@ def test_a_store_without_conditional_writes_is_refused() -> None:
 
     fsspec.register_implementation("careless", Careless, clobber=True)
     with pytest.raises(ValueError, match=r"careless://x: this store has no conditional writes"):
-        Folder("careless://x").check_writable()
+        check_writable(Folder("careless://x"))
 
 
 @pytest.mark.parametrize("place", ["s3://KEY:hush@bucket/runs", "zip://a::s3://KEY:hush@bucket/a"])
@@ -178,3 +180,45 @@ def test_a_full_disk_is_named_and_what_was_there_stays(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert folder.read_bytes("file") == b"before" and folder.files() == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("file.txt", r"/file\.txt: a file; give a folder"),
+        ("x" * 300, r"x: cannot be read \(.*name too long.*\); check its address, credentials"),
+        ("ftp://127.0.0.1:1/runs", r"ftp://127\.0\.0\.1:1/runs: cannot be read \(.*refused"),
+    ],
+)
+def test_a_place_that_cannot_be_read_is_one_line(place, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file.txt").write_text("a text")
+    with pytest.raises(ValueError, match=message) as caught:
+        check_readable(Folder(place))
+    assert "\n" not in str(caught.value)
+    for absent in ("absent", "file.txt/below", f"memory://{tmp_path}"):
+        assert check_readable(Folder(absent)) == Folder(absent)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("verify", "file"),
+        ("inspect", "file"),
+        ("gc", "--root", "file"),
+        ("predict", "file"),
+        ("report", "--root", "file", "--output", "x.html"),
+        ("submission", "--root", "file", "--output", "x", "--run", "x"),
+    ],
+)
+def test_commands_that_read_name_such_a_place(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("a text")
+    with pytest.raises(ValueError, match=r"/file: a file; give a folder"):
+        app(arguments, standalone_mode=False)
+
+
+@pytest.mark.parametrize("output", ["", "/", "."])
+def test_a_report_needs_the_name_of_a_file(output):
+    with pytest.raises(ValueError, match=r"--output .*: a folder; give the HTML file to write"):
+        app(["report", "--output", output], standalone_mode=False)

@@ -7,7 +7,7 @@ import pytest
 
 from electra_pipeline import pipeline
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.doctor import examine
+from electra_pipeline.doctor import CHECKS, Places, examine
 from electra_pipeline.execution import LocalExecutor
 from electra_pipeline.on_ray import cluster
 from electra_pipeline.storage import machine
@@ -40,7 +40,7 @@ def test_a_folder_that_cannot_be_made_is_named_with_its_variable(
         VARIABLES[variable]().check()
     assert str(raised.value).startswith(f"{variable} ({unusable}, ")
     assert str(raised.value).endswith(f"set {variable} to another folder")
-    found = {each.subject: each for each in examine("runs")}
+    found = {each.subject: each for each in examine(Places("runs"), CHECKS)}
     assert f"set {variable} to another folder" in found[variable].remedy
 
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import electra_pipeline
 from electra_pipeline.config import default_database
 from electra_pipeline.evaluation.results import store
+from electra_pipeline.inputs import locations
 from electra_pipeline.storage import inventory, retention
 from electra_pipeline.storage.artifact import (
     Artifact,
@@ -29,7 +30,9 @@ from electra_pipeline.storage.artifact import (
     verify,
 )
 from electra_pipeline.storage.folder import Folder
-from electra_pipeline.storage.stores import keeps_names, remove_files
+from electra_pipeline.storage.places import absolute
+from electra_pipeline.storage.stores import keeps_names, open_store, remove_files
+from electra_pipeline.storage.usable import check_writable
 
 ODD = "?*[]{}#%&=+@:;,!$'\"\\|<>^~` -.a1ü中\u0301\u200d"
 NAMES = ["q?x", "v[1]", "proj [v2]", "a*", "**", "{a,b}", "a::b", "#1", "50%", "%3F", "-rf", "~"]
@@ -73,7 +76,7 @@ def contents(root: str) -> dict[str, bytes]:
 
 def use(root: str) -> None:
     """Write, list, verify, clean up and record in a root, and find just that there."""
-    Folder(root).check_writable()
+    check_writable(Folder(root))
     old, newer = make(root, 1), make(root, 2)
     assert find_artifacts(root) == sorted([old, newer], key=lambda each: each.folder.uri)
     assert find_artifacts(root, "corpus") == find_artifacts(root)
@@ -228,14 +231,39 @@ def test_a_tilde_is_the_home_directory_where_it_comes_first(
     right = "/home/me" if place == "~" else f"{tmp_path}/{place.removeprefix('./').rstrip('/')}"
     assert Folder(place).path == right
     assert Folder(f"file:{place}").path == right
+    assert absolute(place).rstrip("/") == absolute(f"file:{place}").rstrip("/") == right
+
+
+def test_a_local_place_is_the_same_for_all_that_open_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in (
+        "x::y",
+        "file:x::y",
+        f"file://localhost{tmp_path}/x::y",
+        f"local:{tmp_path}/x::y",
+    ):
+        assert Folder(place).path == open_store(place)[1] == f"{tmp_path}/x::y"
+        assert locations.resolve(place)[1] == absolute(place) == f"{tmp_path}/x::y"
+    assert open_store("file://localhost/x")[1] == "/x"
+    assert open_store("file://localhost.d/x")[1] == f"{tmp_path}/localhost.d/x"
+    assert absolute("zip://a::b.zip") == f"zip://a::{tmp_path}/b.zip"
+
+
+@pytest.mark.parametrize("place", ["s3:/bucket/runs", "gs:/bucket", "S3:/bucket", "hf:/a"])
+def test_a_store_with_one_slash_is_no_local_folder(place: str) -> None:
+    with pytest.raises(ValueError, match=r"one slash follows \w+:.*; write"):
+        Folder(place)
+    assert Folder(f"./{place}").is_local and Folder("C:/runs").is_local
 
 
 def test_a_root_too_long_for_what_it_is_to_hold_is_refused(tmp_path: Path) -> None:
     for root in (f"{tmp_path}/{'x/' * 2000}", f"memory://{'x' * 700}"):
         with pytest.raises(ValueError, match="leave room for the names of artifacts"):
-            Folder(root).check_writable()
+            check_writable(Folder(root))
     with pytest.raises(ValueError, match="cannot be written"):
-        Folder(f"{tmp_path}/{'x' * 256}").check_writable()
+        check_writable(Folder(f"{tmp_path}/{'x' * 256}"))
 
 
 PATTERNED = {"glob", "rm", "cat", "get", "put", "copy", "cp", "mv", "move", "delete", "expand_path"}

@@ -3,6 +3,7 @@
 A row is one by its key; writing it again replaces it.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -32,7 +33,9 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.schema import CreateColumn, CreateTable
 
-from electra_pipeline.evaluation.results.database import sqlite_file
+from electra_pipeline.evaluation.results.database import TRUE, sqlite_file
+from electra_pipeline.storage.names import check_name
+from electra_pipeline.storage.places import local_path
 
 CONNECT_SECONDS = 10  # an unreachable server is reported within this time
 POSTGRESQL_PORT = 5432
@@ -88,7 +91,15 @@ class UnreachableError(ValueError):
 
 def check(database: str) -> None:
     """Raise ValueError, in one line without the password, if the tables cannot be had there."""
+    url = _parse(database)
+    if url.get_backend_name() == "sqlite" and sqlite_file(url) is None:
+        raise ValueError(
+            f"database {_shown(url)}: it is in memory, where results are lost when the command "
+            "ends; write sqlite:///PATH"
+        )
     with _connected(database) as engine:
+        for table in METADATA.sorted_tables:
+            _check_ours(engine, table)  # all of them before one is made
         for table in METADATA.sorted_tables:
             _create(engine, table)
 
@@ -129,6 +140,7 @@ def _record(database: str, table: Table, rows: Iterable[Row]) -> None:
     ]
     key = [str(column.name) for column in table.primary_key.columns]
     with _connected(database) as engine:
+        _check_ours(engine, table)
         _create(engine, table)
         if not values:
             return
@@ -154,11 +166,12 @@ def _read(
     url = _parse(database)
     if url.get_backend_name() == "sqlite":
         file = sqlite_file(url)
-        if file is None or not file.is_file():
+        if file is None or not os.path.lexists(file):
             return []  # connecting would create an empty file
     with _connected(database) as engine:
         if not inspect(engine).has_table(table.name):
             return []
+        _check_ours(engine, table)
         # Reading changes nothing: what a table of an older version does not have is None.
         absent = {column.name: None for column in _absent(engine, table)}
         query = select(*(c for c in table.columns if c.name not in absent)).order_by(*order)
@@ -228,6 +241,8 @@ def _connected(database: str) -> Iterator[Engine]:
             f"{' '.join(str(cause).split())[:300]}; "
             "check the URL, that the server runs, and that you may write there"
         ) from error
+    except ValueError as error:  # a driver's of an option, or ours
+        raise ValueError(f"database {_shown(url)}: {error}") from error
 
 
 def _parse(database: str) -> URL:
@@ -247,6 +262,14 @@ def _parse(database: str) -> URL:
             f"database {_shown(url)}: an SQLite URL has a path alone; write sqlite:///PATH, with a "
             "fourth slash if the path is absolute"
         )
+    if backend == "sqlite" and url.database:
+        if "://" in url.database and url.query.get("uri") not in TRUE:
+            raise ValueError(f"database {_shown(url)}: SQLite takes local paths alone; {FORMS}")
+        if url.database.startswith("~"):  # which SQLite takes for a folder of this name
+            url = url.set(database=local_path(url.database))
+        check_name(str(sqlite_file(url) or ":memory:"))
+    if url.host and "@" in url.host:  # a part of the password, which would be shown
+        raise ValueError("database: its user or password holds an @; write it as %40")
     if driver == "asyncpg" and "ssl" in url.query:  # what libpq calls sslmode
         query = {("sslmode" if key == "ssl" else key): url.query[key] for key in url.query}
         url = url.set(query=query)
@@ -257,6 +280,20 @@ def _shown(url: URL) -> str:
     """The URL without its passwords, also those among its options."""
     hidden = {key: "hidden" for key in url.query if "password" in key.lower()}
     return url.update_query_dict(hidden).render_as_string(hide_password=True)
+
+
+def _check_ours(engine: Engine, table: Table) -> None:
+    """Raise ValueError if another program has a table of this name there."""
+    found = inspect(engine)
+    if not found.has_table(table.name):
+        return
+    missing = [column.name for column in _absent(engine, table) if not column.nullable]
+    key = {column.name for column in table.primary_key.columns}
+    if missing or set(found.get_pk_constraint(table.name)["constrained_columns"]) != key:
+        without = f"no column {missing[0]}" if missing else "another primary key"
+        raise ValueError(
+            f"its table {table.name} is not one of ours ({without}); give another database"
+        )
 
 
 def _create(engine: Engine, table: Table) -> None:
