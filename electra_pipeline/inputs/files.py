@@ -20,8 +20,10 @@ from electra_pipeline.inputs.content import HEAD_BYTES, check_text, compression_
 from electra_pipeline.inputs.decompression import (
     CODECS,
     MAX_EXPANSION,
+    Warn,
     check_expansion,
     decompress,
+    log_warning,
 )
 from electra_pipeline.inputs.downloads import (
     download,
@@ -108,6 +110,8 @@ class SourceFile:
     """How many times as large as its compressed bytes the content may be, beyond 100 MB."""
     num_bytes: int | None = None
     """Its size as it lies there, where that is known without reading it."""
+    warn: Warn = field(default=log_warning, compare=False, repr=False)
+    """Called with a line on bytes after a compressed stream, which are left out."""
 
     @cached_property
     def _suffixes(self) -> list[str]:
@@ -144,7 +148,7 @@ class SourceFile:
                 file.seek(0)
             if suffix is None:
                 return file
-            content = decompress(file, suffix, self.name, self.max_expansion)
+            content = decompress(file, suffix, self.name, self.max_expansion, self.warn)
             check_text(cast(Any, content).peek(HEAD_BYTES), self.name)
         except BaseException:
             file.close()
