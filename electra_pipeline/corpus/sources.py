@@ -199,9 +199,18 @@ def column_value(record: Mapping[Any, Any], column: str | int, name: str) -> Any
         if not isinstance(value, Mapping) or part not in value:
             there = ", ".join(map(repr, value)) if isinstance(value, Mapping) else ""
             where = f"{path.removesuffix('.')!r}" if path else "it"
-            raise ValueError(f"{name}: no column {column!r}; {where} has {there or 'none'}")
+            hint = "" if path else _hint(record)
+            raise ValueError(f"{name}: no column {column!r}; {where} has {there or 'none'}{hint}")
         value, path = value[part], f"{path}{part}."
     return value
+
+
+def _hint(record: Mapping[Any, Any]) -> str:
+    """What to do where the records are in a list that an object holds, as in {"data": [...]}."""
+    for key, value in record.items():
+        if isinstance(value, list) and value and isinstance(value[0], Mapping):
+            return f"; if the records are in {key!r}, write that list alone: jq '.[\"{key}\"]'"
+    return ""
 
 
 def default_label(reference: FileReference | FoundFile) -> str:

@@ -6,6 +6,7 @@ sure that a file is there and names its content, and `SourceFile.open` reads it,
 
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -154,6 +155,11 @@ class SourceFile:
             file.close()
             raise
         return content
+
+    def check_text(self) -> None:
+        """Raise ValueError for an archive or document that is no text, by its first bytes."""
+        with suppress(OSError), self.open_stored() as file:
+            check_text(file.read(HEAD_BYTES), self.name)
 
     def open_stored(self) -> IO[bytes]:
         """The bytes as they lie there. Raises ValueError if the file is gone."""
