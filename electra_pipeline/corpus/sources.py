@@ -118,6 +118,14 @@ class HubSource(Columns):
     revision: str | None = None
     """Branch, tag or commit; the commit that it stands for now is what is read."""
 
+    @field_validator("path")
+    @classmethod
+    def _path_is_no_address(cls, path: str) -> str:
+        _, is_address, name = path.partition("datasets/")
+        if "://" in path and is_address:
+            raise ValueError(f"{path!r} is an address; give the name of the data set: {name!r}")
+        return path
+
 
 Source = Annotated[FilesSource | PackageSource | HubSource, Field(discriminator="type")]
 
@@ -199,18 +207,9 @@ def column_value(record: Mapping[Any, Any], column: str | int, name: str) -> Any
         if not isinstance(value, Mapping) or part not in value:
             there = ", ".join(map(repr, value)) if isinstance(value, Mapping) else ""
             where = f"{path.removesuffix('.')!r}" if path else "it"
-            hint = "" if path else _hint(record)
-            raise ValueError(f"{name}: no column {column!r}; {where} has {there or 'none'}{hint}")
+            raise ValueError(f"{name}: no column {column!r}; {where} has {there or 'none'}")
         value, path = value[part], f"{path}{part}."
     return value
-
-
-def _hint(record: Mapping[Any, Any]) -> str:
-    """What to do where the records are in a list that an object holds, as in {"data": [...]}."""
-    for key, value in record.items():
-        if isinstance(value, list) and value and isinstance(value[0], Mapping):
-            return f"; if the records are in {key!r}, write that list alone: jq '.[\"{key}\"]'"
-    return ""
 
 
 def default_label(reference: FileReference | FoundFile) -> str:

@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from pathlib import Path
 
 from electra_pipeline.inputs.decompression import CODECS
 
@@ -9,6 +10,7 @@ HEAD_BYTES = 512
 # A stream of bzip2 goes on with the digits of pi, or of its square root where it is empty.
 BZIP2_HEAD = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")
 HTML_HEAD = re.compile(rb"\s*<(!doctype\s+html|html)\b", re.IGNORECASE)
+PAGE_SUFFIXES = ("", ".html", ".htm", ".xhtml", ".php", ".asp", ".aspx", ".jsp", ".cgi")
 UNPACK = "unpack it"
 EXPORT = "write what it holds as parquet, jsonl or csv"
 TAKE_OUT = "take it out of the source"
@@ -55,10 +57,7 @@ def compression_of(head: bytes, suffix: str | None, name: str) -> str | None:
     if suffix is None:
         return None
     if HTML_HEAD.match(head):
-        raise ValueError(
-            f"{name}: an HTML page instead of a {CODECS[suffix].name} file, such as a server's "
-            "error or login page; download it again"
-        )
+        raise _page(name, f"{CODECS[suffix].name} file")
     return None if _is_readable(head) else suffix
 
 
@@ -68,6 +67,20 @@ def check_text(head: bytes, name: str) -> None:
         if head.startswith(magic, place):
             where = name if remedy.endswith("::") else ""
             raise ValueError(f"{name}: it is {kind}, which is not read as a file; {remedy}{where}")
+
+
+def check_page(file: Path, suffix: str, name: str) -> None:
+    """Raise ValueError with `name` for a page where a file with that suffix is wanted."""
+    with file.open("rb") as stored:
+        if suffix.lower() not in PAGE_SUFFIXES and HTML_HEAD.match(stored.read(HEAD_BYTES)):
+            raise _page(name, f"{suffix} file")
+
+
+def _page(name: str, wanted: str) -> ValueError:
+    return ValueError(
+        f"{name}: an HTML page instead of a {wanted}, such as a server's error or login page; "
+        "download it again"
+    )
 
 
 def _is_readable(head: bytes) -> bool:

@@ -17,7 +17,7 @@ from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from electra_pipeline.identity import Config
 from electra_pipeline.inputs import locations
-from electra_pipeline.inputs.content import HEAD_BYTES, check_text, compression_of
+from electra_pipeline.inputs.content import HEAD_BYTES, check_page, check_text, compression_of
 from electra_pipeline.inputs.decompression import (
     CODECS,
     MAX_EXPANSION,
@@ -74,7 +74,7 @@ def _kind_of_reference(given: Any) -> str:
 
 
 FileReference = Annotated[
-    Annotated[str, Tag("str")]
+    Annotated[str, Field(min_length=1), Tag("str")]
     | Annotated[UrlFile, Tag("UrlFile")]
     | Annotated[PackageFile, Tag("PackageFile")],
     Discriminator(_kind_of_reference),
@@ -233,6 +233,8 @@ def _fetch_url(reference: UrlFile | FoundFile, max_expansion: float) -> SourceFi
     if locations.is_http(url):
         copy = download(url, expected)
         digest = download_sha256(copy)
+        if expected is None:
+            check_page(copy, PurePosixPath(urlsplit(url).path).suffix, name)
         origin = UrlFile(url=url, sha256=digest)
         return SourceFile(name, digest, str(copy), origin, num_bytes=copy.stat().st_size)
     try:

@@ -115,7 +115,7 @@ def read_records(
             case "csv" | "tsv":
                 yield from _delimited(stream, file.name, encoding, resolved, has_header)
             case "json":
-                yield from _json_list(stream, file.name, encoding)
+                yield from _json_list(stream, file.name, encoding, columns)
             case _:
                 yield from read_columnar(stream, name, resolved, part, columns)
 
@@ -170,7 +170,9 @@ def _parse_json(text: str) -> Any:
             raise ValueError("nested too deeply") from error
 
 
-def _json_list(stream: IO[bytes], name: str, encoding: str) -> Iterator[dict[str, Any]]:
+def _json_list(
+    stream: IO[bytes], name: str, encoding: str, columns: Sequence[str] | None
+) -> Iterator[dict[str, Any]]:
     blocks: list[str] = []
     num_characters = 0
     for block in decoded_text(stream, name, encoding):
@@ -187,12 +189,26 @@ def _json_list(stream: IO[bytes], name: str, encoding: str) -> Iterator[dict[str
         raise ValueError(
             f"{name}: broken JSON ({error}); if it has one object a line, set format to jsonl"
         ) from error
+    if isinstance(records, dict) and columns:
+        _check_no_list_within(records, columns[0], name)
     for number, record in enumerate(records if isinstance(records, list) else [records], start=1):
         if not isinstance(record, dict):
             raise ValueError(
                 f"{name}: record {number}: a JSON {_json_type(record)} where an object is needed"
             )
         yield record
+
+
+def _check_no_list_within(record: dict[str, Any], column: str, name: str) -> None:
+    """Raise ValueError for an object that holds the records in a list, as in {"data": [...]}."""
+    if column in record or column.split(".")[0] in record:
+        return
+    for key, value in record.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            raise ValueError(
+                f"{name}: no column {column!r}; it has {', '.join(map(repr, record))}; if the "
+                f"records are in {key!r}, write that list alone: jq '.[\"{key}\"]'"
+            )
 
 
 def _delimited(
