@@ -152,6 +152,8 @@ def missing(url: str) -> ValueError:
     with suppress(OSError):
         kind = f"a link to {printable(str(path.readlink()))}, which is not there"
     parent = next(parent for parent in path.parents if _exists(parent))
+    if re.search(r"\{[^{}]*,[^{}]*\}", url):
+        kind += "; patterns have no {a,b}, list both"
     return ValueError(f"{name}: {kind}; the nearest folder that exists is {printable(str(parent))}")
 
 

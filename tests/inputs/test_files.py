@@ -161,6 +161,13 @@ def test_what_is_neither_file_nor_folder_is_left_out_of_patterns_with_a_warning(
         expand(f"{folder}/link.txt")
 
 
+def test_braces_are_no_pattern(folder: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"no such file; patterns have no \{a,b\}, list both; the n"
+    ):
+        expand(f"{folder}/{{a,b}}.txt")
+
+
 def test_hidden_files_are_left_out_of_patterns_that_name_none(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
