@@ -125,6 +125,8 @@ def _load_saved(source: HubSource) -> Any:
     if not (folder / STATE).exists():
         return None
     files = orjson.loads((folder / STATE).read_bytes())["_data_files"]
+    if not files:
+        raise ValueError("it holds no record")
     for file in files:  # which may name any
         check_folder(str(folder / file["filename"]))
     saved = datasets.load_from_disk(str(folder))

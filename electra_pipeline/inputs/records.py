@@ -3,8 +3,8 @@
 import csv
 import json
 import re
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import IO, Any, Literal, get_args
 
 import orjson
@@ -35,6 +35,7 @@ FORMAT_OF_SUFFIX: dict[str, Format] = {
 # Of archives, by suffix, what reads the files in them
 ARCHIVES = {".zip": "zip", ".tar": "tar"}
 SEPARATOR = re.compile(r"sep=[,;|\t]?\s*$")
+MAX_LISTED = 30
 QUOTED = re.compile('"[^"]*"')
 # Of a JSON list, which can only be read as a whole.
 MAX_LIST_CHARACTERS = 1 << 30
@@ -206,9 +207,15 @@ def _check_no_list_within(record: dict[str, Any], column: str, name: str) -> Non
     for key, value in record.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             raise ValueError(
-                f"{name}: no column {column!r}; it has {', '.join(map(repr, record))}; if the "
-                f"records are in {key!r}, write that list alone: jq '.[\"{key}\"]'"
+                f"{name}: no column {column!r}; it has {listed(record)}; if the records are in "
+                f"{key!r}, write that list alone: jq '.[{json.dumps(key)}]'"
             )
+
+
+def listed(names: Iterable[Any]) -> str:
+    """Names of columns for a message: the first of them, as an object may have any number."""
+    first = list(map(repr, islice(names, MAX_LISTED + 1)))
+    return ", ".join([*first[:MAX_LISTED], *(["..."] if len(first) > MAX_LISTED else [])])
 
 
 def _delimited(
