@@ -45,9 +45,9 @@ def main() -> None:
     files = [fetch(UrlFile(url=dump)) for dump in arguments.dump]
     start = time.perf_counter()
     for file in files:
-        for text, _, problem in read_wikipedia(file):
-            texts.append(text)
-            problems[problem or "read"] += 1
+        for document in read_wikipedia(file):
+            texts.append(document.text)
+            problems[document.problem or "read"] += 1
     seconds = time.perf_counter() - start
     for text in texts:
         for paragraph in text.split("\n"):

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -182,8 +182,10 @@ _EXPECTED = {
     "too_short": "at least one",
     "tuple_type": "a list, such as [a, b]",
     "model_type": "keys and values",
+    "model_attributes_type": "keys and values",
     "string_type": "text",
     "union_tag_not_found": "the key type: files, hub or package",
+    "union_tag_invalid": "files, hub or package as the type",
 }
 
 # pydantic puts the chosen member of a union into a path; the user's file has no such key
@@ -209,16 +211,21 @@ def _is_inside(inner: Sequence[Any], outer: Sequence[Any]) -> bool:
 
 
 def _explain(problem: Mapping[str, Any]) -> str:
-    parts = [str(part) for part in problem["loc"] if part not in _UNION_MEMBERS]
+    *outer, last = problem["loc"] or ("",)
+    is_key = problem["type"] == "extra_forbidden"  # of the user, whatever it is called
+    parts = [str(part) for part in outer if part not in _UNION_MEMBERS]
+    parts += [str(last)] if is_key or last not in _UNION_MEMBERS else []
     path = ".".join(parts)
     prefix = f"{path}: " if path else ""
-    if problem["type"] == "extra_forbidden":
-        key = str(problem["loc"][-1])
+    if is_key:
+        key = str(last)
         odd = next((each for each in key if each.isspace() or not each.isprintable()), None)
         if odd is not None:
             return f"{prefix}unknown key, it holds the character U+{ord(odd):04X}; take that out"
-        close = difflib.get_close_matches(key, _known_keys(), n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        known = _known_keys(outer)
+        close = difflib.get_close_matches(key, known, n=1)
+        hint = f"; there are {', '.join(known)}" if known else ""
+        hint = f"; did you mean {close[0]}?" if close else hint
         return f"{prefix}unknown key{hint}"
     if problem["type"] == "missing":
         return f"{prefix}missing, and it has no default"
@@ -226,7 +233,7 @@ def _explain(problem: Mapping[str, Any]) -> str:
         message = f"expected {_EXPECTED[problem['type']]}"
     else:
         message = str(problem["msg"]).removeprefix("Value error, ").removeprefix(prefix)
-    value = problem.get("input")
+    value = problem.get("ctx", {}).get("tag", problem.get("input"))
     is_plain = isinstance(value, str | int | float | bool | None)
     got = f", got {shown(repr(value))}" if is_plain and repr(value) not in message else ""
     if problem["type"] == "string_type" and isinstance(value, bool | int | float | date):
@@ -242,7 +249,25 @@ def _quoting(value: bool | int | float | date) -> str:
     return f"put it in quotes, as in '{value}'"
 
 
-def _known_keys() -> Iterable[str]:
+def _known_keys(place: Sequence[Any]) -> list[str]:
+    """The keys that are known at a place of the configuration, as pydantic's errors name it."""
     schema = PipelineConfig.model_json_schema()
-    models = [schema, *schema.get("$defs", {}).values()]
-    return sorted({key for model in models for key in model.get("properties", {})})
+    node: Any = schema
+    for part in place:
+        if "items" in (inner := _with_properties(node, schema)) and isinstance(part, int):
+            node = inner["items"]
+        elif part in inner.get("properties", {}):
+            node = inner["properties"][part]
+        elif part in (mapping := inner.get("discriminator", {}).get("mapping", {})):
+            node = {"$ref": mapping[part]}
+        elif part in schema["$defs"]:
+            node = schema["$defs"][part]
+    return list(_with_properties(node, schema).get("properties", {}))
+
+
+def _with_properties(node: Any, schema: Any) -> Any:
+    """What a node of a JSON schema stands for; of several forms, the first that has keys."""
+    if "$ref" in node:
+        return schema["$defs"][node["$ref"].rpartition("/")[2]]
+    forms = [_with_properties(each, schema) for each in node.get("anyOf", ())]
+    return next((form for form in forms if form.keys() & {"properties", "items"}), node)

@@ -49,6 +49,15 @@ for _tag, _pattern, _first in (
     )
 
 
+# By what PyYAML says
+REMEDIES = {
+    r"'\t'": "; indent with spaces, not tabs",
+    "unknown escape": "; put a path with backslashes in single quotes",
+    "scanning an alias": "; put a pattern that begins with * in quotes",
+    "cannot start any token": "; put a text that begins with this character in quotes",
+}
+
+
 def parse_yaml(text: str) -> Any:
     """The value of a YAML text. Raises ValueError, in one line, with the place in the text."""
     loader = None
@@ -80,5 +89,5 @@ def _reason(error: yaml.YAMLError) -> str:
         return " ".join(str(error).split())
     mark = error.problem_mark
     problem = " ".join(part for part in (error.context, error.problem) if part)
-    remedy = "; indent with spaces, not tabs" if r"'\t'" in problem else ""
+    remedy = next((remedy for part, remedy in REMEDIES.items() if part in problem), "")
     return f"line {mark.line + 1}, column {mark.column + 1}: {problem}{remedy}"

@@ -134,6 +134,24 @@ SOURCE = "corpus.sources.0"
 @pytest.mark.parametrize(
     ("override", "told"),
     [
+        ("[{type: files, urls: [a], url: b}]", ".url: unknown key; did you mean urls?"),
+        ("[{type: files, urls: [a], files: [b]}]", ".files: unknown key; there are label, text_co"),
+        ("[{type: hub, path: a/b, subset: en}]", ".subset: unknown key; there are .* split, "),
+        ("[{type: jsonl, urls: [a]}]", ": expected files, hub or package as the type, got 'jsonl'"),
+        ("[a.txt]", ": expected keys and values, got 'a.txt'"),
+        ("[{type: files, urls: a.txt}]", r".urls: expected a list, such as \[a, b\], got 'a.txt'"),
+        ("[{type: files, urls: ['']}]", ".urls.0: string should have at least 1 character"),
+        ("[{type: files, urls: [*.txt]}]", ".*; put a pattern that begins with . in quotes"),
+    ],
+)
+def test_a_source_that_is_written_otherwise_is_told_how(override: str, told: str) -> None:
+    with pytest.raises(ValueError, match=rf"(corpus\.sources\.0|not valid YAML){told}"):
+        load(preset="quickstart", overrides=[f"corpus.sources={override}"])
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
         (
             "corpus.language=false",
             "corpus.language: expected text, got False; put it in quotes, as in 'no' or 'off', "

@@ -4,8 +4,7 @@ Pieces are read and cleaned in parallel. What must see the whole corpus follows 
 pieces, so that the shards are byte-equal for any number of workers and after any interruption.
 """
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,15 +36,9 @@ from electra_pipeline.corpus.merge import (
     write_shards,
 )
 from electra_pipeline.corpus.minhash import SIGNATURE_VERSION, NearDuplicates
-from electra_pipeline.corpus.pieces import (
-    PieceTask,
-    Rules,
-    find_record,
-    piece_folder,
-    process,
-    without_samples,
-)
-from electra_pipeline.corpus.readers import Piece, check_readable, plan
+from electra_pipeline.corpus.pieces import PieceTask, Rules, piece_folder
+from electra_pipeline.corpus.processing import STAGE, process_pieces, watching
+from electra_pipeline.corpus.readers import Piece, plan
 from electra_pipeline.corpus.repeated_lines import RepeatedLines
 from electra_pipeline.corpus.sources import Source, identity
 from electra_pipeline.execution import Executor
@@ -54,9 +47,7 @@ from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.shards import HELD_OUT_PREFIX, TRAIN_PREFIX
 
-STAGE = "corpus"
 FORMAT_VERSION = 4  # 4: words and sentence ends of all scripts shape texts and counters
-WATCH_SECONDS = 1.0  # between two updates of a step
 
 
 class CorpusConfig(Rules):
@@ -92,7 +83,7 @@ def build(
     Raises ValueError, before any work, for a source that is missing or has a wrong digest or
     column; later, for a file that turns out cut or broken, and if no document is left.
     """
-    pieces = plan(config.sources, _watching(progress, "looking up"))
+    pieces = plan(config.sources, watching(progress, "looking up"))
     index = None
     if config.decontaminate is not None:
         index = make_index(config.decontaminate, examples or {})
@@ -142,7 +133,7 @@ class _Stage:
         config, pieces = self.config, self.pieces
         rules = _rules(config)
         tasks = [PieceTask(each, rules, piece_folder(self.root, each, rules)) for each in pieces]
-        records = _process_pieces(tasks, self.executor, self.progress)
+        records = process_pieces(tasks, self.executor, self.progress)
         num_known = sum(1 for record in records if record["known"])
         folders = [task.folder for task in tasks]
         if config.repeated_lines is not None:
@@ -229,66 +220,19 @@ class _Stage:
 
     def _each(self, folders: Sequence[Folder], step: str) -> Iterator[Folder]:
         """The folders one by one, as a sign of life."""
-        watch = _watching(self.progress, step, "pieces")
+        watch = watching(self.progress, step, "pieces")
         for number, folder in enumerate(folders):
             watch(number, len(folders))
             yield folder
 
     def _counted(self, batches: Iterator[pa.RecordBatch], total: int) -> Iterator[pa.RecordBatch]:
         """The batches one by one, as a sign of life."""
-        watch = _watching(self.progress, "writing", "documents")
+        watch = watching(self.progress, "writing", "documents")
         num_written = 0
         for batch in batches:
             watch(num_written, total)
             yield batch
             num_written += batch.num_rows
-
-
-def _process_pieces(
-    tasks: Sequence[PieceTask], executor: Executor, progress: Progress
-) -> list[dict[str, Any]]:
-    """The completion records of all pieces, without samples; what is known is not read again."""
-    records: dict[int, dict[str, Any]] = {}
-    watch = _watching(progress, "looking for known pieces", "pieces")
-    for index, task in enumerate(tasks):
-        watch(index, len(tasks))
-        if (record := find_record(task.folder)) is not None:
-            records[index] = without_samples(record) | {"known": True}
-    missing = [index for index in range(len(tasks)) if index not in records]
-    watch = _watching(progress, "checking", "pieces")
-    for number, index in enumerate(missing):
-        watch(number, len(missing))
-        check_readable(tasks[index].piece)
-    started, num_bytes = time.monotonic(), 0
-    num_documents = sum(record["kept"] for record in records.values())
-    progress(Update(STAGE, len(records), len(tasks), "pieces", {"known": len(records)}))
-    for outcome in executor.map(process, [tasks[index] for index in missing]):
-        if outcome.error is not None:
-            raise outcome.error
-        assert outcome.value is not None  # one of the two is set
-        records[missing[outcome.index]] = without_samples(outcome.value) | {"known": False}
-        num_bytes += outcome.value["bytes_read"]
-        num_documents += outcome.value["kept"]
-        facts = {
-            "documents": num_documents,
-            "MB": num_bytes / 1e6,
-            "MB/s": num_bytes / 1e6 / (time.monotonic() - started),
-        }
-        progress(Update(STAGE, len(records), len(tasks), "pieces", facts))
-    return [records[index] for index in range(len(tasks))]
-
-
-def _watching(progress: Progress, step: str, unit: str = "files") -> Callable[[int, int], None]:
-    """What tells how far a step is, at most once a second."""
-    last = time.monotonic()
-
-    def watch(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= WATCH_SECONDS:
-            last = time.monotonic()
-            progress(Update(STAGE, done, total, unit, {"step": step}))
-
-    return watch
 
 
 def _nothing_left(counters: Mapping[str, Any]) -> ValueError:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from electra_pipeline.corpus.sources import FileReading, RawDocument, shaping_fields
+from electra_pipeline.inputs.decompression import Warn, log_warning
 
 if TYPE_CHECKING:  # which plans with groups
     from electra_pipeline.corpus.readers import FilePiece
@@ -57,10 +58,10 @@ class FileGroup:
     def identity(self) -> dict[str, Any]:
         return {"kind": self.kind, "part": None, **shaping_fields(self.reading)}
 
-    def read(self) -> Iterator[RawDocument]:
+    def read(self, warn: Warn = log_warning) -> Iterator[RawDocument]:
         """The files' documents in order. Raises ValueError for what cannot be read."""
         for file in self.files:
-            yield from file.read()
+            yield from file.read(warn)
 
 
 def group_small_files(pieces: "Sequence[FilePiece]") -> "list[FilePiece | FileGroup]":

@@ -5,6 +5,8 @@ from collections import Counter
 from html import unescape
 from itertools import pairwise
 
+from electra_pipeline.corpus.wikitext import SUPERSCRIPTS
+
 # The time of the extraction grows with the square of the nesting and of a tag's attributes: 5,000
 # elements took 1 s, 20,000 took 16 s. Browsers stop nesting at 512.
 MAX_NESTING = 2500
@@ -31,6 +33,8 @@ GUARD = "\u2060"  # word joiner: invisible, and removed again
 # Resiliparse drops <time>, which is right for the date of an article and wrong within a sentence;
 # browsers show <q> in quotation marks.
 TIME_OR_QUOTE = re.compile(r"<time(?:\s[^<>]*)?>([^<>]{1,200})</time>|<q(?:\s[^<>]*)?>|</q>")
+# An exponent: 10<sup>5</sup> is not 105. Of notes it leaves word¹ in place of word1.
+EXPONENT = re.compile(r"(?<=[\w)])<sup(?:\s[^<>]*)?>([+\u2212-]?[0-9]{1,3})</sup>")
 # Resiliparse drops <ul> near the root, as menus are, and with it the lists of plain pages. Those of
 # sentences are made <ol>, which it keeps.
 LIST_TAG = re.compile(r"<(/?)[uU][lL](?=[\s>])")
@@ -48,6 +52,7 @@ def main_content(html: str) -> str:
 
     html = LONE_CHARACTER.sub(_guarded, html)
     html = TIME_OR_QUOTE.sub(_as_shown, html)
+    html = EXPONENT.sub(lambda found: found[1].translate(SUPERSCRIPTS), html)
     if SENTENCE_ITEM.search(html):
         html = _with_lists(html)
     text: str = extract_plain_text(

@@ -42,6 +42,10 @@ def pin(source: HubSource) -> Pinned:
     """
     local = Path(source.path)
     check_dataset(source.path)
+    if local.is_file():
+        raise ValueError(f"{source.path}: a file, not a data set; set type to files, urls to it")
+    if source.path.startswith((".", "/", "~")) and not local.is_dir():
+        raise ValueError(f"{source.path}: no such folder")
     if local.is_dir():
         label, pinned, digest = local.resolve().name, source, _folder_digest(local)
     else:
@@ -121,6 +125,8 @@ def _load_saved(source: HubSource) -> Any:
     if not (folder / STATE).exists():
         return None
     files = orjson.loads((folder / STATE).read_bytes())["_data_files"]
+    if not files:
+        raise ValueError("it holds no record")
     for file in files:  # which may name any
         check_folder(str(folder / file["filename"]))
     saved = datasets.load_from_disk(str(folder))

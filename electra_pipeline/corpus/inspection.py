@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 
-from electra_pipeline.corpus.build import STAGE
 from electra_pipeline.corpus.dropped import DROPPED
+from electra_pipeline.corpus.processing import STAGE
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.shards import TRAIN_PREFIX, open_shard
 

@@ -4,12 +4,15 @@ import functools
 import importlib.util
 import unicodedata
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import fasttext
+import yaml
 
 # 4 windows spread over the document, so that a preface in another language cannot decide for a
 # book. `benchmarks/languages.py` finds 225 of 225 blocks of 2,000 characters in 34 languages right,
@@ -47,12 +50,29 @@ def known_languages() -> tuple[str, ...]:
 
 def check_language(code: str) -> str:
     """`code` if documents can be told to be in it. Raises ValueError that lists the codes."""
-    if code not in known_languages():
-        raise ValueError(
-            f"language {code!r} cannot be identified; set it to null or to one of these codes "
-            f"(ISO 639-1 where there is one): {' '.join(known_languages())}"
-        )
-    return code
+    if code in known_languages():
+        return code
+    nearest = _nearest(code)
+    hint = f"did you mean {nearest!r}? Else " if nearest else ""
+    raise ValueError(
+        f"language {code!r} cannot be identified; {hint}set it to null or to one of these codes "
+        f"(ISO 639-1 where there is one): {' '.join(known_languages())}"
+    )
+
+
+def _nearest(code: str) -> str | None:
+    """The known language that another notation means: `nb`, `pt-BR`, `zh_Hans`, `deu`, `German`."""
+    whole = code.strip().replace("_", "-").lower()
+    candidates = (whole, whole.partition("-")[0])
+    found = (each if each in known_languages() else _other_codes().get(each) for each in candidates)
+    return next(filter(None, found), None)
+
+
+@functools.cache
+def _other_codes() -> Mapping[str, str]:
+    text = (files(__package__) / "language_codes.yaml").read_text(encoding="utf-8")
+    rows: Mapping[str, str] = yaml.safe_load(text)
+    return {other: code for code, others in rows.items() for other in others.split("; ")}
 
 
 def _is_letter(character: str) -> bool:

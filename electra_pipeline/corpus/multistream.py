@@ -54,7 +54,7 @@ def open_part(file: SourceFile, part: Part) -> IO[bytes]:
     pieces = [span(stored, 0, first), span(stored, start, stop), io.BytesIO(end)]
     name = f"{file.name} (part {part.index + 1} of {part.number})"
     joined = cast(IO[bytes], _Joined(pieces, stored))
-    return decompress(joined, ".bz2", name, file.max_expansion)
+    return decompress(joined, ".bz2", name, file.max_expansion, file.warn)
 
 
 def _first_pages(stream: IO[bytes]) -> int | None:

@@ -25,6 +25,8 @@ from electra_pipeline.corpus.quality.languages import min_language_score
 from electra_pipeline.corpus.readers import Piece
 from electra_pipeline.corpus.sources import RawDocument
 from electra_pipeline.identity import Config, fingerprint
+from electra_pipeline.inputs.decompression import log_warning
+from electra_pipeline.progress import Progress, Update, silent, throttled
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.shards import DOCUMENT_SCHEMA, write_shard
 from electra_pipeline.text.words import split_words
@@ -41,6 +43,8 @@ BATCH_DOCUMENTS = 1024
 BATCH_BYTES = 16 << 20
 EXCERPT_CHARACTERS = 2000  # enough to see why
 NOT_SAMPLED = "not_sampled"
+TRAILING_BYTES = "files_with_trailing_bytes"  # after a compressed stream, and left out
+UPDATE_SECONDS = 1.0  # between two updates of a piece
 MAX_LABEL_BYTES = 120  # leaves room for what tells folders apart, and for names of locks
 
 
@@ -193,11 +197,15 @@ def _wrong_length(text: str, rules: Rules) -> str | None:
     return "too_long" if len(text) > rules.max_characters else None
 
 
-def process(task: PieceTask) -> dict[str, Any]:
-    """Process a piece; its completion record. Raises ValueError if the piece cannot be read."""
+def process(task: PieceTask, progress: Progress = silent) -> dict[str, Any]:
+    """Process a piece; its completion record. Raises ValueError if the piece cannot be read.
+
+    `progress` gets the documents kept and the MB read so far, with the folder's name as the item.
+    """
     counts, samples = PieceCounts(), Samples(task.rules.samples_per_reason)
+    progress = throttled(progress, UPDATE_SECONDS)
     with task.folder.create(DOCUMENTS) as file:
-        write_shard(file, PIECE_SCHEMA, _kept_batches(task, counts, samples))
+        write_shard(file, PIECE_SCHEMA, _kept_batches(task, counts, samples, progress))
     record = {
         "label": task.piece.label,
         "read": counts.read,
@@ -213,15 +221,22 @@ def process(task: PieceTask) -> dict[str, Any]:
 
 
 def _kept_batches(
-    task: PieceTask, counts: PieceCounts, samples: "Samples"
+    task: PieceTask, counts: PieceCounts, samples: "Samples", progress: Progress
 ) -> Iterator[pa.RecordBatch]:
     rows: list[dict[str, Any]] = []
     num_bytes = 0
     limit = int(task.rules.sample_fraction * 2**64)
-    for raw in task.piece.read():
+
+    def warn(message: str) -> None:
+        log_warning(message)
+        counts.repaired[TRAILING_BYTES] += 1
+
+    for raw in task.piece.read(warn):
         counts.read += 1
         encoded = raw.text.encode(errors="surrogatepass")
         counts.bytes_read += len(encoded)
+        facts = {"documents": counts.kept, "MB": counts.bytes_read / 1e6}
+        progress(Update(PIECES, 0, 1, "pieces", facts, item=task.folder.name))
         # Documents without a text are told apart by their addresses.
         key = xxhash.xxh3_64_intdigest(encoded or (raw.url or "").encode())
         if key >= limit:

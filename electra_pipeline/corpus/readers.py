@@ -5,7 +5,7 @@ file, a part of a large one, a group of small ones, or one data file of a hub da
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -25,6 +25,7 @@ from electra_pipeline.corpus.sources import (
 )
 from electra_pipeline.corpus.web import read_warc, read_wet
 from electra_pipeline.corpus.wikipedia import read_wikipedia
+from electra_pipeline.inputs.decompression import Warn, log_warning
 from electra_pipeline.inputs.files import SourceFile, expand, fetch
 from electra_pipeline.inputs.parts import Part
 from electra_pipeline.inputs.records import (
@@ -69,9 +70,9 @@ class FilePiece:
         part = None if self.part is None else [self.part.index, self.part.number]
         return {"kind": self.kind, "part": part, **shaping_fields(self.reading)}
 
-    def read(self) -> Iterator[RawDocument]:
+    def read(self, warn: Warn = log_warning) -> Iterator[RawDocument]:
         """The file's documents in order. Raises ValueError for what cannot be read."""
-        file, reading = self.file, self.reading
+        file, reading = replace(self.file, warn=warn), self.reading
         match document_format(file, reading.format):
             case "text":
                 documents = _read_text(file, reading, self.part)
@@ -110,7 +111,7 @@ class HubPiece:
         place = {"index": self.index, "num_pieces": self.num_pieces}
         return shaping_fields(self.reading) | place
 
-    def read(self) -> Iterator[RawDocument]:
+    def read(self, warn: Warn = log_warning) -> Iterator[RawDocument]:
         """The data file's documents in order. Raises ValueError for what cannot be read."""
         from electra_pipeline.corpus import hub  # `datasets` takes seconds to import
 
@@ -169,7 +170,7 @@ def check_readable(piece: Piece) -> None:
     """
     for file in piece.files if isinstance(piece, FileGroup) else [piece]:
         if isinstance(file, FilePiece):
-            next(file.read(), None)
+            next(file.read(lambda message: None), None)  # which reading all of it will log
 
 
 def _first(documents: Iterator[RawDocument], number: int | None) -> Iterator[RawDocument]:

@@ -11,7 +11,7 @@ from electra_pipeline.identity import Config
 from electra_pipeline.inputs.decompression import MAX_EXPANSION
 from electra_pipeline.inputs.files import FileReference, FoundFile, PackageFile
 from electra_pipeline.inputs.locations import file_name, is_http
-from electra_pipeline.inputs.records import Format
+from electra_pipeline.inputs.records import Format, listed
 from electra_pipeline.storage.places import printable
 
 # The formats of data files, and those that hold documents alone.
@@ -118,6 +118,14 @@ class HubSource(Columns):
     revision: str | None = None
     """Branch, tag or commit; the commit that it stands for now is what is read."""
 
+    @field_validator("path")
+    @classmethod
+    def _path_is_no_address(cls, path: str) -> str:
+        _, is_address, name = path.partition("datasets/")
+        if "://" in path and is_address:
+            raise ValueError(f"{path!r} is an address; give the name of the data set: {name!r}")
+        return path
+
 
 Source = Annotated[FilesSource | PackageSource | HubSource, Field(discriminator="type")]
 
@@ -197,7 +205,7 @@ def column_value(record: Mapping[Any, Any], column: str | int, name: str) -> Any
         if value is None:
             return None
         if not isinstance(value, Mapping) or part not in value:
-            there = ", ".join(map(repr, value)) if isinstance(value, Mapping) else ""
+            there = listed(value) if isinstance(value, Mapping) else ""
             where = f"{path.removesuffix('.')!r}" if path else "it"
             raise ValueError(f"{name}: no column {column!r}; {where} has {there or 'none'}")
         value, path = value[part], f"{path}{part}."

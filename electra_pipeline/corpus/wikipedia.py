@@ -45,11 +45,12 @@ class Page(NamedTuple):
 
 
 def read_wikipedia(file: SourceFile, part: Part | None = None) -> Iterator[RawDocument]:
-    """The articles of a dump in order: pages of namespace 0 that are no redirects.
+    """A document for each page of a dump, in order: the text of those that are articles.
 
-    `part` is one of `count_dump_parts`, the articles of which one after the other are those of the
-    file. A page that cannot be made text is a document with a `problem`. Raises ValueError with the
-    file's name for a file that is no such dump, is cut or damaged, or declares entities.
+    A redirect, a page of another namespace and one that cannot be made text have a `problem`.
+    `part` is one of `count_dump_parts`, the pages of which one after the other are those of the
+    file. Raises ValueError with the file's name for a file that is no such dump, is cut or damaged,
+    or declares entities.
     """
     dump = _Dump(file.name)
     with file.open() if part is None else open_part(file, part) as stream:
@@ -58,14 +59,17 @@ def read_wikipedia(file: SourceFile, part: Part | None = None) -> Iterator[RawDo
             block = stream.read(BLOCK_BYTES)
             dump.feed(block)
             for page in dump.take():
-                if page.namespace == ARTICLES and not page.is_redirect:
-                    yield _document(page, dump.base, dump.names)
+                yield _document(page, dump.base, dump.names)
 
 
 def _document(page: Page, base: str, names: Edition) -> RawDocument:
     url = f"{base}/{quote(page.title.replace(' ', '_'), safe=URL_SAFE)}" if base else None
+    if page.namespace != ARTICLES:
+        return RawDocument("", url, "page_of_other_namespace", page.namespace)
+    if page.is_redirect:
+        return RawDocument("", url, "redirect")
     if page.model not in ("", "wikitext"):
-        return RawDocument("", url, problem="not_wikitext")
+        return RawDocument("", url, "not_wikitext", page.model)
     try:
         return RawDocument(to_text(page.text, names, page.title), url)
     except UnreadableError as error:

@@ -37,6 +37,12 @@ STRAY_ROW = re.compile(
     rf"^[ \t]*(?:[|]|!(?: |[^\n]*!!)|:*\{{\||{OPENING}[^\n|]*(?=\n[ \t]*[|]))[^\n]*", re.MULTILINE
 )
 NAME = re.compile(r"</?[a-zA-Z]+")
+# Of elements that lack their beginning or end, which MediaWiki gives them; code has others.
+STRAY_TAG = re.compile(
+    r"</?(?:abbr|b|big|blockquote|center|cite|del|div|em|font|i|ins|p|poem|q|s|small|span|strike"
+    r"|strong|sub|sup|table|tbody|td|th|thead|tr|tt|u|ul|ol|var)(?:\s[^<>]*)?/?>",
+    re.IGNORECASE,
+)
 ENDS = {"}}": "{{", "]]": "[[", "]": "[", "|}": "{|"}
 MEDIA_NAME = re.compile(r"\.(?:jpe?g|png|svg|gif|tiff?|webp|og[agv]|web[mp]|mp[34]|wav|flac|pdf)$")
 SWITCH = re.compile(r"__[^\W\d_]+(?:_[^\W\d_]+)*__")
@@ -167,7 +173,7 @@ def _render(code: Any, names: Edition) -> Iterator[str]:
     for node in code.nodes if code is not None else ():
         match type(node).__name__:  # the classes are imported where they are made
             case "Text":
-                yield node.value
+                yield STRAY_TAG.sub(GAP, node.value)
             case "Wikilink":
                 text = None if node.text is None else "".join(_render(node.text, names))
                 yield _link_text(str(node.title), text, names)

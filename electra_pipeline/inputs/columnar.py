@@ -65,7 +65,7 @@ class _ValuesError(Exception):
 def _reason(error: Exception, format: str) -> str:
     """What is wrong with the file, and what to do."""
     told = " ".join(str(error).split())[:200] or type(error).__name__
-    if isinstance(error, pa.ArrowNotImplementedError) or "encrypted" in told:
+    if isinstance(error, pa.ArrowNotImplementedError) or "crypt" in told.lower():
         return f"a {format} file that cannot be read ({told}); write it again without that"
     if isinstance(error, MemoryError):
         return f"damaged, or needs more memory than there is ({told}); download it again"

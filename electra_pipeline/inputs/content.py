@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from pathlib import Path
 
 from electra_pipeline.inputs.decompression import CODECS
 
@@ -9,7 +10,10 @@ HEAD_BYTES = 512
 # A stream of bzip2 goes on with the digits of pi, or of its square root where it is empty.
 BZIP2_HEAD = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")
 HTML_HEAD = re.compile(rb"\s*<(!doctype\s+html|html)\b", re.IGNORECASE)
+PAGE_SUFFIXES = ("", ".html", ".htm", ".xhtml", ".php", ".asp", ".aspx", ".jsp", ".cgi")
 UNPACK = "unpack it"
+EXPORT = "write what it holds as parquet, jsonl or csv"
+TAKE_OUT = "take it out of the source"
 # What a file is that begins so, and what to do.
 NO_TEXT: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"PK\x03\x04", "a zip archive (or an office document)", "name its files: zip://*.txt::"),
@@ -18,6 +22,17 @@ NO_TEXT: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"Rar!\x1a\x07", "a rar archive", UNPACK),
     (257, b"ustar", "a tar archive", "name its files: tar://*.txt::"),
     (0, b"%PDF-", "a PDF document", "extract its text"),
+    (0, b"{\\rtf", "an RTF document", "extract its text"),
+    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an office document", "save it as csv or text"),
+    (0, b"SQLite format 3\0", "an SQLite database", "export its table: sqlite3 -csv -header"),
+    (0, b"Obj\x01", "an Avro file", EXPORT),
+    (0, b"\x89HDF\r\n", "an HDF5 file", EXPORT),
+    (0, b"\x93NUMPY", "a NumPy array", EXPORT),
+    (0, b"FEA1\0", "the first version of Feather", EXPORT),
+    (0, b"\x89PNG\r\n", "a PNG image", TAKE_OUT),
+    (0, b"\xff\xd8\xff", "a JPEG image", TAKE_OUT),
+    (0, b"\x7fELF", "a program", TAKE_OUT),
+    (0, b"\0\5\x16\7", "what macOS keeps beside a file", TAKE_OUT),
     (0, b"\x02\x21\x4c\x18", "in the legacy format of lz4", "compress it again: lz4 -d | lz4"),
     (0, b"\x1f\x9d", "compressed by compress (.Z)", "compress it again: uncompress -c | gzip"),
 )
@@ -42,10 +57,7 @@ def compression_of(head: bytes, suffix: str | None, name: str) -> str | None:
     if suffix is None:
         return None
     if HTML_HEAD.match(head):
-        raise ValueError(
-            f"{name}: an HTML page instead of a {CODECS[suffix].name} file, such as a server's "
-            "error or login page; download it again"
-        )
+        raise _page(name, f"{CODECS[suffix].name} file")
     return None if _is_readable(head) else suffix
 
 
@@ -55,6 +67,20 @@ def check_text(head: bytes, name: str) -> None:
         if head.startswith(magic, place):
             where = name if remedy.endswith("::") else ""
             raise ValueError(f"{name}: it is {kind}, which is not read as a file; {remedy}{where}")
+
+
+def check_page(file: Path, suffix: str, name: str) -> None:
+    """Raise ValueError with `name` for a page where a file with that suffix is wanted."""
+    with file.open("rb") as stored:
+        if suffix.lower() not in PAGE_SUFFIXES and HTML_HEAD.match(stored.read(HEAD_BYTES)):
+            raise _page(name, f"{suffix} file")
+
+
+def _page(name: str, wanted: str) -> ValueError:
+    return ValueError(
+        f"{name}: an HTML page instead of a {wanted}, such as a server's error or login page; "
+        "download it again"
+    )
 
 
 def _is_readable(head: bytes) -> bool:

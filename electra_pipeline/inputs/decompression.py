@@ -22,6 +22,13 @@ from electra_pipeline.inputs.zstandard import (
 )
 
 logger = logging.getLogger(__name__)
+Warn = Callable[[str], None]
+"""Called with a line for the log on what of a file was left out."""
+
+
+def log_warning(message: str) -> None:
+    """What hears of it where nobody counts."""
+    logger.warning("%s", message)
 
 
 @dataclass(frozen=True)
@@ -80,16 +87,20 @@ LINE_END_BYTES = b"\r\n\x1a\0"  # of text mode and of CP/M's end of file, and pa
 
 
 def decompress(
-    file: IO[bytes], suffix: str, name: str, max_expansion: float = MAX_EXPANSION
+    file: IO[bytes],
+    suffix: str,
+    name: str,
+    max_expansion: float = MAX_EXPANSION,
+    warn: Warn = log_warning,
 ) -> IO[bytes]:
     """The content of the compressed `file`; closing it closes `file`.
 
     `suffix` is a key of `CODECS`. Concatenated members are read as one, zeros and line ends after
-    a member are skipped, and other bytes after the last one are left out with a warning, as
-    `gzip -d` does. Reading raises ValueError with `name` if the stream is cut or damaged, or if it
+    a member are skipped, and other bytes after the last one are left out, as `gzip -d` does, and
+    told to `warn`. Reading raises ValueError with `name` if the stream is cut or damaged, or if it
     has become `max_expansion` times as large and more than 100 MB: a bomb.
     """
-    return io.BufferedReader(_Decompressed(file, suffix, name, max_expansion), BUFFER_BYTES)
+    return io.BufferedReader(_Decompressed(file, suffix, name, max_expansion, warn), BUFFER_BYTES)
 
 
 def check_expansion(name: str, num_bytes: int, num_packed: int, max_expansion: float) -> None:
@@ -104,10 +115,12 @@ def check_expansion(name: str, num_bytes: int, num_packed: int, max_expansion: f
 class _Decompressed(io.RawIOBase):
     """A codec's reader whose errors are ours."""
 
-    def __init__(self, file: IO[bytes], suffix: str, name: str, max_expansion: float) -> None:
+    def __init__(
+        self, file: IO[bytes], suffix: str, name: str, max_expansion: float, warn: Warn
+    ) -> None:
         self._file = file
         self._codec = CODECS[suffix]
-        self._members = _Members(file, self._codec, name)
+        self._members = _Members(file, self._codec, name, warn)
         self._name = name
         self._max_expansion = max_expansion
         self._num_bytes = 0
@@ -154,10 +167,11 @@ class _Members:
     member, be it a line end.
     """
 
-    def __init__(self, file: IO[bytes], codec: Codec, name: str) -> None:
+    def __init__(self, file: IO[bytes], codec: Codec, name: str, warn: Warn) -> None:
         self._file = file
         self._codec = codec
         self._name = name
+        self._warn = warn
         self.head = b""  # of the file
         self._member: Any = None
         self._waiting = b""  # read, but not yet decompressed
@@ -219,7 +233,7 @@ class _Members:
                 f"({rest[:8].hex(' ')} ...): damaged, or something was appended; download it "
                 "again, or cut them off"
             )
-        logger.warning(
-            "%s: left out %d bytes after the end of its %s stream, which are no part of it",
-            *(self._name, len(rest), self._codec.name),
+        self._warn(
+            f"{self._name}: left out {len(rest)} bytes after the end of its {self._codec.name} "
+            "stream, which are no part of it"
         )

@@ -111,8 +111,8 @@ def _bring(url: str, target: Path) -> None:
     reason = shown(str(failure)) or type(failure).__name__
     kept = f" (its copy in the cache has sha256 {file_sha256(target)})" if target.exists() else ""
     raise ValueError(
-        f"{shown(url)}: {reason}; gave up after {ATTEMPTS} attempts: "
-        f"run again to go on where it stopped, or give the file's sha256 to use a cached copy{kept}"
+        f"{shown(url)}: {reason}; gave up after {ATTEMPTS} attempts: check the address, run again "
+        f"to go on where it stopped, or give the file's sha256 to use a cached copy{kept}"
     ) from failure
 
 

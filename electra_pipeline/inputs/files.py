@@ -6,6 +6,7 @@ sure that a file is there and names its content, and `SourceFile.open` reads it,
 
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -16,12 +17,14 @@ from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from electra_pipeline.identity import Config
 from electra_pipeline.inputs import locations
-from electra_pipeline.inputs.content import HEAD_BYTES, check_text, compression_of
+from electra_pipeline.inputs.content import HEAD_BYTES, check_page, check_text, compression_of
 from electra_pipeline.inputs.decompression import (
     CODECS,
     MAX_EXPANSION,
+    Warn,
     check_expansion,
     decompress,
+    log_warning,
 )
 from electra_pipeline.inputs.downloads import (
     download,
@@ -71,7 +74,7 @@ def _kind_of_reference(given: Any) -> str:
 
 
 FileReference = Annotated[
-    Annotated[str, Tag("str")]
+    Annotated[str, Field(min_length=1), Tag("str")]
     | Annotated[UrlFile, Tag("UrlFile")]
     | Annotated[PackageFile, Tag("PackageFile")],
     Discriminator(_kind_of_reference),
@@ -108,6 +111,8 @@ class SourceFile:
     """How many times as large as its compressed bytes the content may be, beyond 100 MB."""
     num_bytes: int | None = None
     """Its size as it lies there, where that is known without reading it."""
+    warn: Warn = field(default=log_warning, compare=False, repr=False)
+    """Called with a line on bytes after a compressed stream, which are left out."""
 
     @cached_property
     def _suffixes(self) -> list[str]:
@@ -144,12 +149,17 @@ class SourceFile:
                 file.seek(0)
             if suffix is None:
                 return file
-            content = decompress(file, suffix, self.name, self.max_expansion)
+            content = decompress(file, suffix, self.name, self.max_expansion, self.warn)
             check_text(cast(Any, content).peek(HEAD_BYTES), self.name)
         except BaseException:
             file.close()
             raise
         return content
+
+    def check_text(self) -> None:
+        """Raise ValueError for an archive or document that is no text, by its first bytes."""
+        with suppress(OSError), self.open_stored() as file:
+            check_text(file.read(HEAD_BYTES), self.name)
 
     def open_stored(self) -> IO[bytes]:
         """The bytes as they lie there. Raises ValueError if the file is gone."""
@@ -223,6 +233,8 @@ def _fetch_url(reference: UrlFile | FoundFile, max_expansion: float) -> SourceFi
     if locations.is_http(url):
         copy = download(url, expected)
         digest = download_sha256(copy)
+        if expected is None:
+            check_page(copy, PurePosixPath(urlsplit(url).path).suffix, name)
         origin = UrlFile(url=url, sha256=digest)
         return SourceFile(name, digest, str(copy), origin, num_bytes=copy.stat().st_size)
     try:

@@ -10,7 +10,7 @@ import logging
 import re
 import weakref
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +21,8 @@ from electra_pipeline.storage.chains import split_chain
 from electra_pipeline.storage.places import ARCHIVES, absolute, local_path, printable, shown
 from electra_pipeline.storage.stores import open_store
 
+# What macOS, Spark and Delta write beside the files of a data set
+BESIDE_DATA = ("__MACOSX", "_SUCCESS", "_metadata", "_common_metadata", "_temporary", "_delta_log")
 logger = logging.getLogger(__name__)
 
 HTTP = ("http://", "https://")
@@ -84,11 +86,19 @@ def find(url: str, filesystem: Any, path: str) -> dict[str, Mapping[str, Any] | 
 
     Each with what a remote store's listing tells of it.
 
-    What is neither a file nor a folder, as a pipe or a link to nothing, is left out with a warning.
+    What is neither a file nor a folder, as a pipe or a link to nothing, is left out with a warning,
+    and so are hidden files where the pattern names none.
     """
     found = filesystem.glob(_with_literal_folders(filesystem, path), detail=True)
     types = {str(match): _type(filesystem, str(match), found[match]["type"]) for match in found}
-    files = sorted(match for match, type in types.items() if type == "file")
+    is_hidden = _hidden_below(path)
+    hidden = sorted(match for match in types if is_hidden(match) and types[match] == "file")
+    if hidden:
+        logger.warning(
+            "%s: left out %d hidden files, such as %s; name them to have them read",
+            *(printable(shown(url)), len(hidden), printable(hidden[0])),
+        )
+    files = sorted(match for match in types if types[match] == "file" and not is_hidden(match))
     others = sorted(match for match, type in types.items() if type == "other")
     if others:
         logger.warning(
@@ -134,6 +144,8 @@ def missing(url: str) -> ValueError:
     with suppress(OSError):
         kind = f"a link to {printable(str(path.readlink()))}, which is not there"
     parent = next(parent for parent in path.parents if _exists(parent))
+    if re.search(r"\{[^{}]*,[^{}]*\}", url):
+        kind += "; patterns have no {a,b}, list both"
     return ValueError(f"{name}: {kind}; the nearest folder that exists is {printable(str(parent))}")
 
 
@@ -170,6 +182,17 @@ def _with_literal_folders(filesystem: Any, pattern: str) -> str:
             return "/".join((*escaped, *folders[number:], last))
         escaped.append(glob.escape(folder))
     return "/".join((*escaped, last))
+
+
+def _hidden_below(pattern: str) -> Callable[[str], bool]:
+    """Whether a match is hidden below the folder that the pattern looks in, as shells hide it."""
+    parts = pattern.strip("/").split("/")
+    start = next(number for number, part in enumerate(parts) if glob.has_magic(part))
+    if any(part.startswith((".", *BESIDE_DATA)) for part in parts[start:]):
+        return lambda match: False
+    return lambda match: any(
+        part.startswith(".") or part in BESIDE_DATA for part in match.strip("/").split("/")[start:]
+    )
 
 
 def _type(filesystem: Any, path: str, listed: str) -> str:

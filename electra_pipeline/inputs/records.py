@@ -2,8 +2,9 @@
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
-from itertools import chain
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import IO, Any, Literal, get_args
 
 import orjson
@@ -11,8 +12,8 @@ import pyarrow as pa
 
 from electra_pipeline.inputs import parts
 from electra_pipeline.inputs.columnar import NUM_GROUPS, read_columnar
+from electra_pipeline.inputs.decoding import BYTE_ORDER_MARK, decoded_lines, text_lines
 from electra_pipeline.inputs.decoding import MAX_RECORD_BYTES as MAX_RECORD_BYTES
-from electra_pipeline.inputs.decoding import decoded_lines, text_lines
 from electra_pipeline.inputs.decoding import decoded_text as decoded_text
 from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.inputs.parts import Part, count_parts, lines_of
@@ -29,9 +30,13 @@ FORMAT_OF_SUFFIX: dict[str, Format] = {
     ".json": "json",
     ".parquet": "parquet",
     ".arrow": "arrow",
+    ".feather": "arrow",  # its second version
 }
 # Of archives, by suffix, what reads the files in them
 ARCHIVES = {".zip": "zip", ".tar": "tar"}
+SEPARATOR = re.compile(r"sep=[,;|\t]?\s*$")
+MAX_LISTED = 30
+QUOTED = re.compile('"[^"]*"')
 # Of a JSON list, which can only be read as a whole.
 MAX_LIST_CHARACTERS = 1 << 30
 
@@ -44,6 +49,7 @@ def resolve_format(file: SourceFile, format: Format = "auto") -> Format:
         pattern = f"{ARCHIVES[file.suffix]}://*.txt::{file.name}"
         raise ValueError(f"{file.name}: an archive; name the files in it, as in {pattern}")
     if file.suffix not in FORMAT_OF_SUFFIX:
+        file.check_text()
         formats = ", ".join(name for name in get_args(Format) if name != "auto")
         raise ValueError(
             f"{file.name}: its name does not tell the format; set format to one of {formats}, and "
@@ -89,9 +95,10 @@ def read_records(
     not read: their names are there, with None. csv has a header and RFC 4180 quoting; where the
     first line has no comma but semicolons, tabs or bars, these separate. tsv has a header and no
     quoting (as GLUE is published: 169 training rows of MRPC hold an odd number of quotes). Without
-    `has_header` their columns are counted from 0. json is one list of objects. `part` is one of
-    `num_parts` of the file, the records of which one after the other are those of the file. Raises
-    ValueError with the file and line (or record; both counted in the part) for what cannot be read.
+    `has_header` their columns are counted from 0. json is one list of objects, or one object. A
+    `part` is one of `num_parts` of the file, the records of which one after the other are those of
+    the file. Raises ValueError with the file and line (or record; both counted in the part) for
+    what cannot be read.
     """
     resolved = resolve_format(file, format)
     name = file.name
@@ -109,7 +116,7 @@ def read_records(
             case "csv" | "tsv":
                 yield from _delimited(stream, file.name, encoding, resolved, has_header)
             case "json":
-                yield from _json_list(stream, file.name, encoding)
+                yield from _json_list(stream, file.name, encoding, columns)
             case _:
                 yield from read_columnar(stream, name, resolved, part, columns)
 
@@ -119,18 +126,36 @@ def _json_lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[dict[st
         if not line.strip():
             continue
         try:
-            record = _parse_json(line)
+            record = _parse_json(line.removeprefix(BYTE_ORDER_MARK))  # of files put together
         except ValueError as error:
             raise ValueError(
-                f"{name}: line {number}: broken JSON ({error}); repair or remove the line"
+                f"{name}: line {number}: broken JSON ({error}); {_remedy(line, error)}"
             ) from error
         if not isinstance(record, dict):
             remedy = "; if the file is one list, set format to json" if number == 1 else ""
             raise ValueError(
-                f"{name}: line {number}: a JSON {type(record).__name__} where an object is needed"
+                f"{name}: line {number}: a JSON {_json_type(record)} where an object is needed"
                 f"{remedy}"
             )
         yield record
+
+
+def _remedy(line: str, error: ValueError) -> str:
+    """What to do about a line that is no JSON."""
+    line = line.strip()
+    if line in "{[":
+        return "if the file is one list or object, set format to json; else write an object a line"
+    if line.startswith("<"):
+        return "it is HTML or XML, such as a server's error page; download it again"
+    if str(error).startswith("Extra data"):
+        return "one object a line is needed, without commas between them: jq -c . makes that"
+    return "repair or remove the line"
+
+
+def _json_type(value: Any) -> str:
+    """What JSON calls the type of a value."""
+    names = {dict: "object", list: "list", str: "string", bool: "truth value", type(None): "null"}
+    return names.get(type(value), "number")
 
 
 def _parse_json(text: str) -> Any:
@@ -138,14 +163,17 @@ def _parse_json(text: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        # The standard library also takes what Python and JavaScript write: NaN, lone surrogates.
+        # The standard library also takes what Python, JavaScript and shells write: NaN, lone
+        # surrogates, tabs within strings.
         try:
-            return json.loads(text)
+            return json.loads(text, strict=False)
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
 
 
-def _json_list(stream: IO[bytes], name: str, encoding: str) -> Iterator[dict[str, Any]]:
+def _json_list(
+    stream: IO[bytes], name: str, encoding: str, columns: Sequence[str] | None
+) -> Iterator[dict[str, Any]]:
     blocks: list[str] = []
     num_characters = 0
     for block in decoded_text(stream, name, encoding):
@@ -162,16 +190,32 @@ def _json_list(stream: IO[bytes], name: str, encoding: str) -> Iterator[dict[str
         raise ValueError(
             f"{name}: broken JSON ({error}); if it has one object a line, set format to jsonl"
         ) from error
-    if not isinstance(records, list):
-        raise ValueError(
-            f"{name}: a JSON {type(records).__name__} where a list of objects is needed"
-        )
-    for number, record in enumerate(records, start=1):
+    if isinstance(records, dict) and columns:
+        _check_no_list_within(records, columns[0], name)
+    for number, record in enumerate(records if isinstance(records, list) else [records], start=1):
         if not isinstance(record, dict):
             raise ValueError(
-                f"{name}: record {number}: a JSON {type(record).__name__} where an object is needed"
+                f"{name}: record {number}: a JSON {_json_type(record)} where an object is needed"
             )
         yield record
+
+
+def _check_no_list_within(record: dict[str, Any], column: str, name: str) -> None:
+    """Raise ValueError for an object that holds the records in a list, as in {"data": [...]}."""
+    if column in record or column.split(".")[0] in record:
+        return
+    for key, value in record.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            raise ValueError(
+                f"{name}: no column {column!r}; it has {listed(record)}; if the records are in "
+                f"{key!r}, write that list alone: jq '.[{json.dumps(key)}]'"
+            )
+
+
+def listed(names: Iterable[Any]) -> str:
+    """Names of columns for a message: the first of them, as an object may have any number."""
+    first = list(map(repr, islice(names, MAX_LISTED + 1)))
+    return ", ".join([*first[:MAX_LISTED], *(["..."] if len(first) > MAX_LISTED else [])])
 
 
 def _delimited(
@@ -182,12 +226,12 @@ def _delimited(
     if format == "tsv":
         rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     else:
-        header_line = next(lines, "")
-        separator = _separator(header_line)
+        beginning = _beginning(lines)
+        separator = _separator(beginning[-1] if beginning else "")
         # Strict: else a quote that is never closed swallows the rest of the file without a word.
-        rows = csv.reader(chain([header_line], lines), delimiter=separator, strict=True)
+        rows = csv.reader(chain(beginning, lines), delimiter=separator, strict=True)
     try:
-        first = next(rows, None)
+        first = next(filter(None, rows), None)
         if first is None:
             return
         header: list[str | int] = [*first] if has_header else [*range(len(first))]
@@ -203,16 +247,30 @@ def _delimited(
                 raise ValueError(
                     f"{name}: line {rows.line_num}: {len(row)} fields, the first "
                     f"line has {len(header)}; repair the line or check that the file is {format}"
+                    f"{' (csv, if its fields are quoted)' if format == 'tsv' else ''}"
                 )
             yield dict(zip(header, row, strict=True))
     except csv.Error as error:
         raise ValueError(
-            f"{name}: line {rows.line_num}: broken {format} ({error}); repair the quoting"
+            f"{name}: line {rows.line_num}: broken {format} ({error}); repair the quoting: within "
+            'quotes, a quote is written twice, as in "a ""b"" c"'
         ) from error
+
+
+def _beginning(lines: Iterator[str]) -> list[str]:
+    """The header and what stands before it: blank lines, and Excel's `sep=;` as one."""
+    beginning = []
+    for line in lines:
+        is_blank = not line.strip() or SEPARATOR.match(line)
+        beginning.append("\n" if is_blank else line)
+        if not is_blank:
+            break
+    return beginning
 
 
 def _separator(header: str) -> str:
     """Comma, or what a header without any has instead: where 0,5 is a number, csv files have ;."""
+    header = QUOTED.sub("", header)
     if "," in header:
         return ","
     return next((character for character in ";\t|" if character in header), ",")

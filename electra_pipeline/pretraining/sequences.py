@@ -1,7 +1,7 @@
 """Documents -> fixed-length id sequences in Arrow shards, one sequence shard per corpus shard."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, islice
@@ -17,7 +17,7 @@ from electra_pipeline.execution import Executor
 from electra_pipeline.identity import Config
 from electra_pipeline.pretraining.encoding import Encoder, Split, split_text
 from electra_pipeline.pretraining.rows import COUNTED, ROWS, Document, Layout, Row
-from electra_pipeline.progress import Progress, Update
+from electra_pipeline.progress import Progress, Update, silent, throttled
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.storage.shards import (
     HELD_OUT_PREFIX,
@@ -43,6 +43,7 @@ ALWAYS_COUNTED = (
     "characters_discarded",
     "reordered",
 )
+UPDATE_SECONDS = 1.0  # between two updates of a shard
 ROWS_PER_BATCH = 8192  # 2 MiB of ids at length 128; all batches but a shard's last are equal
 
 
@@ -172,13 +173,15 @@ def _documents(
     tokenizer: Tokenizer,
     tokens: TextTokens,
     counts: Counter[str],
+    tell: Callable[[float], None],
 ) -> Iterator[Document]:
     reader = open_shard(shard)
     encoder = Encoder(tokenizer)
     for index in range(reader.num_record_batches):
         batch = reader.get_batch(index)
         columns = (batch.column(name).to_pylist() for name in ("id", "source", "language", "text"))
-        for identifier, source, language, text in zip(*columns, strict=True):
+        for row, (identifier, source, language, text) in enumerate(zip(*columns, strict=True)):
+            tell((index + row / batch.num_rows) / reader.num_record_batches)
             counts["characters"] += count_characters(text)
             sentences = encoder.encode(split_text(text, language, config.split))
             sentences = tokens.counted(sentences, source, language)
@@ -213,8 +216,11 @@ def _batches(
         yield pa.record_batch([column, lengths, segment_b], schema=schema)
 
 
-def build_shard(job: ShardJob) -> None:
-    """Write one sequence shard and its completion record; do nothing if both are there."""
+def build_shard(job: ShardJob, progress: Progress = silent) -> None:
+    """Write one sequence shard and its completion record; do nothing if both are there.
+
+    `progress` gets the share that is done, with the shard's name as the item.
+    """
     if job.draft.work.exists(job.record):
         return
     config, vocabulary = job.config, load_vocabulary(job.tokenizer)
@@ -222,7 +228,12 @@ def build_shard(job: ShardJob) -> None:
     counts: Counter[str] = Counter()
     tokens = TextTokens()
     corpus_shard = job.corpus.local_file(job.shard)
-    documents = _documents(corpus_shard, config, vocabulary.tokenizer, tokens, counts)
+    hear = throttled(progress, UPDATE_SECONDS)
+
+    def tell(share: float) -> None:
+        hear(Update(STAGE, share, 1, "shards", item=job.shard))
+
+    documents = _documents(corpus_shard, config, vocabulary.tokenizer, tokens, counts, tell)
     cls, sep = vocabulary.id_of("[CLS]"), vocabulary.id_of("[SEP]")
     rows = ROWS[config.layout](documents, config.length, cls, sep, counts)
     with job.draft.create(job.shard) as file:
@@ -248,10 +259,16 @@ def build(
     def write(draft: Draft) -> Written:
         shards = corpus.file_names(TRAIN_PREFIX) + corpus.file_names(HELD_OUT_PREFIX)
         jobs = [ShardJob(config, corpus, tokenizer, draft, shard) for shard in shards]
-        for num_done, outcome in enumerate(executor.map(build_shard, jobs), start=1):
+        done: dict[str, float] = {}  # by shard, the share of it
+
+        def hear(update: Update) -> None:
+            done[update.item] = update.done
+            progress(Update(STAGE, sum(done.values()), len(jobs), "shards"))
+
+        for outcome in executor.map(build_shard, jobs, progress=hear):
             if outcome.error is not None:
                 raise outcome.error
-            progress(Update(STAGE, num_done, len(jobs), "shards"))
+            hear(Update(STAGE, 1, 1, "shards", item=jobs[outcome.index].shard))
         records = {job.shard: job.draft.work.read_json(job.record) for job in jobs}
         counters = _counters(records, config)
         _warn_of_losses(counters["train"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from electra_pipeline.corpus import build, groups
+from electra_pipeline.corpus import build, groups, processing
 from electra_pipeline.corpus.groups import FileGroup, group_small_files
 from electra_pipeline.corpus.pieces import PIECES, Rules, piece_folder
 from electra_pipeline.corpus.readers import FilePiece
@@ -107,7 +107,7 @@ def test_a_broken_file_of_a_group_is_named(tmp_path: Path, monkeypatch: pytest.M
 def test_every_step_over_many_files_shows_that_it_moves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "WATCH_SECONDS", 0.0)
+    monkeypatch.setattr(processing, "WATCH_SECONDS", 0.0)
     write(tmp_path / "texts", range(20))
     seen: list[Any] = []
     build.build(

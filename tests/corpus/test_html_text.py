@@ -68,7 +68,7 @@ def test_named_characters_are_text_and_icons_are_not() -> None:
         ("super<wbr>cali<wbr/>fragi", "supercalifragi"),
         ("super&shy;cali", "super\xadcali"),
         ("one<br>two<br/>three", "one\ntwo\nthree"),
-        ("H<sub>2</sub>O and E=mc<sup>2</sup>", "H2O and E=mc2"),
+        ("H<sub>2</sub>O and E=mc<sup>2</sup>", "H2O and E=mc²"),
         ("by <bdi>إيان</bdi>: <bdo dir=rtl>abc</bdo>!", "by إيان: abc!"),
         ("<abbr title=x>HTML</abbr>, <dfn>a</dfn>, <acronym>B</acronym>.", "HTML, a, B."),
         ("He said <q>hello</q>, <q lang=en>twice</q>.", 'He said "hello", "twice".'),
@@ -203,3 +203,9 @@ def test_no_markup_stops_a_page(parts: list[str]) -> None:
     text = main_content("".join(parts))
     assert "\u2060" not in text
     assert text.count("水") <= stdlib_html.unescape("".join(parts)).count("水")
+
+
+def test_exponents_are_no_digits_of_the_number() -> None:
+    text = "In 10<sup>5</sup> m<sup class='e'>−2</sup>, the 1<sup>st</sup> of H<sub>2</sub>O."
+    page = f"<html><body><main><p>{text}</p><p>{text}</p></main></body></html>"
+    assert main_content(page).split("\n")[0] == "In 10⁵ m⁻², the 1st of H2O."

@@ -1,7 +1,12 @@
 # ruff: noqa: RUF001 - letters of other scripts are meant
 import pytest
 
-from electra_pipeline.corpus.language import check_language, identify, known_languages
+from electra_pipeline.corpus.language import (
+    _other_codes,
+    check_language,
+    identify,
+    known_languages,
+)
 
 TEXTS = {
     "en": "All human beings are born free and equal in dignity and rights, and have reason.",
@@ -47,5 +52,32 @@ def test_two_halves_share_the_score() -> None:
 def test_unknown_codes_are_refused_with_the_known_ones() -> None:
     assert check_language("es") == "es"
     assert len(known_languages()) == 176
-    with pytest.raises(ValueError, match=r"language 'spa' cannot be identified.* en eo es et "):
-        check_language("spa")
+    with pytest.raises(ValueError, match=r"language 'tlh' cannot be identified; set it.* eo es "):
+        check_language("tlh")
+
+
+@pytest.mark.parametrize(
+    ("given", "right"),
+    [
+        *(("spa", "es"), ("deu", "de"), ("ger", "de"), ("German", "de"), ("cmn", "zh")),
+        *(("nb", "no"), ("nb-NO", "no"), ("nob", "no"), ("nn-NO", "nn"), ("nno", "nn")),
+        *(("zh-hans", "zh"), ("zh_Hant_TW", "zh"), ("zh-CN", "zh"), ("zho_Hans", "zh")),
+        *(
+            ("pt-BR", "pt"),
+            ("en_US.UTF-8", "en"),
+            ("EN", "en"),
+            ("sr-Latn", "sr"),
+            ("es-419", "es"),
+        ),
+        *(("iw", "he"), ("in", "id"), ("ji", "yi"), ("jw", "jv"), ("mo", "ro"), ("arb_Arab", "ar")),
+        *(("jp", "ja"), ("ua", "uk"), ("gr", "el"), ("cz", "cs"), ("simple", "en"), (" fr ", "fr")),
+    ],
+)
+def test_another_notation_of_a_language_is_told_the_right_code(given: str, right: str) -> None:
+    with pytest.raises(ValueError, match=rf"cannot be identified; did you mean '{right}'\? "):
+        check_language(given)
+
+
+def test_other_codes_lead_to_known_ones() -> None:
+    assert set(_other_codes().values()) <= set(known_languages())
+    assert not set(_other_codes()) & set(known_languages())

@@ -81,7 +81,7 @@ def test_a_large_multistream_dump_is_read_in_parts(
     found = pieces("many.xml.bz2")
     assert len(found) > 3
     assert [document for piece in found for document in piece] == DOCUMENTS
-    assert pieces("many.xml.bz2", max_documents_per_file=2) == [DOCUMENTS[:2]]
+    assert pieces("many.xml.bz2", max_documents_per_file=2) == [DOCUMENTS[:4]]
     assert pieces("one.xml.bz2") == pieces("plain.xml") == [DOCUMENTS]
 
 

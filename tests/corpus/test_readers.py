@@ -91,6 +91,22 @@ def test_a_column_that_is_not_there_is_told(tmp_path: Path, column: str, message
         read(tmp_path / "a.jsonl", jsonl(OSCAR), text_column=column)
 
 
+def test_records_in_a_list_within_an_object_are_told(tmp_path: Path) -> None:
+    data = json.dumps({"version": "1", "data": [{"text": "a"}]}).encode()
+    with pytest.raises(ValueError, match=r"it has 'version', 'data'; .*: jq '\.\[\"data\"\]'$"):
+        read(tmp_path / "a.json", data)
+
+
+def test_many_keys_and_odd_ones_make_one_short_line(tmp_path: Path) -> None:
+    many = json.dumps({str(number): {"text": "a"} for number in range(1000)}).encode()
+    odd = json.dumps({"a\nb": [{"text": "a"}]}).encode()
+    for data, end in ((many, "'29', ..."), (odd, "jq '.[\"a\\nb\"]'")):
+        with pytest.raises(ValueError, match="no column 'text'; it has ") as caught:
+            read(tmp_path / "a.json", data)
+        message = str(caught.value)
+        assert message.endswith(end) and len(message) < 400 and "\n" not in message
+
+
 def test_a_record_that_lacks_the_column_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^a\.jsonl: record 2: no column 'text'; it has 'title'$"):
         read(tmp_path / "a.jsonl", jsonl({"text": "a"}, {"title": "b"}))

@@ -47,7 +47,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
     )
     assert resumed.manifest == whole.manifest
     # The last item was processed before the death, though nobody heard of it.
-    assert [update.done for update in updates] == [*range(after + 1, 6), 5]
+    assert list(dict.fromkeys(update.done for update in updates)) == [*range(after + 1, 6)]
 
 
 def test_a_finished_corpus_is_not_built_again(texts: Path, tmp_path: Path) -> None:

@@ -246,3 +246,17 @@ def test_a_root_in_memory(texts: Path) -> None:
     artifact = run(config(texts), "memory://runs-of-the-corpus-test")
     assert verify(artifact) == []
     assert artifact.counters["documents"]["train"] > 150
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("https://huggingface.co/datasets/a/b", "is an address; give the name .*: 'a/b'"),
+        ("hf://datasets/a/b", "is an address; give the name .*: 'a/b'"),
+        ("./no/such", r"\./no/such: no such folder"),
+        (__file__, "a file, not a data set; set type to files"),
+    ],
+)
+def test_a_hub_source_that_is_none_is_told(path: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plan([HubSource(path=path)])

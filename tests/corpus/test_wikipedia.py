@@ -44,9 +44,13 @@ PAGES = [
 ]
 DOCUMENTS = [
     RawDocument("Madrid ist spanisch.", "https://de.wikipedia.org/wiki/Madrid"),
+    RawDocument(
+        *("", "https://de.wikipedia.org/wiki/Diskussion:Madrid", "page_of_other_namespace", "1")
+    ),
+    RawDocument("", "https://de.wikipedia.org/wiki/Madird", "redirect"),
     RawDocument("Eins & zwei.", "https://de.wikipedia.org/wiki/C_%26_A%3F_Gr%C3%B6%C3%9Fe"),
     RawDocument("zweite", "https://de.wikipedia.org/wiki/Alt"),
-    RawDocument("", "https://de.wikipedia.org/wiki/Daten", "not_wikitext"),
+    RawDocument("", "https://de.wikipedia.org/wiki/Daten", "not_wikitext", "json"),
     RawDocument("", "https://de.wikipedia.org/wiki/Kaputt", "unclosed_markup"),
 ]
 DUMP = (HEAD + "".join(PAGES) + TAIL).encode()
@@ -57,7 +61,7 @@ def read(folder: Path, data: bytes, name: str = "dump.xml") -> list[RawDocument]
     return list(read_wikipedia(SourceFile(name, "", str(folder / name))))
 
 
-def test_articles_are_documents(tmp_path: Path) -> None:
+def test_articles_are_documents_and_other_pages_have_a_reason(tmp_path: Path) -> None:
     assert read(tmp_path, DUMP) == DOCUMENTS
     # As multistream dumps are: members of some pages each.
     half = len(DUMP) // 2
@@ -95,7 +99,12 @@ def test_old_dumps_give_articles_alone(
     pages = [old_page(title, "no article") for title in others]
     pages += [old_page("Old name", f"{redirect} [[A]]"), old_page("A", "b"), old_page("C: D", "e")]
     dump = OLD_HEAD % language + "".join(pages) + TAIL
-    assert [document.text for document in read(tmp_path, dump.encode())] == ["b", "e"]
+    found = read(tmp_path, dump.encode())
+    assert [document.text for document in found if document.problem is None] == ["b", "e"]
+    assert [document.problem for document in found if document.problem] == [
+        *["page_of_other_namespace"] * len(others),
+        "redirect",
+    ]
 
 
 def test_names_of_the_dumps_language_hold_in_its_text(tmp_path: Path) -> None:
@@ -111,7 +120,8 @@ def test_a_dump_cut_on_purpose_is_read_with_its_end(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"within <text>; .* append </text></revis") as caught:
         read(tmp_path, cut)
     end = str(caught.value).rpartition(" ")[2].encode()
-    assert len(read(tmp_path, cut + end)) == 3
+    found = read(tmp_path, cut + end)
+    assert [document.problem for document in found].count(None) == 3
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5, 0.9, 0.9999])
@@ -152,8 +162,10 @@ def test_memory_is_bounded_by_a_page(tmp_path: Path) -> None:
     many = page("A", "word " * 1000) * 1000
     path.write_text(HEAD + many + page("B", "word " * 1_000_000) + TAIL)  # 5 MB each
     tracemalloc.start()
-    documents = read_wikipedia(SourceFile("", "", str(path)))
-    kept = [(len(document.text), document.problem) for document in documents]
+    kept = [
+        (len(document.text), document.problem)
+        for document in read_wikipedia(SourceFile("", "", str(path)))
+    ]
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert kept == [(4_999, None)] * 1000 + [(0, "page_too_large")]

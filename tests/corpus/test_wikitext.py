@@ -174,3 +174,16 @@ def test_any_page_is_text_or_unreadable(wikitext: str) -> None:
         return
     assert text == text.strip()
     assert "\n\n\n" not in text and not set(text) & set("\x00\x01\x02\x03\x04")
+
+
+@pytest.mark.parametrize(
+    ("wikitext", "text"),
+    [
+        ("<div>One <span style='a'>two\n\nThree <b>four.", "One two\n\nThree four."),
+        ("a</center> b</ DIV> c<p/>", "a b</ DIV> c"),
+        ("a < b and c > d &lt;span&gt; <nowiki><div></nowiki>", "a < b and c > d <span> <div>"),
+        ("<small>a (<i>b) c</i> d <font color=red>e", "a (b) c d e"),
+    ],
+)
+def test_elements_without_their_beginning_or_end_leave_no_markup(wikitext: str, text: str) -> None:
+    assert to_text(wikitext) == text

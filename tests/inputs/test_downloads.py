@@ -307,3 +307,14 @@ def test_a_long_download_shows_that_it_moves(
     with caplog.at_level("INFO"):
         download(server.url)
     assert "key=***: 3 MB are here" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.parquet", "a.txt.gz"])
+def test_an_error_page_with_status_200_is_no_file(server: Server, name: str) -> None:
+    place = server.url.partition("/folder")[0]
+    server.content = b"<!DOCTYPE html>\n<html><title>404 Not Found</title></html>"
+    with pytest.raises(ValueError, match=r"an HTML page instead of a .*; download it again"):
+        fetch(UrlFile(url=f"{place}/{name}"))
+    digest = hashlib.sha256(server.content).hexdigest()
+    assert fetch(UrlFile(url=f"{place}/b.txt", sha256=digest)).digest == digest
+    assert fetch(UrlFile(url=f"{place}/page.html")).digest == digest

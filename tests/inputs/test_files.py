@@ -161,6 +161,31 @@ def test_what_is_neither_file_nor_folder_is_left_out_of_patterns_with_a_warning(
         expand(f"{folder}/link.txt")
 
 
+def test_braces_are_no_pattern(folder: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"no such file; patterns have no \{a,b\}, list both; the n"
+    ):
+        expand(f"{folder}/{{a,b}}.txt")
+
+
+def test_hidden_files_are_left_out_of_patterns_that_name_none(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = folder / "data"
+    hidden = ["._a.txt", ".ipynb_checkpoints/a.txt", "x/_SUCCESS", "_temporary/0/b.txt"]
+    for name in ["a.txt", "lang=es/_b.txt", *hidden]:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+    assert names(f"{root}/**/*") == ["a.txt", "_b.txt"]
+    assert "left out 4 hidden files, such as " in caplog.text
+    assert names(f"{root}/.ip*/*.txt") == names(f"{root}/.ipynb_checkpoints/*") == ["a.txt"]
+    assert names(f"{root}/._a.txt") == ["._a.txt"]
+    with zipfile.ZipFile(root / "a.zip", "w") as archive:
+        archive.writestr("a.txt", "one")
+        archive.writestr("__MACOSX/._a.txt", "two")
+    assert len(expand(f"zip://**/*.txt::{root}/a.zip")) == 1
+
+
 def test_a_name_that_is_too_long_or_no_name_is_missing(folder: Path) -> None:
     with pytest.raises(ValueError, match="no such file; the nearest folder that exists is"):
         expand(f"{folder}/{'x' * 300}")

@@ -150,8 +150,31 @@ BAD: list[tuple[str, bytes, Format, str]] = [
     ("a.jsonl", b'[{"a": 1}]', "auto", "line 1: a JSON list .*; if .* set format to json$"),
     ("a.tsv", b"a\tb\n1\n", "auto", "line 2: 1 fields, the first line has 2"),
     ("a.json", b'{"a": 1}\n{"a": 2}\n', "auto", "broken JSON.*format to jsonl"),
-    ("a.json", b'{"a": 1}', "auto", "a JSON dict where a list"),
-    ("a.json", b"[1]", "auto", "record 1: a JSON int where an object"),
+    ("a.json", b"[1]", "auto", "record 1: a JSON number where an object"),
+    ("a.json", b'"a"', "auto", "record 1: a JSON string where an object"),
+    ("a.jsonl", b'{"a": 1}\nnull\n', "auto", "line 2: a JSON null where an object"),
+    ("a.jsonl", b'{"a": 1}{"a": 2}\n', "auto", "line 1: broken JSON .* jq -c . makes that"),
+    ("a.jsonl", b'{"a": 1},\n{"a": 2}\n', "auto", "line 1: broken JSON .*without commas between"),
+    ("a.jsonl", b'{\n "a": 1\n}\n', "auto", "line 1: .* one list or object, set format to json"),
+    ("a.jsonl", b'[\n{"a": 1},\n', "auto", "line 1: .* one list or object, set format to json"),
+    ("a.jsonl", b"<html>\n", "auto", "line 1: .* a server's error page; download it again"),
+    ("a.csv", b'a,b\n1,"say \\"x\\" now"\n', "auto", "line 2: .* a quote is written twice"),
+    (
+        "a.tsv",
+        b'a\tb\n1\t"x\ny"\n',
+        "auto",
+        r"line 3: 1 fields, .* \(csv, if its fields are quoted\)",
+    ),
+    ("a.txt", b"SQLite format 3\0" + bytes(99), "auto", "it is an SQLite database, .*export"),
+    (
+        "a.csv",
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1..",
+        "auto",
+        "it is an office document, .*as csv",
+    ),
+    ("a.db", b"SQLite format 3\0" + bytes(99), "auto", "it is an SQLite database"),
+    ("._a.txt", b"\0\5\x16\7" + bytes(99), "auto", "it is what macOS keeps beside a file"),
+    ("a.xlsx", b"PK\3\4" + bytes(99), "auto", "it is a zip archive .or an office document"),
     ("a.jsonl", b'{"a": 1}\n{"a": ' + DEEP + b"}", "auto", "line 2: broken JSON .nested too"),
     ("a.json", DEEP, "auto", "broken JSON .nested too deeply"),
     ("a.json", b"[" + b"1" * 5000 + b"]", "auto", "broken JSON .Exceeds the limit"),
@@ -407,3 +430,27 @@ def test_a_mark_is_no_text(write: Write, encoding: str) -> None:
     mark = "" if encoding in ("utf-8-sig", "utf-32") else "\ufeff"
     file = write("a.txt", f"{mark}größe\n".encode(encoding))
     assert list(read_records(file, encoding=encoding)) == [{"text": "größe"}]
+
+
+def test_json_of_files_put_together_and_of_shells_is_read(write: Write) -> None:
+    file = write("a.jsonl", '{"a": 1}\n\ufeff{"a": "b\tc"}\n'.encode())
+    assert list(read_records(file)) == [{"a": 1}, {"a": "b\tc"}]
+
+
+def test_a_json_file_may_hold_one_object(write: Write) -> None:
+    assert list(read_records(write("a.json", b'{\n "text": "a"\n}'))) == [{"text": "a"}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\na;b\n1;x, y\n",
+        '"a";"b"\n1;"x, y"\n',
+        "\n\na;b\n1;x, y\n",
+        "\ufeffsep=\t\r\na\tb\r\n1\tx, y\r\n",
+    ],
+)
+def test_csv_as_spreadsheets_write_it(write: Write, text: str) -> None:
+    assert list(read_records(write("a.csv", text.encode()))) == [{"a": "1", "b": "x, y"}]
+    quoted = write("b.csv", b'"a, or so";b\n1;x\n')
+    assert list(read_records(quoted)) == [{"a, or so": "1", "b": "x"}]

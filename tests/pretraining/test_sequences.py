@@ -19,7 +19,7 @@ from electra_pipeline.pretraining.sequences import (
     load_vocabulary,
     sequence_schema,
 )
-from electra_pipeline.progress import silent
+from electra_pipeline.progress import Update, silent
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.shards import HELD_OUT_PREFIX, TRAIN_PREFIX, read_documents
 
@@ -118,6 +118,30 @@ def test_an_interrupted_stage_resumes_to_the_same_bytes(
     assert resumed.observed["resumed"]
     assert resumed.manifest["files"] == undisturbed.manifest["files"]
     assert resumed.counters == undisturbed.counters
+
+
+def test_a_long_shard_tells_how_far_it_is(
+    root: str,
+    corpus: Artifact,
+    tokenizer: Artifact,
+    sequences: Artifact,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stage, "UPDATE_SECONDS", 0.0)
+    updates: list[Update] = []
+    stage.build(
+        SequencesConfig(length=32, seed=99),
+        corpus,
+        tokenizer,
+        root=root,
+        name="told",
+        executor=LocalExecutor(),
+        progress=updates.append,
+    )
+    done = [update.done for update in updates]
+    assert len(done) > 10 * updates[0].total  # not one a shard
+    assert done == sorted(done)
+    assert done[0] == 0 and done[-1] == updates[-1].total
 
 
 @pytest.mark.parametrize("prefix", [TRAIN_PREFIX, HELD_OUT_PREFIX])

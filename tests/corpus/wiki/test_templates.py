@@ -217,3 +217,29 @@ def test_the_table_is_sound() -> None:
 def test_brackets_of_a_pattern_balance(pattern: str) -> None:
     with pytest.raises(ValueError, match="without its"):
         parse_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    ("language", "wikitext", "text"),
+    [
+        (
+            "en",
+            "A mass of {{val|1.5|e=5|u=kg}} or {{val|2|3|u=kg}}.",
+            "A mass of 1.5×10⁵ kg or 2±3 kg.",
+        ),
+        ("en", "About 6{{x10^|23}} atoms, {{sqrt|2}} wide.", "About 6×10²³ atoms, √2 wide."),
+        ("en", "In Hawai{{okina}}i, {{MS|Estonia}} sank.", "In Hawaiʻi, MS Estonia sank."),
+        ("en", "As {{harvtxt|Smith|2000}} found{{harv|Smith|2000}}.", "As Smith found."),
+        ("en", "* {{see|name=Tower|url=x|content=A tall one.}}", "Tower. A tall one."),
+        ("en", "{{see|Main article}}\nWords.", "Words."),
+        ("en", "It ran {{hws|for|forward}} {{hwe|ward|forward}} on.", "It ran forward on."),
+        ("fa", "می{{نیم‌فاصله}}رود", "می\u200cرود"),
+        ("fr", "Avec {{Mme|Dupont}} et {{Mlle}} Durand.", "Avec Mme Dupont et Mlle Durand."),
+        ("ja", "彼は{{要出典|範囲=死んだ|date=2010年}}。", "彼は死んだ。"),
+        ("ja", "字{{JIS2004|辻}}、{{CP932フォント|髙}}、と。", "字辻、髙、と。"),
+    ],
+)
+def test_templates_that_give_a_number_a_letter_or_a_name(
+    language: str, wikitext: str, text: str
+) -> None:
+    assert to_text(wikitext, edition(language)) == text

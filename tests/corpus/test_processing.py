@@ -1,0 +1,57 @@
+"""Pieces while they are read: how far they are, and what of their files is left out."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from electra_pipeline.corpus import groups, pieces
+from electra_pipeline.corpus.build import build
+from electra_pipeline.corpus.counting import all_repaired
+from electra_pipeline.execution import LocalExecutor
+from electra_pipeline.progress import Update
+from tests.corpus.corpora import ENGLISH, config, prose, run, write_jsonl
+
+
+def test_a_long_piece_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "UPDATE_SECONDS", 0.0)
+    for name in ("a", "b"):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        texts = [prose(ENGLISH, seed, 60) for seed in range(100)] + ["too short"]
+        write_jsonl(tmp_path / "in" / f"{name}.jsonl", texts)
+    updates: list[Update] = []
+    root = str(tmp_path / "runs")
+    executor = LocalExecutor()
+    build(config(tmp_path / "in"), root=root, name="x", executor=executor, progress=updates.append)
+    reading = [update for update in updates if "documents" in update.facts]
+    assert len(reading) >= 2 * 101
+    assert [update.facts["documents"] for update in reading if update.done == 0][::25] == [
+        *(0, 25, 50, 75, 100)
+    ]
+    for fact in ("documents", "MB"):  # of all pieces together, and none twice
+        told = [update.facts[fact] for update in reading]
+        assert told == sorted(told)
+    assert reading[-1].facts["documents"] == 200
+
+
+@pytest.mark.parametrize("num_small", [2, 99])
+def test_bytes_after_a_compressed_stream_are_logged_once_and_counted(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    num_small: int,
+) -> None:
+    monkeypatch.setattr(groups, "MIN_FILES", num_small)  # with 2, they are read as a group
+    (tmp_path / "in").mkdir()
+    for number, rest in enumerate((b"", b"-- the mirror")):
+        path = tmp_path / "in" / f"{number}.jsonl.gz"
+        write_jsonl(path, [prose(ENGLISH, number)])
+        path.write_bytes(path.read_bytes() + rest)
+    with caplog.at_level(logging.WARNING, "electra_pipeline"):
+        corpus = run(config(tmp_path / "in"), tmp_path / "runs")
+    told = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    place = tmp_path / "in" / "1.jsonl.gz"
+    assert told == [
+        f"{place}: left out 13 bytes after the end of its gzip stream, which are no part of it"
+    ]
+    assert all_repaired(corpus.counters) == {"files_with_trailing_bytes": 1}
