@@ -300,12 +300,20 @@ def test_a_leg_runs_where_the_working_directory_is_another(
     assert open_artifact(artifact.folder) is not None
 
 
-def test_progress_ends_at_the_last_step(published, task_files, tmp_path):
+def test_progress_ends_at_the_last_step_and_at_the_last_scored_input(
+    published, task_files, tmp_path
+):
     updates = []
     (leg,) = plan(make_config(task_files, epochs=1), published, root=str(tmp_path), name="test")
     run_leg(leg, progress=updates.append)
-    assert [update.done for update in updates] == list(range(1, 26))  # 200 / 8
-    assert {update.total for update in updates} == {25}
+    training = [(each.done, each.total) for each in updates if each.unit == "steps"]
+    assert training == [(step, 25) for step in range(1, 26)]  # 200 / 8
+    scoring = updates[len(training) :]
+    assert {(each.unit, each.facts["step"]) for each in scoring} == {
+        ("inputs", "scoring validation")
+    }
+    done = [each.done for each in scoring]
+    assert done == sorted(done) and done[-1] == scoring[-1].total == 60
 
 
 def test_recipes_give_the_published_values(published):
