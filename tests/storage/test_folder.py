@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import numpy as np
 import pytest
+import safetensors.numpy
 from fsspec.implementations.memory import MemoryFileSystem
 
 from electra_pipeline.cli.app import app
@@ -66,6 +68,8 @@ def remote() -> Artifact:
     def write(draft: Draft) -> None:
         for name in ("config.json", "1_Pooling/config.json"):
             draft.folder.write_bytes(f"discriminator/{name}", uuid.uuid4().bytes)
+        weights = safetensors.numpy.save({"weight": np.zeros(1, np.float32)})
+        draft.folder.write_bytes("discriminator/model.safetensors", weights)
 
     unique = uuid.uuid4().hex
     return make(f"memory://{unique}", write, stage="publish", config=unique)
