@@ -20,8 +20,8 @@ def calibrated(
     """The task with its null threshold, and the counters: `threshold` and how many questions chose.
 
     The questions are those that `load` held out of train: neither the model nor the threshold ever
-    saw what is scored. Tasks that hold nothing out stay as they are. `report` is told the step, and
-    how many inputs are done, of how many.
+    saw what is scored. Tasks that hold nothing out stay as they are. `report` is called with the
+    step, the inputs done and their number.
     """
     problem = data.problem
     if not data.calibration or not isinstance(problem, QuestionAnswering):

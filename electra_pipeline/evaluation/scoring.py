@@ -38,8 +38,8 @@ def score(
 ) -> Scores:
     """Score the model on each labelled split, and predict the unlabelled ones too.
 
-    Writes `predictions.parquet` into the draft. `report` is told the step, and how many inputs are
-    done, of how many.
+    Writes `predictions.parquet` into the draft. `report` is called with the step, the inputs done
+    and their number.
     """
     problem = data.problem
 

@@ -201,8 +201,8 @@ def predict(
 ) -> list[NDArray[np.float32]]:
     """Logits of each feature, without its padding: (out,) or (length, out).
 
-    `report` is told after each batch how many features are done, of how many. Where memory runs
-    out, the batches are halved. Raises ValueError if one feature does not fit.
+    `report` is called after each batch with the features done and their number. Where memory
+    runs out, the batches are halved. Raises ValueError if one feature does not fit.
     """
     found: dict[int, NDArray[np.float32]] = {}
     parts = Parts(batch_examples)

@@ -7,7 +7,7 @@ from pathlib import Path
 from electra_pipeline.inputs.decompression import CODECS
 
 HEAD_BYTES = 512
-# A stream of bzip2 goes on with the digits of pi, or of its square root where it is empty.
+# A stream of bzip2 continues with the digits of pi, or of its square root where it is empty.
 BZIP2_HEAD = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")
 HTML_HEAD = re.compile(rb"\s*<(!doctype\s+html|html)\b", re.IGNORECASE)
 PAGE_SUFFIXES = ("", ".html", ".htm", ".xhtml", ".php", ".asp", ".aspx", ".jsp", ".cgi")

@@ -103,9 +103,9 @@ class RayExecutor(Room):
         """
         if progress is None:
             return self._map(partial(recorded, function), items, share, after, lambda: None)
-        return self._map_telling(function, items, share, after, progress)
+        return self._map_with_progress(function, items, share, after, progress)
 
-    def _map_telling(
+    def _map_with_progress(
         self,
         function: Callable[..., Value],
         items: Sequence[Item],

@@ -32,7 +32,7 @@ FINAL_SIGMA = "\u03a3(?<=[\\p{L}\\p{M}]\u03a3)(?!\\p{M}*\\p{L})"
 # Emoji and other symbols, but Braille, which is letters; private use, such as icons of a font.
 SYMBOL = r"\p{So}\p{Co}&&[^\x{2800}-\x{28ff}]"
 SYMBOL_ENDS = rf"{SKIN_TONES}\x{{fe0f}}"
-WITHIN = rf"[{UNSPACED}\p{{M}}{JOINERS}]"  # what goes on with a run of a script without spaces
+WITHIN = rf"[{UNSPACED}\p{{M}}{JOINERS}]"  # what continues a run of a script without spaces
 NEAR_BOUNDARY = rf"[{UNSPACED}{SYMBOL_ENDS}]|[{SYMBOL}]"  # asked first: most characters are not
 BOUNDARY = (
     rf"(?>(?<={NEAR_BOUNDARY})|(?={NEAR_BOUNDARY}))"

@@ -148,7 +148,7 @@ def _first(value: Mapping[str, Any], keys: Sequence[str], default: Any) -> Any:
 def _answers(question: Mapping[str, Any], context: str, place: str) -> list[tuple[str, int | None]]:
     """The accepted answers and where each begins; none for a question that has no answer.
 
-    A question is unanswerable if it says so, or if no answer of it has a text.
+    A question is unanswerable if it is marked so, or if no answer of it has a text.
     """
     if _is_true(question.get("is_impossible", False), place):
         return []
