@@ -15,12 +15,12 @@ from pathlib import Path
 import orjson
 
 from electra_pipeline import config as configuration
-from electra_pipeline import pipeline
+from electra_pipeline import stages
+from electra_pipeline.core.execution import Executor, LocalExecutor
+from electra_pipeline.core.progress import silent
 from electra_pipeline.corpus import build as corpus_stage
 from electra_pipeline.corpus.build import CorpusConfig
-from electra_pipeline.execution import Executor, LocalExecutor
 from electra_pipeline.on_ray import cluster
-from electra_pipeline.progress import silent
 from electra_pipeline.storage.shards import read_documents
 
 
@@ -33,7 +33,7 @@ def main() -> None:
         quickstart = configuration.load(
             preset="quickstart", root=f"{place}/text", overrides=["finetune=null"]
         )
-        source = pipeline.build_corpus(quickstart, LocalExecutor(), silent)
+        source = stages.build_corpus(quickstart, LocalExecutor(), silent)
         texts = [t for batch in read_documents(source) for t in batch.column("text").to_pylist()]
         for piece in range(arguments.pieces):
             lines = (orjson.dumps({"text": f"Part {piece}.\n{text}"}) for text in texts)

@@ -11,10 +11,10 @@ import statistics
 import tempfile
 
 from electra_pipeline import config as configuration
-from electra_pipeline import pipeline
+from electra_pipeline import stages
+from electra_pipeline.core.progress import silent
 from electra_pipeline.on_ray import cluster
 from electra_pipeline.pretraining.sizes import SIZES
-from electra_pipeline.progress import silent
 
 
 def main() -> None:
@@ -47,10 +47,10 @@ def main() -> None:
                         "finetune=null",
                     ],
                 )
-                corpus = pipeline.build_corpus(chosen, executor, silent)
-                tokenizer = pipeline.train_tokenizer(chosen, corpus, silent)
-                sequences = pipeline.build_sequences(chosen, corpus, tokenizer, executor, silent)
-                trained = pipeline.pretrain(chosen, tokenizer, sequences, executor, silent)
+                corpus = stages.build_corpus(chosen, executor, silent)
+                tokenizer = stages.train_tokenizer(chosen, corpus, silent)
+                sequences = stages.build_sequences(chosen, corpus, tokenizer, executor, silent)
+                trained = stages.pretrain(chosen, tokenizer, sequences, executor, silent)
                 seen.append(trained.observed["tokens_per_second"])
     for workers, values in rates.items():
         print(

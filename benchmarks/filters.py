@@ -22,11 +22,11 @@ from typing import Any
 import orjson
 from sentencex import segment
 
-from electra_pipeline.corpus.cleaning import clean
-from electra_pipeline.corpus.quality.c4 import C4Lines, C4Page
-from electra_pipeline.corpus.quality.filters import apply
-from electra_pipeline.corpus.quality.fineweb import FineWeb
-from electra_pipeline.corpus.quality.gopher import GopherQuality, GopherRepetition
+from electra_pipeline.corpus.cleaning.filters.c4 import C4Lines, C4Page
+from electra_pipeline.corpus.cleaning.filters.fineweb import FineWeb
+from electra_pipeline.corpus.cleaning.filters.gopher import GopherQuality, GopherRepetition
+from electra_pipeline.corpus.cleaning.filters.rules import apply
+from electra_pipeline.corpus.cleaning.text import clean
 from electra_pipeline.inputs.files import UrlFile, fetch
 from electra_pipeline.text.words import split_words
 

@@ -37,12 +37,12 @@ import torch
 import transformers
 from transformers import ElectraConfig, ElectraForPreTraining, ElectraTokenizerFast
 
-from electra_pipeline.evaluation.finetune import FinetuneConfig, plan, run_leg
-from electra_pipeline.evaluation.problems.metrics import classification_scores
-from electra_pipeline.evaluation.tasks.data import load
-from electra_pipeline.evaluation.tasks.given import TASKS, UserTask
-from electra_pipeline.progress import Update
+from electra_pipeline.core.progress import Update
+from electra_pipeline.finetuning.plan import FinetuneConfig, plan, run_leg
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
+from electra_pipeline.tasks.catalog.user_task import TASKS, UserTask
+from electra_pipeline.tasks.data.load import load
+from electra_pipeline.tasks.kinds.metrics import classification_scores
 
 MAX_LENGTH, BATCH_EXAMPLES, WARMUP_FRACTION = 128, 32, 0.1
 SHAPES: Mapping[str, Mapping[str, int]] = {

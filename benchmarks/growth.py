@@ -16,16 +16,16 @@ from pathlib import Path
 
 import orjson
 
-from electra_pipeline import tokenizer
+from electra_pipeline.core.execution import LocalExecutor
+from electra_pipeline.core.progress import silent
 from electra_pipeline.corpus import build as corpus_stage
 from electra_pipeline.corpus.build import CorpusConfig
-from electra_pipeline.execution import LocalExecutor
 from electra_pipeline.inputs.files import UrlFile, fetch
 from electra_pipeline.pretraining import sequences as sequences_stage
 from electra_pipeline.pretraining.sequences import SequencesConfig
-from electra_pipeline.progress import silent
 from electra_pipeline.storage.artifact import Artifact, find_artifacts
-from electra_pipeline.tokenizer import TokenizerConfig
+from electra_pipeline.tokenizer import train
+from electra_pipeline.tokenizer.train import TokenizerConfig
 
 TIMES = 10
 SHARD_MEGABYTES = 1
@@ -69,7 +69,7 @@ def build_corpus(place: str) -> None:
 
 def train_tokenizer(place: str) -> None:
     config = TokenizerConfig(vocab_size=VOCAB_SIZE)
-    tokenizer.train(config, artifact(place, "corpus"), root=place, name="g")
+    train.train(config, artifact(place, "corpus"), root=place, name="g")
 
 
 def build_sequences(place: str) -> None:

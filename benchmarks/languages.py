@@ -16,12 +16,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from electra_pipeline.corpus.language import WINDOW_CHARACTERS, Verdict, identify
-from electra_pipeline.corpus.quality.languages import (
+from electra_pipeline.corpus.cleaning.filters.languages import (
     MIN_SCORE,
     languages_with_rules,
     min_language_score,
 )
+from electra_pipeline.corpus.cleaning.language import WINDOW_CHARACTERS, Verdict, identify
 from electra_pipeline.inputs.downloads import download_wheel
 
 REQUIREMENT = "django==5.2.19"

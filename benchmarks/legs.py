@@ -24,12 +24,12 @@ import torch
 import transformers
 from finetuning import make_model, write_files
 
-from electra_pipeline import pipeline
+from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.evaluation.finetune import FinetuneConfig, Leg, plan
-from electra_pipeline.execution import Executor, LocalExecutor, cpus_of_this_process
+from electra_pipeline.core.execution import Executor, LocalExecutor, cpus_of_this_process
+from electra_pipeline.core.progress import silent
+from electra_pipeline.finetuning.plan import FinetuneConfig, Leg, plan
 from electra_pipeline.on_ray import cluster
-from electra_pipeline.progress import silent
 from electra_pipeline.storage.artifact import Artifact
 
 
@@ -50,13 +50,13 @@ def seconds(
         legs = plan(finetuning, model, root=root, name="legs")
         made: list[tuple[Leg, Artifact]] = []
         started = time.perf_counter()
-        for outcome in pipeline.run_legs(config, legs, executor, silent):
+        for outcome in stages.run_legs(config, legs, executor, silent):
             if outcome.error is not None:
                 raise outcome.error
             assert outcome.value is not None
             made.append((legs[outcome.index], outcome.value))
         taken = time.perf_counter() - started
-        return taken, pipeline.log_busy_share(config, made, executor, taken)
+        return taken, stages.log_busy_share(config, made, executor, taken)
 
 
 def measure(

@@ -37,13 +37,13 @@ class RandomRows:
 
 def measure(size: Size, length: int, micro_batch: int) -> tuple[int, int]:
     """Trainable parameters and peak bytes."""
-    from electra_pipeline.execution import LocalWorker
-    from electra_pipeline.optim import Adam, clip_gradients, parameter_groups
+    from electra_pipeline.core.execution import LocalWorker
+    from electra_pipeline.core.optim import Adam, clip_gradients, parameter_groups
     from electra_pipeline.pretraining.batches import BatchSource
     from electra_pipeline.pretraining.checkpoint import Checkpoints, Position
     from electra_pipeline.pretraining.model import Electra, count_parameters
     from electra_pipeline.pretraining.objective import Masking, SpecialIds, num_slots
-    from electra_pipeline.pretraining.outcome import peak_memory_bytes
+    from electra_pipeline.pretraining.outputs import peak_memory_bytes
     from electra_pipeline.pretraining.step import Step, arithmetic
     from electra_pipeline.storage.folder import Folder
 

@@ -31,9 +31,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from electra_pipeline.corpus.cleaning import content_id
-from electra_pipeline.corpus.minhash import NearDuplicates, band_keys, shingle_sets
-from electra_pipeline.corpus.near_duplicates import find
+from electra_pipeline.corpus.cleaning.text import content_id
+from electra_pipeline.corpus.dedup.minhash import NearDuplicates, band_keys, shingle_sets
+from electra_pipeline.corpus.dedup.near_duplicates import find
 from electra_pipeline.inputs.files import expand, fetch
 from electra_pipeline.inputs.records import read_records
 

@@ -66,7 +66,7 @@ def seconds(command: str, root: str) -> tuple[float, float]:
 
 def fan_out() -> float:
     """Empty tasks per second through `on_ray`, with worker processes that are there already."""
-    from electra_pipeline.execution import values_in_order
+    from electra_pipeline.core.execution import values_in_order
     from electra_pipeline.on_ray import cluster
 
     with cluster("local") as executor:

@@ -37,16 +37,16 @@ from transformers import (
 )
 
 from electra_pipeline import config as configuration
-from electra_pipeline import pipeline
-from electra_pipeline.execution import LocalExecutor, LocalWorker
-from electra_pipeline.optim import Adam, clip_gradients, learning_rate, parameter_groups
+from electra_pipeline import stages
+from electra_pipeline.core.execution import LocalExecutor, LocalWorker
+from electra_pipeline.core.optim import Adam, clip_gradients, learning_rate, parameter_groups
+from electra_pipeline.core.progress import silent
 from electra_pipeline.pretraining.batches import BatchSource
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.objective import Masking, SpecialIds, num_slots
 from electra_pipeline.pretraining.sequences import SequenceReader, load_vocabulary
 from electra_pipeline.pretraining.sizes import SIZES
 from electra_pipeline.pretraining.step import Step, arithmetic
-from electra_pipeline.progress import silent
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.shards import TRAIN_PREFIX, open_shard
 
@@ -285,15 +285,15 @@ def main() -> None:
 
         executor = LocalExecutor()
         chosen = load("google")
-        corpus = pipeline.build_corpus(chosen, executor, silent)
-        tokenizer = pipeline.train_tokenizer(chosen, corpus, silent)
+        corpus = stages.build_corpus(chosen, executor, silent)
+        tokenizer = stages.train_tokenizer(chosen, corpus, silent)
         vocabulary = load_vocabulary(tokenizer)
         special = SpecialIds(*(vocabulary.id_of(p) for p in ("[PAD]", "[CLS]", "[SEP]", "[MASK]")))
         masking = Masking(MASK_FRACTION, num_slots(length, MASK_FRACTION), False, special)
         loaded = PreTrainedTokenizerFast.from_pretrained(tokenizer.local_folder("tokenizer"))
         padding, sources = {}, {}
         for layout in ("google", "packed"):
-            sequences = pipeline.build_sequences(load(layout), corpus, tokenizer, executor, silent)
+            sequences = stages.build_sequences(load(layout), corpus, tokenizer, executor, silent)
             padding[layout] = sequences.counters["train"]["padding_fraction"]
             sources[layout] = BatchSource(SequenceReader(sequences), 0, batch, masking)
 

@@ -32,14 +32,14 @@ from sklearn.metrics import roc_auc_score
 from torch.nn import functional as F
 
 from electra_pipeline import config as configuration
-from electra_pipeline import pipeline
+from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.evaluation import finetune
-from electra_pipeline.evaluation.results import table
-from electra_pipeline.execution import LocalExecutor, LocalWorker, values_in_order
+from electra_pipeline.core.execution import LocalExecutor, LocalWorker, values_in_order
+from electra_pipeline.core.progress import silent
+from electra_pipeline.core.transformers_logging import quiet_transformers
+from electra_pipeline.finetuning import plan
 from electra_pipeline.pretraining.sequences import SequenceReader, load_vocabulary
-from electra_pipeline.progress import silent
-from electra_pipeline.quiet import quiet_transformers
+from electra_pipeline.results.tables import table
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.shards import HELD_OUT_PREFIX
 
@@ -199,10 +199,10 @@ def finetuned(
 ) -> dict[str, float]:
     """The median over the fine-tuning seeds of each task's metrics."""
     executor = LocalExecutor()
-    published = pipeline.publish(config, model, tokenizer, corpus)
-    legs = pipeline.plan_legs(config, published)
-    done = values_in_order(pipeline.run_legs(config, legs, executor, silent))
-    rows = [row for leg in done for row in finetune.rows(leg) if row["model"] == "pretrained"]
+    published = stages.publish(config, model, tokenizer, corpus)
+    legs = stages.plan_legs(config, published)
+    done = values_in_order(stages.run_legs(config, legs, executor, silent))
+    rows = [row for leg in done for row in plan.rows(leg) if row["model"] == "pretrained"]
     return {
         f"{line['task']}, {line['metric'].replace('_', ' ')}": line["median"]
         for line in table.aggregate(rows)
@@ -227,10 +227,10 @@ def main() -> None:
 
     configs = {recipe: configured(arguments, recipe, 0) for recipe in RECIPES}
     google = configs["google"]
-    corpus = pipeline.build_corpus(google, executor, silent)
-    tokenizer = pipeline.train_tokenizer(google, corpus, silent)
+    corpus = stages.build_corpus(google, executor, silent)
+    tokenizer = stages.train_tokenizer(google, corpus, silent)
     sequences = {
-        recipe: pipeline.build_sequences(config, corpus, tokenizer, executor, silent)
+        recipe: stages.build_sequences(config, corpus, tokenizer, executor, silent)
         for recipe, config in configs.items()
     }
     text = {recipe: text_per_sequence(artifact) for recipe, artifact in sequences.items()}
@@ -256,7 +256,7 @@ def main() -> None:
     mask = vocabulary.id_of("[MASK]")
     for seed, recipe in itertools.product(range(arguments.seeds), RECIPES):
         config = with_steps(configured(arguments, recipe, seed), text["google"] / text[recipe])
-        model = pipeline.pretrain(config, tokenizer, sequences[recipe], executor, silent)
+        model = stages.pretrain(config, tokenizer, sequences[recipe], executor, silent)
         measured = {"pre-training, seconds": float(model.observed["training_seconds"])}
         with quiet_transformers():
             for kind, batches in held_out.items():

@@ -16,10 +16,10 @@ import tempfile
 import time
 
 from electra_pipeline import config as configuration
-from electra_pipeline import pipeline
-from electra_pipeline.execution import LocalExecutor
+from electra_pipeline import stages
+from electra_pipeline.core.execution import LocalExecutor
+from electra_pipeline.core.progress import silent
 from electra_pipeline.pretraining.sequences import load_vocabulary
-from electra_pipeline.progress import silent
 from electra_pipeline.storage.shards import HELD_OUT_PREFIX, TRAIN_PREFIX, read_documents
 
 BATCH_TEXTS = 1000  # the default of datasets.map, with which tutorials tokenize
@@ -34,8 +34,8 @@ def main() -> None:
     executor = LocalExecutor()
     with tempfile.TemporaryDirectory() as place:
         config = configuration.load(preset="quickstart", root=place, overrides=["finetune=null"])
-        corpus = pipeline.build_corpus(config, executor, silent)
-        tokenizer = pipeline.train_tokenizer(config, corpus, silent)
+        corpus = stages.build_corpus(config, executor, silent)
+        tokenizer = stages.train_tokenizer(config, corpus, silent)
         texts = [
             text
             for prefix in (TRAIN_PREFIX, HELD_OUT_PREFIX)
@@ -57,7 +57,7 @@ def main() -> None:
                     update={"sequences": config.sequences.model_copy(update=changes)}
                 )
                 started = time.process_time()
-                pipeline.build_sequences(changed, corpus, tokenizer, executor, silent)
+                stages.build_sequences(changed, corpus, tokenizer, executor, silent)
                 rates[layout].append(num_bytes / 1e6 / (time.process_time() - started))
     print(f"{num_bytes / 1e6:.1f} MB of English news, one thread, {arguments.rounds} rounds")
     for name, values in rates.items():

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sentencex import segment
 
-from electra_pipeline.corpus.wikipedia import read_wikipedia
+from electra_pipeline.corpus.sources.wikipedia import read_wikipedia
 from electra_pipeline.inputs.files import UrlFile, fetch
 
 GAPS = {

@@ -10,20 +10,20 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError
 
+from electra_pipeline.core.execution import Scale
+from electra_pipeline.core.identity import Config
+from electra_pipeline.core.yaml_text import decode_yaml, parse_yaml
 from electra_pipeline.corpus.build import CorpusConfig
-from electra_pipeline.evaluation.finetune import FinetuneConfig
-from electra_pipeline.evaluation.results.database import sqlite_url
-from electra_pipeline.execution import Scale
-from electra_pipeline.identity import Config
+from electra_pipeline.finetuning.plan import FinetuneConfig
 from electra_pipeline.presets import preset_text
 from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.sequences import SequencesConfig
 from electra_pipeline.publishing.huggingface import PublishConfig
+from electra_pipeline.results.database import sqlite_url
 from electra_pipeline.storage.folder import Folder
-from electra_pipeline.storage.places import shown
 from electra_pipeline.storage.stores import open_store
-from electra_pipeline.tokenizer import TokenizerConfig
-from electra_pipeline.yaml_text import decode_yaml, parse_yaml
+from electra_pipeline.storage.uri import shown
+from electra_pipeline.tokenizer.train import TokenizerConfig
 
 # File systems take 255 bytes a name; that of a leg's folder has the run's, the task's, the model's.
 NAME_CHARACTERS = 100

@@ -1,1 +1,1 @@
-"""Prefect flows: the chain and each stage, thin over `electra_pipeline.pipeline`."""
+"""Prefect flows: the chain and each stage, thin over `electra_pipeline.stages`."""

@@ -6,11 +6,11 @@ from typing import Any
 
 from prefect import allow_failure, flow
 
-from electra_pipeline import pipeline
+from electra_pipeline import stages as pipeline
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.evaluation.finetune import find_leg
-from electra_pipeline.evaluation.results import table
+from electra_pipeline.finetuning.plan import find_leg
 from electra_pipeline.on_ray import RayExecutor
+from electra_pipeline.results.tables import table
 from electra_pipeline.storage.artifact import Artifact, find_artifacts
 from flows import stages
 from flows.ending import FLOW

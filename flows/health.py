@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import PrefectException
 from prefect.settings import PREFECT_API_URL
 
-from electra_pipeline.doctor import Finding
+from electra_pipeline.workflows.doctor import Finding
 
 # Runs in these states hold the slots of their queue.
 HOLDING = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)

@@ -13,8 +13,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.storage import machine
-from electra_pipeline.storage.places import shown
+from electra_pipeline.storage import local_folders
+from electra_pipeline.storage.uri import shown
 
 if TYPE_CHECKING:
     from flows.finetune import Summary
@@ -44,7 +44,7 @@ def run_here(config: PipelineConfig, *, debug: bool = False) -> "Summary":
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    machine.of_prefect().check()
+    local_folders.of_prefect().check()
     check_server()
     start_server_of_this_run()
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 from prefect import Task
 
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.execution import Executor, StageName
+from electra_pipeline.core.execution import Executor, StageName
 from electra_pipeline.on_ray import RayExecutor, cluster
 from flows import stages
 from flows.state import agreeing_with_server

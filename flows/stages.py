@@ -10,10 +10,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from electra_pipeline import pipeline
+from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.evaluation.finetune import Leg
-from electra_pipeline.execution import Executor
+from electra_pipeline.core.execution import Executor
+from electra_pipeline.finetuning.plan import Leg
 from electra_pipeline.on_ray import RayExecutor
 from electra_pipeline.storage.artifact import Artifact
 from flows.watching import RunProgress
@@ -41,25 +41,25 @@ RETRIED: dict[str, Any] = {
 @task(name="check", task_run_name="check", **PLAIN)
 def check(config: PipelineConfig, executor: Executor) -> None:
     """Refuse before any work whatever can be known to fail."""
-    pipeline.check(config, executor)
+    stages.check(config, executor)
 
 
 @task(name="check", task_run_name="check", **PLAIN)
 def check_evaluation(config: PipelineConfig, executor: Executor) -> None:
     """Refuse before any leg whatever can be known to fail."""
-    pipeline.check_evaluation(config, executor)
+    stages.check_evaluation(config, executor)
 
 
 @task(name="corpus", task_run_name="corpus", **RETRIED)
 def corpus(config: PipelineConfig, executor: Executor) -> Artifact:
     """Sources to clean, deduplicated documents."""
-    return pipeline.build_corpus(config, executor, RunProgress())
+    return stages.build_corpus(config, executor, RunProgress())
 
 
 @task(name="tokenizer", task_run_name="tokenizer", **PLAIN)
 def tokenizer(config: PipelineConfig, corpus: Artifact, executor: RayExecutor) -> Artifact:
     """Documents to a WordPiece vocabulary, in this process."""
-    return pipeline.train_tokenizer(config, corpus, RunProgress(executor.check_open))
+    return stages.train_tokenizer(config, corpus, RunProgress(executor.check_open))
 
 
 @task(name="sequences", task_run_name="sequences", **PLAIN)
@@ -67,7 +67,7 @@ def sequences(
     config: PipelineConfig, corpus: Artifact, tokenizer: Artifact, executor: Executor
 ) -> Artifact:
     """Documents and vocabulary to sequences of ids."""
-    return pipeline.build_sequences(config, corpus, tokenizer, executor, RunProgress())
+    return stages.build_sequences(config, corpus, tokenizer, executor, RunProgress())
 
 
 @task(name="pretrain", task_run_name="pretrain", **PLAIN)
@@ -75,7 +75,7 @@ def pretrain(
     config: PipelineConfig, tokenizer: Artifact, sequences: Artifact, executor: Executor
 ) -> Artifact:
     """Sequences to a generator and a discriminator. Ray starts lost workers again by itself."""
-    return pipeline.pretrain(config, tokenizer, sequences, executor, RunProgress())
+    return stages.pretrain(config, tokenizer, sequences, executor, RunProgress())
 
 
 @task(name="publish", task_run_name="publish", **PLAIN)
@@ -83,20 +83,20 @@ def publish(
     config: PipelineConfig, pretrained: Artifact, tokenizer: Artifact, corpus: Artifact
 ) -> Artifact:
     """Weights, tokenizer and card to model directories that plain transformers loads."""
-    return pipeline.publish(config, pretrained, tokenizer, corpus)
+    return stages.publish(config, pretrained, tokenizer, corpus)
 
 
 @task(name="plan", task_run_name="plan", **RETRIED)
 def plan(config: PipelineConfig, model: Artifact | str) -> list[Leg]:
     """One leg for each task, seed and starting model."""
-    return pipeline.plan_legs(config, model)
+    return stages.plan_legs(config, model)
 
 
 @task(name="finetune", task_run_name="{leg.label}", **RETRIED)
 def finetune(config: PipelineConfig, leg: Leg, executor: Executor) -> Artifact:
     """Fine-tune and evaluate one leg, in one Ray task."""
     progress = RunProgress(line_seconds=LEG_LINE_SECONDS)
-    (outcome,) = pipeline.run_legs(config, [leg], executor, progress)
+    (outcome,) = stages.run_legs(config, [leg], executor, progress)
     if outcome.error is not None:
         raise outcome.error
     assert outcome.value is not None
@@ -111,7 +111,7 @@ def log_busy_share(
     wall_seconds: float,
 ) -> None:
     """Say how busy the legs of this run kept the cluster."""
-    pipeline.log_busy_share(config, made, executor, wall_seconds)
+    stages.log_busy_share(config, made, executor, wall_seconds)
 
 
 @task(name="held-out", task_run_name="held-out", **PLAIN)
@@ -119,22 +119,22 @@ def record_pretraining(
     config: PipelineConfig, sequences: Artifact, pretrained: Artifact, model: Artifact
 ) -> list[dict[str, Any]]:
     """Write what held-out text says of a model into the results table."""
-    return pipeline.record_pretraining(config, sequences, pretrained, model)
+    return stages.record_pretraining(config, sequences, pretrained, model)
 
 
 @task(name="results", task_run_name="results", **PLAIN)
 def record(config: PipelineConfig, legs: list[Artifact]) -> list[dict[str, Any]]:
     """Write the rows of finished legs into the results table."""
-    return pipeline.record_results(config, legs)
+    return stages.record_results(config, legs)
 
 
 @task(name="report", task_run_name="report", **PLAIN)
 def report(config: PipelineConfig, model: Artifact | str, rows: list[dict[str, Any]]) -> str:
     """Draw the run as one HTML page; return its place."""
-    return pipeline.write_report(config, model, rows)
+    return stages.write_report(config, model, rows)
 
 
 @task(name="costs", task_run_name="costs", **PLAIN)
 def costs(config: PipelineConfig) -> list[dict[str, Any]]:
     """What the stages of the run have cost."""
-    return pipeline.read_costs(config)
+    return stages.read_costs(config)

@@ -19,12 +19,12 @@ from prefect.artifacts import (
 from prefect.logging import get_run_logger
 
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.evaluation.results import spending, table
-from electra_pipeline.prior import only_the_prior
-from electra_pipeline.progress import Update
+from electra_pipeline.core.prior import only_the_prior
+from electra_pipeline.core.progress import Update
+from electra_pipeline.core.terminal import progress_line
+from electra_pipeline.results.tables import cost_table, table
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.folder import Folder
-from electra_pipeline.terminal import progress_line
 
 LINE_SECONDS = 5.0  # between two log lines of a stage: each is also a call to the server
 
@@ -96,7 +96,7 @@ def show_results(
         description=f"{config.name}: medians over seeds",
     )
     create_table_artifact(
-        [dict(zip(spending.HEADER, line, strict=True)) for line in spending.lines(costs)],
+        [dict(zip(cost_table.HEADER, line, strict=True)) for line in cost_table.lines(costs)],
         key=artifact_key("costs", config.name),
         description=f"{config.name}: CPUs and GPUs held, times hours",
     )

@@ -265,7 +265,7 @@ def test_doctor_looks_at_the_database_of_a_configuration(tmp_path: Path) -> None
 
 
 def test_a_check_that_fails_is_one_finding_of_doctor() -> None:
-    from electra_pipeline.doctor import Finding, Places, examine
+    from electra_pipeline.workflows.doctor import Finding, Places, examine
 
     def broken(places: Places) -> list[Finding]:
         raise KeyError("PREFECT")
@@ -282,7 +282,7 @@ def test_a_check_that_fails_is_one_finding_of_doctor() -> None:
 def test_doctor_shows_the_extra_that_is_to_be_installed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from electra_pipeline import doctor
+    from electra_pipeline.workflows import doctor
 
     remedy = "pip install 'electra-pipeline[gcs]'"
     absent = doctor.Finding("gcsfs", "absent", remedy)

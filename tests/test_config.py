@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from electra_pipeline import config as configuration
 from electra_pipeline.config import PipelineConfig, load
+from electra_pipeline.core.yaml_text import parse_yaml
 from electra_pipeline.presets import preset_names
-from electra_pipeline.yaml_text import parse_yaml
 
 MINIMAL: dict[str, Any] = {
     "name": "mine",

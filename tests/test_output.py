@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from electra_pipeline.cli import output
-from electra_pipeline.evaluation.results import table
-from electra_pipeline.progress import Update
+from electra_pipeline.core.progress import Update
+from electra_pipeline.core.terminal import shown_progress
+from electra_pipeline.results.tables import table
 from electra_pipeline.storage.artifact import Written, produce
-from electra_pipeline.terminal import shown_progress
 
 NARROW = [
     {"PYTHONIOENCODING": "latin-1"},

@@ -21,11 +21,10 @@ import torch
 import transformers
 from transformers import ElectraConfig, ElectraForPreTraining
 
-from electra_pipeline import pipeline, tokenizer, vocabulary
+from electra_pipeline import stages
 from electra_pipeline.cli import models
 from electra_pipeline.config import PipelineConfig, to_yaml
-from electra_pipeline.evaluation import starting
-from electra_pipeline.execution import LocalExecutor
+from electra_pipeline.core.execution import LocalExecutor
 from electra_pipeline.inputs.files import UrlFile, fetch
 from electra_pipeline.pretraining import initialization, snapshot
 from electra_pipeline.pretraining.initial_files import InitialModels
@@ -33,7 +32,9 @@ from electra_pipeline.serving.predict import load_predictor
 from electra_pipeline.storage import location
 from electra_pipeline.storage.artifact import Written, open_artifact, produce
 from electra_pipeline.storage.folder import Folder
-from electra_pipeline.tokenizer import SPECIAL_TOKENS, TokenizerConfig
+from electra_pipeline.tasks import encoder as starting
+from electra_pipeline.tokenizer import pretrained, train
+from electra_pipeline.tokenizer.train import SPECIAL_TOKENS, TokenizerConfig
 
 ROOT = Path(__file__).parents[1]
 PIECES = (*SPECIAL_TOKENS, "ana", "lives", *"xyz", *("##" + c for c in "xyz"))
@@ -95,7 +96,7 @@ def model(tmp_path: Path) -> Path:
         num_hidden_layers=1,
     )
     ElectraForPreTraining(shape).save_pretrained(directory)
-    tokenizer.save(tokenizer.assemble(PIECES, TokenizerConfig()), directory)
+    train.save(train.assemble(PIECES, TokenizerConfig()), directory)
     return directory
 
 
@@ -112,7 +113,7 @@ def continue_from(directory: str) -> None:
 
 
 def take_over(directory: str) -> None:
-    vocabulary.take_over(directory, 64)
+    pretrained.take_over(directory, 64)
 
 
 def predict(directory: str) -> None:
@@ -254,16 +255,16 @@ def test_no_secret_of_a_source_or_a_database_is_kept_or_told(
         told.append(to_yaml(config))
         executor = LocalExecutor()
         if path == "texts":
-            pipeline.build_corpus(config, executor, lambda update: progress(str(update)))
+            stages.build_corpus(config, executor, lambda update: progress(str(update)))
         else:
             with pytest.raises(ValueError, match=r"X-Amz-Signature=\*\*\*: HTTP 404") as failed:
-                pipeline.build_corpus(config, executor, lambda update: None)
+                stages.build_corpus(config, executor, lambda update: None)
             with pytest.raises(ValueError, match=r"sig=\*\*\*: no such file") as chained:
                 fetch(UrlFile(url=f"zip://a::http://{address}/broken/a.zip?sig={SECRET}"))
             told += traceback.format_exception(failed.value)  # which Prefect logs
             told += traceback.format_exception(chained.value)
         with pytest.raises(ValueError, match="postgresql") as unreachable:
-            pipeline.check(config, executor)
+            stages.check(config, executor)
         told += traceback.format_exception(unreachable.value)
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert {"manifest.json", "observed.json", "README.md"} <= {file.name for file in files}

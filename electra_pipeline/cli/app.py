@@ -10,8 +10,8 @@ from typer.exceptions import TyperException
 
 from electra_pipeline.cli import models, output, show, upkeep, work
 from electra_pipeline.cli.options import configured
-from electra_pipeline.execution import THREAD_ENVIRONMENT
-from electra_pipeline.interruption import RESUMABLE, Interruption, bounded_interrupt
+from electra_pipeline.core.execution import THREAD_ENVIRONMENT
+from electra_pipeline.core.interruption import RESUMABLE, Interruption, bounded_interrupt
 
 TYPER_INTERRUPTED = 130  # what typer's app returns after a KeyboardInterrupt
 

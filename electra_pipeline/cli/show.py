@@ -22,7 +22,7 @@ from electra_pipeline.cli.options import (
 
 if TYPE_CHECKING:
     from electra_pipeline.config import PipelineConfig
-    from electra_pipeline.doctor import Finding, Places
+    from electra_pipeline.workflows.doctor import Finding, Places
 
 
 def results(
@@ -57,11 +57,12 @@ def results(
 ) -> None:
     """Show the results table."""
     from electra_pipeline.config import default_database
-    from electra_pipeline.evaluation.results import spending, store, table
+    from electra_pipeline.results import store
+    from electra_pipeline.results.tables import cost_table, table
 
     place = database or default_database(root or "./runs")
     if costs:
-        _print(spending.render(store.read_costs(place, run=run), format), format)
+        _print(cost_table.render(store.read_costs(place, run=run), format), format)
         return
     rows = store.read(place, run=run)
     if compare is not None:
@@ -82,12 +83,13 @@ def _print(text: str, format: str) -> None:
 
 
 def _compared(rows: "list[dict[str, Any]]", names: tuple[str, str], root: str, format: Any) -> str:
-    from electra_pipeline.evaluation.results import comparison, verdicts
+    from electra_pipeline.results.statistics import comparison
+    from electra_pipeline.results.tables import comparison_table
     from electra_pipeline.storage.artifact import find_artifacts
 
     a, b = (comparison.find_side(rows, name) for name in names)
     legs = {leg.fingerprint: leg for leg in find_artifacts(root, "finetune")}
-    return verdicts.render(comparison.compare(rows, a, b, legs), format)
+    return comparison_table.render(comparison.compare(rows, a, b, legs), format)
 
 
 def report(
@@ -100,10 +102,10 @@ def report(
 
     Without --run it is the newest run that published a model, else the newest evaluation.
     """
-    from electra_pipeline import reporting
     from electra_pipeline.config import default_database
     from electra_pipeline.storage.folder import Folder
-    from electra_pipeline.storage.usable import check_readable
+    from electra_pipeline.storage.permissions import check_readable
+    from electra_pipeline.workflows import report as reporting
 
     if not output.name:
         raise ValueError(f"--output {output}: a folder; give the HTML file to write")
@@ -129,10 +131,10 @@ def submission(
     root: RootOption = None,
 ) -> None:
     """Write what leaderboards take: GLUE's zip, SQuAD's predictions."""
-    from electra_pipeline.evaluation.results.submission import write_submission
+    from electra_pipeline.results.submission import write_submission
     from electra_pipeline.storage.artifact import find_artifacts
     from electra_pipeline.storage.folder import Folder
-    from electra_pipeline.storage.usable import check_readable
+    from electra_pipeline.storage.permissions import check_readable
 
     place = root or "./runs"
     check_readable(Folder(place))
@@ -180,7 +182,7 @@ def verify(
     from electra_pipeline.storage.artifact import find_artifacts, open_artifact
     from electra_pipeline.storage.artifact import verify as problems_of
     from electra_pipeline.storage.folder import Folder
-    from electra_pipeline.storage.usable import check_readable
+    from electra_pipeline.storage.permissions import check_readable
 
     artifact = open_artifact(check_readable(Folder(place)))
     artifacts = [artifact] if artifact is not None else find_artifacts(place)
@@ -205,11 +207,11 @@ def inspect(
     seed: Annotated[int, typer.Option("--seed", help="Another seed, other documents.")] = 0,
 ) -> None:
     """Show random documents of a corpus, kept and dropped, with the rule that fired."""
-    from electra_pipeline.corpus import inspection
+    from electra_pipeline.core.terminal import print_document
+    from electra_pipeline.corpus import inspect as inspection
     from electra_pipeline.storage.artifact import open_artifact
     from electra_pipeline.storage.folder import Folder
-    from electra_pipeline.storage.usable import check_readable
-    from electra_pipeline.terminal import print_document
+    from electra_pipeline.storage.permissions import check_readable
 
     corpus = open_artifact(check_readable(Folder(place)))
     if corpus is None:
@@ -232,7 +234,7 @@ def doctor(
     With a configuration, of its root and database.
     """
     from electra_pipeline.config import load
-    from electra_pipeline.doctor import CHECKS, Places, examine
+    from electra_pipeline.workflows.doctor import CHECKS, Places, examine
 
     if preset is None and config is None:
         places = Places(root or "./runs", database)
@@ -248,9 +250,9 @@ def doctor(
 
 def _prefect(places: "Places") -> "Iterator[Finding]":
     """The checks of Prefect's server, which are the flows' own."""
-    from electra_pipeline.storage import machine
+    from electra_pipeline.storage import local_folders
 
-    if not (os.environ.get("PREFECT_API_URL") or machine.of_prefect().path.is_dir()):
+    if not (os.environ.get("PREFECT_API_URL") or local_folders.of_prefect().path.is_dir()):
         return  # no server is set anywhere, and the import would make this folder
     from flows.health import examine_server
 

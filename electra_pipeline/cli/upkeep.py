@@ -9,7 +9,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from electra_pipeline.cli.options import RootOption
-from electra_pipeline.cli.surroundings import complain
+from electra_pipeline.cli.runtime import complain
 
 if TYPE_CHECKING:
     from electra_pipeline.storage.inventory import Item
@@ -36,10 +36,11 @@ def gc(
     Of each name the newest artifacts stay, all of the runs given with --keep-run, and whatever
     those were made from. The results table keeps its rows.
     """
-    from electra_pipeline.storage import inventory, retention
+    from electra_pipeline.storage import gc as retention
+    from electra_pipeline.storage import inventory
     from electra_pipeline.storage.folder import Folder
     from electra_pipeline.storage.locks import InUseError
-    from electra_pipeline.storage.usable import check_readable
+    from electra_pipeline.storage.permissions import check_readable
 
     place = root or "./runs"
     check_readable(Folder(place))

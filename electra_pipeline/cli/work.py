@@ -15,13 +15,13 @@ from electra_pipeline.cli.options import (
     RootOption,
     SetOption,
 )
-from electra_pipeline.cli.surroundings import complain, surroundings
+from electra_pipeline.cli.runtime import complain, surroundings
 
 if TYPE_CHECKING:
     from electra_pipeline.config import PipelineConfig
-    from electra_pipeline.evaluation.finetune import Leg
-    from electra_pipeline.execution import Executor
-    from electra_pipeline.progress import Progress
+    from electra_pipeline.core.execution import Executor
+    from electra_pipeline.core.progress import Progress
+    from electra_pipeline.finetuning.plan import Leg
     from electra_pipeline.storage.artifact import Artifact
 
 DEFAULT_EVALUATION = "glue"  # the preset of `evaluate`
@@ -29,7 +29,8 @@ DEFAULT_EVALUATION = "glue"  # the preset of `evaluate`
 
 def run(config: "PipelineConfig") -> None:
     """Run the whole chain as a Prefect flow, here and now."""
-    from electra_pipeline.evaluation.results import store, table
+    from electra_pipeline.results import store
+    from electra_pipeline.results.tables import table
     from flows.local import run_here
 
     outcome = run_here(config, debug="--debug" in sys.argv)
@@ -75,9 +76,10 @@ def sweep(
     has room for. Without Prefect.
     """
     from electra_pipeline import config as configuration
-    from electra_pipeline import sweep as sweeping
-    from electra_pipeline.evaluation.results import store, table
-    from electra_pipeline.variants import expand
+    from electra_pipeline.results import store
+    from electra_pipeline.results.tables import table
+    from electra_pipeline.workflows import sweep as sweeping
+    from electra_pipeline.workflows.variants import expand
 
     given = configuration.read(preset=preset, file=config, overrides=set_ or [], root=root)
     variants = expand(*given, vary)
@@ -102,16 +104,16 @@ def history(config: "PipelineConfig") -> None:
     They are those that scale.keep_every_steps kept, while the run goes on or after it. Without
     Prefect.
     """
-    from electra_pipeline import history as past
-    from electra_pipeline import pipeline
-    from electra_pipeline.evaluation.results import history as curves
-    from electra_pipeline.evaluation.results import table
+    from electra_pipeline import stages
+    from electra_pipeline.results import learning_curves as curves
+    from electra_pipeline.results.tables import table
+    from electra_pipeline.workflows import learning_curve as past
 
     with surroundings(config.name, _wants_ray(config)) as (executor, progress):
         found = past.run(config, executor, progress)
     print(table.grid(*curves.table(curves.learning_curves(found.rows, found.steps)), "table"))
     of_newest = [row for row in found.rows if row["fingerprint"] == found.newest.fingerprint]
-    print(pipeline.write_report(config, found.newest, of_newest))
+    print(stages.write_report(config, found.newest, of_newest))
     for line in found.lost:
         complain(line)
     if found.lost:
@@ -124,23 +126,23 @@ def _run_until(
     last: str, config: "PipelineConfig", executor: "Executor", progress: "Progress"
 ) -> "Artifact | None":
     """Run the stages up to `last`; finished ones say so and cost nothing."""
-    from electra_pipeline import pipeline
+    from electra_pipeline import stages
 
-    pipeline.check(config, executor)
-    corpus = pipeline.build_corpus(config, executor, progress)
+    stages.check(config, executor)
+    corpus = stages.build_corpus(config, executor, progress)
     if last == "corpus":
         return corpus
-    tokenizer = pipeline.train_tokenizer(config, corpus, progress)
+    tokenizer = stages.train_tokenizer(config, corpus, progress)
     if last == "tokenizer":
         return tokenizer
-    sequences = pipeline.build_sequences(config, corpus, tokenizer, executor, progress)
+    sequences = stages.build_sequences(config, corpus, tokenizer, executor, progress)
     if last == "sequences":
         return sequences
-    pretrained = pipeline.pretrain(config, tokenizer, sequences, executor, progress)
+    pretrained = stages.pretrain(config, tokenizer, sequences, executor, progress)
     if last == "pretrain":
         return pretrained
-    model = pipeline.publish(config, pretrained, tokenizer, corpus)
-    pretraining = pipeline.record_pretraining(config, sequences, pretrained, model)
+    model = stages.publish(config, pretrained, tokenizer, corpus)
+    pretraining = stages.record_pretraining(config, sequences, pretrained, model)
     if last == "publish":
         return model
     _finetune(config, model, pretraining, executor, progress)
@@ -163,8 +165,8 @@ def evaluate(
     glue. The run is named after the model (--set name=... names it otherwise). Without Prefect.
     """
     from electra_pipeline import config as configuration
-    from electra_pipeline import pipeline
-    from electra_pipeline.evaluation.results import store
+    from electra_pipeline import stages
+    from electra_pipeline.results import store
 
     is_given = preset is not None or config is not None
     values, place = configuration.read(
@@ -173,14 +175,14 @@ def evaluate(
         overrides=set_ or [],
         root=root,
     )
-    found = pipeline.find_model(model)
+    found = stages.find_model(model)
     if not any(each.startswith("name=") for each in set_ or []):
         values["name"] = configuration.name_of(model if isinstance(found, str) else found.name)
     if database is not None:
         values["database"] = database
     chosen = configuration.validate(values, place)
     with surroundings(chosen.name, _wants_ray(chosen)) as (executor, progress):
-        pipeline.check_evaluation(chosen, executor)
+        stages.check_evaluation(chosen, executor)
         _finetune(chosen, found, [], executor, progress)
     print(f"results  {store.shown(chosen.database_url)}")
 
@@ -194,11 +196,11 @@ def _side_by_side(
     config: "PipelineConfig", legs: "list[Leg]", executor: "Executor"
 ) -> "Iterator[Executor]":
     """A Ray of this command alone, where that ends sooner than one leg after another."""
-    from electra_pipeline import pipeline
-    from electra_pipeline.execution import LocalExecutor
+    from electra_pipeline import stages
+    from electra_pipeline.core.execution import LocalExecutor
     from electra_pipeline.on_ray import cluster
 
-    if isinstance(executor, LocalExecutor) and pipeline.gain_from_ray(config, legs):
+    if isinstance(executor, LocalExecutor) and stages.gain_from_ray(config, legs):
         with cluster() as on_ray:
             yield on_ray
     else:
@@ -212,22 +214,22 @@ def _finetune(
     executor: "Executor",
     progress: "Progress",
 ) -> None:
-    from electra_pipeline import pipeline
-    from electra_pipeline.evaluation.results import table
+    from electra_pipeline import stages
+    from electra_pipeline.results.tables import table
 
     if config.finetune is None:
         raise ValueError("finetune: missing; name the tasks, for instance finetune.tasks=[cola]")
-    legs = pipeline.plan_legs(config, model)
+    legs = stages.plan_legs(config, model)
     with _side_by_side(config, legs, executor) as place:
-        outcomes = list(pipeline.run_legs(config, legs, place, progress))
+        outcomes = list(stages.run_legs(config, legs, place, progress))
     finished = [outcome.value for outcome in outcomes if outcome.value is not None]
-    failure: pipeline.LostRowsError | None = None
+    failure: stages.LostRowsError | None = None
     try:
-        rows = pipeline.record_results(config, finished)
-    except pipeline.LostRowsError as lost_rows:
+        rows = stages.record_results(config, finished)
+    except stages.LostRowsError as lost_rows:
         rows, failure = lost_rows.rows, lost_rows
     print(table.render(table.aggregate([*pretraining, *rows]), "table"))
-    print(pipeline.write_report(config, model, rows))
+    print(stages.write_report(config, model, rows))
     lost = [(legs[outcome.index], outcome.error) for outcome in outcomes if outcome.error]
     for leg, error in lost:
         complain(f"leg {leg.label} failed: {error}")

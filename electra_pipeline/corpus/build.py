@@ -13,10 +13,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from electra_pipeline.corpus.boilerplate import strip_all
+from electra_pipeline.core.execution import Executor
+from electra_pipeline.core.progress import Progress, Update
 from electra_pipeline.corpus.card import CARD, render
 from electra_pipeline.corpus.counting import all_dropped, count
-from electra_pipeline.corpus.decontamination import Decontamination, count_tasks, make_index
+from electra_pipeline.corpus.dedup.boilerplate import strip_all
+from electra_pipeline.corpus.dedup.decontamination import Decontamination, count_tasks, make_index
+from electra_pipeline.corpus.dedup.features import (
+    Marking,
+    contaminated,
+    find_near_duplicates,
+    mark_all,
+)
+from electra_pipeline.corpus.dedup.minhash import SIGNATURE_VERSION, NearDuplicates
+from electra_pipeline.corpus.dedup.repeated_lines import RepeatedLines
 from electra_pipeline.corpus.dropped import (
     DROPPED,
     DROPPED_SCHEMA,
@@ -24,7 +34,6 @@ from electra_pipeline.corpus.dropped import (
     samples_of_pieces,
     samples_of_whole,
 )
-from electra_pipeline.corpus.marks import Marking, contaminated, find_near_duplicates, mark_all
 from electra_pipeline.corpus.merge import (
     Mask,
     Overview,
@@ -35,14 +44,10 @@ from electra_pipeline.corpus.merge import (
     read_overview,
     write_shards,
 )
-from electra_pipeline.corpus.minhash import SIGNATURE_VERSION, NearDuplicates
-from electra_pipeline.corpus.pieces import PieceTask, Rules, piece_folder
+from electra_pipeline.corpus.partitions import PieceTask, Rules, piece_folder
 from electra_pipeline.corpus.processing import STAGE, process_pieces, watching
-from electra_pipeline.corpus.readers import Piece, plan
-from electra_pipeline.corpus.repeated_lines import RepeatedLines
-from electra_pipeline.corpus.sources import Source, identity
-from electra_pipeline.execution import Executor
-from electra_pipeline.progress import Progress, Update
+from electra_pipeline.corpus.sources.config import Source, identity
+from electra_pipeline.corpus.sources.readers import Piece, plan
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.shards import HELD_OUT_PREFIX, TRAIN_PREFIX

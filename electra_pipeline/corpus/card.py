@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from electra_pipeline.corpus.counting import all_dropped, all_repaired
-from electra_pipeline.corpus.readers import Piece
+from electra_pipeline.corpus.sources.readers import Piece
 
 CARD = "README.md"
 SAMPLES_PER_REASON = 3

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from electra_pipeline.corpus.merge import Copies, Mask, Overview
-from electra_pipeline.corpus.readers import Piece
+from electra_pipeline.corpus.sources.readers import Piece
 from electra_pipeline.storage.shards import UNKNOWN_LANGUAGE
 
 

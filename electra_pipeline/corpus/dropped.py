@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from electra_pipeline.corpus.merge import Mask, Overview, selected
-from electra_pipeline.corpus.pieces import RECORD, excerpt
+from electra_pipeline.corpus.partitions import RECORD, excerpt
 from electra_pipeline.storage.folder import Folder
 
 DROPPED = "dropped.parquet"

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from electra_pipeline.corpus.pieces import (
+from electra_pipeline.corpus.partitions import (
     BATCH_BYTES,
     BATCH_DOCUMENTS,
     DOCUMENTS,

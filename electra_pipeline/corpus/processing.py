@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from electra_pipeline.corpus.pieces import PieceTask, find_record, process, without_samples
-from electra_pipeline.corpus.readers import check_readable
-from electra_pipeline.execution import Executor
-from electra_pipeline.progress import Progress, Update
+from electra_pipeline.core.execution import Executor
+from electra_pipeline.core.progress import Progress, Update
+from electra_pipeline.corpus.partitions import PieceTask, find_record, process, without_samples
+from electra_pipeline.corpus.sources.readers import check_readable
 
 STAGE = "corpus"
 WATCH_SECONDS = 1.0  # between two updates of a step

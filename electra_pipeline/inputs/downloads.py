@@ -16,7 +16,7 @@ import orjson
 
 from electra_pipeline.inputs.decompression import decompress
 from electra_pipeline.storage.folder import Folder, cache_directory
-from electra_pipeline.storage.places import as_cause, check_file, shown
+from electra_pipeline.storage.uri import as_cause, check_file, shown
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
-from electra_pipeline.identity import Config
+from electra_pipeline.core.identity import Config
 from electra_pipeline.inputs import locations
 from electra_pipeline.inputs.content import HEAD_BYTES, check_page, check_text, compression_of
 from electra_pipeline.inputs.decompression import (
@@ -32,7 +32,7 @@ from electra_pipeline.inputs.downloads import (
     download_wheel,
     wrong_digest,
 )
-from electra_pipeline.storage.places import absolute, as_cause, check_file, printable, shown
+from electra_pipeline.storage.uri import absolute, as_cause, check_file, printable, shown
 
 # Other names of the codecs' suffixes
 SUFFIXES = {".gzip": ".gz", ".bgz": ".gz", ".bzip2": ".bz2", ".zstd": ".zst"}

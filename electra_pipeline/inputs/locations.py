@@ -18,8 +18,8 @@ from typing import IO, Any
 from fsspec.implementations.local import LocalFileSystem
 
 from electra_pipeline.storage.chains import split_chain
-from electra_pipeline.storage.places import ARCHIVES, absolute, local_path, printable, shown
 from electra_pipeline.storage.stores import open_store
+from electra_pipeline.storage.uri import ARCHIVES, absolute, local_path, printable, shown
 
 # What macOS, Spark and Delta write beside the files of a data set
 BESIDE_DATA = ("__MACOSX", "_SUCCESS", "_metadata", "_common_metadata", "_temporary", "_delta_log")

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from electra_pipeline.execution import THREAD_ENVIRONMENT
-from electra_pipeline.storage import machine
+from electra_pipeline.core.execution import THREAD_ENVIRONMENT
+from electra_pipeline.storage import local_folders
 
 CONNECT_TIMEOUT_SECONDS = 5.0  # Ray itself tries an unreachable address for minutes
 CLOSE_TIMEOUT_SECONDS = 10.0  # a call inside takes half a second, more only if Ray is ill
@@ -104,7 +104,7 @@ def connect(address: str) -> Iterator[Connection]:
     options: dict[str, Any] = {"address": address, "log_to_driver": False}
     if address == "local":
         _check_not_imported()
-        machine.of_ray().check()
+        local_folders.of_ray().check()
         _keep_local()
         options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     else:

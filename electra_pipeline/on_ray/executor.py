@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from electra_pipeline.execution import (
+from electra_pipeline.core.execution import (
     NOTHING,
     LocalWorker,
     Outcome,
@@ -22,6 +22,7 @@ from electra_pipeline.execution import (
     Worker,
     one_cpu,
 )
+from electra_pipeline.core.progress import Progress, Update, deliver, throttled
 from electra_pipeline.on_ray import gauges
 from electra_pipeline.on_ray.connection import first_line
 from electra_pipeline.on_ray.logs import RECORDS, caught, log_again, recorded
@@ -40,7 +41,6 @@ from electra_pipeline.on_ray.training import (
     remove_placement_groups,
     start_fit,
 )
-from electra_pipeline.progress import Progress, Update, deliver, throttled
 from electra_pipeline.storage.folder import Folder
 
 Item = TypeVar("Item")

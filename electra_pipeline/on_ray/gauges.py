@@ -9,7 +9,7 @@ import re
 from functools import cache
 from typing import Any
 
-from electra_pipeline.progress import Update
+from electra_pipeline.core.progress import Update
 
 
 def show(update: Update) -> None:

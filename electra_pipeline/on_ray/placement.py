@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from electra_pipeline.execution import Share
+from electra_pipeline.core.execution import Share
 
 
 @dataclass(frozen=True)

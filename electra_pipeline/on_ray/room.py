@@ -4,7 +4,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 
-from electra_pipeline.execution import Scale, Share
+from electra_pipeline.core.execution import Scale, Share
 from electra_pipeline.on_ray.connection import Connection
 from electra_pipeline.on_ray.placement import (
     Node,

@@ -8,9 +8,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from electra_pipeline.execution import Share, TrainFunction
+from electra_pipeline.core.execution import Share, TrainFunction
+from electra_pipeline.core.progress import Update
 from electra_pipeline.on_ray.logs import caught
-from electra_pipeline.progress import Update
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from electra_pipeline.optim import Adam
+from electra_pipeline.core.optim import Adam
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.storage.artifact import Draft
 from electra_pipeline.storage.folder import Folder

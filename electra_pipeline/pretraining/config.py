@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from electra_pipeline.identity import Config
-from electra_pipeline.optim import Schedule
+from electra_pipeline.core.identity import Config
+from electra_pipeline.core.optim import Schedule
 from electra_pipeline.pretraining.initial_files import InitialModels
 from electra_pipeline.pretraining.sizes import ModelOverrides, Size
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import orjson
 import transformers
 
-from electra_pipeline.identity import Config, canonical_json
+from electra_pipeline.core.identity import Config, canonical_json
 from electra_pipeline.storage import weights
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.location import (

@@ -10,6 +10,7 @@ import torch
 import transformers
 from torch import Tensor
 
+from electra_pipeline.core.transformers_logging import quiet_transformers
 from electra_pipeline.pretraining.encoder import LAYER_NORM_EPSILON
 from electra_pipeline.pretraining.initial_files import (
     InitialModels,
@@ -22,7 +23,6 @@ from electra_pipeline.pretraining.initial_files import (
 )
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.sizes import ModelConfig
-from electra_pipeline.quiet import quiet_transformers
 from electra_pipeline.storage.location import load_problem
 from electra_pipeline.storage.weights import not_finite
 

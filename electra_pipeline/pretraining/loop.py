@@ -12,24 +12,24 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from electra_pipeline.execution import Executor, Scale, Worker
-from electra_pipeline.optim import Adam, clip_gradients, learning_rate, parameter_groups
+from electra_pipeline.core.execution import Executor, Scale, Worker
+from electra_pipeline.core.optim import Adam, clip_gradients, learning_rate, parameter_groups
+from electra_pipeline.core.prior import only_the_prior
+from electra_pipeline.core.progress import Progress
 from electra_pipeline.pretraining import initial_files, initialization
+from electra_pipeline.pretraining.async_checkpoint import Saver
 from electra_pipeline.pretraining.batches import BatchSource
 from electra_pipeline.pretraining.checkpoint import Checkpoints, Position
 from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.initial_files import InitialModels
-from electra_pipeline.pretraining.journal import Journal, Meter
+from electra_pipeline.pretraining.metrics_log import Journal, Meter
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.objective import Masking, SpecialIds, num_slots
-from electra_pipeline.pretraining.outcome import count, observe, write_history, write_weights
-from electra_pipeline.pretraining.saving import Saver
+from electra_pipeline.pretraining.outputs import count, observe, write_history, write_weights
 from electra_pipeline.pretraining.scalars import Scalars
 from electra_pipeline.pretraining.sequences import SequenceReader, Vocabulary, load_vocabulary
 from electra_pipeline.pretraining.sizes import model_config
 from electra_pipeline.pretraining.step import Step, arithmetic, is_compiled
-from electra_pipeline.prior import only_the_prior
-from electra_pipeline.progress import Progress
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.shards import HELD_OUT_PREFIX

@@ -13,11 +13,11 @@ import pyarrow as pa
 from pydantic import Field
 from tokenizers import Tokenizer
 
-from electra_pipeline.execution import Executor
-from electra_pipeline.identity import Config
+from electra_pipeline.core.execution import Executor
+from electra_pipeline.core.identity import Config
+from electra_pipeline.core.progress import Progress, Update, silent, throttled
 from electra_pipeline.pretraining.encoding import Encoder, Split, split_text
 from electra_pipeline.pretraining.rows import COUNTED, ROWS, Document, Layout, Row
-from electra_pipeline.progress import Progress, Update, silent, throttled
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.storage.shards import (
     HELD_OUT_PREFIX,

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from electra_pipeline.identity import Config
+from electra_pipeline.core.identity import Config
 
 Size = Literal["tiny", "small", "base", "large"]
 EmbeddingSharing = Literal["tied", "gdes"]

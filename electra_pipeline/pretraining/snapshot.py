@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from electra_pipeline.identity import fingerprint
+from electra_pipeline.core.identity import fingerprint
 from electra_pipeline.pretraining import loop
 from electra_pipeline.pretraining.checkpoint import (
     file_name,
@@ -19,7 +19,7 @@ from electra_pipeline.pretraining.checkpoint import (
     steps_in,
 )
 from electra_pipeline.pretraining.config import PretrainConfig
-from electra_pipeline.pretraining.outcome import count, write_history, write_weights
+from electra_pipeline.pretraining.outputs import count, write_history, write_weights
 from electra_pipeline.pretraining.sequences import load_vocabulary
 from electra_pipeline.storage.artifact import (
     Artifact,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from electra_pipeline.execution import Worker
+from electra_pipeline.core.execution import Worker
 from electra_pipeline.pretraining.batches import Batch, BatchSource
 from electra_pipeline.pretraining.metrics import Tally, held_out_metrics, prior_entropy, tally
 from electra_pipeline.pretraining.model import Electra

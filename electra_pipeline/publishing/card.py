@@ -10,7 +10,7 @@ from typing import Any, Literal
 import jinja2
 import yaml
 
-from electra_pipeline.prior import only_the_prior
+from electra_pipeline.core.prior import only_the_prior
 from electra_pipeline.storage.artifact import Artifact
 
 Kind = Literal["discriminator", "generator"]

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from pydantic import Field
 
-from electra_pipeline.identity import Config
+from electra_pipeline.core.identity import Config
 from electra_pipeline.publishing.card import KINDS, Card, Kind, render
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 

@@ -2,7 +2,7 @@
 
 from pydantic import Field, model_validator
 
-from electra_pipeline.identity import Config
+from electra_pipeline.core.identity import Config
 
 
 class Text(Config):

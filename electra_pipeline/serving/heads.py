@@ -15,12 +15,6 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 from seqeval.metrics.sequence_labeling import get_entities
 
-from electra_pipeline.evaluation.problems.choices import ChoiceExample
-from electra_pipeline.evaluation.problems.chunks import are_chunks, conll_tag
-from electra_pipeline.evaluation.problems.questions import Answer, QuestionExample
-from electra_pipeline.evaluation.problems.spans import with_probabilities
-from electra_pipeline.evaluation.problems.tagging import TaggedExample, Tagging
-from electra_pipeline.evaluation.problems.texts import Regression, TextExample
 from electra_pipeline.serving.examples import (
     Question,
     Text,
@@ -29,6 +23,12 @@ from electra_pipeline.serving.examples import (
     TextWithChoices,
 )
 from electra_pipeline.serving.loaded import Loaded
+from electra_pipeline.tasks.kinds.chunks import are_chunks, conll_tag
+from electra_pipeline.tasks.kinds.multiple_choice import ChoiceExample
+from electra_pipeline.tasks.kinds.question_answering import Answer, QuestionExample
+from electra_pipeline.tasks.kinds.spans import with_probabilities
+from electra_pipeline.tasks.kinds.tagging import TaggedExample, Tagging
+from electra_pipeline.tasks.kinds.text_classification import Regression, TextExample
 
 NUM_CANDIDATES = 5  # fills of a mask: the default of transformers' fill-mask pipeline
 NUM_ANSWERS = 3  # of an n-best list, what is shown

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 
-from electra_pipeline.evaluation.problems.problem import Encoded, Problem
-from electra_pipeline.evaluation.problems.settings import Settings
-from electra_pipeline.evaluation.training import predict
+from electra_pipeline.finetuning.loop import predict
+from electra_pipeline.tasks.kinds.kind import Encoded, Problem
+from electra_pipeline.tasks.kinds.settings import Settings
 
 BATCH_SIZE = 32  # inputs, or windows of them, in one forward pass
 

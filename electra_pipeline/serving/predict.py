@@ -16,14 +16,7 @@ import transformers
 from pydantic import ValidationError
 from transformers import AutoConfig
 
-from electra_pipeline.evaluation.problems import settings
-from electra_pipeline.evaluation.starting import (
-    Opened,
-    check_all_used,
-    load_tokenizer,
-    num_positions,
-)
-from electra_pipeline.identity import Config
+from electra_pipeline.core.identity import Config
 from electra_pipeline.serving import heads
 from electra_pipeline.serving.examples import (
     Question,
@@ -38,6 +31,8 @@ from electra_pipeline.storage.artifact import open_artifact
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.location import model_directory
 from electra_pipeline.storage.weights import not_finite
+from electra_pipeline.tasks.encoder import Opened, check_all_used, load_tokenizer, num_positions
+from electra_pipeline.tasks.kinds import settings
 
 logger = logging.getLogger(__name__)
 

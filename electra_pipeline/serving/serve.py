@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 from starlette.exceptions import HTTPException as RoutingError
 from starlette.requests import ClientDisconnect
 
-from electra_pipeline.identity import Config
+from electra_pipeline.core.identity import Config
 from electra_pipeline.serving.lines import (
     BYTE_ORDER_MARK,
     decoded,

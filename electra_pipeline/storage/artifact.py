@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from electra_pipeline.identity import Config, fingerprint
+from electra_pipeline.core.identity import Config, fingerprint
 from electra_pipeline.storage.folder import Folder, appearing, cache_directory
 
 logger = logging.getLogger(__name__)

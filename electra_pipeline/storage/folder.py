@@ -16,11 +16,11 @@ from typing import IO, Any
 import orjson
 from fsspec.implementations.local import LocalFileSystem
 
-from electra_pipeline.storage import locks, machine
+from electra_pipeline.storage import local_folders, locks
 from electra_pipeline.storage.locks import Confirm
 from electra_pipeline.storage.names import check_name, is_plain_name
-from electra_pipeline.storage.places import absolute, refuse_password
 from electra_pipeline.storage.stores import keeps_names, list_folders, open_store, remove
+from electra_pipeline.storage.uri import absolute, refuse_password
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def cache_directory() -> Path:
 
     Raises ValueError, with the variable, if it cannot be written.
     """
-    folder = machine.cache()
+    folder = local_folders.cache()
     if not os.access(folder.path, os.W_OK):  # a full one has what it has; a new one is looked at
         folder.check()
     return folder.path

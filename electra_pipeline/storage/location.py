@@ -8,8 +8,8 @@ from pickle import UnpicklingError
 
 from electra_pipeline.storage.artifact import Artifact, open_artifact
 from electra_pipeline.storage.folder import Folder
-from electra_pipeline.storage.places import check_model
-from electra_pipeline.storage.usable import check_readable
+from electra_pipeline.storage.permissions import check_readable
+from electra_pipeline.storage.uri import check_model
 from electra_pipeline.storage.weights import check_files
 
 MODEL_FILES = ("config.json",)

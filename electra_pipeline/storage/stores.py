@@ -17,7 +17,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from electra_pipeline.storage.chains import is_chain
-from electra_pipeline.storage.places import absolute
+from electra_pipeline.storage.uri import absolute
 
 Value = TypeVar("Value")
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from electra_pipeline.corpus.sources import RawDocument
-from electra_pipeline.corpus.web import read_warc, read_wet
+from electra_pipeline.corpus.sources.config import RawDocument
+from electra_pipeline.corpus.sources.web import read_warc, read_wet
 from electra_pipeline.inputs.files import SourceFile
 
 URL = "https://example.org/a"

@@ -9,9 +9,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from electra_pipeline.core.execution import LocalExecutor, Outcome
+from electra_pipeline.core.progress import silent
 from electra_pipeline.corpus.build import CorpusConfig, build
-from electra_pipeline.execution import LocalExecutor, Outcome
-from electra_pipeline.progress import silent
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.shards import DOCUMENT_SCHEMA, read_documents
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from electra_pipeline.corpus.build import CorpusConfig
-from electra_pipeline.corpus.language import identify
-from electra_pipeline.corpus.pieces import Rules, judge
-from electra_pipeline.corpus.sources import RawDocument
+from electra_pipeline.corpus.cleaning.language import identify
+from electra_pipeline.corpus.partitions import Rules, judge
+from electra_pipeline.corpus.sources.config import RawDocument
 from electra_pipeline.storage.artifact import verify
 from electra_pipeline.storage.shards import DOCUMENT_SCHEMA
 from tests.corpus.corpora import (

@@ -5,16 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from electra_pipeline.corpus import groups, pieces
+from electra_pipeline.core.execution import LocalExecutor
+from electra_pipeline.core.progress import Update
+from electra_pipeline.corpus import partitions
 from electra_pipeline.corpus.build import build
 from electra_pipeline.corpus.counting import all_repaired
-from electra_pipeline.execution import LocalExecutor
-from electra_pipeline.progress import Update
+from electra_pipeline.corpus.sources import file_groups
 from tests.corpus.corpora import ENGLISH, config, prose, run, write_jsonl
 
 
 def test_a_long_piece_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "UPDATE_SECONDS", 0.0)
+    monkeypatch.setattr(partitions, "UPDATE_SECONDS", 0.0)
     for name in ("a", "b"):
         (tmp_path / "in").mkdir(exist_ok=True)
         texts = [prose(ENGLISH, seed, 60) for seed in range(100)] + ["too short"]
@@ -41,7 +42,7 @@ def test_bytes_after_a_compressed_stream_are_logged_once_and_counted(
     caplog: pytest.LogCaptureFixture,
     num_small: int,
 ) -> None:
-    monkeypatch.setattr(groups, "MIN_FILES", num_small)  # with 2, they are read as a group
+    monkeypatch.setattr(file_groups, "MIN_FILES", num_small)  # with 2, they are read as a group
     (tmp_path / "in").mkdir()
     for number, rest in enumerate((b"", b"-- the mirror")):
         path = tmp_path / "in" / f"{number}.jsonl.gz"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from electra_pipeline.core.execution import LocalExecutor
+from electra_pipeline.core.progress import Update
 from electra_pipeline.corpus.build import build
-from electra_pipeline.execution import LocalExecutor
-from electra_pipeline.progress import Update
 from tests.corpus.corpora import (
     ENGLISH,
     DyingExecutor,

@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from electra_pipeline.core.execution import LocalExecutor
+from electra_pipeline.core.progress import silent
 from electra_pipeline.corpus.build import CorpusConfig, build
 from electra_pipeline.corpus.card import CARD
+from electra_pipeline.corpus.cleaning.filters.scrub import SOME_EMAIL
 from electra_pipeline.corpus.dropped import DROPPED
-from electra_pipeline.corpus.quality.scrub import SOME_EMAIL
-from electra_pipeline.execution import LocalExecutor
-from electra_pipeline.progress import silent
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.shards import read_documents
 from tests.corpus.corpora import DyingExecutor, KilledError, PoolExecutor

@@ -31,8 +31,8 @@ from typing import Any
 import psutil
 import yaml
 
-from electra_pipeline.evaluation.results import store
-from electra_pipeline.execution import THREAD_ENVIRONMENT
+from electra_pipeline.core.execution import THREAD_ENVIRONMENT
+from electra_pipeline.results import store
 from electra_pipeline.storage.artifact import find_artifacts, verify
 from flows.local import ENVIRONMENT as COMMAND_ENVIRONMENT
 from tests.faults.stack import ENVIRONMENT, PostgreSQL, Prefect, Ray, family, kill

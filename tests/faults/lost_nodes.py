@@ -21,11 +21,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
-from electra_pipeline import pipeline
+from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.execution import Executor, Scale, TrainFunction
+from electra_pipeline.core.execution import Executor, Scale, TrainFunction
+from electra_pipeline.core.progress import Progress, silent
 from electra_pipeline.on_ray import RayExecutor, cluster
-from electra_pipeline.progress import Progress, silent
 from electra_pipeline.storage.artifact import Artifact, find_artifacts
 from tests.faults.network import HEAD_IP, Network
 from tests.faults.stack import ENVIRONMENT, patiently, wait_until
@@ -42,13 +42,13 @@ SILENCE_NOTICED_SOON = NOTICED_SOON | {"health_check_timeout_ms": 2000}
 
 def run_chain(config: PipelineConfig, executor: Executor) -> dict[str, dict[str, Any]]:
     """The manifests of the chain, by folder."""
-    corpus = pipeline.build_corpus(config, executor, silent)
-    tokenizer = pipeline.train_tokenizer(config, corpus, silent)
-    sequences = pipeline.build_sequences(config, corpus, tokenizer, executor, silent)
-    pretrained = pipeline.pretrain(config, tokenizer, sequences, executor, silent)
-    model = pipeline.publish(config, pretrained, tokenizer, corpus)
+    corpus = stages.build_corpus(config, executor, silent)
+    tokenizer = stages.train_tokenizer(config, corpus, silent)
+    sequences = stages.build_sequences(config, corpus, tokenizer, executor, silent)
+    pretrained = stages.pretrain(config, tokenizer, sequences, executor, silent)
+    model = stages.publish(config, pretrained, tokenizer, corpus)
     legs: list[Artifact] = []
-    for outcome in pipeline.run_legs(config, pipeline.plan_legs(config, model), executor, silent):
+    for outcome in stages.run_legs(config, stages.plan_legs(config, model), executor, silent):
         assert outcome.value is not None, outcome.error
         legs.append(outcome.value)
     return {str(each.folder.name): dict(each.manifest) for each in find_artifacts(config.root)}
@@ -173,36 +173,36 @@ def _armed(function: Callable[[Any], Any], marks: Path, lose: Lose) -> Callable[
         lose(marks / stage)
 
     def run(item: Any, **options: Any) -> Any:
-        from electra_pipeline.corpus import pieces
+        from electra_pipeline.corpus import partitions
 
-        judge = pieces.judge
+        judge = partitions.judge
 
         def judge_or_die(*arguments: Any) -> Any:
             lose_node("corpus")  # within a piece
             return judge(*arguments)
 
-        pieces.judge = judge_or_die
+        partitions.judge = judge_or_die
         if "electra_pipeline.pretraining.loop" in sys.modules:  # imported with the function
-            from electra_pipeline.pretraining import saving
+            from electra_pipeline.pretraining import async_checkpoint
 
-            collect = saving.Saver.collect  # each worker calls it in each step
+            collect = async_checkpoint.Saver.collect  # each worker calls it in each step
 
             def collect_or_die(saver: Any, **options: bool) -> None:
                 collect(saver, **options)
                 if any(marks.parent.glob("runs/pretrain/*/work/checkpoints/step-*.pt")):
                     lose_node("pretrain")
 
-            saving.Saver.collect = collect_or_die  # type: ignore[method-assign]
-        if "electra_pipeline.evaluation.leg" in sys.modules:
-            from electra_pipeline.evaluation import leg
+            async_checkpoint.Saver.collect = collect_or_die  # type: ignore[method-assign]
+        if "electra_pipeline.finetuning.trial" in sys.modules:
+            from electra_pipeline.finetuning import trial
 
-            score = leg.score
+            score = trial.score
 
             def score_or_die(*arguments: Any, **options: Any) -> Any:
                 lose_node("finetune")  # it has been trained
                 return score(*arguments, **options)
 
-            leg.score = score_or_die
+            trial.score = score_or_die
         return function(item, **options)
 
     return run

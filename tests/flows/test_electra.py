@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.evaluation.results import store
+from electra_pipeline.results import store
 from electra_pipeline.storage.artifact import find_artifacts, verify
 
 
@@ -108,7 +108,7 @@ def test_the_chain_runs_and_a_second_run_does_nothing(surroundings, tiny, root):
 def test_a_failed_leg_loses_only_itself_and_the_run_says_so(
     surroundings, tiny, root, tmp_path, monkeypatch
 ):
-    from electra_pipeline import pipeline
+    from electra_pipeline import stages as pipeline
     from flows.electra import electra
 
     vanishing = tmp_path / "vanishing.conll"

@@ -14,10 +14,10 @@ import psutil
 import pytest
 import yaml
 
-from electra_pipeline import pipeline
+from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.execution import LocalExecutor
-from electra_pipeline.progress import silent
+from electra_pipeline.core.execution import LocalExecutor
+from electra_pipeline.core.progress import silent
 from electra_pipeline.storage.artifact import find_artifacts
 from tests.faults.stack import family, kill
 
@@ -88,11 +88,11 @@ def manifests(root: str) -> dict[str, bytes]:
 def undisturbed(config: dict[str, Any]) -> dict[str, bytes]:
     """The manifests of the chain in this process: neither Prefect nor Ray."""
     parsed, executor = PipelineConfig.model_validate(config), LocalExecutor()
-    corpus = pipeline.build_corpus(parsed, executor, silent)
-    tokenizer = pipeline.train_tokenizer(parsed, corpus, silent)
-    sequences = pipeline.build_sequences(parsed, corpus, tokenizer, executor, silent)
-    pretrained = pipeline.pretrain(parsed, tokenizer, sequences, executor, silent)
-    pipeline.publish(parsed, pretrained, tokenizer, corpus)
+    corpus = stages.build_corpus(parsed, executor, silent)
+    tokenizer = stages.train_tokenizer(parsed, corpus, silent)
+    sequences = stages.build_sequences(parsed, corpus, tokenizer, executor, silent)
+    pretrained = stages.pretrain(parsed, tokenizer, sequences, executor, silent)
+    stages.publish(parsed, pretrained, tokenizer, corpus)
     return manifests(config["root"])
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline.corpus import readers
-from electra_pipeline.corpus.sources import FilesSource
+from electra_pipeline.corpus.sources import readers
+from electra_pipeline.corpus.sources.config import FilesSource
 from electra_pipeline.inputs import parts
 from electra_pipeline.inputs.files import UrlFile, fetch
 from electra_pipeline.inputs.parts import Part, lines_of

@@ -19,11 +19,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from electra_pipeline.execution import Scale, Share, values_in_order
+from electra_pipeline.core.execution import Scale, Share, values_in_order
+from electra_pipeline.core.progress import Update, silent
 from electra_pipeline.on_ray import RayExecutor, cluster
 from electra_pipeline.on_ray import connection as connecting
 from electra_pipeline.on_ray.connection import Connection, _check_reachable
-from electra_pipeline.progress import Update, silent
 
 
 @pytest.fixture
@@ -235,7 +235,7 @@ def test_training_joins_the_workers_and_starts_all_of_them_again_when_one_dies(
         import psutil
         import torch.distributed
 
-        from electra_pipeline.progress import Update
+        from electra_pipeline.core.progress import Update
 
         attempt = Path(tmp_path) / f"{worker.rank}-{len(list(Path(tmp_path).iterdir()))}"
         ranks = torch.tensor([float(worker.rank)])

@@ -4,9 +4,9 @@ import logging
 
 import pytest
 
-from electra_pipeline.execution import LocalExecutor, Scale
+from electra_pipeline.core.execution import LocalExecutor, Scale
+from electra_pipeline.core.progress import Update, silent
 from electra_pipeline.on_ray import cluster
-from electra_pipeline.progress import Update, silent
 
 
 def test_the_driver_logs_what_its_tasks_logged(ray_cluster, caplog):

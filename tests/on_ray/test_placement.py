@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from electra_pipeline.execution import Share
+from electra_pipeline.core.execution import Share
 from electra_pipeline.on_ray.placement import (
     CONTEXT_BYTES,
     PROCESS_BYTES,

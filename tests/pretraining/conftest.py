@@ -9,13 +9,13 @@ import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from electra_pipeline.execution import LocalExecutor
+from electra_pipeline.core.execution import LocalExecutor
+from electra_pipeline.core.progress import silent
 from electra_pipeline.pretraining import objective
 from electra_pipeline.pretraining import sequences as stage
 from electra_pipeline.pretraining.batches import Batch
 from electra_pipeline.pretraining.objective import Masking, SpecialIds
 from electra_pipeline.pretraining.sequences import SequencesConfig
-from electra_pipeline.progress import silent
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.storage.shards import DOCUMENT_SCHEMA, shard_name, write_shard
 

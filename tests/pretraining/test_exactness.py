@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from electra_pipeline.execution import Scale
+from electra_pipeline.core.execution import Scale
+from electra_pipeline.core.progress import Progress, silent
 from electra_pipeline.on_ray import RayExecutor, cluster
 from electra_pipeline.pretraining import loop
 from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.sizes import ModelOverrides
-from electra_pipeline.progress import Progress, silent
 from electra_pipeline.storage.artifact import Artifact
 
 CHECKPOINT_STEPS = 10

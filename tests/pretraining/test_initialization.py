@@ -11,16 +11,16 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from electra_pipeline import tokenizer as tokenizer_stage
-from electra_pipeline.execution import LocalExecutor, Scale
+from electra_pipeline.core.execution import LocalExecutor, Scale
+from electra_pipeline.core.progress import silent
 from electra_pipeline.pretraining import initial_files, initialization, loop
 from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.initial_files import InitialModels
 from electra_pipeline.pretraining.initialization import Pair, Shared, initial_state
 from electra_pipeline.pretraining.sizes import ModelOverrides, model_config
-from electra_pipeline.progress import silent
 from electra_pipeline.storage.artifact import Artifact
-from electra_pipeline.tokenizer import SPECIAL_TOKENS, TokenizerConfig
+from electra_pipeline.tokenizer import train as tokenizer_stage
+from electra_pipeline.tokenizer.train import SPECIAL_TOKENS, TokenizerConfig
 
 CONFIG = PretrainConfig(
     size="tiny",

@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import load_file
 from torch import distributed as dist
 
-from electra_pipeline.execution import LocalExecutor, LocalWorker, Scale, TrainFunction
-from electra_pipeline.pretraining import journal, loop
+from electra_pipeline.core.execution import LocalExecutor, LocalWorker, Scale, TrainFunction
+from electra_pipeline.core.progress import Progress, Update, silent
+from electra_pipeline.pretraining import loop, metrics_log
 from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.sizes import ModelOverrides
-from electra_pipeline.progress import Progress, Update, silent
 from electra_pipeline.storage.artifact import Artifact
 
 CONFIG = PretrainConfig(
@@ -67,7 +67,7 @@ class DiesAt(LocalExecutor):
 def train(
     tokenizer: Artifact, sequences: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Artifact]:
-    monkeypatch.setattr(journal, "REPORT_SECONDS", 0.0)  # report every step
+    monkeypatch.setattr(metrics_log, "REPORT_SECONDS", 0.0)  # report every step
 
     def run(
         config: PretrainConfig = CONFIG,

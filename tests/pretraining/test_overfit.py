@@ -2,8 +2,8 @@
 
 import torch
 
-from electra_pipeline.execution import LocalWorker
-from electra_pipeline.optim import Adam, clip_gradients, learning_rate, parameter_groups
+from electra_pipeline.core.execution import LocalWorker
+from electra_pipeline.core.optim import Adam, clip_gradients, learning_rate, parameter_groups
 from electra_pipeline.pretraining import objective
 from electra_pipeline.pretraining.batches import Batch
 from electra_pipeline.pretraining.metrics import held_out_metrics, tally

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from electra_pipeline.execution import LocalExecutor, Outcome
+from electra_pipeline.core.execution import LocalExecutor, Outcome
+from electra_pipeline.core.progress import Update, silent
 from electra_pipeline.pretraining import sequences as stage
 from electra_pipeline.pretraining.encoding import Encoder, split_text
 from electra_pipeline.pretraining.packing import cut
@@ -19,7 +20,6 @@ from electra_pipeline.pretraining.sequences import (
     load_vocabulary,
     sequence_schema,
 )
-from electra_pipeline.progress import Update, silent
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.shards import HELD_OUT_PREFIX, TRAIN_PREFIX, read_documents
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from electra_pipeline.execution import LocalExecutor, Scale
+from electra_pipeline.core.execution import LocalExecutor, Scale
+from electra_pipeline.core.progress import silent
 from electra_pipeline.pretraining import loop, snapshot
 from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.sizes import ModelOverrides
 from electra_pipeline.pretraining.snapshot import Training
-from electra_pipeline.progress import silent
 from electra_pipeline.storage.artifact import Artifact, verify
 
 SHAPE = {"embedding_size": 16, "hidden_size": 32, "num_layers": 1, "num_heads": 2}

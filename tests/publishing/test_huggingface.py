@@ -21,10 +21,10 @@ from transformers import (
     ElectraForPreTraining,
 )
 
-from electra_pipeline import tokenizer
 from electra_pipeline.publishing.huggingface import PublishConfig, corpus_languages, publish
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce, verify
-from electra_pipeline.tokenizer import SPECIAL_TOKENS, TokenizerConfig
+from electra_pipeline.tokenizer import train
+from electra_pipeline.tokenizer.train import SPECIAL_TOKENS, TokenizerConfig
 
 SENTENCE = "The quick brown fox jumps over the lazy dog"
 FAKE_SENTENCE = "The quick brown fox fake over the lazy dog"
@@ -47,8 +47,8 @@ HELD_OUT = {
 
 def make_tokenizer(root: Path) -> Artifact:
     def write(draft: Draft) -> Written:
-        tokenizer.save(
-            tokenizer.assemble(PIECES, TokenizerConfig()),
+        train.save(
+            train.assemble(PIECES, TokenizerConfig()),
             Path(draft.folder.path) / "tokenizer",
         )
         counters = {

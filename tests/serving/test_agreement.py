@@ -18,15 +18,15 @@ from transformers import (
     RobertaTokenizer,
 )
 
-from electra_pipeline import tokenizer as tokenizer_stage
-from electra_pipeline.evaluation import predictions
-from electra_pipeline.evaluation.finetune import FinetuneConfig, plan, run_leg
-from electra_pipeline.evaluation.tasks.given import UserTask
-from electra_pipeline.evaluation.training import reproducible
+from electra_pipeline.finetuning.loop import reproducible
+from electra_pipeline.finetuning.plan import FinetuneConfig, plan, run_leg
+from electra_pipeline.results import predictions
 from electra_pipeline.serving.loaded import BATCH_SIZE
 from electra_pipeline.serving.predict import Predictor, load_predictor, predict
 from electra_pipeline.storage.artifact import Artifact
-from electra_pipeline.tokenizer import SPECIAL_TOKENS, TokenizerConfig
+from electra_pipeline.tasks.catalog.user_task import UserTask
+from electra_pipeline.tokenizer import train as tokenizer_stage
+from electra_pipeline.tokenizer.train import SPECIAL_TOKENS, TokenizerConfig
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz\u00e9\u6771\u4eac\u0e01\u0e32\U0001f600.,?'"
 PIECES = (*SPECIAL_TOKENS, "red", "dog", "house", *LETTERS, *(f"##{each}" for each in LETTERS))

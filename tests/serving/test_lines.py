@@ -16,11 +16,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from transformers import ElectraConfig, ElectraForSequenceClassification
 
-from electra_pipeline import tokenizer
 from electra_pipeline.serving.examples import TextOrPair
 from electra_pipeline.serving.lines import Format, given_object, numbered, strict_json
 from electra_pipeline.serving.predict import HEADS, Predictor, predict
-from electra_pipeline.tokenizer import SPECIAL_TOKENS, TokenizerConfig
+from electra_pipeline.tokenizer import train
+from electra_pipeline.tokenizer.train import SPECIAL_TOKENS, TokenizerConfig
 
 SURROGATE = '{"text": "caf\\ud83d"}'
 
@@ -190,7 +190,7 @@ def test_the_command_names_the_line_and_ends_with_2(tmp_path: Path) -> None:
         num_hidden_layers=1,
     )
     ElectraForSequenceClassification(shape).save_pretrained(tmp_path)
-    tokenizer.save(tokenizer.assemble(pieces, TokenizerConfig()), tmp_path)
+    train.save(train.assemble(pieces, TokenizerConfig()), tmp_path)
 
     def command(stdin: bytes, *options: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(

@@ -23,10 +23,10 @@ from transformers import (
     ElectraModel,
 )
 
-from electra_pipeline import tokenizer
 from electra_pipeline.serving.predict import HEADS, Predictor, load_predictor, predict
 from electra_pipeline.storage.artifact import Artifact, Written, produce
-from electra_pipeline.tokenizer import SPECIAL_TOKENS, TokenizerConfig
+from electra_pipeline.tokenizer import train
+from electra_pipeline.tokenizer.train import SPECIAL_TOKENS, TokenizerConfig
 
 WORDS = ("ana", "lives", "in", "paris", "who", "where", "does", "live", "good", "bad", "film")
 PIECES = (*SPECIAL_TOKENS, *WORDS, ".", "?", *"xyz", *("##" + c for c in "xyz"))
@@ -52,7 +52,7 @@ def save(directory: Path, model_class: Any, **settings: Any) -> Path:
         else BertConfig(**SHAPE, **settings)
     )
     model_class(config).save_pretrained(directory)
-    tokenizer.save(tokenizer.assemble(PIECES, TokenizerConfig()), directory)
+    train.save(train.assemble(PIECES, TokenizerConfig()), directory)
     return directory
 
 

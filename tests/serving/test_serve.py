@@ -13,10 +13,10 @@ import torch
 import uvicorn
 from transformers import ElectraConfig, ElectraForMaskedLM
 
-from electra_pipeline import tokenizer
 from electra_pipeline.serving import serve as serving
 from electra_pipeline.serving.predict import Predictor, load_predictor, predict
-from electra_pipeline.tokenizer import SPECIAL_TOKENS, TokenizerConfig
+from electra_pipeline.tokenizer import train
+from electra_pipeline.tokenizer.train import SPECIAL_TOKENS, TokenizerConfig
 
 PIECES = (*SPECIAL_TOKENS, "ana", "lives", "in", "paris", *"xyz", *("##" + c for c in "xyz"))
 
@@ -34,7 +34,7 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
         num_hidden_layers=1,
     )
     ElectraForMaskedLM(shape).save_pretrained(directory)
-    tokenizer.save(tokenizer.assemble(PIECES, TokenizerConfig()), directory)
+    train.save(train.assemble(PIECES, TokenizerConfig()), directory)
     return load_predictor(str(directory), device="cpu")
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline.identity import Config, fingerprint
+from electra_pipeline.core.identity import Config, fingerprint
 from electra_pipeline.storage.artifact import (
     Artifact,
     Draft,

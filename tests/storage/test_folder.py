@@ -18,7 +18,7 @@ from electra_pipeline.cli.app import app
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, find_artifacts, produce
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.location import model_directory
-from electra_pipeline.storage.usable import check_readable, check_writable
+from electra_pipeline.storage.permissions import check_readable, check_writable
 from tests.storage.unreliable import FAULTS, proxy
 
 PART = 5 << 20  # the smallest that S3 takes
@@ -164,12 +164,12 @@ def test_an_artifact_of_a_newer_format_or_without_a_file_is_refused(remote: Arti
 
 
 def test_the_formats_that_a_model_is_read_in_are_those_that_are_written() -> None:
-    from electra_pipeline import tokenizer
-    from electra_pipeline.evaluation import leg
+    from electra_pipeline.finetuning import trial
     from electra_pipeline.publishing import huggingface
     from electra_pipeline.storage import location
+    from electra_pipeline.tokenizer import train
 
-    written = {stage.STAGE: stage.FORMAT_VERSION for stage in (tokenizer, huggingface, leg)}
+    written = {stage.STAGE: stage.FORMAT_VERSION for stage in (train, huggingface, trial)}
     assert written == location.NEWEST_FORMATS
 
 

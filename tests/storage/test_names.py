@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 import electra_pipeline
 from electra_pipeline.config import default_database
-from electra_pipeline.evaluation.results import store
 from electra_pipeline.inputs import locations
-from electra_pipeline.storage import inventory, retention
+from electra_pipeline.results import store
+from electra_pipeline.storage import gc, inventory
 from electra_pipeline.storage.artifact import (
     Artifact,
     Draft,
@@ -30,9 +30,9 @@ from electra_pipeline.storage.artifact import (
     verify,
 )
 from electra_pipeline.storage.folder import Folder
-from electra_pipeline.storage.places import absolute
+from electra_pipeline.storage.permissions import check_writable
 from electra_pipeline.storage.stores import keeps_names, open_store, remove_files
-from electra_pipeline.storage.usable import check_writable
+from electra_pipeline.storage.uri import absolute
 
 ODD = "?*[]{}#%&=+@:;,!$'\"\\|<>^~` -.a1ü中\u0301\u200d"
 NAMES = ["q?x", "v[1]", "proj [v2]", "a*", "**", "{a,b}", "a::b", "#1", "50%", "%3F", "-rf", "~"]
@@ -84,12 +84,12 @@ def use(root: str) -> None:
     assert [line for each in (old, newer) for line in verify(each)] == []
     assert newer.local_file("model/weights").read_bytes() == b"x" * 100
     assert (newer.local_folder("model") / "weights").read_bytes() == b"x" * 100
-    [item] = retention.plan(root, keep_last=1).going
+    [item] = gc.plan(root, keep_last=1).going
     inventory.delete(item)
     [left] = find_artifacts(root)
     assert {left.fingerprint, item.fingerprint} == {old.fingerprint, newer.fingerprint}
     assert verify(left) == []
-    assert retention.plan(root).going == []
+    assert gc.plan(root).going == []
     if Folder(root).is_local:
         record(root)
         assert Path(Folder(root).path, "results.db").is_file()
@@ -218,8 +218,8 @@ def test_objects_that_no_folder_can_be_are_left_alone() -> None:
     for name in ("corpus/a\nb/manifest.json", "../x-012345678901/y", ".x.01234567.tmp"):
         store.pipe(f"{Folder(root).path}/{name}", b"{")
     assert find_artifacts(root) == [made]
-    assert retention.plan(root).going == []
-    assert len(retention.plan(root).kept) == 1
+    assert gc.plan(root).going == []
+    assert len(gc.plan(root).kept) == 1
 
 
 @pytest.mark.parametrize("place", ["~x/runs", "./~", "~", "./-rf", "runs/"])

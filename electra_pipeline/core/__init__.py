@@ -1,0 +1,1 @@
+"""Configuration base classes, execution, progress and optimizers: what every stage uses."""

@@ -1,0 +1,299 @@
+"""Where work runs: the two things a stage may ask of its surroundings, and the local answer.
+
+`Scale` never enters a fingerprint. `LocalExecutor` runs everything in this process; Ray's executor
+(`on_ray/`) keeps the same promises over a cluster.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Protocol, TypeVar
+
+from pydantic import Field
+
+from electra_pipeline.core.identity import Config
+from electra_pipeline.core.progress import Progress, Update, deliver, silent
+
+if TYPE_CHECKING:  # torch takes seconds to import, and most commands do not need it
+    import torch
+
+NOTHING: Mapping[Any, Any] = MappingProxyType({})
+
+StageName = Literal["corpus", "tokenizer", "sequences", "pretrain", "publish", "finetune"]
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+# How long a thread of torch spins before it sleeps, read when torch is loaded. By default one waits
+# for milliseconds, which a machine that has other things to do pays for: two threads on two cores,
+# one of them busy, then train a tiny model ten times slower than one thread; with this, a quarter
+# slower. Undisturbed, the difference is a few percent (benchmarks/LOG.md).
+THREAD_ENVIRONMENT: Mapping[str, str] = MappingProxyType({"GOMP_SPINCOUNT": "2000"})
+
+
+class Scale(Config):
+    """How much of a machine or cluster a run takes. Changes speed, never results."""
+
+    workers: int = Field(default=1, ge=1)
+    """Pre-training workers; each takes one GPU where there are GPUs, else a share of the CPUs."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the matrix products; auto is bfloat16 on GPUs that have it, else float32."""
+    compile: bool | None = None
+    """Fuse the layers' operations with torch.compile; null does so on GPUs."""
+    micro_batch_sequences: int | None = Field(default=None, ge=1)
+    """Largest number of sequences in one forward pass of a worker; null is the whole share."""
+    checkpoint_every_steps: int = Field(default=1000, ge=1)
+    """Optimizer steps between two checkpoints."""
+    keep_checkpoints: int = Field(default=2, ge=1)
+    """How many of the newest checkpoints stay on disk while training; one more is there while it
+    is written."""
+    keep_every_steps: int | None = Field(default=None, ge=1)
+    """Checkpoints of the multiples of this step stay for ever, in `<root>/checkpoints/`; null keeps
+    none."""
+    keep_best: bool = False
+    """Whether the checkpoint with the lowest held-out loss stays, as
+    `<root>/checkpoints/<name>-<fingerprint>/best.pt`."""
+    tensorboard: bool = True
+    """Whether training writes TensorBoard's files to `<root>/tensorboard/`; local disks only."""
+    cpus_per_leg: int = Field(default=1, ge=1)
+    """CPU cores of one fine-tuning leg."""
+    gpus_per_leg: float | None = Field(default=None, ge=0.0)
+    """GPUs of one fine-tuning leg, a fraction shares one GPU between legs; null takes none where
+    there is none, else as much of one as the leg's memory needs."""
+    retries: int = Field(default=2, ge=0)
+    """How often a task whose worker process died is started again."""
+    timeout_seconds: Mapping[StageName, Annotated[float, Field(gt=0)]] = {}
+    """Longest time of a stage in a flow, for finetune of a leg; one that takes longer fails, and
+    goes on where it was when it is run again. Stages that are not named take any time."""
+
+
+class Worker(Protocol):
+    """One of `world_size` processes that train together: all the training loop knows of its place.
+
+    Where `world_size` is more than 1, a torch.distributed process group is already set up when the
+    training function is called (gloo on CPU, nccl on GPU).
+    """
+
+    @property
+    def rank(self) -> int: ...
+
+    @property
+    def world_size(self) -> int: ...
+
+    @property
+    def device(self) -> "torch.device": ...
+
+    @property
+    def num_threads(self) -> int:
+        """CPU threads for this worker's arithmetic."""
+        ...
+
+    def report(self, update: Update) -> None:
+        """Tell the driver how far the run is; called on rank 0 alone, never blocks the step."""
+        ...
+
+
+TrainFunction = Callable[[Worker], None]
+
+
+def cpus_of_this_process() -> int:
+    """CPU cores that this process may use: not all of them under taskset, Slurm or a cpuset."""
+    if hasattr(os, "sched_getaffinity"):  # on Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class LocalWorker:
+    """This process alone."""
+
+    progress: Progress = silent
+    num_threads: int = 1
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def device(self) -> "torch.device":
+        import torch
+
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def report(self, update: Update) -> None:
+        deliver(update, self.progress)
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Value]):
+    """What became of item `index` of a fan-out: a `value`, or the `error` that lost it."""
+
+    index: int
+    value: Value | None = None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one item of a fan-out takes of the node that it runs on."""
+
+    num_cpus: int = 1
+    num_gpus: float = 0.0
+    memory_bytes: int = 0
+    """Of the node's own memory; 0 is not counted."""
+
+
+def one_cpu(item: Any) -> Share:
+    """The share of an item that asks for nothing more."""
+    return Share()
+
+
+def timed(function: Callable[..., Value], item: Item, **options: Any) -> tuple[Value, float]:
+    """The value of an item, and the seconds it took; here, where a worker loads little else."""
+    started = time.monotonic()
+    return function(item, **options), time.monotonic() - started
+
+
+class Waiting:
+    """The items of a fan-out that have not started: each may start once another one is done."""
+
+    def __init__(self, num_items: int, after: Mapping[int, int]) -> None:
+        self._left = list(range(num_items))
+        self._after = after
+        self._done: set[int] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._left)
+
+    def take(self) -> int | None:
+        """The first item that may start, or None while all of them wait for another one."""
+        for position, index in enumerate(self._left):
+            if index not in self._after or self._after[index] in self._done:
+                return self._left.pop(position)
+        return None
+
+    def finish(self, outcome: "Outcome[Value]") -> "Iterator[Outcome[Value]]":
+        """The outcome, and those of the items that are lost with it."""
+        yield outcome
+        if outcome.error is None:
+            self._done.add(outcome.index)
+            return
+        for index in [each for each in self._left if self._after.get(each) == outcome.index]:
+            self._left.remove(index)
+            error = RuntimeError(f"not run: what it starts from failed ({outcome.error})")
+            yield from self.finish(Outcome(index, error=error))
+
+
+class Executor(Protocol):
+    """What a stage may ask of the place it runs in."""
+
+    def check(self, scale: Scale, root: str) -> None:
+        """Raise ValueError if this place cannot run at that scale or reach that root."""
+        ...
+
+    def map(
+        self,
+        function: Callable[..., Value],
+        items: Sequence[Item],
+        *,
+        share: Callable[[Item], Share] = one_cpu,
+        after: Mapping[int, int] = NOTHING,
+        progress: Progress | None = None,
+    ) -> Iterator[Outcome[Value]]:
+        """Apply `function` to each item; outcomes come as they finish, a failure loses one item.
+
+        Items start in their order, each with its `share` of a node. `after` has the positions of
+        those that must wait for another one to be done, and which; they are lost with it. With
+        `progress`, it hears what `function`, called as `function(item, progress=...)`, tells.
+        """
+        ...
+
+    def leg_share(self, scale: Scale, memory_bytes: int) -> Share:
+        """What a fine-tuning takes here that needs so much memory for its model."""
+        ...
+
+    def training_share(self, scale: Scale) -> Share:
+        """What one of `scale.workers` training workers takes here."""
+        ...
+
+    def slots(self, share: Share) -> int:
+        """How many items with that share run here at the same time."""
+        ...
+
+    def train_each(
+        self, function: Callable[[Item, Worker], Value], items: Sequence[Item], progress: Progress
+    ) -> Iterator[Outcome[Value]]:
+        """Run `function(item, worker)` for each item, alone on a worker with a share of the place.
+
+        Outcomes come as in `map`; `progress` hears what the workers report.
+        """
+        ...
+
+    def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
+        """Run `function(worker)` on `scale.workers` workers that can reach each other."""
+        ...
+
+
+def values_in_order(outcomes: Iterable[Outcome[Value]]) -> list[Value]:
+    """All values in the order of their items; raises the first error that comes up."""
+    values: dict[int, Value] = {}
+    for outcome in outcomes:
+        if outcome.error is not None:
+            raise outcome.error
+        values[outcome.index] = outcome.value  # type: ignore[assignment]
+    return [values[index] for index in sorted(values)]
+
+
+@dataclass(frozen=True)
+class LocalExecutor:
+    """Runs items one after another in this process, and one training worker."""
+
+    num_threads: int | None = None
+    """CPU threads of a training worker; None takes all that the machine has."""
+
+    def check(self, scale: Scale, root: str) -> None:
+        if scale.workers != 1:
+            raise ValueError(
+                f"scale.workers is {scale.workers}, but without Ray one process trains alone; "
+                "set scale.workers=1 or run on Ray"
+            )
+
+    def map(
+        self,
+        function: Callable[..., Value],
+        items: Sequence[Item],
+        *,
+        share: Callable[[Item], Share] = one_cpu,
+        after: Mapping[int, int] = NOTHING,
+        progress: Progress | None = None,
+    ) -> Iterator[Outcome[Value]]:
+        options = {} if progress is None else {"progress": partial(deliver, progress=progress)}
+        waiting = Waiting(len(items), after)
+        while (index := waiting.take()) is not None:
+            try:
+                outcome = Outcome(index, value=function(items[index], **options))
+            except Exception as error:
+                outcome = Outcome(index, error=error)
+            yield from waiting.finish(outcome)
+
+    def leg_share(self, scale: Scale, memory_bytes: int) -> Share:
+        return Share(scale.cpus_per_leg)
+
+    def training_share(self, scale: Scale) -> Share:
+        worker = self._worker(silent)
+        return Share(worker.num_threads, 1.0 if worker.device.type == "cuda" else 0.0)
+
+    def slots(self, share: Share) -> int:
+        return 1
+
+    def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
+        function(self._worker(progress))
+
+    def train_each(
+        self, function: Callable[[Item, Worker], Value], items: Sequence[Item], progress: Progress
+    ) -> Iterator[Outcome[Value]]:
+        return self.map(lambda item: function(item, self._worker(progress)), items)
+
+    def _worker(self, progress: Progress) -> LocalWorker:
+        return LocalWorker(progress, self.num_threads or cpus_of_this_process())

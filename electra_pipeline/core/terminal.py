@@ -1,0 +1,196 @@
+"""Progress on a terminal: one live bar a stage, or plain lines where no one watches."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from rich.console import Console, OverflowMethod, RenderableType
+from rich.logging import RichHandler
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+from rich.text import Text
+
+from electra_pipeline.core.progress import Progress, Update
+
+logger = logging.getLogger(__name__)
+
+LINE_SECONDS = 10.0  # between two lines of one stage in a log
+DOCUMENT_CHARACTERS = 2000  # a screen full: enough to judge a document by
+
+
+class JsonLines(logging.Formatter):
+    """Each record as one line of JSON, for collectors of logs; progress with its numbers."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__()
+        self._run = run
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC)
+        line: dict[str, Any] = {
+            "time": moment.isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "run": self._run,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if isinstance(update := getattr(record, "update", None), Update):
+            line |= {
+                "stage": update.stage,
+                **({"item": update.item} if update.item else {}),
+                "done": update.done,
+                "total": update.total,
+                "unit": update.unit,
+                "facts": dict(update.facts),
+            }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return orjson.dumps(line).decode()
+
+
+def set_up_logging(console: Console, json_run: str | None = None) -> None:
+    """Our messages on stderr; libraries only when something is wrong.
+
+    With `json_run`, the name of the run, they are lines of JSON.
+    """
+    handler: logging.Handler
+    if json_run is not None:
+        handler = logging.StreamHandler(console.file)
+        handler.setFormatter(JsonLines(json_run))
+    elif console.is_terminal:  # rich folds lines to the width, which a log file must not have
+        handler = RichHandler(console=console, show_path=False, show_level=False, markup=False)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    else:
+        handler = logging.StreamHandler(console.file)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("electra_pipeline").setLevel(logging.INFO)
+    # It warns of a home directory that cannot be written, and needs none.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+
+
+@contextmanager
+def shown_progress(console: Console, *, lines: bool = False) -> Iterator[Progress]:
+    """A `Progress` that draws bars on a terminal and logs lines elsewhere, or if told so."""
+    if lines or not console.is_terminal:
+        yield LoggedProgress()
+        return
+    with _Stages(
+        SpinnerColumn("line" if console.options.ascii_only else "dots"),
+        TextColumn("[bold]{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    ) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        of_items = _Lines()
+
+        def show(update: Update) -> None:
+            if update.item:
+                bars.items[update.item] = of_items.line(update)
+                if update.done >= update.total:
+                    del bars.items[update.item]
+                return
+            if update.stage not in tasks:
+                tasks[update.stage] = bars.add_task(update.stage, unit=update.unit, facts="")
+            bars.update(
+                tasks[update.stage],
+                completed=update.done,
+                total=update.total,
+                facts=update.facts_text(),
+            )
+
+        yield show
+
+
+class _Stages(Bars):
+    """A bar for each stage, below them the facts of the one that works and a line for each item."""
+
+    def __init__(self, *columns: Any, console: Console) -> None:
+        self.items: dict[str, str] = {}
+        self.overflow: OverflowMethod = "crop" if console.options.ascii_only else "ellipsis"
+        super().__init__(*columns, console=console)
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        if working := [task for task in self.tasks if not task.finished and task.fields["facts"]]:
+            facts = working[-1].fields["facts"]
+            yield Text(f"  {facts}", style="dim", no_wrap=True, overflow=self.overflow)
+        for line in list(self.items.values()):
+            yield Text(f"  {line}", style="dim", no_wrap=True, overflow=self.overflow)
+
+
+class _Lines:
+    """Progress as lines, with the rate since the first update of each step."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[str, ...], tuple[float, float]] = {}
+
+    def line(self, update: Update) -> str:
+        now = time.monotonic()
+        first_time, first_done = self._first.setdefault(update.step, (now, update.done))
+        return progress_line(update, update.done - first_done, now - first_time)
+
+
+class LoggedProgress:
+    """Logs the progress of a stage, or of an item of it, every `LINE_SECONDS`, and its end."""
+
+    def __init__(self) -> None:
+        self._lines = _Lines()
+        self._last: dict[str, float] = {}
+
+    def __call__(self, update: Update) -> None:
+        now = time.monotonic()
+        line = self._lines.line(update)
+        last = self._last.setdefault(update.name, now)
+        if update.done < update.total and now - last < LINE_SECONDS:
+            return
+        self._last[update.name] = now
+        logger.info(line, extra={"update": update})
+
+
+def progress_line(update: Update, num_recent: float, seconds: float) -> str:
+    """`corpus 12/40 pieces (30%), 3.2 pieces/s, 9 s left`, with the facts behind it."""
+    share = update.done / update.total if update.total else 1.0
+    line = f"{update.name} {update.done:.0f}/{update.total:.0f} {update.unit} ({share:.0%})"
+    if num_recent > 0 and seconds > 0:
+        rate = num_recent / seconds
+        line += f", {rate:.3g} {update.unit}/s"
+        if update.done < update.total:
+            line += f", {duration((update.total - update.done) / rate)} left"
+    facts = update.facts_text()
+    return f"{line}  {facts}" if facts else line
+
+
+def duration(seconds: float) -> str:
+    """`95 s`, `47 min`, `31.1 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def print_document(title: str, place: str, text: str) -> None:
+    """A document on stdout under a line that says what it is; of a long one the beginning."""
+    console = Console(highlight=False)
+    console.rule(Text(f"{title.strip()}  {place.strip()}"), align="left")
+    rest = len(text) - DOCUMENT_CHARACTERS
+    console.print(Text(text[:DOCUMENT_CHARACTERS]), soft_wrap=not console.is_terminal)
+    if rest > 0:
+        console.print(Text(f"... {rest:,} more characters", style="dim"))
+    console.print()

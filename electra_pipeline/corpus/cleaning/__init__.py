@@ -1,0 +1,1 @@
+"""Rules for one document: text, language, filters."""

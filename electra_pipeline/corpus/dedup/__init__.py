@@ -1,0 +1,1 @@
+"""Exact and near duplicates, repeated lines, decontamination."""

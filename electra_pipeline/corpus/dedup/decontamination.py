@@ -1,0 +1,249 @@
+"""Documents that hold examples of evaluation data, known by word sequences that both have.
+
+After Brown et al. 2020 (GPT-3), appendix C, but that a document is dropped whole. Words are
+compared without case and punctuation.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from electra_pipeline.core.identity import Config
+from electra_pipeline.corpus.dedup.hashing import MULTIPLIER, Hashes
+from electra_pipeline.corpus.dedup.shingles import ngrams, plain_words
+from electra_pipeline.corpus.sources.config import default_label
+from electra_pipeline.inputs.files import FileReference, SourceFile, expand, fetch
+from electra_pipeline.inputs.records import Format, read_records, resolve_format
+from electra_pipeline.text.normalization import normalize
+from electra_pipeline.text.words import CHARACTERS_PER_WORD, has_spaced_words
+
+BATCH_EXAMPLES = 1024
+# Entries of the table that most lookups end in, for each hash: 1 of 32 others passes it.
+TABLE_ENTRIES_PER_HASH = 32
+
+
+class Decontamination(Config):
+    """Which documents count as holding an example of evaluation data."""
+
+    ngram_words: int = Field(default=13, ge=1)
+    """A document holds an example if it has so many consecutive words of it; 13 is GPT-3's. Of one
+    in a script without spaces it is twice as many characters."""
+    min_words: int = Field(default=8, ge=1)
+    """Of an example of fewer words than `ngram_words`, a document must have all; with fewer than
+    this it is left out, since chance finds it anywhere; 8 is GPT-3's least."""
+    max_documents: int | None = Field(default=10, ge=1)
+    """A word sequence that more documents have is a common phrase or a legal notice, and no sign of
+    an example; 10 is GPT-3's, null lets each count."""
+    tasks: bool = True
+    """Whether the tasks that the same configuration fine-tunes on count."""
+    files: tuple[FileReference, ...] = ()
+    """More evaluation data: paths, URLs or patterns; the file's name is that of its task."""
+    text_columns: tuple[str, ...] = Field(default=("text",), min_length=1)
+    """Columns with an example's texts; each record needs one of them. A text file's examples are
+    its lines. Lists of texts, such as the answers to choose from, count as one text each."""
+    format: Format = "auto"
+    """Format of the files; auto goes by the name's suffix (.txt, .jsonl, .csv, .parquet, ...)."""
+
+    @model_validator(mode="after")
+    def _lengths_are_ordered(self) -> "Decontamination":
+        if self.min_words > self.ngram_words:
+            raise ValueError(
+                f"min_words is {self.min_words}, more than ngram_words {self.ngram_words}; "
+                "lower it, or raise ngram_words"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Index:
+    """The word sequences of all tasks. Picklable; 44 to 76 bytes for each."""
+
+    tasks: tuple[str, ...]
+    lengths: tuple[int, ...]
+    """Of the sequences, in words, ascending."""
+    hashes: Hashes
+    """(S,) ascending; one that several tasks have comes as often."""
+    owners: NDArray[np.int32]
+    """(S,) the numbers of the tasks."""
+    table: NDArray[np.bool_]
+    """(a power of two,) False where no hash begins with these bits."""
+
+    @property
+    def digest(self) -> str:
+        """Hex sha256 over all of it: what it finds, wherever the examples came from."""
+        named = orjson.dumps([self.tasks, self.lengths])
+        return hashlib.sha256(named + self.hashes.tobytes() + self.owners.tobytes()).hexdigest()
+
+
+def make_index(config: Decontamination, examples: Mapping[str, Iterable[str]]) -> Index:
+    """The word sequences of `examples` by task and of the files that the configuration names.
+
+    Raises ValueError for a file that is missing or cannot be read.
+    """
+    from_files = read_examples(config, example_files(config))
+    given: dict[str, Iterable[str]] = dict(examples) if config.tasks else {}
+    for task, texts in from_files.items():
+        given[task] = chain(given.get(task, ()), texts)
+    if not given:
+        raise ValueError(
+            "corpus.decontaminate names no evaluation data: give it files, or a finetune section "
+            "with tasks"
+        )
+    return index(config, given)
+
+
+def count_tasks(index: Index, tasks: Mapping[int, Sequence[str]]) -> dict[str, int]:
+    """By task, how many documents hold an example of it; `tasks` as `tasks_held` gives them."""
+    counts = Counter(chain.from_iterable(tasks.values()))
+    return {task: counts[task] for task in index.tasks}
+
+
+def example_files(config: Decontamination) -> list[tuple[str, SourceFile]]:
+    """Task and file of all evaluation data, which is looked up (over http: downloaded) here.
+
+    The files' digests belong to an artifact's identity. Raises ValueError if a file is not there or
+    its format is unknown.
+    """
+    files = [
+        (default_label(file), fetch(file))
+        for reference in config.files
+        for file in expand(reference)
+    ]
+    for _, file in files:
+        resolve_format(file, config.format)
+    return files
+
+
+def read_examples(
+    config: Decontamination, files: Sequence[tuple[str, SourceFile]]
+) -> dict[str, Iterator[str]]:
+    """The texts of each task, read as they are asked for; ValueError for what cannot be read."""
+    texts: dict[str, Iterator[str]] = {}
+    for task, file in files:
+        texts[task] = chain(texts.get(task, iter(())), _texts(config, file))
+    return texts
+
+
+def index(config: Decontamination, examples: Mapping[str, Iterable[str]]) -> Index:
+    """The word sequences of the texts of each task, by the task's name."""
+    hashes, owners = [np.empty(0, np.uint64)], [np.empty(0, np.int32)]
+    lengths = set()
+    for number, texts in enumerate(examples.values()):
+        remaining = iter(texts)
+        while batch := list(islice(remaining, BATCH_EXAMPLES)):
+            for length, found in _sequences(config, batch):
+                lengths.add(length)
+                hashes.append(found)
+                owners.append(np.full(len(found), number, np.int32))
+    all_hashes, all_owners = np.concatenate(hashes), np.concatenate(owners)
+    order = np.lexsort((all_owners, all_hashes))
+    all_hashes, all_owners = all_hashes[order], all_owners[order]
+    is_new = np.ones(len(order), dtype=bool)
+    is_new[1:] = (np.diff(all_hashes) != 0) | (np.diff(all_owners) != 0)
+    all_hashes, all_owners = all_hashes[is_new], all_owners[is_new]
+    num_bits = max(1, (TABLE_ENTRIES_PER_HASH * len(all_hashes) - 1).bit_length())
+    table = np.zeros(1 << num_bits, dtype=bool)
+    table[all_hashes >> np.uint64(64 - num_bits)] = True
+    return Index(tuple(examples), tuple(sorted(lengths)), all_hashes, all_owners, table)
+
+
+def find_sequences(index: Index, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+    """For each text the numbers of the sequences that it has, ascending: places in `index.hashes`.
+
+    Fast for some hundred texts at once, slow one by one. Held in memory: 40 bytes a word.
+    """
+    words = plain_words(texts)
+    found = [np.empty((2, 0), np.int64)]  # text and sequence
+    for length, rolled in _rolled(words.hashes, index.lengths):
+        shift = np.uint64(64 - (len(index.table).bit_length() - 1))
+        # `take` wants signed numbers, and is three times as fast as an index.
+        places = np.flatnonzero(index.table.take((rolled >> shift).view(np.int64)))
+        first = np.searchsorted(index.hashes, rolled[places])
+        is_hit = index.hashes[np.minimum(first, len(index.hashes) - 1)] == rolled[places]
+        places, first = places[is_hit], first[is_hit]
+        counts = np.searchsorted(index.hashes, rolled[places], side="right") - first
+        of_text = np.searchsorted(words.ends, places, side="right")
+        counts[places + length > words.ends[of_text]] = 0  # what ends in the next text
+        entries = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+        found.append(np.stack([np.repeat(of_text, counts), entries]))
+    of_text, entries = np.unique(np.concatenate(found, axis=1), axis=1)
+    ends = np.searchsorted(of_text, np.arange(len(texts)), side="right")
+    return np.split(entries.astype(np.int32), ends[:-1]) if len(texts) else []
+
+
+def tasks_held(
+    index: Index,
+    documents: NDArray[np.int64],
+    sequences: NDArray[np.int32],
+    max_documents: int | None,
+) -> dict[int, list[str]]:
+    """By its number, the tasks of each document that holds an example, in the index's order.
+
+    `documents` and `sequences` (P,) are pairs: a document, and a sequence that `find_sequences`
+    found in it. A sequence in more than `max_documents` of these documents is none of an example.
+    """
+    if max_documents is not None:
+        is_rare = np.bincount(sequences, minlength=len(index.hashes)) <= max_documents
+        documents, sequences = documents[is_rare[sequences]], sequences[is_rare[sequences]]
+    tasks: dict[int, list[str]] = {}
+    pairs = np.unique(np.stack([documents, index.owners[sequences]]), axis=1)
+    for document, task in pairs.T.tolist():
+        tasks.setdefault(document, []).append(index.tasks[task])
+    return tasks
+
+
+def _sequences(config: Decontamination, texts: Sequence[str]) -> Iterator[tuple[int, Hashes]]:
+    """By length, the hashes of the sequences that stand for the texts, spelled as a corpus is."""
+    normalized = [normalize(text) for text in texts]
+    words = plain_words(normalized)
+    num_words = np.diff(words.ends, prepend=0)
+    units = [1 if has_spaced_words(text) else CHARACTERS_PER_WORD for text in normalized]
+    longest = config.ngram_words * np.array(units)
+    for length in range(config.min_words, int(longest.max(initial=0)) + 1):
+        is_wanted = (num_words == length) & (length <= longest)
+        is_wanted |= (num_words > length) & (length == longest)
+        if is_wanted.any():
+            sequences = ngrams(words, length)
+            of_wanted = np.repeat(is_wanted, np.diff(sequences.ends, prepend=0))
+            yield length, sequences.hashes[of_wanted]
+
+
+def _rolled(words: Hashes, lengths: Sequence[int]) -> Iterator[tuple[int, Hashes]]:
+    """`hash_ngrams` for each of `lengths` (ascending), each from the one before."""
+    rolled, previous = words, 1
+    for length in lengths:
+        if length > len(words):
+            return
+        for n in range(previous + 1, length + 1):
+            rolled = rolled[:-1] * MULTIPLIER + words[n - 1 :]
+        yield length, rolled
+        previous = length
+
+
+def _texts(config: Decontamination, file: SourceFile) -> Iterator[str]:
+    is_text = resolve_format(file, config.format) == "text"
+    columns = ("text",) if is_text else config.text_columns
+    for number, record in enumerate(read_records(file, config.format), start=1):
+        present = [column for column in columns if column in record]
+        if not present:
+            raise ValueError(
+                f"{file.name}: record {number} has none of the columns {', '.join(columns)}; it "
+                f"has {', '.join(record) or 'none'}; set text_columns to those with the texts"
+            )
+        for column in present:
+            value = record[column]
+            for text in value if isinstance(value, list) else [value]:
+                if isinstance(text, str):
+                    yield text
+                elif text is not None:
+                    raise ValueError(
+                        f"{file.name}: record {number}: column {column!r} holds a "
+                        f"{type(text).__name__}, not text; set text_columns to those with the texts"
+                    )

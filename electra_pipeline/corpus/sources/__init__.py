@@ -1,0 +1,1 @@
+"""Readers of each type of source."""

@@ -1,0 +1,158 @@
+"""Hugging Face datasets as sources: pinned to one commit, streamed, a piece for each data file."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import datasets
+import orjson
+from huggingface_hub import HfApi
+
+from electra_pipeline.core.identity import canonical_json
+from electra_pipeline.corpus.sources.config import (
+    HubSource,
+    RawDocument,
+    column_value,
+    raw_document,
+)
+from electra_pipeline.inputs.downloads import file_sha256
+from electra_pipeline.storage.uri import check_dataset, check_folder, is_restricted, printable
+
+# What `save_to_disk` writes beside a data set's files, and beside the folders of several splits
+STATE = "state.json"
+SPLITS = "dataset_dict.json"
+
+
+class Pinned(NamedTuple):
+    """A dataset as it stands now."""
+
+    label: str
+    source: HubSource  # with the commit as its revision
+    digest: str
+    num_files: int
+
+
+def pin(source: HubSource) -> Pinned:
+    """The dataset at the commit that its revision stands for now.
+
+    Raises ValueError if the dataset, its configuration, split or text column is not there, or if
+    its place is not allowed.
+    """
+    local = Path(source.path)
+    check_dataset(source.path)
+    if local.is_file():
+        raise ValueError(f"{source.path}: a file, not a data set; set type to files, urls to it")
+    if source.path.startswith((".", "/", "~")) and not local.is_dir():
+        raise ValueError(f"{source.path}: no such folder")
+    if local.is_dir():
+        label, pinned, digest = local.resolve().name, source, _folder_digest(local)
+    else:
+        try:
+            digest = str(HfApi().dataset_info(source.path, revision=source.revision).sha)
+        except Exception as error:  # the client has a dozen kinds, and so have the networks below
+            raise _unusable(source, error) from error
+        label = source.path if source.name is None else f"{source.path}:{source.name}"
+        pinned = source.model_copy(update={"revision": digest})
+    stream = _stream(pinned)
+    columns = stream.column_names
+    if not columns or source.text_column not in columns:
+        # Only a record shows what is inside a column of objects.
+        first = next(_records(source, _projected(stream, source)), None)
+        names = columns or (source.text_column,)
+        column_value(first or dict.fromkeys(map(str, names)), source.text_column, source.path)
+    return Pinned(source.label or label, pinned, digest, int(stream.num_shards))
+
+
+def read(source: HubSource, index: int, num_files: int) -> Iterator[RawDocument]:
+    """The documents of data file `index`. Raises ValueError if it cannot be read."""
+    stream = _stream(source)
+    if stream.num_shards != num_files:
+        raise ValueError(f"{source.path}: its files changed since the run began; run again")
+    records = _records(source, _projected(stream, source).shard(num_files, index))
+    for number, record in enumerate(records, start=1):
+        place = f"{source.path}: file {index + 1}, record {number}"
+        yield raw_document(record, source, source.path, place)
+
+
+def _projected(stream: Any, source: HubSource) -> Any:
+    """The stream with the columns that are read alone, as far as that is known before."""
+    names = stream.column_names or ()
+    columns = [each for each in (source.text_column, source.url_column) if isinstance(each, str)]
+    tops = [column if column in names else column.split(".")[0] for column in columns]
+    wanted = [name for name in dict.fromkeys(tops) if name in names]
+    has_text = bool(tops) and tops[0] in names
+    return stream.select_columns(wanted) if has_text else stream
+
+
+def _records(source: HubSource, stream: Any) -> Iterator[dict[str, Any]]:
+    try:
+        yield from stream
+    except Exception as error:
+        raise _unusable(source, error) from error
+
+
+def _stream(source: HubSource) -> Any:
+    try:
+        if (saved := _load_saved(source)) is not None:
+            return saved
+        files = _data_files(source) if is_restricted() else []
+    except Exception as error:
+        raise _unusable(source, error) from error
+    for file in files:
+        check_folder(file)
+    try:
+        return datasets.load_dataset(
+            source.path,
+            source.name,
+            split=source.split,
+            revision=source.revision,
+            streaming=True,
+        )
+    except Exception as error:
+        raise _unusable(source, error) from error
+
+
+def _load_saved(source: HubSource) -> Any:
+    """What `save_to_disk` wrote, as a stream of a piece for each of its files; else None."""
+    folder = Path(source.path)
+    if (folder / SPLITS).exists():
+        splits = orjson.loads((folder / SPLITS).read_bytes())["splits"]
+        if source.split not in splits:
+            raise ValueError(f"it has the splits {', '.join(splits)}")
+        folder = folder / source.split
+    if not (folder / STATE).exists():
+        return None
+    files = orjson.loads((folder / STATE).read_bytes())["_data_files"]
+    if not files:
+        raise ValueError("it holds no record")
+    for file in files:  # which may name any
+        check_folder(str(folder / file["filename"]))
+    saved = datasets.load_from_disk(str(folder))
+    return saved.to_iterable_dataset(num_shards=max(1, min(len(files), len(saved))))
+
+
+def _data_files(source: HubSource) -> list[str]:
+    """Where the files of all splits lie, which a data set's own card may choose freely."""
+    builder = datasets.load_dataset_builder(source.path, source.name, revision=source.revision)
+    of_splits = (builder.config.data_files or {}).values()
+    return [re.sub("@[^/]*", "", str(file), count=1) for files in of_splits for file in files]
+
+
+def _unusable(source: HubSource, error: Exception) -> ValueError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return ValueError(
+        f"hub dataset {source.path!r}, name {source.name!r}, split {source.split!r}, "
+        f"revision {source.revision!r}: {reason}; check these and the network"
+    )
+
+
+def _folder_digest(folder: Path) -> str:
+    """Sha256 over names and contents of a local dataset's files."""
+    contents = {
+        printable(path.relative_to(folder).as_posix()): file_sha256(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    return hashlib.sha256(canonical_json(contents)).hexdigest()

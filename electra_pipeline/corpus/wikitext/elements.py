@@ -1,0 +1,107 @@
+"""Comments and elements that hold no wikitext: what goes, what stays as it is written."""
+
+import re
+import unicodedata
+
+from electra_pipeline.corpus.wikitext.expansion import GAP
+
+# Their content is no prose, or belongs to another place of the page.
+DROPPED = re.compile(
+    "ref|references|gallery|math|chem|ce|syntaxhighlight|source|pre|timeline|score|hiero|"
+    "imagemap|mapframe|maplink|graph|templatedata|templatestyles|style|script|indicator|"
+    "includeonly|categorytree|inputbox|section|rt|rp|rtc"
+)
+VERBATIM = "nowiki"
+FORMULAS = frozenset({"math", "chem", "ce"})
+START = re.compile(r"<!--|<([a-zA-Z]+)([\s/][^<>]*)?>")
+# An end that is missing: that of the line, or the next note.
+END_OF_NOTE = re.compile(r"\n|<ref\b|\Z", re.IGNORECASE)
+# What may be markup stands as an entity, so that nothing takes it for one.
+MARKUP = re.compile(r"[\[\]{}|'=<>]|^[*#:;]", re.MULTILINE)
+MAX_FORMULA_CHARACTERS = 40
+COMMAND = re.compile(r"\\([a-zA-Z]+)( ?)|\\[,;!: ]")
+SCRIPT = re.compile(r"([_^])\{([^{}]{1,3})\}")
+FONTS = frozenset({"mathrm", "mathbf", "mathit", "mathsf", "mathbb", "mathcal", "text", "textrm"})
+SYMBOLS = {"times": "\u00d7", "cdot": "·", "pm": "±", "leq": "≤", "le": "≤", "geq": "≥", "ge": "≥"}
+SYMBOLS |= {"neq": "≠", "ne": "≠", "approx": "≈", "infty": "∞", "to": "→", "in": "∈", "equiv": "≡"}
+SYMBOLS |= {"rightarrow": "→", "ldots": "...", "dots": "...", "cdots": "...", "circ": "°"}
+SYMBOLS |= dict.fromkeys(("left", "right", "displaystyle", "quad"), "")
+
+
+def without_elements(text: str) -> str:
+    """`text` without comments and dropped elements, in one pass: half of an article is references.
+
+    GAP stands where they were. The content of nowiki stays, as text that no parser takes for
+    markup, and formulas that are plain enough to be read in a line.
+    """
+    kept: list[str] = []
+    place = 0
+    endless: set[str] = set()  # never look for the same end twice: that would be quadratic
+    for start in START.finditer(text):
+        if start.start() < place:
+            continue
+        if start[1] is None:
+            kept.append(text[place : start.start()])
+            place = text.find("-->", start.end()) + 3
+            if place < 3:
+                return "".join(kept)
+            continue
+        name = start[1].lower()
+        if name != VERBATIM and not DROPPED.fullmatch(name):
+            continue
+        content, stop = _content(text, start, name, endless)
+        if content is None:
+            continue
+        kept += [text[place : start.start()], _rendered(name, content)]
+        place = stop
+    return "".join([*kept, text[place:]])
+
+
+def _content(
+    text: str, start: re.Match[str], name: str, endless: set[str]
+) -> tuple[str | None, int]:
+    """What an element holds and where it stops; None if its end is missing."""
+    if (start[2] or "").rstrip().endswith("/"):
+        return "", start.end()
+    end = None
+    if name not in endless:
+        end = re.compile(rf"</{name}\s*>", re.IGNORECASE).search(text, start.end())
+    if end is not None:
+        return text[start.end() : end.start()], end.end()
+    endless.add(name)
+    if name != "ref":
+        return None, start.end()
+    note = END_OF_NOTE.search(text, start.end())
+    return "", note.start() if note else len(text)
+
+
+def _rendered(name: str, content: str) -> str:
+    if name == VERBATIM:
+        return MARKUP.sub(lambda match: f"&#{ord(match[0])};", content) or GAP
+    if name in FORMULAS:
+        return MARKUP.sub(lambda match: f"&#{ord(match[0])};", formula(content)) or GAP
+    return GAP
+
+
+def formula(tex: str) -> str:
+    r"""A short formula as text, such as `mc^2` or `\alpha \leq 1`; empty if it needs more."""
+    tex = tex.strip().removeprefix(r"{\displaystyle").strip()
+    if len(tex) > MAX_FORMULA_CHARACTERS or "\n" in tex:
+        return ""
+    text = COMMAND.sub(_command, tex)
+    text = SCRIPT.sub(r"\1\2", text).replace("{", "").replace("}", "")
+    return "" if set(text) & set("\\&~") else " ".join(text.split())
+
+
+def _command(match: re.Match[str]) -> str:
+    name, space = match.groups()
+    if name is None or name in FONTS:
+        return "" if name else " "
+    if name in SYMBOLS:
+        return SYMBOLS[name] + space
+    size = "CAPITAL" if name[0].isupper() else "SMALL"
+    try:
+        letter = name.upper().removeprefix("VAR")
+        return unicodedata.lookup(f"GREEK {size} LETTER {letter}") + space
+    except KeyError:
+        return "\\"

@@ -1,0 +1,132 @@
+"""What a template renders: by the table of an edition, else by its arguments and its place."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+import yaml
+
+from electra_pipeline.corpus.wikitext.editions import TEMPLATE, Edition, normal_name
+from electra_pipeline.corpus.wikitext.expansion import Place, Render
+from electra_pipeline.corpus.wikitext.functions import render_function
+from electra_pipeline.corpus.wikitext.handlers import HANDLERS, first_text
+from electra_pipeline.corpus.wikitext.numbers import grouped
+from electra_pipeline.corpus.wikitext.patterns import parse_pattern
+
+SUBSTITUTION = re.compile(r"\s*(?:safesubst|subst|msgnw|msg|raw):", re.IGNORECASE)
+KEY = re.compile(r"[\w .-]*")  # what else stands before an equals sign is text
+WITHOUT_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
+BEFORE_FOOTNOTE = frozenset('.,;:!?)]}>"\u201d\u00bb\u3002\u3001\uff0c\uff09\x01')
+
+
+class _Rules(NamedTuple):
+    """The rows of the table that hold for an edition."""
+
+    by_name: Mapping[str, str]
+    by_beginning: Sequence[tuple[str, str]]
+    by_end: Sequence[tuple[str, str]]
+
+    def find(self, name: str) -> str | None:
+        """The pattern of a template; None if the table does not have it."""
+        if (pattern := self.by_name.get(name)) is not None:
+            return pattern
+        for beginning, pattern in self.by_beginning:
+            if name.startswith(beginning):
+                return pattern
+        return next((pattern for end, pattern in self.by_end if name.endswith(end)), None)
+
+
+def renderer(edition: Edition, title: str) -> Render:
+    """What `expand` needs to render the templates of the page `title`."""
+    rules = _rules(edition.languages)
+
+    def render(pieces: Sequence[str], place: Place) -> str:
+        first = pieces[0]
+        while substitution := SUBSTITUTION.match(first):
+            first = first[substitution.end() :]
+        function = render_function(first, pieces[1:], edition, title)
+        if function is not None:
+            return function
+        name = normal_name(first)
+        prefix, colon, rest = name.partition(":")
+        if colon and edition.namespaces.get(prefix.strip()) == TEMPLATE:
+            name = rest.strip()
+        pattern = rules.find(name)
+        if pattern == "":
+            return ""
+        arguments = _arguments(pieces[1:])
+        if pattern is None:
+            return _unknown(name, arguments, place)
+        if handler := HANDLERS.get(pattern):
+            return handler(arguments, edition)
+        text = parse_pattern(pattern).fill(arguments, lambda number: grouped(number, edition))
+        # A name of the table may be of another template in this edition.
+        return text or (_unknown(name, arguments, place) if arguments else "")
+
+    return render
+
+
+def _arguments(pieces: Sequence[str]) -> Mapping[str, str]:
+    arguments: dict[str, str] = {}
+    number = 0
+    for piece in pieces:
+        key, equals, value = piece.partition("=")
+        if not equals or not KEY.fullmatch(key):
+            number += 1
+            key, value = str(number), piece
+        arguments[key.strip().lower()] = value.strip()
+    return arguments
+
+
+def _unknown(name: str, arguments: Mapping[str, str], place: Place) -> str:
+    """What an unknown template may render: nothing as a block or footnote, else its text."""
+    if place.is_line or name.startswith(":") or _is_footnote(place):
+        return ""
+    return first_text(arguments)
+
+
+def _is_footnote(place: Place) -> bool:
+    """Whether it is joined to the end of a word or sentence and nothing is joined to it."""
+    if place.after.isalnum() or not place.before:
+        return False
+    return place.before in BEFORE_FOOTNOTE or (
+        place.before.isalnum() and not _has_no_spaces(place.before)
+    )
+
+
+def _has_no_spaces(character: str) -> bool:
+    """Whether the script has no spaces between words."""
+    return unicodedata.name(character, "").startswith(WITHOUT_SPACES)
+
+
+@cache
+def _rules(languages: Sequence[str]) -> _Rules:
+    names: dict[str, str] = {}
+    table = _table()
+    own = next((table[language] for language in languages if language in table), {})
+    for section in (table["all"], own):
+        for pattern, entries in section.items():
+            names |= dict.fromkeys(entries.split("; "), pattern)
+    return _Rules(
+        {name: pattern for name, pattern in names.items() if "*" not in name or len(name) == 1},
+        _with_star(names, lambda name: name[:-1] if name.endswith("*") else ""),
+        _with_star(names, lambda name: name[1:] if name.startswith("*") else ""),
+    )
+
+
+def _with_star(
+    names: Mapping[str, str], without_star: Callable[[str], str]
+) -> Sequence[tuple[str, str]]:
+    """The longest parts of names first."""
+    parts = [(part, pattern) for name, pattern in names.items() if (part := without_star(name))]
+    return sorted(parts, key=lambda item: -len(item[0]))
+
+
+@cache
+def _table() -> Mapping[str, Mapping[str, str]]:
+    text = (files(__package__) / "templates.yaml").read_text(encoding="utf-8")
+    table: Mapping[str, Mapping[str, str]] = yaml.safe_load(text)
+    return table

@@ -1,1 +1,0 @@
-"""Models to results: tasks, fine-tuning legs, the results table and the report."""

@@ -1,1 +1,0 @@
-"""The kinds of task: how examples become model inputs, and outputs become scores."""

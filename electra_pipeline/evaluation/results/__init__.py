@@ -1,1 +1,0 @@
-"""What the legs found: the database, tables, statistics and the report."""

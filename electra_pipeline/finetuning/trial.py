@@ -1,0 +1,311 @@
+"""One leg: fine-tune, score, keep. Its artifact is its own: a failed leg loses only itself."""
+
+import re
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import transformers
+
+from electra_pipeline.core.identity import fingerprint
+from electra_pipeline.core.progress import Progress, Update, silent
+from electra_pipeline.core.transformers_logging import quiet_transformers
+from electra_pipeline.finetuning.cache import prepare
+from electra_pipeline.finetuning.calibration import calibrated
+from electra_pipeline.finetuning.loop import Hyperparameters, reproducible, train
+from electra_pipeline.finetuning.resources import Cost
+from electra_pipeline.finetuning.scoring import score
+from electra_pipeline.storage.artifact import (
+    Artifact,
+    Draft,
+    Written,
+    locate,
+    open_artifact,
+    produce,
+)
+from electra_pipeline.tasks.data.load import TaskData
+from electra_pipeline.tasks.encoder import Encoder, find_encoder, load_tokenizer, new_model, opened
+from electra_pipeline.tasks.kinds import settings
+from electra_pipeline.tasks.kinds.kind import Encoded, num_unknown
+from electra_pipeline.tasks.task import Task
+from electra_pipeline.text.words import count_characters
+from electra_pipeline.tokenizer.pretrained import save_loadable
+
+STAGE = "finetune"
+# 4: the config's metrics are those that the data has; empty records are counted, not scored; the
+# kept config.json has how the model is decoded (`problems/settings.py`)
+FORMAT_VERSION = 4
+PRETRAINED, RANDOM, MAJORITY = "pretrained", "random", "majority"
+START_CHARACTERS = 60  # of a baseline's name in the name of a leg's folder
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One fine-tuning: a task, a seed and starting weights. Picklable, runs anywhere."""
+
+    run: str
+    root: str
+    task: Task
+    metrics: tuple[str, ...]
+    """The scores that the task has by its data, its own first."""
+    data: str | None
+    start: str
+    """The model's name in the results: pretrained, random, or a baseline's as the user gave it."""
+    seed: int
+    model: Encoder
+    """The model under test: all baselines stand beside it, under its fingerprint."""
+    encoder: Encoder | None
+    """Where the weights come from; None for random ones of the model's architecture."""
+    hyperparameters: Hyperparameters
+    digests: Mapping[str, str]
+    """sha256 of each split's examples, as they were when the leg was planned."""
+    keep_model: bool
+    cost: Cost
+    """What it takes, for planning; never part of its identity."""
+    parent: "Leg | None" = None
+    """The leg whose fine-tuned encoder this one starts from, in the second of two rounds."""
+    point: Mapping[str, float] = field(default_factory=dict)
+    """The point of the grid of hyperparameters, where there is a grid."""
+
+    @property
+    def label(self) -> str:
+        point = "".join(f", {name}={value:g}" for name, value in self.point.items())
+        return f"{self.task.name}, {self.start}, seed {self.seed}{point}"
+
+    @property
+    def full_label(self) -> str:
+        """The label among the legs of several runs."""
+        return f"{self.run}, {self.label}"
+
+    @property
+    def source(self) -> Encoder:
+        """Whose architecture and tokenizer the leg has."""
+        return self.encoder or self.model
+
+
+def find_leg(leg: Leg) -> Artifact | None:
+    """The artifact of a leg that has run, or None."""
+    return open_artifact(locate(**_identity(leg)))
+
+
+def place(leg: Leg) -> str:
+    """Where the artifact of a leg lies, finished or not."""
+    return str(locate(**_identity(leg)))
+
+
+def run_leg(
+    leg: Leg,
+    *,
+    num_threads: int = 1,
+    device: Device = "auto",
+    progress: Progress = silent,
+) -> Artifact:
+    """Fine-tune and score one leg; nothing is done if its artifact is there already.
+
+    The artifact has `predictions.parquet`, `model/` if the leg keeps it, and as counters the
+    metrics of each split with their intervals. Raises ValueError if the data changed since planning
+    or the loss is not finite.
+    """
+    return produce(
+        **_identity(leg), write=lambda draft: _write(leg, draft, num_threads, device, progress)
+    )
+
+
+def _identity(leg: Leg) -> dict[str, Any]:
+    """What names the leg's artifact, for `produce` and `locate`."""
+    inputs = {"model": leg.model.fingerprint, "encoder": leg.source.fingerprint, **leg.digests}
+    if leg.parent is not None:
+        inputs["parent"] = _fingerprint(leg.parent)
+    start = re.sub(r"[^A-Za-z0-9._-]+", "-", leg.start).strip("-.")[-START_CHARACTERS:]
+    return {
+        "root": leg.root,
+        "stage": STAGE,
+        "name": f"{leg.run}-{leg.task.name}-{start}-{leg.seed}",
+        "format_version": FORMAT_VERSION,
+        "config": {
+            "task": leg.task.name,
+            "type": leg.task.type,
+            "metrics": list(leg.metrics),
+            "labels": list(leg.task.labels) if leg.task.labels else None,
+            "symmetric": leg.task.symmetric,
+            "start": leg.start,
+            "after": leg.parent.task.name if leg.parent is not None else None,
+            "seed": leg.seed,
+            "keep_model": leg.keep_model,
+            **leg.hyperparameters.model_dump(mode="json"),
+        },
+        "inputs": inputs,
+    }
+
+
+def _fingerprint(leg: Leg) -> str:
+    identity = _identity(leg)
+    return fingerprint(STAGE, identity["format_version"], identity["config"], identity["inputs"])
+
+
+def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: Progress) -> Written:
+    def tell(step: str, done: int, total: int) -> None:
+        progress(Update(STAGE, done, total, "inputs", {"step": step}, item=leg.full_label))
+
+    try:
+        with reproducible(leg.seed, num_threads):
+            model, tokenizer, data, encoded = _start(leg)
+            model = model.to(_device(device))
+            facts = train(
+                model,
+                data.problem,
+                encoded.features,
+                leg.hyperparameters,
+                seed=leg.seed,
+                report=lambda step, steps, loss: progress(
+                    Update(STAGE, step, steps, "steps", {"loss": loss}, item=leg.full_label)
+                ),
+            )
+            trained_on = str(next(model.parameters()).device)
+            data.problem.finish(model)
+            data, calibration = calibrated(model, tokenizer, data, leg.hyperparameters, tell)
+            scores = score(
+                model,
+                tokenizer,
+                data,
+                kind=leg.task.type,
+                hyperparameters=leg.hyperparameters,
+                draft=draft,
+                report=tell,
+            )
+    except ValueError as error:
+        raise ValueError(f"{leg.label}: {error}") from error
+    if leg.keep_model:
+        settings.keep(model.config, data.problem, leg.hyperparameters.max_length, data.train)
+        _save(leg, model, tokenizer, scores.metrics, draft)
+    notes = [
+        *(["degenerate"] if scores.degenerate else []),
+        *([f"after {leg.parent.task.name}"] if leg.parent is not None else []),
+    ]
+    counters = {
+        "run": leg.run,
+        **data.counters,
+        "metrics": scores.metrics,
+        "majority": scores.majority,
+        "intervals": scores.intervals,
+        "degenerate": scores.degenerate,
+        "note": "; ".join(notes) or None,
+        "calibration": calibration,
+        "truncated_train_examples": encoded.num_truncated,
+        "truncated_train_characters": sum(encoded.truncated.values()),
+        "train_characters": sum(count_characters(example.content) for example in data.train),
+        "unknown_train_examples": num_unknown(encoded.features, tokenizer),
+        "training": facts,
+    }
+    return Written(counters, {"device": trained_on, "num_threads": num_threads})
+
+
+def _device(name: Device) -> torch.device:
+    return torch.device(
+        ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    )
+
+
+def _start(leg: Leg) -> tuple[Any, Any, TaskData, Encoded]:
+    """The model before its first step, its tokenizer, and the task's examples and model inputs.
+
+    For one seed the head is the same whatever the encoder starts from. Raises ValueError if the
+    leg's parent is not there, or the data changed since planning.
+    """
+    with ExitStack() as open_places:
+        source = open_places.enter_context(opened(leg.source))
+        config = source.load(transformers.AutoConfig)
+        tokenizer = load_tokenizer(source, config, of_words=leg.task.type == "tagging")
+        longest = leg.hyperparameters.max_length
+        data, encoded = prepare(leg.task, leg.data, leg.digests, tokenizer, longest)
+        config = source.load(transformers.AutoConfig, **data.problem.head)
+        if config.pad_token_id is None:
+            config.pad_token_id = tokenizer.pad_token_id
+        weights = source if leg.encoder is not None else None
+        if leg.parent is not None:
+            if (parent := find_leg(leg.parent)) is None:
+                raise ValueError(
+                    f"starts from {leg.parent.label}, which is not there; run that leg again"
+                )
+            weights = open_places.enter_context(opened(find_encoder(parent)))
+        return new_model(data.problem, config, weights), tokenizer, data, encoded
+
+
+def _save(
+    leg: Leg,
+    model: Any,
+    tokenizer: Any,
+    metrics: Mapping[str, Mapping[str, float]],
+    draft: Draft,
+) -> None:
+    """Write `model/`: weights, config, tokenizer and card, as transformers loads them."""
+    lines = [
+        f"| {split} | {metric} | {value:.4f} |"
+        for split, scores in metrics.items()
+        for metric, value in scores.items()
+    ]
+    card = "\n".join(
+        [
+            "---",
+            "library_name: transformers",
+            f"tags: [{model.config.model_type}]",
+            "---",
+            f"# {type(model).__name__}, fine-tuned on {leg.task.name} ({leg.task.type})",
+            "",
+            f"Run `{leg.run}`, {leg.start} weights of model `{leg.source.fingerprint}`, "
+            f"seed {leg.seed}. Made by electra-pipeline.",
+            "",
+            "| split | metric | value |",
+            "|---|---|---|",
+            *lines,
+            "",
+        ]
+    )
+    with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch:
+        with quiet_transformers():
+            model.cpu().save_pretrained(scratch)
+        save_loadable(tokenizer, Path(scratch))
+        (Path(scratch) / "README.md").write_text(card, encoding="utf-8")
+        (draft.folder / "model").upload(Path(scratch))
+
+
+def rows(artifact: Artifact, note: str | None = None) -> list[dict[str, Any]]:
+    """The results table's rows of one leg: its metrics, and the majority guess beside them.
+
+    `note` is said beside the metrics, after what the leg itself has to say.
+    """
+    config, counters, observed = artifact.config, artifact.counters, artifact.observed
+    notes = "; ".join(each for each in (counters["note"], note) if each)
+    found = []
+    for start, scores, intervals, said in (
+        (config["start"], counters["metrics"], counters["intervals"], notes or None),
+        (MAJORITY, counters["majority"], {}, None),
+    ):
+        for split, values in scores.items():
+            for metric, value in values.items():
+                lower, upper = intervals.get(split, {}).get(metric, (None, None))
+                found.append(
+                    {
+                        "run": counters["run"],
+                        "model": start,
+                        "fingerprint": artifact.inputs["model"],
+                        "task": config["task"],
+                        "metric": metric,
+                        "split": split,
+                        "seed": config["seed"],
+                        "value": value,
+                        "lower": lower,
+                        "upper": upper,
+                        "note": said,
+                        "examples": counters["examples"][split],
+                        "seconds": observed["seconds"],
+                        "leg": artifact.fingerprint,
+                        "created_at": observed["created_at"],
+                    }
+                )
+    return found

@@ -1,0 +1,196 @@
+"""What a stage costs: the CPUs and GPUs that it holds, times the seconds that it holds them.
+
+A task or a training worker holds what was reserved for it from its start to its end, busy or not,
+which is what a cluster is paid for; a stage without tasks holds one CPU, that of the driver. Each
+attempt is a row of the table `costs`, failed and interrupted ones too. What is found finished costs
+nothing. Not counted are the driver beside its tasks, and tasks that died or failed or were
+cancelled on the way.
+"""
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, TypeVar, cast
+
+from electra_pipeline.core.execution import (
+    NOTHING,
+    Executor,
+    Outcome,
+    Scale,
+    Share,
+    TrainFunction,
+    Worker,
+    one_cpu,
+    timed,
+)
+from electra_pipeline.core.progress import Progress, Update
+from electra_pipeline.results import store
+
+logger = logging.getLogger(__name__)
+
+SAVE_SECONDS = 30.0  # what a killed driver may leave unrecorded
+LEAST_SECONDS = 1.0  # of a stage that the driver does alone; to find it finished takes less
+
+Note = Callable[[float, float, float], None]
+"""Called with the CPU seconds, GPU seconds and wall seconds of an attempt so far."""
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+
+@dataclass
+class Meter:
+    """An executor that adds up what its tasks and workers hold, and notes it in the database."""
+
+    executor: Executor
+    note: Note
+    cpu_seconds: float = 0.0
+    gpu_seconds: float = 0.0
+    _adding: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        self._started = self._saved = time.monotonic()
+
+    def hold(self, share: Share, seconds: float, number: int = 1) -> None:
+        """Add `number` tasks with that share which took so long."""
+        with self._adding:
+            self.cpu_seconds += number * share.num_cpus * seconds
+            self.gpu_seconds += number * share.num_gpus * seconds
+        if time.monotonic() - self._saved >= SAVE_SECONDS:
+            self.save()
+
+    def save(self) -> None:
+        self._saved = time.monotonic()
+        if self.cpu_seconds or self.gpu_seconds:
+            self.note(self.cpu_seconds, self.gpu_seconds, self._saved - self._started)
+
+    def check(self, scale: Scale, root: str) -> None:
+        self.executor.check(scale, root)
+
+    def leg_share(self, scale: Scale, memory_bytes: int) -> Share:
+        return self.executor.leg_share(scale, memory_bytes)
+
+    def training_share(self, scale: Scale) -> Share:
+        return self.executor.training_share(scale)
+
+    def slots(self, share: Share) -> int:
+        return self.executor.slots(share)
+
+    def map(
+        self,
+        function: Callable[..., Value],
+        items: Sequence[Item],
+        *,
+        share: Callable[[Item], Share] = one_cpu,
+        after: Mapping[int, int] = NOTHING,
+        progress: Progress | None = None,
+    ) -> Iterator[Outcome[Value]]:
+        mapped = self.executor.map(
+            partial(timed, function), items, share=share, after=after, progress=progress
+        )
+        for outcome in _closed(mapped):
+            if outcome.error is not None:
+                yield Outcome(outcome.index, error=outcome.error)
+                continue
+            value, seconds = cast(tuple[Value, float], outcome.value)
+            self.hold(share(items[outcome.index]), seconds)
+            yield Outcome(outcome.index, value=value)
+
+    def train_each(
+        self, function: Callable[[Item, Worker], Value], items: Sequence[Item], progress: Progress
+    ) -> Iterator[Outcome[Value]]:
+        trained = self.executor.train_each(partial(_timed_worker, function), items, progress)
+        for outcome in _closed(trained):
+            if outcome.error is not None:
+                yield Outcome(outcome.index, error=outcome.error)
+                continue
+            value, share, seconds = cast(tuple[Value, Share, float], outcome.value)
+            self.hold(share, seconds)
+            yield Outcome(outcome.index, value=value)
+
+    def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
+        share, last = self.training_share(scale), time.monotonic()
+
+        def hold() -> None:
+            nonlocal last
+            now = time.monotonic()
+            self.hold(share, now - last, scale.workers)
+            last = now
+
+        def hear(update: Update) -> None:
+            hold()
+            progress(update)
+
+        try:
+            self.executor.train(function, scale, hear)
+        finally:
+            hold()
+
+
+def _timed_worker(
+    function: Callable[[Item, Worker], Value], item: Item, worker: Worker
+) -> tuple[Value, Share, float]:
+    started = time.monotonic()
+    value = function(item, worker)
+    share = Share(worker.num_threads, 1.0 if worker.device.type == "cuda" else 0.0)
+    return value, share, time.monotonic() - started
+
+
+def _closed(outcomes: Iterator[Outcome[Any]]) -> Iterator[Outcome[Any]]:
+    """The outcomes; who stops listening cancels what still runs, as without the meter."""
+    with closing(cast(Any, outcomes)):
+        yield from outcomes
+
+
+@contextmanager
+def metered(database: str, run: str, stage: str, executor: Executor) -> Iterator[Meter]:
+    """A meter for one attempt at a stage, whose row is in the table when the block is left."""
+    meter = Meter(executor, _writer(database, run, stage))
+    try:
+        yield meter
+    finally:
+        meter.save()
+
+
+@contextmanager
+def driver_metered(database: str, run: str, stage: str) -> Iterator[None]:
+    """`metered` for a stage that the driver does alone, on one CPU."""
+    note, started = _writer(database, run, stage), time.monotonic()
+    try:
+        yield
+    finally:
+        seconds = time.monotonic() - started
+        if seconds >= LEAST_SECONDS:
+            note(seconds, 0.0, seconds)
+
+
+def _writer(database: str, run: str, stage: str) -> Note:
+    """What writes the row of a new attempt, again and again.
+
+    A database that cannot be reached costs the row, never the stage.
+    """
+    attempt = {
+        "attempt": uuid.uuid4().hex,
+        "run": run,
+        "stage": stage,
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+    def note(cpu_seconds: float, gpu_seconds: float, wall_seconds: float) -> None:
+        seconds = {
+            "cpu_seconds": cpu_seconds,
+            "gpu_seconds": gpu_seconds,
+            "wall_seconds": wall_seconds,
+        }
+        try:
+            store.record_costs(database, [{**attempt, **seconds}])
+        except ValueError as error:
+            logger.warning("%s: its cost was not recorded: %s", stage, error)
+
+    return note

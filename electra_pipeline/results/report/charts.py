@@ -1,0 +1,192 @@
+"""Charts as SVG that stands alone in a page, light or dark."""
+
+import html
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from electra_pipeline.results.learning_curves import LearningCurve
+
+MetricLine = Mapping[str, Any]
+"""One line of a pre-training's metrics.jsonl."""
+
+# Okabe and Ito's colours for all kinds of sight, legible on white and on near black.
+BLUE, ORANGE, GREY = "#0f8fd6", "#e07b00", "#8a8a8a"
+BASELINES = {"random": (ORANGE, "--"), "majority": (GREY, ":")}
+STYLE: Any = {
+    "svg.fonttype": "none",  # text stays text: small, selectable, in the page's font
+    "svg.hashsalt": "electra-pipeline",  # the same curves give the same bytes
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": GREY,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": GREY,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One series of a chart: a metric of one split, against the step."""
+
+    label: str
+    split: str
+    metric: str
+    color: str
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Curves that share an axis, with a sentence that says how to read them."""
+
+    title: str
+    caption: str
+    curves: tuple[Curve, ...]
+
+
+def _both(metric: str) -> tuple[Curve, Curve]:
+    return (
+        Curve("train", "train", metric, GREY),
+        Curve("held out", "held_out", metric, BLUE),
+    )
+
+
+CHARTS = (
+    Chart(
+        "Generator loss",
+        "Cross-entropy in nats over masked tokens; it starts near ln(vocabulary size).",
+        _both("generator_loss"),
+    ),
+    Chart(
+        "Generator accuracy",
+        "How often the generator's first guess is the token that was masked.",
+        _both("generator_accuracy"),
+    ),
+    Chart(
+        "Discriminator loss",
+        "Binary cross-entropy in nats over all tokens. Who knows only how many tokens are replaced "
+        "reaches the dashed line; what lies below it was learned from the text.",
+        (
+            *_both("discriminator_loss"),
+            Curve("prior entropy", "held_out", "prior_entropy", ORANGE, dashed=True),
+        ),
+    ),
+    Chart(
+        "Discriminator AUC",
+        "How well replaced tokens are told from original ones: 0.5 is chance, 1 is perfect.",
+        _both("discriminator_auc"),
+    ),
+)
+
+
+def draw(chart: Chart, lines: Sequence[MetricLine]) -> str | None:
+    """The chart as an `<svg>` element, or None if there is nothing to draw."""
+    series = [(curve, points) for curve in chart.curves if (points := _points(curve, lines))]
+    if not series:
+        return None
+
+    def plot(axes: Any) -> None:
+        for curve, points in series:
+            axes.plot(
+                [step for step, _ in points],
+                [value for _, value in points],
+                label=curve.label,
+                color=curve.color,
+                linestyle="--" if curve.dashed else "-",
+                linewidth=1.6 if curve.split == "held_out" else 1.0,
+                marker="." if len(points) < 30 and curve.split == "held_out" else None,
+            )
+        axes.set_xlabel("step")
+        axes.legend(frameon=False)
+
+    return _svg(plot, chart.title)
+
+
+def draw_history(curve: LearningCurve, title: str) -> str:
+    """Median score over the steps with the range of the seeds, in percent; baselines as lines."""
+
+    def plot(axes: Any) -> None:
+        steps = [point.step for point in curve.points]
+        low, high = ([100 * getattr(p, end) for p in curve.points] for end in ("low", "high"))
+        axes.fill_between(steps, low, high, color=BLUE, alpha=0.2, linewidth=0)
+        medians = [100 * point.median for point in curve.points]
+        axes.plot(steps, medians, color=BLUE, marker=".", linewidth=1.6, label="pre-trained")
+        for model, median in curve.baselines.items():
+            color, line = BASELINES.get(model, (GREY, "-."))
+            axes.axhline(100 * median, label=model, color=color, linestyle=line, linewidth=1.0)
+        axes.set_xlabel("pre-training step")
+        axes.set_ylabel("%")
+        axes.legend(frameon=False)
+
+    return _svg(plot, title)
+
+
+def draw_scatter(expected: Sequence[float], predicted: Sequence[float], title: str) -> str:
+    """Predicted against expected numbers; the diagonal is where both agree."""
+
+    def plot(axes: Any) -> None:
+        ends = [min(expected), max(expected)]
+        axes.plot(ends, ends, color=ORANGE, linestyle="--", linewidth=1.0)
+        axes.scatter(expected, predicted, s=8, color=BLUE, alpha=0.45, linewidths=0)
+        axes.set_xlabel("expected")
+        axes.set_ylabel("predicted")
+
+    return _svg(plot, title)
+
+
+def draw_calibration(
+    confidence: Sequence[float], accuracy: Sequence[float], counts: Sequence[int], title: str
+) -> str:
+    """Share of right answers against the probability that the model gave them, bin by bin."""
+
+    def plot(axes: Any) -> None:
+        axes.plot([0, 1], [0, 1], color=ORANGE, linestyle="--", linewidth=1.0)
+        largest = max(counts)
+        sizes = [12 + 90 * count / largest for count in counts]
+        axes.plot(confidence, accuracy, color=BLUE, linewidth=1.0)
+        axes.scatter(confidence, accuracy, s=sizes, color=BLUE, alpha=0.7, linewidths=0)
+        axes.set_xlim(0, 1.02)
+        axes.set_ylim(-0.02, 1.02)
+        axes.set_xlabel("probability given")
+        axes.set_ylabel("share right")
+
+    return _svg(plot, title)
+
+
+def _svg(plot: Callable[[Any], None], title: str) -> str:
+    """What `plot` draws on its axes, as an `<svg>` element."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.2, 3.0), layout="constrained")
+        axes = figure.subplots()
+        plot(axes)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color=GREY, alpha=0.25, linewidth=0.5)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return _inline(buffer.getvalue(), title)
+
+
+def _points(curve: Curve, lines: Sequence[MetricLine]) -> list[tuple[int, float]]:
+    return [
+        (int(line["step"]), float(line[curve.metric]))
+        for line in lines
+        if line.get("split") == curve.split and line.get(curve.metric) is not None
+    ]
+
+
+def _inline(svg: str, title: str) -> str:
+    """The element alone: no XML head, no metadata, ids that no other chart of the page has."""
+    element = svg[svg.index("<svg") :]
+    element = re.sub(r"<metadata>.*?</metadata>\s*", "", element, flags=re.DOTALL)
+    prefix = re.sub(r"[^\w.-]+", "-", title.lower())
+    element = re.sub(r'\bid="', f'id="{prefix}-', element)
+    element = re.sub(r"url\(#", f"url(#{prefix}-", element)
+    element = re.sub(r'href="#', f'href="#{prefix}-', element)
+    return element.replace("<svg ", f'<svg role="img" aria-label="{html.escape(title)}" ', 1)

@@ -1,0 +1,1 @@
+"""Comparisons of models with intervals and tests of significance."""

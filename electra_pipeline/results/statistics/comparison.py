@@ -1,0 +1,257 @@
+"""Two models on the same tasks, seed by seed: which is ahead, and whether that is shown.
+
+Two things make a difference of scores uncertain: the seeds of fine-tuning and the examples that
+were scored (Bouthillier et al. 2021, arXiv:2103.03098). The variance of the mean difference is that
+of the seeds' differences over their number, plus, where the legs' predictions are there, what the
+bootstrap finds over the examples. Interval and p value are Student's with Satterthwaite's (1946)
+degrees of freedom; without predictions they are those of the paired t test. Percentiles of a few
+resampled seeds would be far too narrow (Colas et al. 2018, arXiv:1806.08295, advise against them
+below 20). Holm's rule (1979) corrects the p values of all lines together.
+"""
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from electra_pipeline.results import predictions, pretraining
+from electra_pipeline.results.statistics.significance import holm, sign_flip, student
+from electra_pipeline.results.store import Row
+from electra_pipeline.results.tables.table import noted
+from electra_pipeline.storage.artifact import Artifact
+from electra_pipeline.tasks.bootstrap import LEVEL, groups, resampled
+from electra_pipeline.tasks.kinds.measures import measure
+
+MAJORITY = "majority"  # its rows name the leg of another model, whose predictions are not its own
+
+Score = tuple[str, str, str]
+"""Task, split and metric."""
+Read = Callable[[str], Mapping[str, Sequence[Row]]]
+
+
+@dataclass(frozen=True, order=True)
+class Side:
+    """A model of a run: what one side of a comparison is."""
+
+    run: str
+    model: str
+    fingerprint: str
+
+    def __str__(self) -> str:
+        return f"{self.run}:{self.model} ({self.fingerprint})"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A against B by one metric; differences are A minus B."""
+
+    task: str
+    split: str
+    metric: str
+    seeds: tuple[int, ...]
+    """Those that both have."""
+    median_a: float
+    median_b: float
+    difference: float
+    """Mean over the seeds."""
+    lower: float | None
+    upper: float | None
+    """95 % interval of the difference; None where nothing tells how much it varies."""
+    over_examples: bool
+    """Whether interval and p value know the examples, or the seeds alone."""
+    p: float | None
+    p_holm: float | None
+    """Corrected for all lines of the comparison."""
+    p_sign_flip: float
+    """Exact test that the seeds' differences are as likely positive as negative."""
+    p_sign_flip_smallest: float
+    """What it is at least, with so few seeds."""
+    wins: int
+    ties: int
+    losses: int
+
+    @property
+    def verdict(self) -> str:
+        if self.wins + self.losses == 0 and self.difference == 0:
+            return "alike"
+        if len(self.seeds) == 1:
+            return "not shown with 1 seed"
+        if self.p_holm is None or self.p_holm > 1 - LEVEL:
+            return f"not shown with {len(self.seeds)} seeds"
+        return f"{'A' if self.difference > 0 else 'B'} is ahead"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    a: Side
+    b: Side
+    lines: tuple[Line, ...]
+    left_out: tuple[str, ...]
+    """What could not be compared, and why."""
+    notes: tuple[str, ...]
+    """What the compared rows note of their seeds."""
+
+
+def sides(rows: Iterable[Row]) -> list[Side]:
+    """The models that rows of tasks are about."""
+    of_tasks, _ = pretraining.split(rows)
+    return sorted({Side(row["run"], row["model"], row["fingerprint"]) for row in of_tasks})
+
+
+def find_side(rows: Sequence[Row], name: str) -> Side:
+    """The one model that `name` means: a run, a model, or RUN:MODEL.
+
+    A run, or the fingerprint of a published model in its place, by itself means the pre-trained
+    model. Raises ValueError, with what could be meant, if that is none or more than one.
+    """
+    known = sides(rows)
+    found = [
+        side
+        for side in known
+        if name == side.model
+        or name in (f"{side.run}:{side.model}", f"{side.fingerprint}:{side.model}")
+        or (name in (side.run, side.fingerprint) and side.model == "pretrained")
+    ]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        shown = ", ".join(sorted({f"{side.run}:{side.model}" for side in known})) or "none"
+        raise ValueError(f"--compare {name}: no such run or model; there are {shown}")
+    by_run = [f"{side.run}:{side.model}" for side in found]
+    choices = by_run
+    if len(set(by_run)) < len(by_run):  # a run that was trained anew
+        choices = [f"{side.fingerprint}:{side.model}" for side in found]
+    raise ValueError(f"--compare {name}: could be {' or '.join(choices)}; name one of them")
+
+
+def compare(
+    rows: Sequence[Row], a: Side, b: Side, legs: Mapping[str, Artifact] | None = None
+) -> Comparison:
+    """All scores that both sides have, over the seeds that both have.
+
+    `legs`, by fingerprint, are the artifacts with the predictions; what is not there is done
+    without. Raises ValueError if both sides are the same or share no score.
+    """
+    if a == b:
+        raise ValueError(f"--compare: both are {a}; name two models")
+    of_a, of_b = _scores(rows, a), _scores(rows, b)
+    lines, left_out, notes = [], [], []
+    legs = legs or {}
+    # The metrics of a task read the same legs, one after the other.
+    read = lru_cache(maxsize=64)(lambda name: predictions.read(legs[name]))
+    for score in sorted({*of_a, *of_b}):
+        ours, theirs = of_a.get(score, {}), of_b.get(score, {})
+        seeds = tuple(sorted(ours.keys() & theirs.keys()))
+        pairs = [(ours[seed], theirs[seed]) for seed in seeds]
+        label = " ".join(score)
+        reason = _obstacle(a, b, ours, theirs) or _other_examples(score, pairs, legs)
+        if reason:
+            left_out.append(f"{label}: {reason}")
+            continue
+        if unpaired := sorted(ours.keys() ^ theirs.keys()):
+            which = ", ".join(map(str, unpaired))
+            left_out.append(f"{label}: seeds {which} are not of both")
+        variance = None
+        if MAJORITY not in (a.model, b.model):
+            names = [row["leg"] for pair in pairs for row in pair]
+            variance = _variance_over_examples(score, names, legs, read)
+        lines.append(_line(score, seeds, pairs, variance))
+        for letter, compared in zip("AB", zip(*pairs, strict=True), strict=True):
+            if note := noted(compared):
+                notes.append(f"{score[0]}, {letter}: {note}")
+    if not lines:
+        reasons = "; ".join(left_out[:3]) or "neither has a score of a task"
+        raise ValueError(f"--compare: {a} and {b} have no score in common ({reasons})")
+    corrected = holm([line.p for line in lines])
+    lines = [replace(line, p_holm=p) for line, p in zip(lines, corrected, strict=True)]
+    return Comparison(a, b, tuple(lines), tuple(left_out), tuple(dict.fromkeys(notes)))
+
+
+def _scores(rows: Iterable[Row], side: Side) -> dict[Score, dict[int, Row]]:
+    """The side's rows by score and seed."""
+    found: dict[Score, dict[int, Row]] = {}
+    of_tasks, _ = pretraining.split(rows)
+    for row in of_tasks:
+        if Side(row["run"], row["model"], row["fingerprint"]) == side:
+            score = (row["task"], row["split"], row["metric"])
+            found.setdefault(score, {})[int(row["seed"])] = row
+    return found
+
+
+def _obstacle(a: Side, b: Side, ours: Mapping[int, Row], theirs: Mapping[int, Row]) -> str | None:
+    for side, rows in ((a, ours), (b, theirs)):
+        if not rows:
+            return f"{side} does not have it"
+    if not ours.keys() & theirs.keys():
+        return "no seed is of both"
+    counts = sorted({int(row["examples"]) for row in (*ours.values(), *theirs.values())})
+    if len(counts) > 1:
+        return f"scored on other examples ({' and '.join(map(str, counts))})"
+    return None
+
+
+def _other_examples(
+    score: Score, pairs: Sequence[tuple[Row, Row]], legs: Mapping[str, Artifact]
+) -> str | None:
+    """Legs know the digest of what they were scored on."""
+    found = [legs[row["leg"]] for pair in pairs for row in pair if row["leg"] in legs]
+    digests = {artifact.inputs.get(score[1]) for artifact in found}
+    return "scored on other examples (as many, with another digest)" if len(digests) > 1 else None
+
+
+def _variance_over_examples(
+    score: Score, fingerprints: Sequence[str], legs: Mapping[str, Artifact], read: Read
+) -> float | None:
+    """Variance of the mean difference over draws of the examples, the same for all legs.
+
+    `fingerprints` are those of legs of A and of B in turn.
+    """
+    _, split, metric = score
+    measures = []
+    rows: Sequence[Row] = []
+    kind = ""
+    for name in fingerprints:
+        leg = legs.get(name)
+        if leg is None or predictions.FILE not in leg.file_names():
+            return None
+        kind, rows = leg.config["type"], read(name)[split]
+        taken = measure(kind, metric, rows)
+        if taken is None:
+            return None
+        measures.append(taken)
+    values = resampled(measures, groups(kind, rows))
+    differences = (values[0::2] - values[1::2]).mean(axis=0)
+    return float(differences.var(ddof=1))
+
+
+def _line(
+    score: Score,
+    seeds: tuple[int, ...],
+    pairs: Sequence[tuple[Row, Row]],
+    variance: float | None,
+) -> Line:
+    task, split, metric = score
+    values = np.array([[row["value"] for row in pair] for pair in pairs], dtype=np.float64)
+    differences = values[:, 0] - values[:, 1]
+    (lower, upper), p = student(differences, variance or 0.0)
+    return Line(
+        task=task,
+        split=split,
+        metric=metric,
+        seeds=seeds,
+        median_a=statistics.median(values[:, 0].tolist()),
+        median_b=statistics.median(values[:, 1].tolist()),
+        difference=float(differences.mean()),
+        lower=lower,
+        upper=upper,
+        over_examples=variance is not None,
+        p=p,
+        p_holm=None,
+        p_sign_flip=sign_flip(differences),
+        p_sign_flip_smallest=2.0 ** (1 - len(seeds)),
+        wins=int((differences > 0).sum()),
+        ties=int((differences == 0).sum()),
+        losses=int((differences < 0).sum()),
+    )

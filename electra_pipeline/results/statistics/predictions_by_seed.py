@@ -1,0 +1,104 @@
+"""The predictions that legs kept, of all seeds of a task side by side."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from electra_pipeline.results.predictions import FILE
+from electra_pipeline.storage.artifact import Artifact
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What every seed said of the labelled examples of one split, in the order of the examples."""
+
+    task: str
+    type: str
+    split: str
+    labels: tuple[str, ...] | None
+    """The classes in the task's order, where it names them."""
+    seeds: tuple[int, ...]
+    ids: list[str]
+    inputs: Sequence[str]
+    expected: list[Any]
+    said: list[list[Any]]
+    """Predictions by seed."""
+    details: list[list[Any]]
+    """What else is known of each prediction, by seed; None where nothing is."""
+    scores: NDArray[np.float64]
+    """(seeds, examples), higher is better."""
+
+    @property
+    def num_examples(self) -> int:
+        return len(self.ids)
+
+
+def read(legs: Iterable[Artifact]) -> Iterator[Predictions]:
+    """The predictions of each task and labelled split; legs that kept none are left out.
+
+    Legs of the same task are put side by side if they were scored on the same data. Raises
+    ValueError if they have other examples all the same.
+    """
+    for group in grouped(legs):
+        yield from side_by_side(group)
+
+
+def grouped(legs: Iterable[Artifact]) -> list[list[Artifact]]:
+    """The legs that kept predictions, by task and data, those of each in the order of seeds."""
+    groups: dict[tuple[str, ...], list[Artifact]] = {}
+    for leg in legs:
+        if FILE in leg.file_names():
+            splits = sorted(leg.counters["examples"])
+            data = (f"{split} {leg.inputs.get(split)}" for split in splits)
+            groups.setdefault((str(leg.config["task"]), *data), []).append(leg)
+    return [
+        sorted(group, key=lambda leg: int(leg.config["seed"]))
+        for _, group in sorted(groups.items())
+    ]
+
+
+def side_by_side(legs: Sequence[Artifact]) -> Iterator[Predictions]:
+    """The predictions of one group, by labelled split. Raises ValueError as `read` does."""
+    tables = [pq.read_table(leg.local_file(FILE)) for leg in legs]
+    first = legs[0].config
+    for split in dict.fromkeys(tables[0]["split"].to_pylist()):
+        of_split = [_labelled(table, split) for table in tables]
+        if not of_split[0].num_rows:
+            continue
+        ids = of_split[0]["id"].to_pylist()
+        for leg, table in zip(legs, of_split, strict=True):
+            if table["id"].to_pylist() != ids:
+                raise ValueError(
+                    f"{leg.folder}/{FILE}: other examples of {split} than {legs[0].folder}/{FILE} "
+                    "has, from the same data; remove the older of the two and fine-tune again"
+                )
+        yield Predictions(
+            task=str(first["task"]),
+            type=str(first["type"]),
+            split=split,
+            labels=tuple(first["labels"]) if first.get("labels") else None,
+            seeds=tuple(int(leg.config["seed"]) for leg in legs),
+            ids=ids,
+            inputs=of_split[0]["input"].to_pylist(),
+            expected=_values(of_split[0], "expected"),
+            said=[_values(table, "prediction") for table in of_split],
+            details=[_values(table, "detail") for table in of_split],
+            scores=np.array([table["score"].to_numpy() for table in of_split], dtype=np.float64),
+        )
+
+
+def _labelled(table: pa.Table, split: str) -> pa.Table:
+    """The rows of a split that have a label, and so a score."""
+    is_wanted = pc.and_(pc.equal(table["split"], split), pc.is_valid(table["score"]))
+    return table.filter(pc.and_(is_wanted, pc.is_valid(table["expected"])))
+
+
+def _values(table: pa.Table, column: str) -> list[Any]:
+    return [None if text is None else orjson.loads(text) for text in table[column].to_pylist()]

@@ -1,0 +1,181 @@
+"""What leaderboards take: GLUE's zip of tables and SQuAD's JSON, from the predictions of legs.
+
+It reads finished legs alone: `predictions.parquet` and the manifest.
+"""
+
+import io
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from electra_pipeline.results.validation import validation_score
+from electra_pipeline.storage.artifact import Artifact
+from electra_pipeline.tasks.catalog.published import TASKS
+from electra_pipeline.tasks.task import VALIDATION
+
+PREDICTIONS = "predictions.parquet"
+ZIP_NAME = "glue.zip"
+
+# File, task and split, as gluebenchmark.com/faq names them; the server wants all eleven.
+GLUE_FILES: Mapping[str, tuple[str, str]] = {
+    "CoLA.tsv": ("cola", "test"),
+    "SST-2.tsv": ("sst2", "test"),
+    "MRPC.tsv": ("mrpc", "test"),
+    "STS-B.tsv": ("stsb", "test"),
+    "QQP.tsv": ("qqp", "test"),
+    "MNLI-m.tsv": ("mnli", "test_matched"),
+    "MNLI-mm.tsv": ("mnli", "test_mismatched"),
+    "QNLI.tsv": ("qnli", "test"),
+    "RTE.tsv": ("rte", "test"),
+    "WNLI.tsv": ("wnli", "test"),
+    "AX.tsv": ("mnli", "ax"),
+}
+SQUAD_TASKS = ("squad", "squad_v2")
+SIMILARITY = 0.0, 5.0  # the scale of STS-B; what a regression says beyond it is cut off
+# Fixed, so that the same predictions are the same bytes: the earliest moment that a zip can hold.
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What was written, from which legs, and what a leaderboard would miss."""
+
+    files: tuple[Path, ...]
+    chosen: tuple[str, ...]
+    """One line a task: which seed's predictions these are, and why."""
+    missing: tuple[str, ...]
+
+
+def write_submission(legs: Iterable[Artifact], output: Path) -> Submission:
+    """Write `glue.zip`, and for each SQuAD a folder of the official JSON files, into `output`.
+
+    `legs` are finished ones of one run. Those of its newest model that start from the pre-trained
+    weights count, and of these the seed that is best on validation, by the task's first metric.
+    Raises ValueError if none of them holds predictions that a leaderboard takes.
+    """
+    best = choose(legs)
+    tables, missing = {}, []
+    for file, (task, split) in GLUE_FILES.items():
+        rows = _rows(best[task], split) if task in best else []
+        if rows:
+            tables[file] = glue_table(task, rows)
+        else:
+            missing.append(f"{file} ({task}: {'no leg' if task not in best else f'no {split}'})")
+    squads = {task: _rows(best[task], VALIDATION) for task in SQUAD_TASKS if task in best}
+    if not tables and not squads:
+        raise ValueError(
+            "no leg of the run has predictions for GLUE's test files or SQuAD; fine-tune on those "
+            "tasks, with test.tsv beside train.tsv or from the Hub"
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    written = []
+    if tables:
+        written.append(output / ZIP_NAME)
+        written[-1].write_bytes(_zip(tables))
+    for task, rows in squads.items():
+        (output / task).mkdir(exist_ok=True)
+        for name, content in squad_files(rows).items():
+            written.append(output / task / name)
+            written[-1].write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+    used = {task for task, _ in GLUE_FILES.values() if task in best} | set(squads)
+    chosen = [_why(best[task]) for task in sorted(used)]
+    return Submission(tuple(written), tuple(chosen), tuple(missing) if tables else ())
+
+
+def choose(legs: Iterable[Artifact]) -> dict[str, Artifact]:
+    """By task, the leg that is best on validation, of equals the lowest seed; all of one model.
+
+    A run whose configuration was changed has legs of several models: the newest one's are taken.
+    """
+    found: dict[str, Artifact] = {}
+    pretrained = [leg for leg in legs if leg.config["start"] == "pretrained"]
+    newest = max(pretrained, key=lambda leg: str(leg.observed["created_at"]), default=None)
+    of_newest = [
+        leg for leg in pretrained if newest and leg.inputs["model"] == newest.inputs["model"]
+    ]
+    for leg in sorted(of_newest, key=lambda leg: int(leg.config["seed"])):
+        task = str(leg.config["task"])
+        if task not in found or _validation(leg) > _validation(found[task]):
+            found[task] = leg
+    return found
+
+
+def glue_table(task: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """One table as GLUE's server reads it: a header, and index and prediction of each row.
+
+    Classes stand as in the task's own files: 0 and 1, or their names; similarities are cut to 0..5.
+    """
+    names = dict(zip(TASKS[task].labels or (), TASKS[task].label_values or (), strict=False))
+
+    def cell(prediction: Any) -> str:
+        if TASKS[task].type == "regression":
+            low, high = SIMILARITY
+            return f"{min(high, max(low, float(prediction))):.3f}"
+        return names.get(prediction, str(prediction))
+
+    lines = [f"{row['id']}\t{cell(row['prediction'])}\n" for row in rows]
+    return "index\tprediction\n" + "".join(lines)
+
+
+def squad_files(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The files that SQuAD's evaluate-v2.0.py takes, by name; the n-best list as run_squad has it.
+
+    `null_odds.json` is there where questions may have no answer: by how much that scored above the
+    answer, beyond the threshold, so that positive ones are withdrawn (--na-prob-thresh 0).
+    """
+    details = {row["id"]: row["detail"] or {} for row in rows}
+    files: dict[str, dict[str, Any]] = {
+        "predictions.json": {row["id"]: row["prediction"] for row in rows},
+        "nbest_predictions.json": {key: detail.get("best", []) for key, detail in details.items()},
+    }
+    odds = {key: detail.get("null_margin") for key, detail in details.items()}
+    if any(margin is not None for margin in odds.values()):
+        # a question whose context is empty has no margin: nothing could be answered
+        files["null_odds.json"] = {
+            key: 0.0 if margin is None else margin for key, margin in odds.items()
+        }
+    return files
+
+
+def _rows(leg: Artifact, split: str) -> list[dict[str, Any]]:
+    """The leg's predictions of one split, in the order of its examples."""
+    table = pq.read_table(
+        leg.local_file(PREDICTIONS), columns=["split", "id", "prediction", "detail"]
+    )
+    rows: list[dict[str, Any]] = table.filter(pc.field("split") == split).to_pylist()
+    return [
+        {
+            "id": row["id"],
+            "prediction": orjson.loads(row["prediction"]),
+            "detail": orjson.loads(row["detail"]) if row["detail"] else None,
+        }
+        for row in rows
+    ]
+
+
+def _validation(leg: Artifact) -> float:
+    return validation_score(leg)[1]
+
+
+def _why(leg: Artifact) -> str:
+    metric, value = validation_score(leg)
+    return (
+        f"{leg.config['task']}: seed {leg.config['seed']}, the best on validation "
+        f"({metric} {value:.4f})"
+    )
+
+
+def _zip(tables: Mapping[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in tables.items():
+            info = zipfile.ZipInfo(name, ZIP_TIME)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, text)
+    return buffer.getvalue()

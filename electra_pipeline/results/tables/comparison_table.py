@@ -1,0 +1,82 @@
+"""A comparison of two models as text."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+
+from electra_pipeline.results.statistics.comparison import Comparison, Line, Side
+from electra_pipeline.results.tables.grid import csv_text, grid
+from electra_pipeline.results.tables.table import Format
+
+
+def render(comparison: Comparison, format: Format) -> str:
+    """Scores in percent, differences in points; json and csv have fractions, and every number."""
+    match format:
+        case "json":
+            value = {
+                "a": asdict(comparison.a),
+                "b": asdict(comparison.b),
+                "lines": [_record(line) for line in comparison.lines],
+                "left_out": comparison.left_out,
+                "notes": comparison.notes,
+            }
+            return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n"
+        case "csv":
+            a, b = _name(comparison.a), _name(comparison.b)
+            records = [{"a": a, "b": b, **_record(line)} for line in comparison.lines]
+            seeds = [" ".join(map(str, record["seeds"])) for record in records]
+            return csv_text(
+                [{**record, "seeds": of} for record, of in zip(records, seeds, strict=True)]
+            )
+        case "markdown" | "table" | "latex":
+            header = ["task", "metric", "seeds", "A", "B", "A - B", "p", "+/=/-", "verdict"]
+            left_out = (f"Left out: {each}." for each in comparison.left_out)
+            notes = [*_legend(comparison), *comparison.notes, *left_out]
+            return grid(header, [_cells(line) for line in comparison.lines], format, notes)
+
+
+def _record(line: Line) -> dict[str, Any]:
+    return {**asdict(line), "verdict": line.verdict}
+
+
+def _name(side: Side) -> str:
+    return f"{side.run}:{side.model}"
+
+
+def _cells(line: Line) -> list[str]:
+    task = line.task if line.split == "validation" else f"{line.task} {line.split}"
+    interval = ""
+    if line.lower is not None and line.upper is not None:
+        interval = f" [{100 * line.lower:+.1f}, {100 * line.upper:+.1f}]"
+    return [
+        *(task, line.metric, str(len(line.seeds))),
+        *(f"{100 * line.median_a:.1f}", f"{100 * line.median_b:.1f}"),
+        f"{100 * line.difference:+.1f}{interval}",
+        "-" if line.p_holm is None else "<.001" if line.p_holm < 0.001 else f"{line.p_holm:.3f}",
+        f"{line.wins}/{line.ties}/{line.losses}",
+        line.verdict,
+    ]
+
+
+def _legend(comparison: Comparison) -> Iterator[str]:
+    yield f"A: {comparison.a}. B: {comparison.b}."
+    num_known = sum(line.over_examples for line in comparison.lines)
+    number = len(comparison.lines)
+    num_tests = sum(line.p is not None for line in comparison.lines)
+    varied = "seeds and examples" if num_known == number else "seeds"
+    if 0 < num_known < number:
+        varied = f"seeds, in {num_known} of {number} lines over examples too"
+    yield (
+        "A and B: medians in percent. A - B: mean over seeds in points, with its 95 % interval "
+        f"over {varied}. "
+        f"p: Student's, corrected by Holm's rule for {num_tests} tests. "
+        "+/=/-: seeds in which A is ahead, equal, behind."
+    )
+    fewest = min(comparison.lines, key=lambda line: len(line.seeds))
+    yield (
+        "The exact sign-flip test over seeds, which assumes no distribution, is in json and csv; "
+        f"with {len(fewest.seeds)} seeds it cannot give less than "
+        f"p = {fewest.p_sign_flip_smallest:.2g}."
+    )

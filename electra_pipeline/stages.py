@@ -1,0 +1,345 @@
+"""The chain, in running order: each stage is called with the whole configuration and its inputs.
+
+Flows wrap these calls in tasks, the command line calls them one after another; both take the same
+steps. Where the work runs is the executor's business.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from electra_pipeline.config import PipelineConfig
+from electra_pipeline.core.execution import (
+    Executor,
+    LocalWorker,
+    Outcome,
+    Share,
+    cpus_of_this_process,
+)
+from electra_pipeline.core.progress import Progress, Update
+from electra_pipeline.corpus import build as corpus_stage
+from electra_pipeline.finetuning import plan
+from electra_pipeline.finetuning.plan import Leg
+from electra_pipeline.pretraining import loop, sequences
+from electra_pipeline.publishing import huggingface
+from electra_pipeline.results import pretraining, store
+from electra_pipeline.results.cost_recording import driver_metered, metered
+from electra_pipeline.storage import local_folders
+from electra_pipeline.storage.artifact import Artifact, open_artifact
+from electra_pipeline.storage.folder import Folder
+from electra_pipeline.storage.permissions import check_writable
+from electra_pipeline.storage.uri import check_model
+from electra_pipeline.text.losses import warn_of_loss
+from electra_pipeline.tokenizer import train as tokenizer_stage
+from electra_pipeline.workflows.preflight import check_places
+from electra_pipeline.workflows.report import render
+
+logger = logging.getLogger(__name__)
+
+# What a CPU core computes in the 15 seconds that Ray and its workers take to start: the quick
+# start's legs reach 2.7e10 operations a second (an AMD EPYC, Zen 3).
+RAY_START_OPERATIONS = 4e11
+RECORD_DELAYS_SECONDS = (1.0, 5.0, 15.0, 45.0)  # a server that is started again is there by then
+
+
+def check(config: PipelineConfig, executor: Executor) -> None:
+    """Refuse, before any work, whatever can be known to fail; raises ValueError in one line."""
+    if config.corpus is None:
+        raise ValueError(
+            "corpus: missing; name its sources, or evaluate a model that is there: evaluate MODEL"
+        )
+    _check_place(config, executor)
+    tokenizer_stage.check(config.tokenizer)
+    loop.check(config.pretrain, config.sequences.length, config.scale)
+    if config.finetune is not None:
+        plan.check(config.finetune)
+
+
+def check_evaluation(config: PipelineConfig, executor: Executor) -> None:
+    """`check`, for the evaluation of a model that is there; `plan_legs` checks model and data."""
+    if config.finetune is None:
+        raise ValueError("finetune: missing; name the tasks, for instance finetune.tasks=[cola]")
+    _check_place(config, executor)
+
+
+def _check_place(config: PipelineConfig, executor: Executor) -> None:
+    check_places(config)
+    executor.check(config.scale, config.root)
+    local_folders.temporary().check()
+    if not Folder(config.root).is_local:
+        local_folders.cache().check()
+    check_writable(Folder(config.root))
+    store.check(config.database_url)
+
+
+def build_corpus(config: PipelineConfig, executor: Executor, progress: Progress) -> Artifact:
+    """Sources -> clean, deduplicated documents, none of which holds what models are scored on."""
+    if config.corpus is None:
+        raise ValueError("corpus: missing; name its sources")
+    wanted = config.corpus.decontaminate
+    examples = (
+        plan.scored_texts(config.finetune)
+        if wanted is not None and wanted.tasks and config.finetune is not None
+        else {}
+    )
+    with metered(config.database_url, config.name, "corpus", executor) as meter:
+        return corpus_stage.build(
+            config.corpus,
+            root=config.root,
+            name=config.name,
+            executor=meter,
+            progress=progress,
+            examples=examples,
+        )
+
+
+def train_tokenizer(config: PipelineConfig, corpus: Artifact, progress: Progress) -> Artifact:
+    """Documents -> WordPiece vocabulary."""
+    with driver_metered(config.database_url, config.name, "tokenizer"):
+        return tokenizer_stage.train(
+            config.tokenizer, corpus, root=config.root, name=config.name, progress=progress
+        )
+
+
+def build_sequences(
+    config: PipelineConfig,
+    corpus: Artifact,
+    tokenizer: Artifact,
+    executor: Executor,
+    progress: Progress,
+) -> Artifact:
+    """Documents and vocabulary -> sequences of ids."""
+    with metered(config.database_url, config.name, "sequences", executor) as meter:
+        return sequences.build(
+            config.sequences,
+            corpus,
+            tokenizer,
+            root=config.root,
+            name=config.name,
+            executor=meter,
+            progress=progress,
+        )
+
+
+def pretrain(
+    config: PipelineConfig,
+    tokenizer: Artifact,
+    sequences: Artifact,
+    executor: Executor,
+    progress: Progress,
+) -> Artifact:
+    """Sequences -> generator and discriminator."""
+    with metered(config.database_url, config.name, "pretrain", executor) as meter:
+        return loop.pretrain(
+            config.pretrain,
+            tokenizer,
+            sequences,
+            root=config.root,
+            name=config.name,
+            executor=meter,
+            scale=config.scale,
+            progress=progress,
+        )
+
+
+def publish(
+    config: PipelineConfig, pretrained: Artifact, tokenizer: Artifact, corpus: Artifact
+) -> Artifact:
+    """Weights, tokenizer and card -> directories that plain transformers loads."""
+    with driver_metered(config.database_url, config.name, "publish"):
+        return huggingface.publish(
+            config.publish, pretrained, tokenizer, corpus, root=config.root, name=config.name
+        )
+
+
+def find_model(place: str) -> Artifact | str:
+    """The published or fine-tuned artifact at a place, or else the place itself.
+
+    Raises ValueError if the place is not allowed.
+    """
+    check_model(place)
+    folder = Folder(place)
+    return (open_artifact(folder) if folder.exists() else None) or place
+
+
+def plan_legs(config: PipelineConfig, model: Artifact | str) -> list[Leg]:
+    """One leg for each task, seed and starting model; none without a finetune section.
+
+    `model` is an artifact, a Hugging Face directory, a URI or a hub name.
+    """
+    if config.finetune is None:
+        return []
+    return plan.plan(config.finetune, model, root=config.root, name=config.name)
+
+
+def run_legs(
+    config: PipelineConfig, legs: Sequence[Leg], executor: Executor, progress: Progress
+) -> Iterator[Outcome[Artifact]]:
+    """Outcomes of all legs as they finish; a failed leg loses only itself and those after it.
+
+    A leg that has run is found here: asking a worker would cost seconds a leg. The others run the
+    longest first, each after its parent. Where several ran, the log says how busy they kept the
+    executor.
+    """
+    positions = {id(leg): index for index, leg in enumerate(legs)}
+    missing = []
+    for index, leg in enumerate(legs):
+        if (found := plan.find_leg(leg)) is not None:
+            yield Outcome(index, value=found)
+        else:
+            missing.append(leg)
+    missing = plan.longest_first(missing)
+    started, made = time.monotonic(), []
+    shares = _shares(config, missing, executor)
+    with metered(config.database_url, config.name, "finetune", executor) as meter:
+        outcomes = meter.map(
+            partial(plan.run_leg, num_threads=config.scale.cpus_per_leg),
+            missing,
+            share=lambda leg: shares[leg.cost.memory_bytes],
+            after=plan.parents(missing),
+            progress=progress,
+        )
+        for num_done, outcome in enumerate(outcomes, start=len(legs) - len(missing) + 1):
+            progress(Update("finetune", num_done, len(legs), "legs"))
+            leg = missing[outcome.index]
+            if outcome.value is not None:
+                made.append((leg, outcome.value))
+            yield replace(outcome, index=positions[id(leg)])
+    if len(missing) > 1:
+        log_busy_share(config, made, executor, time.monotonic() - started)
+
+
+def gain_from_ray(config: PipelineConfig, legs: Sequence[Leg]) -> bool:
+    """Whether the legs that have not run end sooner side by side than one after another here.
+
+    They do if there is room for two, and what need not be waited for costs more than Ray's start.
+    """
+    missing = [leg.cost.operations for leg in legs if plan.find_leg(leg) is None]
+    on_gpu = LocalWorker().device.type == "cuda"
+    has_room = on_gpu or cpus_of_this_process() >= 2 * config.scale.cpus_per_leg
+    return has_room and sum(missing) - max(missing, default=0) > RAY_START_OPERATIONS
+
+
+def log_busy_share(
+    config: PipelineConfig,
+    made: Sequence[tuple[Leg, Artifact]],
+    executor: Executor,
+    wall_seconds: float,
+) -> float:
+    """Say, and return, the share of a fan-out's time in which its slots were busy with legs.
+
+    Busy time over slots x wall time: 1 is as fast as the place can be. What is missing are starts
+    of processes, and slots that have nothing left to do while the last legs end.
+    """
+    shares = _shares(config, [leg for leg, _ in made], executor)
+    at_once = {memory_bytes: executor.slots(share) for memory_bytes, share in shares.items()}
+    slots = [at_once[leg.cost.memory_bytes] for leg, _ in made]
+    seconds = [float(artifact.observed["seconds"]) for _, artifact in made]
+    busy = sum(each / most for each, most in zip(seconds, slots, strict=True)) / wall_seconds
+    logger.info(
+        "finetune: %d legs in %.0f s, %d at once, busy for %.0f %% of the slots' time; one after "
+        "another they take %.0f s",
+        *(len(made), wall_seconds, max(slots, default=0), 100 * busy, sum(seconds)),
+    )
+    return busy
+
+
+def _shares(config: PipelineConfig, legs: Iterable[Leg], executor: Executor) -> dict[int, Share]:
+    """What legs take of a node, by the memory that they need."""
+    needed = {leg.cost.memory_bytes for leg in legs}
+    return {memory_bytes: executor.leg_share(config.scale, memory_bytes) for memory_bytes in needed}
+
+
+def record_pretraining(
+    config: PipelineConfig, sequences: Artifact, pretrained: Artifact, model: Artifact
+) -> list[dict[str, Any]]:
+    """Write what held-out text says of a model into the results table and return the rows."""
+    rows = pretraining.rows(config.name, pretrained, model, sequences)
+    _record(config, rows)
+    return rows
+
+
+class LostRowsError(RuntimeError):
+    """The rows of some tasks cannot be made; `rows` are those of the others."""
+
+    def __init__(self, message: str, rows: Sequence[dict[str, Any]] = ()) -> None:
+        super().__init__(message, rows)  # both, for pickling
+        self.rows = list(rows)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def record_results(config: PipelineConfig, legs: Iterable[Artifact]) -> list[dict[str, Any]]:
+    """Write the rows of finished legs into the results table and return them.
+
+    Raises LostRowsError, with the others recorded, that names each task whose rows cannot be made.
+    """
+    rows: list[dict[str, Any]] = []
+    failures: list[str] = []
+    by_task: dict[str, list[Artifact]] = {}
+    for leg in legs:
+        by_task.setdefault(leg.config["task"], []).append(leg)
+    for task, members in by_task.items():
+        try:
+            _warn_of_cut_inputs(task, members[0])
+            rows += plan.results(config.finetune, members) if config.finetune else []
+        except Exception as error:  # whatever it is, it loses the rows of this task alone
+            failures.append(f"{task}: {type(error).__name__}: {error}")
+    _record(config, rows)
+    if failures:
+        raise LostRowsError(
+            f"no rows of {len(failures)} tasks, the others are recorded: {'; '.join(failures)}",
+            rows,
+        )
+    return rows
+
+
+def _warn_of_cut_inputs(task: str, leg: Artifact) -> None:
+    """Log how much of a task's training texts its inputs have no room for, if it is much."""
+    warn_of_loss(
+        f"finetune: {task}",
+        f"beyond the {leg.config['max_length']} tokens of an input",
+        leg.counters["truncated_train_characters"],
+        leg.counters["train_characters"],
+        "raise finetune.max_length",
+    )
+
+
+def _record(config: PipelineConfig, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows into the results table, for which a database may be away for a minute.
+
+    Raises ValueError if it stays away, or refuses.
+    """
+    for delay_seconds in (*RECORD_DELAYS_SECONDS, None):
+        try:
+            return store.record(config.database_url, rows)
+        except ValueError as error:
+            if delay_seconds is None or not isinstance(error, store.UnreachableError):
+                raise ValueError(
+                    f"{error}; what is finished is kept, run it again to record it"
+                ) from error
+            logger.warning("%s; trying again in %g s", error, delay_seconds)
+            time.sleep(delay_seconds)
+    return None
+
+
+def read_costs(config: PipelineConfig) -> list[dict[str, Any]]:
+    """What the run has cost so far: a row for each attempt at a stage."""
+    return store.read_costs(config.database_url, run=config.name)
+
+
+def write_report(
+    config: PipelineConfig, model: Artifact | str, rows: Sequence[dict[str, Any]]
+) -> str:
+    """Write the run's report beside its artifacts; return its place."""
+    name = f"{config.name}-report.html"
+    ours = model if isinstance(model, Artifact) else None
+    folder = Folder(config.root)
+    pages = render(config.root, config.database_url, config.name, ours, rows, name)
+    for page, text in pages.items():
+        folder.write_bytes(page, text.encode())
+    return folder.join(name) if folder.is_local else f"{config.root.rstrip('/')}/{name}"

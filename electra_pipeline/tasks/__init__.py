@@ -1,0 +1,1 @@
+"""Labelled data and the kinds of task that encoders are evaluated on."""

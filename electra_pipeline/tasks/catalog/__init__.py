@@ -1,0 +1,1 @@
+"""The published tasks, and tasks that users define."""

@@ -1,0 +1,1 @@
+"""Labelled data: found, read into examples, checked."""

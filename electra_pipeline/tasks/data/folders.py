@@ -1,0 +1,122 @@
+"""Texts whose class is the name of their folder: aclImdb, movie_reviews, 20 newsgroups."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from fsspec.implementations.local import LocalFileSystem
+
+from electra_pipeline.inputs.files import FileReference, PackageFile, SourceFile, UrlFile
+from electra_pipeline.storage.stores import open_store
+from electra_pipeline.storage.uri import check_file
+from electra_pipeline.tasks.data.cells import checked_text
+from electra_pipeline.tasks.data.columns import is_allowed
+from electra_pipeline.tasks.data.reading import content
+from electra_pipeline.tasks.kinds.text_classification import TextExample
+from electra_pipeline.tasks.task import Task
+
+RECORD_SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".csv", ".tsv")
+SPLITS = {"train", "test", "dev", "valid", "validation"}
+UNLABELLED = ("unsup", "unlabelled", "unlabeled")  # aclImdb's 50,000 reviews without a class
+
+
+@dataclass(frozen=True)
+class ClassFolders:
+    """Files of one folder a class. Each is a text, unless each class has one file: texts by line.
+
+    Hidden files are left out; so are the folders of `UNLABELLED`, counted, unless `labels` has
+    them.
+    """
+
+    place: str
+    files: tuple[SourceFile, ...]
+    labelled: bool = True
+
+    def read(self, task: Task, dropped: Counter[str]) -> Iterator[TextExample]:
+        """The texts in the order of classes and names. Raises ValueError for a class too many."""
+        by_line = set(Counter(map(class_of, self.files)).values()) == {1}
+        for file in self.files:
+            label = class_of(file)
+            if label in UNLABELLED and label not in (task.labels or ()):
+                dropped[f"folder_{label}"] += 1
+            elif is_allowed(task, label, file.name, dropped):
+                yield from _texts(task, file, label, by_line, dropped)
+
+
+def _texts(
+    task: Task, file: SourceFile, label: str, by_line: bool, dropped: Counter[str]
+) -> Iterator[TextExample]:
+    whole = content(task, file)
+    name = f"{label}/{PurePath(file.name).name}"
+    for number, text in enumerate(whole.split("\n") if by_line else [whole], start=1):
+        if text.strip():
+            identifier = f"{name}:{number}" if by_line else name
+            yield TextExample(identifier, checked_text(text, "it", file.name).strip(), None, label)
+        elif not by_line:
+            dropped["empty_text"] += 1
+
+
+def class_of(file: SourceFile) -> str:
+    """The name of a file's folder."""
+    return PurePath(file.name).parent.name
+
+
+def find_class_folders(reference: FileReference) -> ClassFolders | None:
+    """The files of a folder's folders, sorted; None where a reference is no such folder.
+
+    Raises ValueError if the place is not allowed, or if its folders are splits or hold folders.
+    """
+    if isinstance(reference, PackageFile):
+        return None
+    url = reference.url if isinstance(reference, UrlFile) else reference
+    check_file(url)
+    if "::" in url or url.startswith(("http://", "https://")):
+        return None
+    filesystem, root = open_store(url)
+    if not filesystem.isdir(root):
+        return None
+    paths: list[str] = []
+    for folder in _entries(filesystem, root, "directory"):
+        if inner := _entries(filesystem, folder, "directory"):
+            raise ValueError(
+                f"{url}: {PurePath(folder).name} holds folders, such as {PurePath(inner[0]).name}; "
+                "give the folder whose folders are classes"
+            )
+        paths += _entries(filesystem, folder, "file")
+    files = tuple(_file(filesystem, path) for path in paths)
+    if any(file.suffix in RECORD_SUFFIXES for file in files):
+        return None
+    if files and {class_of(file) for file in files} <= SPLITS:
+        raise ValueError(f"{url}: its folders are splits, not classes; give one of them")
+    return ClassFolders(url, files) if files else None
+
+
+def are_of_class_folders(task: Task, files: Sequence[SourceFile]) -> bool:
+    """Whether plain text files have their class from their folders, and not from their names."""
+    is_text = task.format == "text" or (
+        task.format == "auto" and all(file.suffix in (".txt", ".text") for file in files)
+    )
+    if task.type != "classification" or not is_text:
+        return False
+    folders, labels = set(map(class_of, files)), set(task.labels or ())
+    if not labels:
+        return len(folders) > 1
+    names = [[label for label in labels if label in PurePath(file.name).name] for file in files]
+    is_named = any(len(found) == 1 for found in names)
+    return folders <= labels or (bool(folders & labels) and not is_named)
+
+
+def _entries(filesystem: Any, folder: str, kind: str) -> list[str]:
+    """Paths of the files or folders in a folder, sorted, without the hidden ones."""
+    entries = filesystem.ls(folder, detail=True)
+    paths = sorted(str(entry["name"]).rstrip("/") for entry in entries if entry["type"] == kind)
+    return [path for path in paths if not PurePath(path).name.startswith(".")]
+
+
+def _file(filesystem: Any, path: str) -> SourceFile:
+    is_local = isinstance(filesystem, LocalFileSystem)
+    uri = path if is_local else str(filesystem.unstrip_protocol(path))
+    name = uri.encode("utf-8", "backslashreplace").decode()  # of bytes that are no UTF-8
+    return SourceFile(name, "", uri)  # what is read is digested as examples

@@ -1,0 +1,1 @@
+"""The WordPiece tokenizer: trained on a corpus, or taken from an existing model."""

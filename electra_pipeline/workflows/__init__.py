@@ -1,0 +1,1 @@
+"""What the command line and the flows both run: several stages or trials, recorded and reported."""

@@ -1,0 +1,114 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from electra_pipeline.corpus.cleaning.filters.blocklist import Blocklist
+from electra_pipeline.corpus.cleaning.filters.c4 import C4Lines, C4Page
+from electra_pipeline.corpus.cleaning.filters.gopher import GopherQuality
+from electra_pipeline.corpus.cleaning.filters.languages import languages_with_rules
+from electra_pipeline.corpus.cleaning.filters.rules import PRESETS, Filter, Filters, apply, identity
+from electra_pipeline.corpus.cleaning.filters.scrub import Scrub
+from electra_pipeline.corpus.cleaning.language import known_languages
+
+CONFIG: TypeAdapter[Filters] = TypeAdapter(Filters)
+PAGE = "Menu\nThis is the first line, by a@b.com.\nThis is the second of the lines."
+
+
+def test_filters_run_in_their_order() -> None:
+    few = GopherQuality(min_words=15)
+    assert apply([few, C4Lines()], PAGE, None, "en").judgement is None
+    after = apply([C4Lines(), few], PAGE, None, "en")
+    assert after.judgement == ("few_words", "14")
+    assert after.text == PAGE.removeprefix("Menu\n")
+    assert after.edits == {"lines_without_end": 1}
+
+
+def test_edits_add_up_and_the_first_judgement_ends_it() -> None:
+    filtered = apply([C4Lines(), Scrub()], PAGE, None, "en")
+    assert filtered.judgement is None
+    assert filtered.text == PAGE.removeprefix("Menu\n").replace("a@b.com", "email@example.com")
+    assert filtered.edits == {"lines_without_end": 1, "emails": 1}
+    first = apply([C4Page(min_sentences=9), Scrub()], PAGE, None, "en")
+    assert first.judgement == ("few_sentences", "3")
+    assert (first.text, first.edits) == (PAGE, {})
+
+
+def test_a_document_of_which_nothing_is_left_is_dropped() -> None:
+    filtered = apply([C4Lines(), C4Page()], "Menu\nHome", None, "en")
+    assert filtered == ("", ("nothing_left", "c4_lines"), {"lines_without_end": 2})
+
+
+def test_the_address_is_judged() -> None:
+    rules = [Blocklist(domains=("spam.com",))]
+    assert apply(rules, PAGE, "https://www.spam.com", None).judgement == (
+        "blocked_domain",
+        "spam.com",
+    )
+    assert apply(rules, PAGE, "https://spam.org", None).judgement is None
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\n \t\n"])
+@pytest.mark.parametrize("name", PRESETS)
+def test_blank_texts_are_not_judged(name: str, text: str) -> None:
+    assert apply(PRESETS[name], text, None, "en") == (text, None, {})
+
+
+PIECES = [
+    "Menu",
+    "This is a line.",
+    "a@b.com",
+    "8.8.8.8",
+    "{",
+    "人人。",
+    "...",
+    "-",
+    "#",
+    "\n",
+    "\n\n",
+]
+
+
+@settings(deadline=None)
+@given(
+    st.text() | st.lists(st.sampled_from(PIECES)).map(" ".join),
+    st.sampled_from([None, "en", "de", "zh", "la"]),
+    st.sampled_from([*PRESETS["web"], C4Lines(), GopherQuality(min_words=0)]),
+)
+def test_any_text_gets_a_verdict_and_edits_are_counted(
+    text: str, language: str | None, rule: Filter
+) -> None:
+    filtered = apply([rule], text, None, language)
+    assert (filtered.text == text) == (not filtered.edits)
+
+
+def test_presets_are_configurations() -> None:
+    for name, rules in PRESETS.items():
+        assert CONFIG.validate_python(name) == rules
+        assert CONFIG.validate_python([rule.model_dump(mode="json") for rule in rules]) == rules
+
+
+def test_a_list_of_filters_is_a_configuration() -> None:
+    given = [{"type": "gopher_quality", "min_words": 20}, {"type": "scrub"}]
+    assert CONFIG.validate_python(given) == (GopherQuality(min_words=20), Scrub())
+
+
+def test_mistakes_are_told() -> None:
+    with pytest.raises(ValidationError, match="no filters are named 'wbe'; choose web, wikipedia"):
+        CONFIG.validate_python("wbe")
+    with pytest.raises(ValidationError, match=r"gopher_quality\.min_wrods"):
+        CONFIG.validate_python([{"type": "gopher_quality", "min_wrods": 20}])
+    with pytest.raises(ValidationError, match=r"'gopher'.*'gopher_quality'"):
+        CONFIG.validate_python([{"type": "gopher"}])
+
+
+def test_identity_tells_thresholds_and_order_apart() -> None:
+    rules = [GopherQuality(), Scrub()]
+    assert identity(rules) == identity([GopherQuality(), Scrub()])
+    assert identity(rules) != identity([GopherQuality(min_words=20), Scrub()])
+    assert identity(rules) != identity(rules[::-1])
+
+
+def test_languages_with_rules_can_be_identified() -> None:
+    assert len(languages_with_rules()) > 60
+    assert set(languages_with_rules()) <= set(known_languages())

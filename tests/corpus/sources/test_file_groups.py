@@ -1,0 +1,134 @@
+"""Many small files: few pieces, the same documents, and what has grown costs what is new."""
+
+import hashlib
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from electra_pipeline.core.execution import LocalExecutor
+from electra_pipeline.corpus import build, processing
+from electra_pipeline.corpus.partitions import PIECES, Rules, piece_folder
+from electra_pipeline.corpus.sources import file_groups
+from electra_pipeline.corpus.sources.config import FileReading
+from electra_pipeline.corpus.sources.file_groups import FileGroup, group_small_files
+from electra_pipeline.corpus.sources.readers import FilePiece
+from electra_pipeline.inputs.files import SourceFile
+from electra_pipeline.storage.folder import Folder
+from tests.corpus.corpora import ENGLISH, config, documents, prose, run
+
+
+def piece(number: int, num_bytes: int = 100) -> FilePiece:
+    digest = hashlib.sha256(str(number).encode()).hexdigest()
+    name = f"{number:06d}.txt"
+    return FilePiece("x", SourceFile(name, digest, name, num_bytes=num_bytes), FileReading())
+
+
+def files_of(pieces: list[Any]) -> list[str]:
+    return [
+        file.file.name
+        for each in pieces
+        for file in (each.files if isinstance(each, FileGroup) else [each])
+    ]
+
+
+def test_many_small_files_are_few_pieces_in_the_same_order() -> None:
+    pieces = [piece(number) for number in range(20_000)]
+    grouped = group_small_files(pieces)
+    assert 40 < len(grouped) < 160
+    assert files_of(grouped) == [each.file.name for each in pieces]
+    assert len({each.digest for each in grouped}) == len(grouped)
+
+
+def test_few_small_files_and_large_ones_are_pieces_of_their_own() -> None:
+    few = [piece(number) for number in range(file_groups.MIN_FILES - 1)]
+    assert group_small_files(few) == few
+    large = [piece(number, file_groups.SMALL_BYTES) for number in range(2_000)]
+    assert group_small_files(large) == large
+    mixed = [*(piece(number) for number in range(1_000)), piece(0, 10**9), piece(1)]
+    grouped = group_small_files(mixed)
+    assert files_of(grouped) == files_of(mixed)
+    assert mixed[1_000] in grouped
+
+
+def test_a_group_is_bounded() -> None:
+    pieces = [piece(number, file_groups.SMALL_BYTES - 1) for number in range(3_000)]
+    for each in group_small_files(pieces):
+        assert isinstance(each, FileGroup)
+        assert len(each.files) <= file_groups.MAX_FILES
+        size = sum(file.file.num_bytes or 0 for file in each.files)
+        assert size < file_groups.MAX_BYTES + file_groups.SMALL_BYTES
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_file_more_makes_few_groups_new(seed: int) -> None:
+    pieces = [piece(number) for number in range(0, 40_000, 4)]
+    before = {each.digest for each in group_small_files(pieces)}
+    number = random.Random(seed).randrange(40_000) | 1
+    grown = sorted([*pieces, piece(number)], key=lambda each: each.file.name)
+    after = {each.digest for each in group_small_files(grown)}
+    assert 1 <= len(after - before) <= 4
+
+
+def write(folder: Path, numbers: range) -> None:
+    folder.mkdir(exist_ok=True)
+    for number in numbers:
+        (folder / f"{number:05d}.txt").write_text(prose(ENGLISH, number))
+
+
+def test_groups_give_the_corpus_that_single_files_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_groups, "FILES_PER_GROUP", 8)
+    write(tmp_path / "texts", range(60))
+    single = run(config(tmp_path / "texts"), tmp_path / "single")
+    assert single.observed["pieces_known"] == 0 and len(single.observed["pieces"]) == 60
+    monkeypatch.setattr(file_groups, "MIN_FILES", 20)
+    grouped = run(config(tmp_path / "texts"), tmp_path / "grouped")
+    assert 1 < len(grouped.observed["pieces"]) < 30
+    assert documents(grouped) == documents(single)
+    assert documents(grouped, "held-out-") == documents(single, "held-out-")
+    assert grouped.counters == single.counters
+
+    (tmp_path / "texts" / "00031x.txt").write_text(prose(ENGLISH, 1000))
+    grown = run(config(tmp_path / "texts"), tmp_path / "grouped")
+    assert len(grown.observed["pieces"]) - grown.observed["pieces_known"] <= 4
+    assert len(documents(grown)) + len(documents(grown, "held-out-")) == 61
+
+
+def test_a_broken_file_of_a_group_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_groups, "MIN_FILES", 5)
+    write(tmp_path / "texts", range(9))
+    (tmp_path / "texts" / "00007.txt").write_bytes(b"\xff\xff broken")
+    with pytest.raises(ValueError, match=r"00007\.txt: line 1, byte 0: not valid utf-8"):
+        run(config(tmp_path / "texts"), tmp_path / "runs")
+
+
+def test_every_step_over_many_files_shows_that_it_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processing, "WATCH_SECONDS", 0.0)
+    write(tmp_path / "texts", range(20))
+    seen: list[Any] = []
+    build.build(
+        config(tmp_path / "texts"),
+        root=str(tmp_path / "runs"),
+        name="x",
+        executor=LocalExecutor(),
+        progress=seen.append,
+    )
+    steps = [update.facts.get("step") for update in seen]
+    assert {"looking up", "looking for known pieces", "checking", "merging", "writing"} <= set(
+        steps
+    )
+    assert all(update.done <= update.total for update in seen)
+
+
+def test_labels_become_names_of_folders_that_any_storage_takes() -> None:
+    for label in ("é" * 200, "std::vector", "a[1]*?#%", "org/data:name"):
+        file = FilePiece(label, SourceFile("a.txt", "0" * 64, ""), FileReading())
+        folder = piece_folder("/root-folder", file, Rules())
+        below = folder.uri.removeprefix(f"{Folder('/root-folder') / PIECES}/")
+        assert all(len(part.encode()) < 160 for part in below.split("/"))
+        assert not set(below) & set("*?[#%") and "::" not in below

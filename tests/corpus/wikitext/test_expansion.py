@@ -1,0 +1,55 @@
+"""Templates found in wikitext: their names, arguments and places."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from electra_pipeline.corpus.wikitext.expansion import CLOSING, GAP, OPENING, Place, expand
+
+
+def show(arguments: Sequence[str], place: Place) -> str:
+    return f"<{'/'.join(arguments)}>"
+
+
+@pytest.mark.parametrize(
+    ("wikitext", "text"),
+    [
+        ("a {{b|c|d=e}} f", "a <b/c/d=e> f"),
+        ("{{a|{{b|c}}|d}}", "<a/<b/c>/d>"),
+        ("{{a|[[b|c=d]]|e}}", "<a/[[b|c=d]]/e>"),
+        ("{{a|[[b|{{c|d}}]]|e}}", "<a/[[b|<c/d>]]/e>"),
+        ("{{{1|default}}} {{{2}}}", f"default {GAP}"),
+        ("{{{{{1|a}}}|b}}", "<a/b>"),
+        ("{{{a}}", "{<a>"),
+        ("{{a}}}", "<a>}"),
+        ("{{a|[[b}} c", "<a/[[b> c"),
+        ("[[a|{{b", f"[[a|{OPENING}b"),
+        ("a }} b | c ]] d", f"a {CLOSING} b | c ]] d"),
+        ("{{a {{b}} c", f"{OPENING}a <b> c"),
+    ],
+)
+def test_templates_are_replaced_from_the_innermost(wikitext: str, text: str) -> None:
+    assert expand(wikitext, show) == text
+
+
+@pytest.mark.parametrize(
+    ("wikitext", "is_line"),
+    [
+        *(("{{x}}", True), ("a\n{{x}} \nb", True), ("* {{x}}\n", True), ("{{x}}{{y}}", True)),
+        *(("a {{x}}", False), ("{{x}} a", False), ("'''{{x}}''' a", False)),
+        *(("{{y|a {{x}}}}", False), ("a\n{{y|\n{{x}}\n}}", True)),
+    ],
+)
+def test_a_template_that_fills_its_line_is_a_block(wikitext: str, is_line: bool) -> None:
+    places: dict[str, Place] = {}
+
+    def note(arguments: Sequence[str], place: Place) -> str:
+        places[arguments[0]] = place
+        return ""
+
+    expand(wikitext, note)
+    assert places["x"].is_line == is_line
+
+
+def test_templates_nested_too_deep_give_nothing() -> None:
+    assert expand("{{a|" * 500 + "}}" * 500, lambda arguments, place: arguments[1]) == GAP

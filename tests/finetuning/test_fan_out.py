@@ -1,0 +1,240 @@
+"""Many legs: what they cost, in which order they run, what a killed evaluation goes on with."""
+
+import logging
+import random
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, BertConfig, ElectraConfig
+
+from electra_pipeline import stages
+from electra_pipeline.config import PipelineConfig
+from electra_pipeline.core.execution import LocalExecutor
+from electra_pipeline.core.progress import silent
+from electra_pipeline.finetuning import cache
+from electra_pipeline.finetuning import plan as finetune
+from electra_pipeline.finetuning.plan import FinetuneConfig, longest_first, parents, plan
+from electra_pipeline.finetuning.resources import EncoderShape
+from electra_pipeline.tasks.catalog.user_task import UserTask
+from electra_pipeline.tasks.kinds.text_classification import Classification
+
+
+@pytest.fixture
+def legs(published, task_files, tmp_path):
+    """Legs of a step or two each: two tasks, two seeds."""
+    tasks = tuple(
+        UserTask(name=f"own-{kind}", type=kind, train=train, validation=validation, epochs=epochs)
+        for kind, epochs in (("classification", 0.1), ("tagging", 0.2))
+        for train, validation in [task_files[kind]]
+    )
+    config = FinetuneConfig(tasks=tasks, seeds=(0, 1), baselines=(), keep_models="none")
+    return plan(config, published, root=str(tmp_path / "runs"), name="test")
+
+
+@pytest.fixture
+def config(tmp_path):
+    corpus = {"sources": [{"type": "files", "urls": ["a.txt"]}]}
+    values = {"name": "test", "root": str(tmp_path / "runs"), "corpus": corpus}
+    return PipelineConfig.model_validate(values)
+
+
+def test_a_killed_evaluation_goes_on_with_the_legs_that_are_missing(legs, config, monkeypatch):
+    ran, run_leg = [], finetune.run_leg
+
+    def run(leg, **options):
+        if len(ran) == 2:
+            raise KeyboardInterrupt
+        ran.append(leg.label)
+        return run_leg(leg, **options)
+
+    monkeypatch.setattr(finetune, "run_leg", run)
+    with pytest.raises(KeyboardInterrupt):
+        list(stages.run_legs(config, legs, LocalExecutor(), silent))
+    before = list(ran)
+    ran.clear()
+    outcomes = list(stages.run_legs(config, legs, LocalExecutor(), silent))
+    assert sorted(before + ran) == sorted(leg.label for leg in legs) and len(ran) == 2
+    found = {outcome.index: outcome.value for outcome in outcomes}
+    for index, leg in enumerate(legs):
+        assert found[index].config["task"] == leg.task.name
+        assert found[index].config["seed"] == leg.seed
+
+
+def test_legs_lie_below_the_root_however_it_is_written(
+    published, task_files, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    train, validation = task_files["classification"]
+    task = UserTask(name="own", type="classification", train=train, validation=validation)
+    config = FinetuneConfig(tasks=(task,), seeds=(0,), baselines=())
+    for root in ("x::y", f"file:{tmp_path}/x::y", "file:x::y", f"file://localhost{tmp_path}/x::y"):
+        (leg,) = plan(config, published, root=root, name="test")
+        assert leg.root == f"{tmp_path}/x::y"
+
+
+def test_each_leg_tells_how_far_it_is(legs, config):
+    heard = []
+    list(stages.run_legs(config, legs[:2], LocalExecutor(), heard.append))
+    for leg in legs[:2]:
+        told = [each for each in heard if each.item == leg.full_label]
+        steps = [each for each in told if each.unit == "steps"]
+        assert steps[-1].done == steps[-1].total
+        assert all(isinstance(each.facts["loss"], float) for each in steps)
+        scored = told[len(steps) :]  # a batch after the other, and nothing trains any more
+        assert {(each.unit, each.facts["step"]) for each in scored} == {
+            ("inputs", "scoring validation")
+        }
+        done = [each.done for each in scored]
+        assert len(done) > 1 and done == sorted(set(done)) and done[-1] == scored[-1].total
+    assert [each.done for each in heard if not each.item] == [1, 2]
+
+
+def test_legs_run_after_their_parents_and_are_lost_with_them(legs, config, monkeypatch, caplog):
+    first, second = (replace(leg, keep_model=True) for leg in legs[:2])
+    third, fourth = legs[2:]
+    children = [replace(third, parent=first), replace(fourth, parent=second)]
+    given = [*children, first, second]
+    ran, run_leg = [], finetune.run_leg
+
+    def run(leg, **options):
+        if leg == second:
+            raise ValueError("the loss is nan")
+        ran.append(leg)
+        return run_leg(leg, **options)
+
+    monkeypatch.setattr(finetune, "run_leg", run)
+    with caplog.at_level(logging.INFO):
+        outcomes = list(stages.run_legs(config, given, LocalExecutor(), silent))
+    assert ran == [first, children[0]]
+    errors = {outcome.index: str(outcome.error) for outcome in outcomes if outcome.error}
+    assert errors == {
+        3: "the loss is nan",
+        1: "not run: what it starts from failed (the loss is nan)",
+    }
+    (line,) = [each.getMessage() for each in caplog.records if "busy" in each.getMessage()]
+    assert line.startswith("finetune: 2 legs in ") and ", 1 at once, busy for " in line
+
+
+def test_the_busy_share_is_busy_time_over_slots_and_wall_time(legs, config):
+    @dataclass(frozen=True)
+    class Slots(LocalExecutor):
+        num_slots: int = 4
+
+        def slots(self, share: Any) -> int:
+            return self.num_slots
+
+    @dataclass
+    class Made:
+        observed: dict[str, float]
+
+    made = [
+        (leg, Made({"seconds": seconds})) for leg, seconds in zip(legs, (6, 3, 3), strict=False)
+    ]
+    assert stages.log_busy_share(config, made, Slots(), 5.0) == pytest.approx(12 / (4 * 5))
+
+
+def test_ray_is_started_where_that_pays(legs, config, monkeypatch):
+    monkeypatch.setattr(stages, "cpus_of_this_process", lambda: 2)
+    start = stages.RAY_START_OPERATIONS
+
+    def gains(*operations, cpus_per_leg=1):
+        some = [
+            replace(leg, cost=replace(leg.cost, operations=each))
+            for leg, each in zip(legs, operations, strict=False)
+        ]
+        scale = config.scale.model_copy(update={"cpus_per_leg": cpus_per_leg})
+        return stages.gain_from_ray(config.model_copy(update={"scale": scale}), some)
+
+    assert gains(2 * start, 2 * start)
+    assert not gains(0.4 * start, 0.4 * start)  # over before Ray is there
+    assert not gains(9 * start)  # nothing to run beside it
+    assert not gains(9 * start, 0.1 * start)  # the long one is waited for in any case
+    if not torch.cuda.is_available():
+        assert not gains(2 * start, 2 * start, cpus_per_leg=2)
+    finetune.run_leg(legs[0])
+    assert not gains(9 * start, 0.5 * start, 0.4 * start)  # the first one has run
+
+
+def test_the_order_is_by_the_longest_chain_and_keeps_every_leg(legs):
+    rng = random.Random(0)
+    for _ in range(20):
+        many = []
+        for seed in range(8):
+            cost = replace(legs[0].cost, operations=rng.randrange(1, 9))
+            parent = rng.choice(many) if many and rng.random() < 0.4 else None
+            many.append(replace(legs[0], seed=seed, cost=cost, parent=parent))
+
+        def chain(leg, many=many):  # the plain definition
+            below = [chain(each) for each in many if each.parent == leg]
+            return leg.cost.operations + max(below, default=0)
+
+        mixed = rng.sample(many, len(many))
+        ordered = longest_first(mixed)
+        assert sorted(each.seed for each in ordered) == list(range(8))
+        assert [chain(leg) for leg in ordered] == sorted(map(chain, many), reverse=True)
+        for child, parent in parents(ordered).items():
+            assert ordered[child].parent == ordered[parent] and parent < child
+
+
+def test_costs_grow_with_text_epochs_length_and_model(legs):
+    values = legs[0].hyperparameters
+    small, base = (
+        EncoderShape.of(ElectraConfig(hidden_size=width, num_hidden_layers=2)) for width in (64, 96)
+    )
+    cost = small.cost(["x" * 400] * 10, values)
+    assert small.cost(["x" * 400] * 20, values).operations == 2 * cost.operations
+    twice = values.model_copy(update={"epochs": 2 * values.epochs})
+    assert small.cost(["x" * 400] * 10, twice).operations == 2 * cost.operations
+    assert base.cost(["x" * 400] * 10, values).operations > cost.operations
+    assert base.cost(["x"], values).memory_bytes > small.cost(["x"], values).memory_bytes
+    longer = values.model_copy(update={"max_length": 2 * values.max_length})
+    assert small.cost(["x"], longer).memory_bytes > 2 * cost.memory_bytes - 16 * 10**7
+
+
+@pytest.mark.parametrize("architecture", [ElectraConfig(), BertConfig(num_hidden_layers=2)])
+def test_the_shape_is_that_of_the_real_model(architecture):
+    shape = EncoderShape.of(architecture)
+    model = AutoModelForSequenceClassification.from_config(architecture)
+    encoder = getattr(model, model.base_model_prefix)
+    total = sum(weights.numel() for weights in encoder.parameters())
+    tables = sum(w.numel() for name, w in encoder.named_parameters() if "_embeddings." in name)
+    assert shape.num_matrix_parameters == shape.num_parameters - tables
+    assert abs(shape.num_parameters - total) <= architecture.hidden_size * (
+        architecture.hidden_size + 1
+    )  # a pooler that the head leaves out
+
+
+def test_legs_that_differ_in_the_seed_tokenize_once(legs, monkeypatch):
+    encoded, encode = [], Classification.encode
+
+    def count(self, tokenizer, examples, max_length, *, training):
+        encoded.append(training)
+        return encode(self, tokenizer, examples, max_length, training=training)
+
+    monkeypatch.setattr(Classification, "encode", count)
+    cache._prepare.cache_clear()
+    first, second = (leg for leg in legs if leg.task.type == "classification")
+    alone = finetune.run_leg(replace(second, root=f"{second.root}-alone"))
+    cache._prepare.cache_clear()
+    encoded.clear()
+    finetune.run_leg(first)
+    assert finetune.run_leg(second).manifest == alone.manifest
+    assert encoded.count(True) == 1 and encoded.count(False) == 2
+    shorter = first.hyperparameters.model_copy(update={"max_length": 16})
+    finetune.run_leg(replace(first, hyperparameters=shorter))
+    assert encoded.count(True) == 2
+
+
+def test_a_leg_does_not_log_again_what_its_plan_did(published, task_files, tmp_path, caplog):
+    train, validation = task_files["classification"]
+    task = UserTask(
+        name="own", type="classification", train=train, validation=validation, epochs=0.1
+    )
+    config = FinetuneConfig(tasks=(task,), baselines=(), keep_models="none")
+    with caplog.at_level(logging.INFO):
+        leg = plan(config, published, root=str(tmp_path / "runs"), name="test")[0]
+        finetune.run_leg(leg)
+    assert [each for each in caplog.messages if each.startswith("own: 200 train")]
+    assert caplog.text.count("own: 200 train") == 1

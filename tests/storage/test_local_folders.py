@@ -1,0 +1,123 @@
+"""What is said of folders of this machine that cannot be used, and when."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from electra_pipeline import stages
+from electra_pipeline.config import PipelineConfig
+from electra_pipeline.core.execution import LocalExecutor
+from electra_pipeline.on_ray import cluster
+from electra_pipeline.storage import local_folders
+from electra_pipeline.storage.folder import cache_directory
+from electra_pipeline.workflows.doctor import CHECKS, Places, examine
+from flows.local import run_here
+
+VARIABLES = {
+    "TMPDIR": local_folders.temporary,
+    "ELECTRA_PIPELINE_CACHE": local_folders.cache,
+    "RAY_TMPDIR": local_folders.of_ray,
+    "PREFECT_HOME": local_folders.of_prefect,
+    "HF_HOME": local_folders.of_hugging_face,
+}
+
+
+@pytest.fixture
+def unusable(tmp_path: Path) -> Path:
+    """A folder that nobody can make, root included: it is to lie below a file."""
+    (tmp_path / "file").touch()
+    return tmp_path / "file" / "below"
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_a_folder_that_cannot_be_made_is_named_with_its_variable(
+    variable: str, unusable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_folders, "SOCKET_BYTES", 1000)
+    monkeypatch.setenv(variable, str(unusable))
+    with pytest.raises(ValueError, match="cannot be written") as raised:
+        VARIABLES[variable]().check()
+    assert str(raised.value).startswith(f"{variable} ({unusable}, ")
+    assert str(raised.value).endswith(f"set {variable} to another folder")
+    found = {each.subject: each for each in examine(Places("runs"), CHECKS)}
+    assert f"set {variable} to another folder" in found[variable].remedy
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_what_can_be_made_is_well_and_stays_as_it_is(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_folders, "SOCKET_BYTES", 1000)
+    monkeypatch.setenv(variable, str(tmp_path / "not" / "yet"))
+    assert VARIABLES[variable]().problem() == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_home_that_cannot_be_used(unusable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in (*VARIABLES, "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(unusable))
+    for folder in (
+        local_folders.cache(),
+        local_folders.of_prefect(),
+        local_folders.of_hugging_face(),
+    ):
+        with pytest.raises(ValueError, match=rf"{folder.variable} \(not set, by default /"):
+            folder.check()
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("ELECTRA_PIPELINE_CACHE", raising=False)
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert local_folders.cache().path == Path("/nonexistent/.cache/electra-pipeline")
+
+
+def test_a_full_disk_is_found_before_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = shutil.disk_usage("/")._replace(free=5_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+    assert "5 MB free, and 200 are needed" in local_folders.temporary().problem()
+
+
+def test_a_name_too_long_for_a_socket_is_refused_before_ray_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / ("x" * 100)))
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with (
+        pytest.raises(ValueError, match=r"RAY_TMPDIR .*from TMPDIR\) is too long .*39 bytes; set"),
+        cluster("local"),
+    ):
+        pass
+    for length, is_long in ((39, False), (40, True)):
+        folder = "/" + "y" * (length - 1)
+        monkeypatch.setenv("RAY_TMPDIR", folder)
+        assert ("too long" in local_folders.of_ray().problem()) == is_long
+
+
+def test_work_begins_with_these_checks(
+    tmp_path: Path, unusable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = {"sources": [{"type": "files", "urls": ["a.txt"]}]}
+    values = {"name": "a", "corpus": corpus, "root": str(tmp_path / "runs")}
+    config = PipelineConfig.model_validate(values)
+    remote = PipelineConfig.model_validate(values | {"root": "memory://machine"})
+    with monkeypatch.context() as patch:
+        patch.setenv("TMPDIR", str(unusable))
+        with pytest.raises(ValueError, match="TMPDIR"):
+            stages.check(config, LocalExecutor())
+    with monkeypatch.context() as patch:
+        patch.setenv("ELECTRA_PIPELINE_CACHE", str(unusable))
+        with pytest.raises(ValueError, match="ELECTRA_PIPELINE_CACHE"):
+            stages.check(remote, LocalExecutor())
+        with pytest.raises(ValueError, match="ELECTRA_PIPELINE_CACHE"):
+            cache_directory()
+        stages.check(config, LocalExecutor())  # which needs no cache
+    with monkeypatch.context() as patch:
+        patch.setenv("PREFECT_HOME", str(unusable))
+        with pytest.raises(ValueError, match="PREFECT_HOME"):
+            run_here(config)

@@ -1,0 +1,193 @@
+"""Metrics against plain loops and the rules of the official scripts."""
+
+import math
+import statistics
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from electra_pipeline.tasks.kinds.metrics import (
+    answer_character_f1,
+    answer_exact,
+    answer_f1,
+    best_threshold,
+    classification_scores,
+    normalize_answer,
+    question_scores,
+    regression_scores,
+    tagging_scores,
+)
+
+QUICK = settings(deadline=None, max_examples=50)
+PAIRS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=40)
+
+
+@QUICK
+@given(PAIRS)
+def test_binary_scores_equal_their_definitions(pairs):
+    expected, predicted = [e for e, _ in pairs], [p for _, p in pairs]
+    scores = classification_scores(expected, predicted, ("accuracy", "f1", "matthews"))
+    tp, fp = pairs.count((1, 1)), pairs.count((0, 1))
+    fn, tn = pairs.count((1, 0)), pairs.count((0, 0))
+    assert scores["accuracy"] == pytest.approx((tp + tn) / len(pairs))
+    assert scores["f1"] == pytest.approx(2 * tp / (2 * tp + fp + fn) if tp else 0.0)
+    root = math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    assert scores["matthews"] == pytest.approx((tp * tn - fp * fn) / root if root else 0.0)
+
+
+def test_macro_f1_is_the_mean_over_classes():
+    scores = classification_scores([0, 0, 1, 2], [0, 1, 1, 1], ("macro_f1",))
+    assert scores["macro_f1"] == pytest.approx(statistics.fmean([2 / 3, 0.5, 0.0]))
+
+
+def _rank(values):
+    return [statistics.fmean([j for j, w in enumerate(sorted(values)) if w == v]) for v in values]
+
+
+@QUICK
+@given(st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), min_size=1, max_size=30))
+def test_correlations_equal_a_plain_loop(pairs):
+    expected, predicted = [float(e) for e, _ in pairs], [float(p) for _, p in pairs]
+    scores = regression_scores(expected, predicted, ("pearson", "spearman"))
+    if len(set(expected)) < 2 or len(set(predicted)) < 2:
+        assert scores == {"pearson": 0.0, "spearman": 0.0}
+        return
+    assert scores["pearson"] == pytest.approx(statistics.correlation(expected, predicted))
+    ranks = statistics.correlation(_rank(expected), _rank(predicted))
+    assert scores["spearman"] == pytest.approx(ranks)
+
+
+def _chunks(tags):
+    """Chunks of a BIO sequence by a plain loop over conlleval's rules."""
+    found, start, kind = set(), None, None
+    for position, tag in enumerate([*tags, "O"]):
+        prefix, _, name = tag.partition("-")
+        if start is not None and (prefix != "I" or name != kind):
+            found.add((start, position, kind))
+            start = None
+        if prefix != "O" and start is None:
+            start, kind = position, name
+    return found
+
+
+TAGS = st.lists(st.sampled_from(["O", "B-A", "I-A", "B-B", "I-B"]), min_size=1, max_size=12)
+
+
+@QUICK
+@given(st.lists(TAGS, min_size=1, max_size=5), st.randoms(use_true_random=False))
+def test_chunk_scores_equal_a_plain_loop(expected, random):
+    predicted = [[random.choice(["O", "B-A", "I-A", "B-B", "I-B"]) for _ in s] for s in expected]
+    scores = tagging_scores(expected, predicted, ("f1", "precision", "recall", "accuracy"))
+    gold = {(i, *chunk) for i, tags in enumerate(expected) for chunk in _chunks(tags)}
+    guess = {(i, *chunk) for i, tags in enumerate(predicted) for chunk in _chunks(tags)}
+    right = len(gold & guess)
+    assert scores["precision"] == pytest.approx(right / len(guess) if guess else 0.0)
+    assert scores["recall"] == pytest.approx(right / len(gold) if gold else 0.0)
+    assert scores["f1"] == pytest.approx(2 * right / (len(gold) + len(guess)) if right else 0.0)
+
+
+def test_bioes_and_iob_tags_give_the_same_chunks_as_bio():
+    guess = [["B-A", "I-A", "O", "B-B"]]
+    for gold in (
+        ["B-A", "E-A", "O", "S-B"],
+        ["I-A", "I-A", "O", "I-B"],
+        ["B-A", "I-A", "O", "B-B"],
+    ):
+        assert tagging_scores([gold], guess, ("f1",)) == {"f1": 1.0}
+    assert tagging_scores([["B-A", "B-A", "O", "S-B"]], guess, ("f1",))["f1"] == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("expected", "predicted", "exact", "f1"),
+    [
+        ("The Cat!", "cat", 1.0, 1.0),
+        ("a an the", "", 1.0, 1.0),
+        ("blue cat", "cat", 0.0, 2 / 3),
+        ("cat cat dog", "cat", 0.0, 0.5),
+        ("Cat-dog", "catdog", 1.0, 1.0),
+        ("dog", "", 0.0, 0.0),
+    ],
+)
+def test_answers_compare_as_in_the_official_script(expected, predicted, exact, f1):
+    assert answer_exact(expected, predicted) == exact
+    assert answer_f1(expected, predicted) == pytest.approx(f1)
+
+
+@QUICK
+@given(st.text(max_size=40))
+def test_case_spaces_and_english_articles_do_not_matter(text):
+    assert answer_exact(text, f"  {text} ") == 1.0
+    assert normalize_answer(f"the {text}") == normalize_answer(text)
+
+
+def test_questions_take_the_best_accepted_answer_and_withdraw_by_margin():
+    expected = [["red", "dark red"], [], ["x"]]
+    scores = question_scores(
+        expected, ["dark red", "wrong", "x"], [-1.0, 2.0, 1.0], ("exact_match",)
+    )
+    assert scores["exact_match"] == pytest.approx(2 / 3)  # the third was withdrawn wrongly
+    best = question_scores(
+        expected, ["dark red", "wrong", "x"], [-1.0, 2.0, 1.0], ("best_exact_match",)
+    )
+    assert best["best_exact_match"] == 1.0
+
+
+UNIT = st.floats(0, 1)
+QUESTIONS = st.lists(st.tuples(UNIT, UNIT, st.integers(-3, 3)), min_size=1, max_size=20)
+
+
+@QUICK
+@given(QUESTIONS)
+def test_best_threshold_equals_trying_all(questions):
+    kept, withdrawn, margins = (list(map(float, column)) for column in np.array(questions).T)
+    value, threshold = best_threshold(kept, withdrawn, margins)
+
+    def mean(limit):
+        return np.where(np.array(margins) > limit, withdrawn, kept).mean()
+
+    assert value == pytest.approx(max(mean(limit) for limit in range(-5, 5)))
+    assert mean(threshold) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("expected", "predicted", "value"),
+    [
+        ("北京大学", "北京", 2 / 3),  # MLQA's: each character is a word
+        ("《北京》", "北京。", 1.0),
+        ("iPhone 手机", "iphone手机", 1.0),
+        ("ตลาดนัด", "ตลาด", 8 / 11),
+        ("東京タワー", "とうきょう", 0.0),
+        ("the red cat", "red cat", 4 / 5),  # words, and no article is left out
+        ("“Zürich”", "zürich", 1.0),
+        ("", "", 1.0),
+        ("", "猫", 0.0),
+    ],
+)
+def test_characters_of_answers_without_spaces(expected, predicted, value):
+    assert answer_character_f1(expected, predicted) == pytest.approx(value)
+    names = ("character_f1", "best_character_f1")
+    scores = question_scores([[expected]], [predicted], [-math.inf], names)
+    assert scores["character_f1"] == pytest.approx(value)
+    assert scores["best_character_f1"] >= scores["character_f1"]
+
+
+@pytest.mark.parametrize(
+    ("expected", "predicted", "value"),
+    [
+        ("서울특별시", "서울", 4 / 7),  # evaluate-v1.0.py of KorQuAD
+        ("《태백산맥》", "태백 산맥", 1.0),
+        ("1989년 2월", "1989", 8 / 11),
+        ("\u2018Seoul\u2019 (서울)", "seoul서울", 1.0),
+        ("", "", 1.0),
+    ],
+)
+def test_korean_answers_are_scored_by_character(expected, predicted, value):
+    names = ("korquad_f1",)
+    scores = question_scores([[expected]], [predicted], [-math.inf], names)
+    assert scores["korquad_f1"] == pytest.approx(value)
+
+
+def test_official_f1_of_answers_without_spaces_is_as_it_was():
+    assert answer_f1("北京大学", "北京") == 0.0

@@ -1,0 +1,229 @@
+"""A sweep: what variants share is made once, what fails loses itself, and each is a run."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from electra_pipeline.cli import app as cli
+from electra_pipeline.core.execution import LocalExecutor
+from electra_pipeline.core.progress import Update, silent
+from electra_pipeline.results import store
+from electra_pipeline.storage.artifact import find_artifacts
+from electra_pipeline.workflows import sweep
+from electra_pipeline.workflows.variants import expand
+
+PARTS = (
+    ("the old baker", "a young doctor", "our neighbour", "the tired sailor"),
+    ("remembers", "paints", "repairs", "describes", "carries", "admires"),
+    ("the wooden boat", "a small garden", "the long letter", "an empty house"),
+    ("near the river", "behind the station", "in the morning", "at home"),
+)
+
+
+def sentence(rng: random.Random) -> str:
+    return " ".join(rng.choice(part) for part in PARTS) + "."
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Documents, and a task that a word decides."""
+    folder = tmp_path_factory.mktemp("inputs")
+    rng = random.Random(0)
+    with (folder / "documents.jsonl").open("w") as file:
+        for number in range(120):
+            text = f"Letter {number}. " + " ".join(sentence(rng) for _ in range(6))
+            file.write(json.dumps({"text": text}) + "\n")
+    for split in ("train", "validation"):
+        with (folder / f"{split}.tsv").open("w") as file:
+            file.write("text\tlabel\n")
+            for _ in range(24):
+                text = sentence(rng)
+                file.write(f"{text}\t{'outside' if 'river' in text else 'elsewhere'}\n")
+    return folder
+
+
+@pytest.fixture
+def tiny(inputs: Path, tmp_path: Path) -> dict[str, Any]:
+    """A configuration as a user writes it, with a root of this test alone."""
+    source = {"type": "files", "urls": [str(inputs / "documents.jsonl")]}
+    task = {
+        "name": "place",
+        "type": "classification",
+        "train": str(inputs / "train.tsv"),
+        "validation": str(inputs / "validation.tsv"),
+        "epochs": 1,
+    }
+    return {
+        "name": "tiny",
+        "root": str(tmp_path / "runs"),
+        "corpus": {"sources": [source], "held_out_fraction": 0.1},
+        "tokenizer": {"vocab_size": 100},
+        "sequences": {"length": 32},
+        "pretrain": {
+            "size": "tiny",
+            "model": {"hidden_size": 32, "embedding_size": 16, "num_layers": 1, "num_heads": 2},
+            "steps": 4,
+            "batch_sequences": 8,
+            "warmup_steps": 1,
+            "held_out_sequences": 8,
+        },
+        "finetune": {"tasks": [task], "seeds": [0], "baselines": [], "max_length": 32},
+        "scale": {"workers": 2},
+    }
+
+
+def stages(root: str) -> list[str]:
+    return [artifact.stage for artifact in find_artifacts(root)]
+
+
+def manifests(root: str) -> dict[str, bytes]:
+    return {
+        str(artifact.folder): artifact.folder.read_bytes("manifest.json")
+        for artifact in find_artifacts(root)
+    }
+
+
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[int, str, str]:
+    monkeypatch.setattr("sys.argv", ["electra-pipeline", "sweep", *arguments])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    shown = capsys.readouterr()
+    return int(left.value.code or 0), shown.out, shown.err
+
+
+def test_one_command_over_ray_shares_what_is_common(
+    ray_cluster: None,
+    tiny: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(tiny))
+    arguments = ["--config", str(tmp_path / "tiny.yaml")]
+    arguments += ["--vary", "pretrain.learning_rate=1e-3,2e-3"]
+    arguments += ["--vary", "finetune.learning_rate=1e-4,1e-3"]
+    code, out, err = command(monkeypatch, capsys, *arguments)
+    assert code == 0, err
+    made = stages(tiny["root"])
+    for stage, count in {
+        "corpus": 1, "tokenizer": 1, "sequences": 1, "pretrain": 2, "publish": 4, "finetune": 4,
+    }.items():  # fmt: skip
+        assert made.count(stage) == count, stage
+
+    rows = store.read(f"sqlite:///{tiny['root']}/results.db")
+    runs = {row["run"] for row in rows}
+    assert runs == {
+        f"tiny-pretrain.learning_rate-{a}-finetune.learning_rate-{b}"
+        for a in (0.001, 0.002)
+        for b in (0.0001, 0.001)
+    }
+    lines = out.splitlines()
+    assert len([line for line in lines if any(run in line for run in runs)]) == len(runs)
+    auc = {row["value"] for row in rows if row["metric"] == "discriminator_auc"}
+    assert len(auc) == 2  # two pre-trainings, four runs
+    for value in auc:
+        assert len([line for line in lines if f"{value:.4f}" in line]) == 2
+    assert "place accuracy, validation" in out
+
+    before = manifests(tiny["root"])
+    code, again, _ = command(monkeypatch, capsys, *arguments)
+    assert code == 0
+    assert again == out
+    assert manifests(tiny["root"]) == before
+
+
+def test_what_fails_loses_itself_alone(tiny: dict[str, Any]) -> None:
+    """A vocabulary that the text cannot fill, and a length that the model does not take."""
+    vary = ["tokenizer.vocab_size=100,50000", "finetune.max_length=32,400"]
+    tiny["pretrain"]["model"]["max_positions"] = 64
+    variants = expand(tiny, "tiny.yaml", vary)
+    seen: list[Update] = []
+    found = sweep.run(variants, LocalExecutor(1), seen.append)
+    good, too_long, *too_large = found
+    assert good.errors == []
+    assert ["max_length is 400" in error for error in too_long.errors] == [True]
+    for result in too_large:
+        assert ["tokenizer.vocab_size is 50000" in error for error in result.errors] == [True]
+        assert result.rows == []
+    assert {row["task"] for row in good.rows} == {"pretraining", "place"}
+    assert {row["task"] for row in too_long.rows} == {"pretraining"}
+    recorded = store.read(f"sqlite:///{tiny['root']}/results.db")
+    assert {row["run"] for row in recorded} == {good.variant.name, too_long.variant.name}
+    assert [(update.done, update.total) for update in seen if update.unit == "models"] == [(1, 1)]
+
+    header, lines = sweep.summary(found)
+    assert header[:2] == ["tokenizer.vocab_size", "finetune.max_length"]
+    assert [line[:2] for line in lines] == [
+        ["100", "32"], ["100", "400"], ["50000", "32"], ["50000", "400"],
+    ]  # fmt: skip
+    assert all(len(line) == len(header) for line in lines)
+    held_out = {row["metric"]: row["value"] for row in good.rows if row["task"] == "pretraining"}
+    shown = dict(zip(header, lines[0], strict=True))
+    assert shown["AUC"] == f"{held_out['discriminator_auc']:.4f}"
+    above = held_out["discriminator_loss"] - held_out["prior_entropy"]
+    assert shown["less prior entropy"] == f"{above:.4f}"
+    assert set(lines[2][2:-1]) == {"-"}
+
+
+def test_a_lost_leg_leaves_the_rest_of_its_variant(tiny: dict[str, Any], inputs: Path) -> None:
+    class Vanishing(LocalExecutor):
+        """Loses the first thing that is fanned out for fine-tuning."""
+
+        def map(self, function, items, **options):  # type: ignore[no-untyped-def]
+            for outcome in super().map(function, items, **options):
+                leg = items[outcome.index]
+                if getattr(leg, "seed", None) == 1:
+                    outcome = type(outcome)(outcome.index, error=RuntimeError("worker died"))
+                yield outcome
+
+    tiny["finetune"]["seeds"] = [0, 1]
+    (result,) = sweep.run(expand(tiny, "x", ["pretrain.seed=3"]), Vanishing(1), silent)
+    assert result.errors == ["leg place, pretrained, seed 1: worker died"]
+    assert {(row["task"], row["seed"]) for row in result.rows} == {("pretraining", 3), ("place", 0)}
+
+
+def test_everything_is_checked_before_any_work(tiny: dict[str, Any]) -> None:
+    variants = expand(tiny, "tiny.yaml", ["sequences.length=32,600"])
+    with pytest.raises(ValueError, match=r"^variant sequences\.length=600: sequences\.length is 6"):
+        sweep.run(variants, LocalExecutor(1), silent)
+    assert stages(tiny["root"]) == []
+
+
+def test_one_failed_variant_ends_the_command_with_1_and_its_name(
+    ray_cluster: None,
+    tiny: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tiny["finetune"] = None
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(tiny))
+    vary = ("--vary", "tokenizer.vocab_size=100,50000")
+    code, out, err = command(monkeypatch, capsys, "--config", str(tmp_path / "tiny.yaml"), *vary)
+    assert code == 1
+    assert "tiny-vocab_size-100" in out
+    last = err.strip().splitlines()[-1]
+    assert "1 of 2 variants failed (tokenizer.vocab_size=50000)" in last
+    assert "variant tokenizer.vocab_size=50000: tokenizer.vocab_size is 50000, but" in err
+    assert "Traceback" not in err
+
+
+def test_a_wrong_value_is_exit_code_2(
+    tmp_path: Path,
+    tiny: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(tiny))
+    code, _, err = command(
+        monkeypatch, capsys, "--config", str(tmp_path / "tiny.yaml"), "--vary", "pretrain.steps=1,x"
+    )
+    assert code == 2
+    assert err.startswith("error: ") and "pretrain.steps=x" in err
+    assert stages(tiny["root"]) == []
