@@ -18,6 +18,8 @@ import hypothesis
 import psutil
 import pytest
 
+pytest_plugins = ["tests.tiny_models"]
+
 REMOVED = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "PREFECT_API_URL", "PREFECT_PROFILE")
 S3_KEY, S3_SECRET, S3_BUCKET = "test-key", "test-secret", "test-bucket"
 

@@ -64,9 +64,7 @@ def render(
     steps = checkpoints_of(root, model) if model is not None else {}
     found = errors.find(legs_of(root, model, rows))
     errors_name = f"{name.removesuffix('.html')}-errors.html"
-    curves = (
-        learning_curves.learning_curves(store.read(database), steps) if len(steps) > 1 else []
-    )
+    curves = learning_curves.learning_curves(store.read(database), steps) if len(steps) > 1 else []
     page = report.write_report(
         run_name=run,
         rows=list(rows),

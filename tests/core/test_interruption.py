@@ -11,7 +11,7 @@ import pytest
 STUBBORN = textwrap.dedent(
     """
     import subprocess, sys, threading
-    from electra_pipeline.interruption import bounded_interrupt
+    from electra_pipeline.core.interruption import bounded_interrupt
 
     with bounded_interrupt({timeout_seconds}):
         {before}

@@ -14,7 +14,7 @@ NUM_WRITERS, NUM_BATCHES, NUM_SEEDS = 4, 8, 5
 # Arguments: database, number of the writer, seeds of a batch, batches.
 PREAMBLE = """
 import itertools, sys
-from electra_pipeline.evaluation.results import store
+from electra_pipeline.results import store
 
 database, (number, num_seeds, num_batches) = sys.argv[1], map(int, sys.argv[2:])
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.corpus.test_wikipedia import DOCUMENTS, HEAD, PAGES, TAIL, page
 
 from electra_pipeline.corpus.sources.config import FilesSource
 from electra_pipeline.corpus.sources.readers import plan
@@ -17,6 +16,7 @@ from electra_pipeline.inputs import parts
 from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.inputs.multistream import END, count_dump_parts, open_part
 from electra_pipeline.inputs.parts import Part
+from tests.corpus.sources.test_wikipedia import DOCUMENTS, HEAD, PAGES, TAIL, page
 
 
 def write(path: Path, streams: Sequence[str]) -> SourceFile:

@@ -342,9 +342,9 @@ def test_a_local_ray_that_a_busy_machine_did_not_start_in_time_is_started_again(
 
 DRIVER = """
     import os
-    from electra_pipeline.execution import Scale
+    from electra_pipeline.core.execution import Scale
     from electra_pipeline.on_ray import cluster
-    from electra_pipeline.progress import Update, silent
+    from electra_pipeline.core.progress import Update, silent
 
     with cluster() as executor:
         (outcome,) = executor.map(lambda _: os.getppid(), [None])

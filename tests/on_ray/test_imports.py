@@ -14,7 +14,7 @@ from electra_pipeline.on_ray.connection import own_import_paths
 
 DRIVER = """
 import json, sys
-from electra_pipeline.execution import values_in_order
+from electra_pipeline.core.execution import values_in_order
 from electra_pipeline.on_ray import cluster
 
 def where(name):

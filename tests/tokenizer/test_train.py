@@ -159,13 +159,13 @@ def test_vocabulary_has_special_tokens_first_then_characters(trained: Artifact) 
 
 TRAIN_IN_NEW_PROCESS = """
 import json, sys
-from electra_pipeline import tokenizer
+from electra_pipeline.tokenizer import train
 from electra_pipeline.storage.artifact import open_artifact
 from electra_pipeline.storage.folder import Folder
-from electra_pipeline.tokenizer import TokenizerConfig
+from electra_pipeline.tokenizer.train import TokenizerConfig
 corpus = open_artifact(Folder(sys.argv[1]))
 config = TokenizerConfig(vocab_size=400, min_frequency=1, character_coverage=0.97)
-print(json.dumps(tokenizer.train_vocabulary(config, corpus)))
+print(json.dumps(train.train_vocabulary(config, corpus)))
 """
 
 

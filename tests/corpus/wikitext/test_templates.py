@@ -6,7 +6,7 @@ from importlib.resources import files
 import pytest
 import yaml
 
-from electra_pipeline.corpus import wiki
+from electra_pipeline.corpus import wikitext
 from electra_pipeline.corpus.wikitext.convert import to_text
 from electra_pipeline.corpus.wikitext.editions import edition, normal_name
 from electra_pipeline.corpus.wikitext.handlers import HANDLERS
@@ -203,7 +203,7 @@ def test_boxes_notes_and_hatnotes_go() -> None:
 
 
 def test_the_table_is_sound() -> None:
-    table = yaml.safe_load((files(wiki) / "templates.yaml").read_text(encoding="utf-8"))
+    table = yaml.safe_load((files(wikitext) / "templates.yaml").read_text(encoding="utf-8"))
     assert {"all", "de", "fr", "es", "it", "pt", "nl", "ru", "ja", "zh", "pl", "sv"} <= set(table)
     for patterns in table.values():
         names = [name for entries in patterns.values() for name in entries.split("; ")]
