@@ -38,7 +38,7 @@ bench: install
 	$(BIN)/python benchmarks/sequences.py
 	$(BIN)/python benchmarks/orchestration.py
 	$(BIN)/python benchmarks/finetuning.py
-	$(BIN)/python benchmarks/legs.py
+	$(BIN)/python benchmarks/trials.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,10 +1,10 @@
-"""Examples/s of a fine-tuning leg: ours beside transformers' Trainer with its example's settings.
+"""Examples/s of a fine-tuning trial: ours beside transformers' Trainer with its example's settings.
 
 The peer is what `run_glue.py` of transformers' examples does with the files of a task: tokenize
 with `pad_to_max_length` (its default) at a length of 128, train with Trainer in batches of 32,
 predict the validation split, score it. A second peer is the same script with
 `--pad_to_max_length False`, whose batches are padded to their longest example, and with Trainer's
-own grouping by length. Ours is a leg: read the files, tokenize, train, score, write the artifact.
+own grouping by length. Ours is a trial: read the files, tokenize, train, score, write the artifact.
 
 All have the same files, starting weights, number of epochs, learning rate with its linear warm-up
 and decay, weight decay, gradient norm, batch size and threads; they run by turns in this process.
@@ -38,7 +38,7 @@ import transformers
 from transformers import ElectraConfig, ElectraForPreTraining, ElectraTokenizerFast
 
 from electra_pipeline.core.progress import Update
-from electra_pipeline.finetuning.plan import FinetuneConfig, plan, run_leg
+from electra_pipeline.finetuning.plan import FinetuneConfig, plan, run_trial
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.tasks.catalog.user_task import TASKS, UserTask
 from electra_pipeline.tasks.data.load import load
@@ -129,7 +129,7 @@ class Clock:
 
 
 def ours(model: Artifact, files: Files, epochs: float, learning_rate: float, seed: int) -> Result:
-    """One leg, as `electra-pipeline finetune` runs it."""
+    """One trial, as `electra-pipeline finetune` runs it."""
     clock = Clock()
     config = FinetuneConfig(
         tasks=(files.task(),),
@@ -149,8 +149,8 @@ def ours(model: Artifact, files: Files, epochs: float, learning_rate: float, see
         clock.step()
 
     with tempfile.TemporaryDirectory() as root:
-        (leg,) = plan(config, model, root=root, name="benchmark")
-        artifact = run_leg(leg, num_threads=torch.get_num_threads(), progress=progress)
+        (trial,) = plan(config, model, root=root, name="benchmark")
+        artifact = run_trial(trial, num_threads=torch.get_num_threads(), progress=progress)
         return clock.result(artifact.counters["metrics"]["validation"]["accuracy"])
 
 

@@ -2,7 +2,7 @@
 
 Both run the same small configuration from nothing, by turns, on one training worker. The plain
 calls run one after another in one process; the flow starts its own Prefect server and its own Ray,
-as `electra-pipeline run` does on a laptop, and runs the fine-tuning legs side by side. Processor
+as `electra-pipeline run` does on a laptop, and runs the fine-tuning trials side by side. Processor
 seconds are those of all processes of a command: what other work on the machine does not change.
 
     python benchmarks/orchestration.py --rounds 3

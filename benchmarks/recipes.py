@@ -200,9 +200,9 @@ def finetuned(
     """The median over the fine-tuning seeds of each task's metrics."""
     executor = LocalExecutor()
     published = stages.publish(config, model, tokenizer, corpus)
-    legs = stages.plan_legs(config, published)
-    done = values_in_order(stages.run_legs(config, legs, executor, silent))
-    rows = [row for leg in done for row in plan.rows(leg) if row["model"] == "pretrained"]
+    trials = stages.plan_trials(config, published)
+    done = values_in_order(stages.run_trials(config, trials, executor, silent))
+    rows = [row for trial in done for row in plan.rows(trial) if row["model"] == "pretrained"]
     return {
         f"{line['task']}, {line['metric'].replace('_', ' ')}": line["median"]
         for line in table.aggregate(rows)

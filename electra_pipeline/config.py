@@ -25,7 +25,7 @@ from electra_pipeline.storage.stores import open_store
 from electra_pipeline.storage.uri import shown
 from electra_pipeline.tokenizer.train import TokenizerConfig
 
-# File systems take 255 bytes a name; that of a leg's folder has the run's, the task's, the model's.
+# File systems take 255 bytes a name; a trial's folder is named after run, task and model.
 NAME_CHARACTERS = 100
 
 

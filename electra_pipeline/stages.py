@@ -16,13 +16,13 @@ from electra_pipeline.core.execution import (
     Executor,
     LocalWorker,
     Outcome,
-    Share,
+    Resources,
     cpus_of_this_process,
 )
 from electra_pipeline.core.progress import Progress, Update
 from electra_pipeline.corpus import build as corpus_stage
 from electra_pipeline.finetuning import plan
-from electra_pipeline.finetuning.plan import Leg
+from electra_pipeline.finetuning.plan import Trial
 from electra_pipeline.pretraining import loop, sequences
 from electra_pipeline.publishing import huggingface
 from electra_pipeline.results import pretraining, store
@@ -40,7 +40,7 @@ from electra_pipeline.workflows.report import render
 logger = logging.getLogger(__name__)
 
 # What a CPU core computes in the 15 seconds that Ray and its workers take to start: the quick
-# start's legs reach 2.7e10 operations a second (an AMD EPYC, Zen 3).
+# start's trials reach 2.7e10 operations a second (an AMD EPYC, Zen 3).
 RAY_START_OPERATIONS = 4e11
 RECORD_DELAYS_SECONDS = (1.0, 5.0, 15.0, 45.0)  # a server that is started again is there by then
 
@@ -59,7 +59,7 @@ def check(config: PipelineConfig, executor: Executor) -> None:
 
 
 def check_evaluation(config: PipelineConfig, executor: Executor) -> None:
-    """`check`, for the evaluation of a model that is there; `plan_legs` checks model and data."""
+    """`check`, for the evaluation of a model that is there; `plan_trials` checks model and data."""
     if config.finetune is None:
         raise ValueError("finetune: missing; name the tasks, for instance finetune.tasks=[cola]")
     _check_place(config, executor)
@@ -165,8 +165,8 @@ def find_model(place: str) -> Artifact | str:
     return (open_artifact(folder) if folder.exists() else None) or place
 
 
-def plan_legs(config: PipelineConfig, model: Artifact | str) -> list[Leg]:
-    """One leg for each task, seed and starting model; none without a finetune section.
+def plan_trials(config: PipelineConfig, model: Artifact | str) -> list[Trial]:
+    """One trial for each task, seed and starting model; none without a finetune section.
 
     `model` is an artifact, a Hugging Face directory, a URI or a hub name.
     """
@@ -175,82 +175,90 @@ def plan_legs(config: PipelineConfig, model: Artifact | str) -> list[Leg]:
     return plan.plan(config.finetune, model, root=config.root, name=config.name)
 
 
-def run_legs(
-    config: PipelineConfig, legs: Sequence[Leg], executor: Executor, progress: Progress
+def run_trials(
+    config: PipelineConfig, trials: Sequence[Trial], executor: Executor, progress: Progress
 ) -> Iterator[Outcome[Artifact]]:
-    """Outcomes of all legs as they finish; a failed leg loses only itself and those after it.
+    """Outcomes of all trials as they finish; a failed trial loses only itself and those after it.
 
-    A leg that has run is found here: asking a worker would cost seconds a leg. The others run the
-    longest first, each after its parent. Where several ran, the log says how busy they kept the
-    executor.
+    Finished trials are looked up here: asking a worker would cost seconds for each. The others run
+    the longest first, each after its parent. Where several ran, their utilization of the executor
+    is logged.
     """
-    positions = {id(leg): index for index, leg in enumerate(legs)}
+    positions = {id(trial): index for index, trial in enumerate(trials)}
     missing = []
-    for index, leg in enumerate(legs):
-        if (found := plan.find_leg(leg)) is not None:
+    for index, trial in enumerate(trials):
+        if (found := plan.find_trial(trial)) is not None:
             yield Outcome(index, value=found)
         else:
-            missing.append(leg)
+            missing.append(trial)
     missing = plan.longest_first(missing)
     started, made = time.monotonic(), []
-    shares = _shares(config, missing, executor)
+    resources_by_memory = _trial_resources(config, missing, executor)
     with metered(config.database_url, config.name, "finetune", executor) as meter:
         outcomes = meter.map(
-            partial(plan.run_leg, num_threads=config.scale.cpus_per_leg),
+            partial(plan.run_trial, num_threads=config.scale.cpus_per_trial),
             missing,
-            share=lambda leg: shares[leg.cost.memory_bytes],
+            resources=lambda trial: resources_by_memory[trial.cost.memory_bytes],
             after=plan.parents(missing),
             progress=progress,
         )
-        for num_done, outcome in enumerate(outcomes, start=len(legs) - len(missing) + 1):
-            progress(Update("finetune", num_done, len(legs), "legs"))
-            leg = missing[outcome.index]
+        for num_done, outcome in enumerate(outcomes, start=len(trials) - len(missing) + 1):
+            progress(Update("finetune", num_done, len(trials), "trials"))
+            trial = missing[outcome.index]
             if outcome.value is not None:
-                made.append((leg, outcome.value))
-            yield replace(outcome, index=positions[id(leg)])
+                made.append((trial, outcome.value))
+            yield replace(outcome, index=positions[id(trial)])
     if len(missing) > 1:
-        log_busy_share(config, made, executor, time.monotonic() - started)
+        log_utilization(config, made, executor, time.monotonic() - started)
 
 
-def gain_from_ray(config: PipelineConfig, legs: Sequence[Leg]) -> bool:
-    """Whether the legs that have not run end sooner side by side than one after another here.
+def gain_from_ray(config: PipelineConfig, trials: Sequence[Trial]) -> bool:
+    """Whether the trials that have not run end sooner side by side than one after another here.
 
     They do if there is room for two, and what need not be waited for costs more than Ray's start.
     """
-    missing = [leg.cost.operations for leg in legs if plan.find_leg(leg) is None]
+    missing = [trial.cost.operations for trial in trials if plan.find_trial(trial) is None]
     on_gpu = LocalWorker().device.type == "cuda"
-    has_room = on_gpu or cpus_of_this_process() >= 2 * config.scale.cpus_per_leg
+    has_room = on_gpu or cpus_of_this_process() >= 2 * config.scale.cpus_per_trial
     return has_room and sum(missing) - max(missing, default=0) > RAY_START_OPERATIONS
 
 
-def log_busy_share(
+def log_utilization(
     config: PipelineConfig,
-    made: Sequence[tuple[Leg, Artifact]],
+    made: Sequence[tuple[Trial, Artifact]],
     executor: Executor,
     wall_seconds: float,
 ) -> float:
-    """Say, and return, the share of a fan-out's time in which its slots were busy with legs.
+    """Say, and return, the share of a fan-out's time in which its slots were busy with trials.
 
     Busy time over slots x wall time: 1 is as fast as the place can be. What is missing are starts
-    of processes, and slots that have nothing left to do while the last legs end.
+    of processes, and slots that have nothing left to do while the last trials end.
     """
-    shares = _shares(config, [leg for leg, _ in made], executor)
-    at_once = {memory_bytes: executor.slots(share) for memory_bytes, share in shares.items()}
-    slots = [at_once[leg.cost.memory_bytes] for leg, _ in made]
+    resources_by_memory = _trial_resources(config, [trial for trial, _ in made], executor)
+    at_once = {
+        memory_bytes: executor.slots(resources)
+        for memory_bytes, resources in resources_by_memory.items()
+    }
+    slots = [at_once[trial.cost.memory_bytes] for trial, _ in made]
     seconds = [float(artifact.observed["seconds"]) for _, artifact in made]
     busy = sum(each / most for each, most in zip(seconds, slots, strict=True)) / wall_seconds
     logger.info(
-        "finetune: %d legs in %.0f s, %d at once, busy for %.0f %% of the slots' time; one after "
+        "finetune: %d trials in %.0f s, %d at once, busy for %.0f %% of the slots' time; one after "
         "another they take %.0f s",
         *(len(made), wall_seconds, max(slots, default=0), 100 * busy, sum(seconds)),
     )
     return busy
 
 
-def _shares(config: PipelineConfig, legs: Iterable[Leg], executor: Executor) -> dict[int, Share]:
-    """What legs take of a node, by the memory that they need."""
-    needed = {leg.cost.memory_bytes for leg in legs}
-    return {memory_bytes: executor.leg_share(config.scale, memory_bytes) for memory_bytes in needed}
+def _trial_resources(
+    config: PipelineConfig, trials: Iterable[Trial], executor: Executor
+) -> dict[int, Resources]:
+    """What trials take of a node, by the memory that they need."""
+    needed = {trial.cost.memory_bytes for trial in trials}
+    return {
+        memory_bytes: executor.trial_resources(config.scale, memory_bytes)
+        for memory_bytes in needed
+    }
 
 
 def record_pretraining(
@@ -273,16 +281,16 @@ class LostRowsError(RuntimeError):
         return str(self.args[0])
 
 
-def record_results(config: PipelineConfig, legs: Iterable[Artifact]) -> list[dict[str, Any]]:
-    """Write the rows of finished legs into the results table and return them.
+def record_results(config: PipelineConfig, trials: Iterable[Artifact]) -> list[dict[str, Any]]:
+    """Write the rows of finished trials into the results table and return them.
 
     Raises LostRowsError, with the others recorded, that names each task whose rows cannot be made.
     """
     rows: list[dict[str, Any]] = []
     failures: list[str] = []
     by_task: dict[str, list[Artifact]] = {}
-    for leg in legs:
-        by_task.setdefault(leg.config["task"], []).append(leg)
+    for trial in trials:
+        by_task.setdefault(trial.config["task"], []).append(trial)
     for task, members in by_task.items():
         try:
             _warn_of_cut_inputs(task, members[0])
@@ -298,13 +306,13 @@ def record_results(config: PipelineConfig, legs: Iterable[Artifact]) -> list[dic
     return rows
 
 
-def _warn_of_cut_inputs(task: str, leg: Artifact) -> None:
+def _warn_of_cut_inputs(task: str, trial: Artifact) -> None:
     """Log how much of a task's training texts its inputs have no room for, if it is much."""
     warn_of_loss(
         f"finetune: {task}",
-        f"beyond the {leg.config['max_length']} tokens of an input",
-        leg.counters["truncated_train_characters"],
-        leg.counters["train_characters"],
+        f"beyond the {trial.config['max_length']} tokens of an input",
+        trial.counters["truncated_train_characters"],
+        trial.counters["train_characters"],
         "raise finetune.max_length",
     )
 

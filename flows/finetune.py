@@ -8,7 +8,7 @@ from prefect import allow_failure, flow
 
 from electra_pipeline import stages as pipeline
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.finetuning.plan import find_leg
+from electra_pipeline.finetuning.plan import find_trial
 from electra_pipeline.on_ray import RayExecutor
 from electra_pipeline.results.tables import table
 from electra_pipeline.storage.artifact import Artifact, find_artifacts
@@ -54,34 +54,35 @@ def find_model(config: PipelineConfig, place: str | None) -> Artifact | str:
 
 
 def evaluate(config: PipelineConfig, model: Artifact | str, executor: RayExecutor) -> Summary:
-    """Run every leg, record those that finished, and only then fail for those that did not."""
+    """Run every trial, record those that finished, and only then fail for those that did not."""
     place = str(model.folder) if isinstance(model, Artifact) else model
-    legs = step(stages.plan, config, model)
-    if not legs:
+    trials = step(stages.plan, config, model)
+    if not trials:
         return Summary(place)
-    missing = [leg for leg in legs if find_leg(leg) is None]
+    missing = [trial for trial in trials if find_trial(trial) is None]
     started = time.monotonic()
     futures: dict[str, Any] = {}
-    for leg in sorted(legs, key=lambda leg: leg.parent is not None):
-        # A leg whose parent fails is let run: it says itself what it misses.
-        parents = [allow_failure(futures[leg.parent.label])] if leg.parent is not None else []
+    for trial in sorted(trials, key=lambda trial: trial.parent is not None):
+        # A trial whose parent fails is let run: it says itself what it misses.
+        parents = [allow_failure(futures[trial.parent.label])] if trial.parent is not None else []
         submit: Any = timed(stages.finetune, config).submit  # its types do not know allow_failure
-        futures[leg.label] = submit(config, leg, executor, wait_for=parents)
+        futures[trial.label] = submit(config, trial, executor, wait_for=parents)
     finished, lost = [], []
-    for leg in legs:
+    for trial in trials:
         try:
-            finished.append((leg, futures[leg.label].result()))
+            finished.append((trial, futures[trial.label].result()))
         except Exception as error:
-            lost.append(f"{leg.label}: {error}")
-    made = [(leg, artifact) for leg, artifact in finished if leg in missing]
+            lost.append(f"{trial.label}: {error}")
+    made = [(trial, artifact) for trial, artifact in finished if trial in missing]
     if len(made) > 1:
-        step(stages.log_busy_share, config, made, executor, time.monotonic() - started)
+        step(stages.log_utilization, config, made, executor, time.monotonic() - started)
     rows = step(stages.record, config, [artifact for _, artifact in finished])
     report = step(stages.report, config, model, rows)
     costs = step(stages.costs, config)
     show_results(config, table.aggregate(rows), report, costs)
     if lost:
         raise RuntimeError(
-            f"{len(lost)} of {len(legs)} legs failed, the others are recorded: {'; '.join(lost)}"
+            f"{len(lost)} of {len(trials)} trials failed, the others are recorded: "
+            f"{'; '.join(lost)}"
         )
     return Summary(place, report, rows)

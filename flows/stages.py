@@ -13,13 +13,13 @@ from prefect.client.schemas.objects import State, TaskRun
 from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.core.execution import Executor
-from electra_pipeline.finetuning.plan import Leg
+from electra_pipeline.finetuning.plan import Trial
 from electra_pipeline.on_ray import RayExecutor
 from electra_pipeline.storage.artifact import Artifact
 from flows.watching import RunProgress
 
 PERMANENT_ERRNOS = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS)
-LEG_LINE_SECONDS = 20.0  # many legs run at once, and each line is a call to the server
+TRIAL_LINE_SECONDS = 20.0  # many trials run at once, and each line is a call to the server
 RETRY_DELAYS_SECONDS = [10.0, 60.0]
 
 
@@ -46,7 +46,7 @@ def check(config: PipelineConfig, executor: Executor) -> None:
 
 @task(name="check", task_run_name="check", **PLAIN)
 def check_evaluation(config: PipelineConfig, executor: Executor) -> None:
-    """Refuse before any leg whatever can be known to fail."""
+    """Refuse before any trial whatever can be known to fail."""
     stages.check_evaluation(config, executor)
 
 
@@ -87,16 +87,16 @@ def publish(
 
 
 @task(name="plan", task_run_name="plan", **RETRIED)
-def plan(config: PipelineConfig, model: Artifact | str) -> list[Leg]:
-    """One leg for each task, seed and starting model."""
-    return stages.plan_legs(config, model)
+def plan(config: PipelineConfig, model: Artifact | str) -> list[Trial]:
+    """One trial for each task, seed and starting model."""
+    return stages.plan_trials(config, model)
 
 
-@task(name="finetune", task_run_name="{leg.label}", **RETRIED)
-def finetune(config: PipelineConfig, leg: Leg, executor: Executor) -> Artifact:
-    """Fine-tune and evaluate one leg, in one Ray task."""
-    progress = RunProgress(line_seconds=LEG_LINE_SECONDS)
-    (outcome,) = stages.run_legs(config, [leg], executor, progress)
+@task(name="finetune", task_run_name="{trial.label}", **RETRIED)
+def finetune(config: PipelineConfig, trial: Trial, executor: Executor) -> Artifact:
+    """Fine-tune and evaluate one trial, in one Ray task."""
+    progress = RunProgress(line_seconds=TRIAL_LINE_SECONDS)
+    (outcome,) = stages.run_trials(config, [trial], executor, progress)
     if outcome.error is not None:
         raise outcome.error
     assert outcome.value is not None
@@ -104,14 +104,14 @@ def finetune(config: PipelineConfig, leg: Leg, executor: Executor) -> Artifact:
 
 
 @task(name="busy-share", task_run_name="busy-share", **PLAIN)
-def log_busy_share(
+def log_utilization(
     config: PipelineConfig,
-    made: list[tuple[Leg, Artifact]],
+    made: list[tuple[Trial, Artifact]],
     executor: Executor,
     wall_seconds: float,
 ) -> None:
-    """Say how busy the legs of this run kept the cluster."""
-    stages.log_busy_share(config, made, executor, wall_seconds)
+    """Say how busy the trials of this run kept the cluster."""
+    stages.log_utilization(config, made, executor, wall_seconds)
 
 
 @task(name="held-out", task_run_name="held-out", **PLAIN)
@@ -123,9 +123,9 @@ def record_pretraining(
 
 
 @task(name="results", task_run_name="results", **PLAIN)
-def record(config: PipelineConfig, legs: list[Artifact]) -> list[dict[str, Any]]:
-    """Write the rows of finished legs into the results table."""
-    return stages.record_results(config, legs)
+def record(config: PipelineConfig, trials: list[Artifact]) -> list[dict[str, Any]]:
+    """Write the rows of finished trials into the results table."""
+    return stages.record_results(config, trials)
 
 
 @task(name="report", task_run_name="report", **PLAIN)

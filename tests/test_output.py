@@ -100,7 +100,7 @@ def test_json_is_in_utf8_or_ascii(encoding: str, monkeypatch: pytest.MonkeyPatch
 def test_a_results_table_is_drawn_in_ascii() -> None:
     row = {"run": "a", "model": "random", "fingerprint": "b", "task": "cola", "metric": "mcc"}
     row |= {"split": "validation", "seed": 0, "value": 0.5, "examples": 9, "seconds": 1.0}
-    row |= {"leg": "c", "created_at": "2026-01-01T00:00:00+00:00", "note": None}
+    row |= {"trial": "c", "created_at": "2026-01-01T00:00:00+00:00", "note": None}
     lines = table.render([row], "table").splitlines()
     assert lines[1].strip("-") == "" and len(lines) == 3
     assert "".join(lines).isascii()

@@ -105,7 +105,7 @@ def test_a_database_that_is_away_for_a_moment_costs_that_moment(
 
 
 def finished(task: str, num_cut: int = 0) -> SimpleNamespace:
-    """A leg of a task whose inputs of 16 tokens lack `num_cut` of 100 characters."""
+    """A trial of a task whose inputs of 16 tokens lack `num_cut` of 100 characters."""
     counters = {"truncated_train_characters": num_cut, "train_characters": 100}
     return SimpleNamespace(config={"task": task, "max_length": 16}, counters=counters)
 
@@ -113,21 +113,21 @@ def finished(task: str, num_cut: int = 0) -> SimpleNamespace:
 def test_a_task_whose_rows_cannot_be_made_loses_only_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def results(config: Any, legs: Any) -> Any:
-        (task,) = {leg.config["task"] for leg in legs}
+    def results(config: Any, trials: Any) -> Any:
+        (task,) = {trial.config["task"] for trial in trials}
         if task == "broken":
             raise KeyError("f1")
-        return [{"task": task, "of": len(legs)}]
+        return [{"task": task, "of": len(trials)}]
 
     recorded: list[Any] = []
     monkeypatch.setattr(stages.finetune, "results", results)
     monkeypatch.setattr(stages.store, "record", lambda url, rows: recorded.extend(rows))
-    legs = [finished("a", 3), finished("broken"), finished("b", 1), finished("a", 3)]
+    trials = [finished("a", 3), finished("broken"), finished("b", 1), finished("a", 3)]
     config = PipelineConfig.model_validate(
         {"name": "x", "root": str(tmp_path), "finetune": {"tasks": ["cola"]}}
     )
     with pytest.raises(RuntimeError, match=r"no rows of 1 tasks.*broken: KeyError: 'f1'"):
-        stages.record_results(config, legs)  # type: ignore[arg-type]
+        stages.record_results(config, trials)  # type: ignore[arg-type]
     assert recorded == [{"task": "a", "of": 2}, {"task": "b", "of": 1}]
     warnings = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
     assert warnings == [
@@ -139,12 +139,12 @@ def test_a_task_whose_rows_cannot_be_made_loses_only_its_own(
 def test_the_command_shows_the_rows_there_are_and_then_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def record(config: Any, legs: Any) -> Any:
+    def record(config: Any, trials: Any) -> Any:
         error = stages.LostRowsError("no rows of 1 tasks: broken", [{"task": "a"}])
         raise pickle.loads(pickle.dumps(error))  # as from another process
 
-    monkeypatch.setattr(stages, "plan_legs", lambda config, model: [])
-    monkeypatch.setattr(stages, "run_legs", lambda *given: [])
+    monkeypatch.setattr(stages, "plan_trials", lambda config, model: [])
+    monkeypatch.setattr(stages, "run_trials", lambda *given: [])
     monkeypatch.setattr(stages, "gain_from_ray", lambda *given: False)
     monkeypatch.setattr(stages, "record_results", record)
     monkeypatch.setattr(stages, "write_report", lambda config, model, rows: f"report of {rows}")

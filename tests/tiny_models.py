@@ -57,7 +57,7 @@ def published(tmp_path_factory):
     from transformers import ElectraConfig, ElectraForPreTraining
 
     directory = tmp_path_factory.mktemp("published")
-    torch.manual_seed(1234)  # no seed of a leg: a random baseline must start elsewhere
+    torch.manual_seed(1234)  # no seed of a trial: a random baseline must start elsewhere
     model = ElectraForPreTraining(
         ElectraConfig(
             vocab_size=len(VOCABULARY),

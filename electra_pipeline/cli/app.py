@@ -31,7 +31,7 @@ for name, what in (
     ("sequences", "Build the sequences that pre-training reads."),
     ("pretrain", "Pre-train generator and discriminator."),
     ("publish", "Write the model directories that plain transformers loads."),
-    ("finetune", "Fine-tune and evaluate every leg; record the results."),
+    ("finetune", "Fine-tune and evaluate every trial; record the results."),
 ):
     app.command(name, help=f"{what} Without Prefect.")(configured(work.stage(name)))
 app.command("history")(configured(work.history))

@@ -88,8 +88,8 @@ def _compared(rows: "list[dict[str, Any]]", names: tuple[str, str], root: str, f
     from electra_pipeline.storage.artifact import find_artifacts
 
     a, b = (comparison.find_side(rows, name) for name in names)
-    legs = {leg.fingerprint: leg for leg in find_artifacts(root, "finetune")}
-    return comparison_table.render(comparison.compare(rows, a, b, legs), format)
+    trials = {trial.fingerprint: trial for trial in find_artifacts(root, "finetune")}
+    return comparison_table.render(comparison.compare(rows, a, b, trials), format)
 
 
 def report(
@@ -126,7 +126,7 @@ def report(
 
 
 def submission(
-    run: Annotated[str, typer.Option("--run", help="The run whose legs are submitted.")],
+    run: Annotated[str, typer.Option("--run", help="The run whose trials are submitted.")],
     output: Annotated[Path, typer.Option("--output", help="The folder to write into.")],
     root: RootOption = None,
 ) -> None:
@@ -138,11 +138,11 @@ def submission(
 
     place = root or "./runs"
     check_readable(Folder(place))
-    legs = [leg for leg in find_artifacts(place, "finetune") if leg.counters["run"] == run]
-    if not legs:
-        raise ValueError(f"{place}: no fine-tuned leg of the run {run}; `results` lists the runs")
+    trials = [trial for trial in find_artifacts(place, "finetune") if trial.counters["run"] == run]
+    if not trials:
+        raise ValueError(f"{place}: no fine-tuned trial of the run {run}; `results` lists the runs")
     try:
-        written = write_submission(legs, output)
+        written = write_submission(trials, output)
     except OSError as error:
         raise ValueError(
             f"{output}: cannot be written ({error.strerror}); give another --output"

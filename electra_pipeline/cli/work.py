@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from electra_pipeline.config import PipelineConfig
     from electra_pipeline.core.execution import Executor
     from electra_pipeline.core.progress import Progress
-    from electra_pipeline.finetuning.plan import Leg
+    from electra_pipeline.finetuning.plan import Trial
     from electra_pipeline.storage.artifact import Artifact
 
 DEFAULT_EVALUATION = "glue"  # the preset of `evaluate`
@@ -118,7 +118,7 @@ def history(config: "PipelineConfig") -> None:
         complain(line)
     if found.lost:
         raise RuntimeError(
-            f"{len(found.lost)} of {found.num_legs} legs failed; the others are recorded"
+            f"{len(found.lost)} of {found.num_trials} trials failed; the others are recorded"
         )
 
 
@@ -193,14 +193,14 @@ def _wants_ray(config: "PipelineConfig") -> bool:
 
 @contextmanager
 def _side_by_side(
-    config: "PipelineConfig", legs: "list[Leg]", executor: "Executor"
+    config: "PipelineConfig", trials: "list[Trial]", executor: "Executor"
 ) -> "Iterator[Executor]":
-    """A Ray of this command alone, where that ends sooner than one leg after another."""
+    """A Ray of this command alone, where that ends sooner than one trial after another."""
     from electra_pipeline import stages
     from electra_pipeline.core.execution import LocalExecutor
     from electra_pipeline.on_ray import cluster
 
-    if isinstance(executor, LocalExecutor) and stages.gain_from_ray(config, legs):
+    if isinstance(executor, LocalExecutor) and stages.gain_from_ray(config, trials):
         with cluster() as on_ray:
             yield on_ray
     else:
@@ -219,9 +219,9 @@ def _finetune(
 
     if config.finetune is None:
         raise ValueError("finetune: missing; name the tasks, for instance finetune.tasks=[cola]")
-    legs = stages.plan_legs(config, model)
-    with _side_by_side(config, legs, executor) as place:
-        outcomes = list(stages.run_legs(config, legs, place, progress))
+    trials = stages.plan_trials(config, model)
+    with _side_by_side(config, trials, executor) as place:
+        outcomes = list(stages.run_trials(config, trials, place, progress))
     finished = [outcome.value for outcome in outcomes if outcome.value is not None]
     failure: stages.LostRowsError | None = None
     try:
@@ -230,10 +230,10 @@ def _finetune(
         rows, failure = lost_rows.rows, lost_rows
     print(table.render(table.aggregate([*pretraining, *rows]), "table"))
     print(stages.write_report(config, model, rows))
-    lost = [(legs[outcome.index], outcome.error) for outcome in outcomes if outcome.error]
-    for leg, error in lost:
-        complain(f"leg {leg.label} failed: {error}")
+    lost = [(trials[outcome.index], outcome.error) for outcome in outcomes if outcome.error]
+    for trial, error in lost:
+        complain(f"trial {trial.label} failed: {error}")
     if failure is not None:
         raise failure
     if lost:
-        raise RuntimeError(f"{len(lost)} of {len(legs)} legs failed; the others are recorded")
+        raise RuntimeError(f"{len(lost)} of {len(trials)} trials failed; the others are recorded")

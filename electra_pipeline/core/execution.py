@@ -58,15 +58,15 @@ class Scale(Config):
     `<root>/checkpoints/<name>-<fingerprint>/best.pt`."""
     tensorboard: bool = True
     """Whether training writes TensorBoard's files to `<root>/tensorboard/`; local disks only."""
-    cpus_per_leg: int = Field(default=1, ge=1)
-    """CPU cores of one fine-tuning leg."""
-    gpus_per_leg: float | None = Field(default=None, ge=0.0)
-    """GPUs of one fine-tuning leg, a fraction shares one GPU between legs; null takes none where
-    there is none, else as much of one as the leg's memory needs."""
+    cpus_per_trial: int = Field(default=1, ge=1)
+    """CPU cores of one fine-tuning trial."""
+    gpus_per_trial: float | None = Field(default=None, ge=0.0)
+    """GPUs of one fine-tuning trial; a fraction shares one GPU between trials. null: none on a
+    machine without GPUs, else the fraction of a GPU that the trial's memory needs."""
     retries: int = Field(default=2, ge=0)
     """How often a task whose worker process died is started again."""
     timeout_seconds: Mapping[StageName, Annotated[float, Field(gt=0)]] = {}
-    """Longest time of a stage in a flow, for finetune of a leg; one that takes longer fails, and
+    """Longest time of a stage in a flow, for finetune of a trial; one that takes longer fails, and
     goes on where it was when it is run again. Stages that are not named take any time."""
 
 
@@ -135,7 +135,7 @@ class Outcome(Generic[Value]):
 
 
 @dataclass(frozen=True)
-class Share:
+class Resources:
     """What one item of a fan-out takes of the node that it runs on."""
 
     num_cpus: int = 1
@@ -144,9 +144,9 @@ class Share:
     """Of the node's own memory; 0 is not counted."""
 
 
-def one_cpu(item: Any) -> Share:
+def one_cpu(item: Any) -> Resources:
     """The share of an item that asks for nothing more."""
-    return Share()
+    return Resources()
 
 
 def timed(function: Callable[..., Value], item: Item, **options: Any) -> tuple[Value, float]:
@@ -197,27 +197,28 @@ class Executor(Protocol):
         function: Callable[..., Value],
         items: Sequence[Item],
         *,
-        share: Callable[[Item], Share] = one_cpu,
+        resources: Callable[[Item], Resources] = one_cpu,
         after: Mapping[int, int] = NOTHING,
         progress: Progress | None = None,
     ) -> Iterator[Outcome[Value]]:
         """Apply `function` to each item; outcomes come as they finish, a failure loses one item.
 
-        Items start in their order, each with its `share` of a node. `after` has the positions of
-        those that must wait for another one to be done, and which; they are lost with it. With
-        `progress`, it hears what `function`, called as `function(item, progress=...)`, tells.
+        Items start in order, each with its `resources` on one node. `after` maps the index of an
+        item to the index of its parent: it starts once the parent has succeeded, and fails if the
+        parent fails. With `progress`, `function` is called as `function(item, progress=...)` and
+        its updates are passed on.
         """
         ...
 
-    def leg_share(self, scale: Scale, memory_bytes: int) -> Share:
+    def trial_resources(self, scale: Scale, memory_bytes: int) -> Resources:
         """What a fine-tuning takes here that needs so much memory for its model."""
         ...
 
-    def training_share(self, scale: Scale) -> Share:
+    def training_resources(self, scale: Scale) -> Resources:
         """What one of `scale.workers` training workers takes here."""
         ...
 
-    def slots(self, share: Share) -> int:
+    def slots(self, resources: Resources) -> int:
         """How many items with that share run here at the same time."""
         ...
 
@@ -264,7 +265,7 @@ class LocalExecutor:
         function: Callable[..., Value],
         items: Sequence[Item],
         *,
-        share: Callable[[Item], Share] = one_cpu,
+        resources: Callable[[Item], Resources] = one_cpu,
         after: Mapping[int, int] = NOTHING,
         progress: Progress | None = None,
     ) -> Iterator[Outcome[Value]]:
@@ -277,14 +278,14 @@ class LocalExecutor:
                 outcome = Outcome(index, error=error)
             yield from waiting.finish(outcome)
 
-    def leg_share(self, scale: Scale, memory_bytes: int) -> Share:
-        return Share(scale.cpus_per_leg)
+    def trial_resources(self, scale: Scale, memory_bytes: int) -> Resources:
+        return Resources(scale.cpus_per_trial)
 
-    def training_share(self, scale: Scale) -> Share:
+    def training_resources(self, scale: Scale) -> Resources:
         worker = self._worker(silent)
-        return Share(worker.num_threads, 1.0 if worker.device.type == "cuda" else 0.0)
+        return Resources(worker.num_threads, 1.0 if worker.device.type == "cuda" else 0.0)
 
-    def slots(self, share: Share) -> int:
+    def slots(self, resources: Resources) -> int:
         return 1
 
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:

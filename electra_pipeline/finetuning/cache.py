@@ -1,6 +1,6 @@
-"""A task's examples and model inputs, kept from one leg to the next of the same process.
+"""A task's examples and model inputs, kept from one trial to the next of the same process.
 
-Legs that differ in seed or starting weights alone train on the same inputs. A worker process of a
+Trials that differ in seed or starting weights alone train on the same inputs. A worker process of a
 fan-out runs many of them in a row, so that each task is read and tokenized once a worker: a file
 would save the other workers' share too, and cost a format for every kind of task.
 """
@@ -35,7 +35,7 @@ def prepare(
 ) -> tuple[TaskData, Encoded]:
     """The task's checked examples, and those to train on as inputs of at most `max_length` tokens.
 
-    `place` is where published tasks lie, and `digests` what the examples had when the leg was
+    `place` is where published tasks lie, and `digests` what the examples had when the trial was
     planned. Raises ValueError if they have others now.
     """
     content = tokenizer.backend_tokenizer.to_str()

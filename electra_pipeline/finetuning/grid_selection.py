@@ -12,35 +12,35 @@ from electra_pipeline.tasks.task import VALIDATION
 Choice = Literal["median", "best"]
 
 
-def choose(legs: Sequence[Artifact], by: Choice) -> list[tuple[Artifact, str | None]]:
-    """The legs to report, each with what must be said of the choice; None where there was none.
+def choose(trials: Sequence[Artifact], by: Choice) -> list[tuple[Artifact, str | None]]:
+    """The trials to report, each with what must be said of the choice; None where there was none.
 
-    Legs that differ in their hyperparameters alone are points of a grid, seed by seed. Of each
+    Trials that differ in their hyperparameters alone are points of a grid, seed by seed. Of each
     model and task the point is chosen whose seeds have the highest median, or the highest best,
     of the task's first metric on the validation split; at equal scores the first. Points that lost
     seeds give way to those that did not.
     """
     groups: dict[tuple[str, ...], dict[tuple[Any, ...], list[Artifact]]] = {}
-    for leg in legs:
-        config = leg.config
-        key = (leg.counters["run"], leg.inputs["model"], config["task"], config["start"])
-        groups.setdefault(key, {}).setdefault(tuple(_point(leg).values()), []).append(leg)
+    for trial in trials:
+        config = trial.config
+        key = (trial.counters["run"], trial.inputs["model"], config["task"], config["start"])
+        groups.setdefault(key, {}).setdefault(tuple(_point(trial).values()), []).append(trial)
     found: list[tuple[Artifact, str | None]] = []
     for points in groups.values():
         most = max(map(len, points.values()))
         whole = [members for members in points.values() if len(members) == most]
         chosen = max(whole, key=lambda members: _score(members, by))
         note = _note(chosen[0], list(points.values()), by) if len(points) > 1 else None
-        found += [(leg, note) for leg in chosen]
+        found += [(trial, note) for trial in chosen]
     return found
 
 
-def _point(leg: Artifact) -> Mapping[str, Any]:
-    return {name: leg.config[name] for name in Hyperparameters.model_fields}
+def _point(trial: Artifact) -> Mapping[str, Any]:
+    return {name: trial.config[name] for name in Hyperparameters.model_fields}
 
 
 def _score(members: Sequence[Artifact], by: Choice) -> float:
-    scores = [validation_score(leg)[1] for leg in members]
+    scores = [validation_score(trial)[1] for trial in members]
     return statistics.median(scores) if by == "median" else max(scores)
 
 

@@ -53,7 +53,7 @@ class Parts:
                 longest = max(len(feature.input_ids) for feature in batch)
                 raise ValueError(
                     f"memory runs out with one example of up to {longest} tokens; lower "
-                    "finetune.max_length, or run fewer legs at once"
+                    "finetune.max_length, or run fewer trials at once"
                 )
             self.num_examples = (largest + 1) // 2
             logger.warning(

@@ -1,4 +1,4 @@
-"""Fine-tuning: the legs of task x seed x starting weights.
+"""Fine-tuning: the trials of task x seed x starting weights.
 
 Heads are those of transformers, so that the result loads there; the published code puts a single
 dense layer on [CLS].
@@ -14,7 +14,7 @@ from electra_pipeline.finetuning.loop import Hyperparameters
 from electra_pipeline.finetuning.order import longest_first, parents
 from electra_pipeline.finetuning.recipes import recipe_values
 from electra_pipeline.finetuning.resources import EncoderShape
-from electra_pipeline.finetuning.trial import PRETRAINED, RANDOM, Leg, find_leg, rows, run_leg
+from electra_pipeline.finetuning.trial import PRETRAINED, RANDOM, Trial, find_trial, rows, run_trial
 from electra_pipeline.inputs.files import PackageFile, UrlFile
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.uri import absolute
@@ -25,16 +25,16 @@ from electra_pipeline.tasks.task import Task
 
 __all__ = [
     "FinetuneConfig",
-    "Leg",
+    "Trial",
     "check",
-    "find_leg",
+    "find_trial",
     "longest_first",
     "parents",
     "plan",
     "resolve",
     "results",
     "rows",
-    "run_leg",
+    "run_trial",
 ]
 
 # What is the same in both recipes and for every task
@@ -62,11 +62,11 @@ def scored_texts(config: FinetuneConfig) -> dict[str, list[str]]:
     }
 
 
-def plan(config: FinetuneConfig, model: Artifact | str, *, root: str, name: str) -> list[Leg]:
-    """All legs, the longest first, with every task's data read and checked.
+def plan(config: FinetuneConfig, model: Artifact | str, *, root: str, name: str) -> list[Trial]:
+    """All trials, the longest first, with every task's data read and checked.
 
     `model` is an artifact, a Hugging Face directory, a URI or a hub name. Raises ValueError, before
-    any leg has started, for a model that is not there, a missing file, a wrong column, a label
+    any trial has started, for a model that is not there, a missing file, a wrong column, a label
     outside the set, or a length that the model does not take.
     """
     tested = find_encoder(model)
@@ -76,8 +76,8 @@ def plan(config: FinetuneConfig, model: Artifact | str, *, root: str, name: str)
     shapes = {start: EncoderShape.of(each) for start, each in architectures.items()}
     data = _data_folder(config)
     first_round = _parents(config)
-    legs: dict[tuple[Any, ...], Leg] = {}
-    # tasks of the first round come first: a leg of the second holds its parent
+    trials: dict[tuple[Any, ...], Trial] = {}
+    # tasks of the first round come first: a trial of the second holds its parent
     for task in sorted(_tasks(config), key=lambda task: task.name not in first_round):
         loaded = load(task, data)
         texts = [example.content for example in loaded.train]
@@ -87,7 +87,7 @@ def plan(config: FinetuneConfig, model: Artifact | str, *, root: str, name: str)
             cost = shapes[start].cost(texts, hyperparameters)
             for seed in config.seeds:
                 is_first = start == PRETRAINED and seed == config.seeds[0]
-                legs[task.name, start, place, seed] = Leg(
+                trials[task.name, start, place, seed] = Trial(
                     run=name,
                     root=absolute(root),
                     task=task,
@@ -103,15 +103,15 @@ def plan(config: FinetuneConfig, model: Artifact | str, *, root: str, name: str)
                     or (config.keep_models == "first-seed" and is_first)
                     or task.name in first_round,
                     cost=cost,
-                    parent=legs.get((config.intermediate.get(task.name), start, place, seed)),
+                    parent=trials.get((config.intermediate.get(task.name), start, place, seed)),
                     point=point,
                 )
-    return longest_first(list(legs.values()))
+    return longest_first(list(trials.values()))
 
 
-def results(config: FinetuneConfig, legs: Iterable[Artifact]) -> list[dict[str, Any]]:
-    """The results table's rows of finished legs; of a grid, those of the points chosen."""
-    return [row for leg, note in choose(list(legs), config.choose) for row in rows(leg, note)]
+def results(config: FinetuneConfig, trials: Iterable[Artifact]) -> list[dict[str, Any]]:
+    """The results table's rows of finished trials; of a grid, those of the points chosen."""
+    return [row for trial, note in choose(list(trials), config.choose) for row in rows(trial, note)]
 
 
 def resolve(config: FinetuneConfig, task: Task, architecture: Any) -> Hyperparameters:

@@ -1,4 +1,4 @@
-"""What a leg costs, told from the model's shape and the data before anything runs: an estimate."""
+"""Estimate the cost of a trial from the model's shape and the data, before anything runs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -82,7 +82,7 @@ def is_degenerate(
     """Whether a model says the same of every example, or is no better than the majority guess.
 
     Better by the first metric, which is the task's own. Some seeds end so, of large models above
-    all (ELECTRA's published runs too); such a leg is counted and told, never left out.
+    all (ELECTRA's published runs too); such a trial is counted and told, never left out.
     """
     metric = next(iter(scores))
     says_one_thing = all(prediction == predictions[0] for prediction in predictions)

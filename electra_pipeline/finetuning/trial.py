@@ -1,4 +1,4 @@
-"""One leg: fine-tune, score, keep. Its artifact is its own: a failed leg loses only itself."""
+"""One trial: fine-tune, score, keep. Its artifact is its own: a failed trial loses only itself."""
 
 import re
 import tempfile
@@ -40,12 +40,12 @@ STAGE = "finetune"
 # kept config.json has how the model is decoded (`problems/settings.py`)
 FORMAT_VERSION = 4
 PRETRAINED, RANDOM, MAJORITY = "pretrained", "random", "majority"
-START_CHARACTERS = 60  # of a baseline's name in the name of a leg's folder
+START_CHARACTERS = 60  # of a baseline's name in the name of a trial's folder
 Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
-class Leg:
+class Trial:
     """One fine-tuning: a task, a seed and starting weights. Picklable, runs anywhere."""
 
     run: str
@@ -63,12 +63,12 @@ class Leg:
     """Where the weights come from; None for random ones of the model's architecture."""
     hyperparameters: Hyperparameters
     digests: Mapping[str, str]
-    """sha256 of each split's examples, as they were when the leg was planned."""
+    """sha256 of each split's examples, as they were when the trial was planned."""
     keep_model: bool
     cost: Cost
     """What it takes, for planning; never part of its identity."""
-    parent: "Leg | None" = None
-    """The leg whose fine-tuned encoder this one starts from, in the second of two rounds."""
+    parent: "Trial | None" = None
+    """The trial whose fine-tuned encoder this one starts from, in the second of two rounds."""
     point: Mapping[str, float] = field(default_factory=dict)
     """The point of the grid of hyperparameters, where there is a grid."""
 
@@ -79,116 +79,122 @@ class Leg:
 
     @property
     def full_label(self) -> str:
-        """The label among the legs of several runs."""
+        """The label among the trials of several runs."""
         return f"{self.run}, {self.label}"
 
     @property
     def source(self) -> Encoder:
-        """Whose architecture and tokenizer the leg has."""
+        """Whose architecture and tokenizer the trial has."""
         return self.encoder or self.model
 
 
-def find_leg(leg: Leg) -> Artifact | None:
-    """The artifact of a leg that has run, or None."""
-    return open_artifact(locate(**_identity(leg)))
+def find_trial(trial: Trial) -> Artifact | None:
+    """The artifact of a trial that has run, or None."""
+    return open_artifact(locate(**_identity(trial)))
 
 
-def place(leg: Leg) -> str:
-    """Where the artifact of a leg lies, finished or not."""
-    return str(locate(**_identity(leg)))
+def place(trial: Trial) -> str:
+    """Where the artifact of a trial lies, finished or not."""
+    return str(locate(**_identity(trial)))
 
 
-def run_leg(
-    leg: Leg,
+def run_trial(
+    trial: Trial,
     *,
     num_threads: int = 1,
     device: Device = "auto",
     progress: Progress = silent,
 ) -> Artifact:
-    """Fine-tune and score one leg; nothing is done if its artifact is there already.
+    """Fine-tune and score one trial; nothing is done if its artifact is there already.
 
-    The artifact has `predictions.parquet`, `model/` if the leg keeps it, and as counters the
+    The artifact has `predictions.parquet`, `model/` if the trial keeps it, and as counters the
     metrics of each split with their intervals. Raises ValueError if the data changed since planning
     or the loss is not finite.
     """
     return produce(
-        **_identity(leg), write=lambda draft: _write(leg, draft, num_threads, device, progress)
+        **_identity(trial), write=lambda draft: _write(trial, draft, num_threads, device, progress)
     )
 
 
-def _identity(leg: Leg) -> dict[str, Any]:
-    """What names the leg's artifact, for `produce` and `locate`."""
-    inputs = {"model": leg.model.fingerprint, "encoder": leg.source.fingerprint, **leg.digests}
-    if leg.parent is not None:
-        inputs["parent"] = _fingerprint(leg.parent)
-    start = re.sub(r"[^A-Za-z0-9._-]+", "-", leg.start).strip("-.")[-START_CHARACTERS:]
+def _identity(trial: Trial) -> dict[str, Any]:
+    """What names the trial's artifact, for `produce` and `locate`."""
+    inputs = {
+        "model": trial.model.fingerprint,
+        "encoder": trial.source.fingerprint,
+        **trial.digests,
+    }
+    if trial.parent is not None:
+        inputs["parent"] = _fingerprint(trial.parent)
+    start = re.sub(r"[^A-Za-z0-9._-]+", "-", trial.start).strip("-.")[-START_CHARACTERS:]
     return {
-        "root": leg.root,
+        "root": trial.root,
         "stage": STAGE,
-        "name": f"{leg.run}-{leg.task.name}-{start}-{leg.seed}",
+        "name": f"{trial.run}-{trial.task.name}-{start}-{trial.seed}",
         "format_version": FORMAT_VERSION,
         "config": {
-            "task": leg.task.name,
-            "type": leg.task.type,
-            "metrics": list(leg.metrics),
-            "labels": list(leg.task.labels) if leg.task.labels else None,
-            "symmetric": leg.task.symmetric,
-            "start": leg.start,
-            "after": leg.parent.task.name if leg.parent is not None else None,
-            "seed": leg.seed,
-            "keep_model": leg.keep_model,
-            **leg.hyperparameters.model_dump(mode="json"),
+            "task": trial.task.name,
+            "type": trial.task.type,
+            "metrics": list(trial.metrics),
+            "labels": list(trial.task.labels) if trial.task.labels else None,
+            "symmetric": trial.task.symmetric,
+            "start": trial.start,
+            "after": trial.parent.task.name if trial.parent is not None else None,
+            "seed": trial.seed,
+            "keep_model": trial.keep_model,
+            **trial.hyperparameters.model_dump(mode="json"),
         },
         "inputs": inputs,
     }
 
 
-def _fingerprint(leg: Leg) -> str:
-    identity = _identity(leg)
+def _fingerprint(trial: Trial) -> str:
+    identity = _identity(trial)
     return fingerprint(STAGE, identity["format_version"], identity["config"], identity["inputs"])
 
 
-def _write(leg: Leg, draft: Draft, num_threads: int, device: Device, progress: Progress) -> Written:
+def _write(
+    trial: Trial, draft: Draft, num_threads: int, device: Device, progress: Progress
+) -> Written:
     def tell(step: str, done: int, total: int) -> None:
-        progress(Update(STAGE, done, total, "inputs", {"step": step}, item=leg.full_label))
+        progress(Update(STAGE, done, total, "inputs", {"step": step}, item=trial.full_label))
 
     try:
-        with reproducible(leg.seed, num_threads):
-            model, tokenizer, data, encoded = _start(leg)
+        with reproducible(trial.seed, num_threads):
+            model, tokenizer, data, encoded = _start(trial)
             model = model.to(_device(device))
             facts = train(
                 model,
                 data.problem,
                 encoded.features,
-                leg.hyperparameters,
-                seed=leg.seed,
+                trial.hyperparameters,
+                seed=trial.seed,
                 report=lambda step, steps, loss: progress(
-                    Update(STAGE, step, steps, "steps", {"loss": loss}, item=leg.full_label)
+                    Update(STAGE, step, steps, "steps", {"loss": loss}, item=trial.full_label)
                 ),
             )
             trained_on = str(next(model.parameters()).device)
             data.problem.finish(model)
-            data, calibration = calibrated(model, tokenizer, data, leg.hyperparameters, tell)
+            data, calibration = calibrated(model, tokenizer, data, trial.hyperparameters, tell)
             scores = score(
                 model,
                 tokenizer,
                 data,
-                kind=leg.task.type,
-                hyperparameters=leg.hyperparameters,
+                kind=trial.task.type,
+                hyperparameters=trial.hyperparameters,
                 draft=draft,
                 report=tell,
             )
     except ValueError as error:
-        raise ValueError(f"{leg.label}: {error}") from error
-    if leg.keep_model:
-        settings.keep(model.config, data.problem, leg.hyperparameters.max_length, data.train)
-        _save(leg, model, tokenizer, scores.metrics, draft)
+        raise ValueError(f"{trial.label}: {error}") from error
+    if trial.keep_model:
+        settings.keep(model.config, data.problem, trial.hyperparameters.max_length, data.train)
+        _save(trial, model, tokenizer, scores.metrics, draft)
     notes = [
         *(["degenerate"] if scores.degenerate else []),
-        *([f"after {leg.parent.task.name}"] if leg.parent is not None else []),
+        *([f"after {trial.parent.task.name}"] if trial.parent is not None else []),
     ]
     counters = {
-        "run": leg.run,
+        "run": trial.run,
         **data.counters,
         "metrics": scores.metrics,
         "majority": scores.majority,
@@ -211,33 +217,33 @@ def _device(name: Device) -> torch.device:
     )
 
 
-def _start(leg: Leg) -> tuple[Any, Any, TaskData, Encoded]:
+def _start(trial: Trial) -> tuple[Any, Any, TaskData, Encoded]:
     """The model before its first step, its tokenizer, and the task's examples and model inputs.
 
     For one seed the head is the same whatever the encoder starts from. Raises ValueError if the
-    leg's parent is not there, or the data changed since planning.
+    trial's parent is not there, or the data changed since planning.
     """
     with ExitStack() as open_places:
-        source = open_places.enter_context(opened(leg.source))
+        source = open_places.enter_context(opened(trial.source))
         config = source.load(transformers.AutoConfig)
-        tokenizer = load_tokenizer(source, config, of_words=leg.task.type == "tagging")
-        longest = leg.hyperparameters.max_length
-        data, encoded = prepare(leg.task, leg.data, leg.digests, tokenizer, longest)
+        tokenizer = load_tokenizer(source, config, of_words=trial.task.type == "tagging")
+        longest = trial.hyperparameters.max_length
+        data, encoded = prepare(trial.task, trial.data, trial.digests, tokenizer, longest)
         config = source.load(transformers.AutoConfig, **data.problem.head)
         if config.pad_token_id is None:
             config.pad_token_id = tokenizer.pad_token_id
-        weights = source if leg.encoder is not None else None
-        if leg.parent is not None:
-            if (parent := find_leg(leg.parent)) is None:
+        weights = source if trial.encoder is not None else None
+        if trial.parent is not None:
+            if (parent := find_trial(trial.parent)) is None:
                 raise ValueError(
-                    f"starts from {leg.parent.label}, which is not there; run that leg again"
+                    f"starts from {trial.parent.label}, which is not there; run that trial again"
                 )
             weights = open_places.enter_context(opened(find_encoder(parent)))
         return new_model(data.problem, config, weights), tokenizer, data, encoded
 
 
 def _save(
-    leg: Leg,
+    trial: Trial,
     model: Any,
     tokenizer: Any,
     metrics: Mapping[str, Mapping[str, float]],
@@ -255,10 +261,10 @@ def _save(
             "library_name: transformers",
             f"tags: [{model.config.model_type}]",
             "---",
-            f"# {type(model).__name__}, fine-tuned on {leg.task.name} ({leg.task.type})",
+            f"# {type(model).__name__}, fine-tuned on {trial.task.name} ({trial.task.type})",
             "",
-            f"Run `{leg.run}`, {leg.start} weights of model `{leg.source.fingerprint}`, "
-            f"seed {leg.seed}. Made by electra-pipeline.",
+            f"Run `{trial.run}`, {trial.start} weights of model `{trial.source.fingerprint}`, "
+            f"seed {trial.seed}. Made by electra-pipeline.",
             "",
             "| split | metric | value |",
             "|---|---|---|",
@@ -275,9 +281,9 @@ def _save(
 
 
 def rows(artifact: Artifact, note: str | None = None) -> list[dict[str, Any]]:
-    """The results table's rows of one leg: its metrics, and the majority guess beside them.
+    """The results table's rows of one trial: its metrics, and the majority guess beside them.
 
-    `note` is said beside the metrics, after what the leg itself has to say.
+    `note` is said beside the metrics, after what the trial itself has to say.
     """
     config, counters, observed = artifact.config, artifact.counters, artifact.observed
     notes = "; ".join(each for each in (counters["note"], note) if each)
@@ -304,7 +310,7 @@ def rows(artifact: Artifact, note: str | None = None) -> list[dict[str, Any]]:
                         "note": said,
                         "examples": counters["examples"][split],
                         "seconds": observed["seconds"],
-                        "leg": artifact.fingerprint,
+                        "trial": artifact.fingerprint,
                         "created_at": observed["created_at"],
                     }
                 )

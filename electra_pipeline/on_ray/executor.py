@@ -15,8 +15,8 @@ from electra_pipeline.core.execution import (
     NOTHING,
     LocalWorker,
     Outcome,
+    Resources,
     Scale,
-    Share,
     TrainFunction,
     Waiting,
     Worker,
@@ -85,14 +85,14 @@ class RayExecutor(Room):
                 "give a path or an object store that all of them reach"
             )
         self.check_workers(scale)
-        self.check_fits(Share(scale.cpus_per_leg, scale.gpus_per_leg or 0.0))
+        self.check_fits(Resources(scale.cpus_per_trial, scale.gpus_per_trial or 0.0))
 
     def map(
         self,
         function: Callable[..., Value],
         items: Sequence[Item],
         *,
-        share: Callable[[Item], Share] = one_cpu,
+        resources: Callable[[Item], Resources] = one_cpu,
         after: Mapping[int, int] = NOTHING,
         progress: Progress | None = None,
     ) -> Iterator[Outcome[Value]]:
@@ -102,14 +102,14 @@ class RayExecutor(Room):
         worker process died each time. Closing the iterator cancels what is still running.
         """
         if progress is None:
-            return self._map(partial(recorded, function), items, share, after, lambda: None)
-        return self._map_with_progress(function, items, share, after, progress)
+            return self._map(partial(recorded, function), items, resources, after, lambda: None)
+        return self._map_with_progress(function, items, resources, after, progress)
 
     def _map_with_progress(
         self,
         function: Callable[..., Value],
         items: Sequence[Item],
-        share: Callable[[Item], Share],
+        resources: Callable[[Item], Resources],
         after: Mapping[int, int],
         progress: Progress,
     ) -> Iterator[Outcome[Value]]:
@@ -127,21 +127,21 @@ class RayExecutor(Room):
                 ray.get(mailbox.__ray_ready__.remote())  # as in `start_fit`: its updates are there
 
         yield from self._map(
-            run_one, items, share, after, lambda: self._deliver(mailbox, progress, box)
+            run_one, items, resources, after, lambda: self._deliver(mailbox, progress, box)
         )
 
     def _map(
         self,
         function: Callable[[Item], tuple[Value, list[logging.LogRecord]]],
         items: Sequence[Item],
-        share: Callable[[Item], Share],
+        resources: Callable[[Item], Resources],
         after: Mapping[int, int],
         while_waiting: Callable[[], object],
     ) -> Iterator[Outcome[Value]]:
         import ray
 
-        shares = [share(item) for item in items]
-        at_once = [self.check_fits(each) for each in dict.fromkeys(shares)]
+        resources_by_memory = [resources(item) for item in items]
+        at_once = [self.check_fits(each) for each in dict.fromkeys(resources_by_memory)]
         # One round waits while one runs: no worker idles, and few arguments are held at once.
         limit = 2 * max(at_once, default=0)
         apply = ray.remote(_apply)
@@ -155,9 +155,9 @@ class RayExecutor(Room):
                 with self.connection:
                     while len(running) < limit and (index := waiting.take()) is not None:
                         task = apply.options(
-                            num_cpus=shares[index].num_cpus,
-                            num_gpus=shares[index].num_gpus,
-                            memory=shares[index].memory_bytes or None,
+                            num_cpus=resources_by_memory[index].num_cpus,
+                            num_gpus=resources_by_memory[index].num_gpus,
+                            memory=resources_by_memory[index].memory_bytes or None,
                             max_retries=self.max_retries,
                         )
                         running[task.remote(shared, items[index])] = index
@@ -167,7 +167,9 @@ class RayExecutor(Room):
                 if outcomes:
                     quiet_until = time.monotonic() + PLACEMENT_SECONDS
                 elif time.monotonic() > quiet_until:
-                    lost = [each for each in dict.fromkeys(shares) if self.slots(each) == 0]
+                    lost = [
+                        each for each in dict.fromkeys(resources_by_memory) if self.slots(each) == 0
+                    ]
                     if lost:
                         self.say_what_waits("tasks", lost[0])
                     quiet_until = time.monotonic() + (float("inf") if lost else PLACEMENT_SECONDS)
@@ -179,7 +181,7 @@ class RayExecutor(Room):
                     ray.cancel(reference, force=True)
 
     def _shared_mailbox(self) -> Any:
-        """One for all fan-outs: a flow has one for each leg, and an actor starts in a second."""
+        """One for all fan-outs: a flow has one for each trial, and an actor starts in a second."""
         with self.connection.opening_mailbox, self.connection:
             if self.connection.mailbox is None:
                 self.connection.mailbox = open_mailbox()
@@ -196,21 +198,21 @@ class RayExecutor(Room):
         nodes = self.nodes()
         num_gpus = gpus_per_worker(nodes)
         at_once = max(1, min(len(items), fitting(nodes, 1, num_gpus)))
-        share = Share(max(1, cpus_per_worker(nodes, at_once)), num_gpus)
-        return self._train_each(function, items, share, progress)
+        resources = Resources(max(1, cpus_per_worker(nodes, at_once)), num_gpus)
+        return self._train_each(function, items, resources, progress)
 
     def _train_each(
         self,
         function: Callable[[Item, Worker], Value],
         items: Sequence[Item],
-        share: Share,
+        resources: Resources,
         progress: Progress,
     ) -> Iterator[Outcome[Value]]:
         import ray
 
         with self.connection:
             mailbox = open_mailbox()
-        worker = LocalWorker(Post(mailbox), share.num_cpus)
+        worker = LocalWorker(Post(mailbox), resources.num_cpus)
 
         def run_one(item: Item) -> tuple[Value, list[logging.LogRecord]]:
             mailbox.arrive.remote()
@@ -221,7 +223,7 @@ class RayExecutor(Room):
                 ray.get(mailbox.__ray_ready__.remote())  # as in `start_fit`: its updates are there
 
         yield from self._map(
-            run_one, items, lambda _: share, NOTHING, lambda: self._deliver(mailbox, progress)
+            run_one, items, lambda _: resources, NOTHING, lambda: self._deliver(mailbox, progress)
         )
 
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
@@ -235,11 +237,11 @@ class RayExecutor(Room):
         Raises the exception of `function`, or RuntimeError if workers keep dying.
         """
         for attempt in range(scale.retries + 1):
-            share = self.await_room(scale)
+            resources = self.await_room(scale)
             try:
                 if scale.workers == 1:
-                    return self._train_alone(function, share, progress)
-                return self._fit(function, scale.workers, share, progress)
+                    return self._train_alone(function, resources, progress)
+                return self._fit(function, scale.workers, resources, progress)
             except WorkerDiedError as error:
                 if attempt == scale.retries:
                     raise RuntimeError(
@@ -250,15 +252,19 @@ class RayExecutor(Room):
                 logger.warning("a training worker died (%s); started again", error.reason)
         return None
 
-    def _train_alone(self, function: TrainFunction, share: Share, progress: Progress) -> None:
+    def _train_alone(
+        self, function: TrainFunction, resources: Resources, progress: Progress
+    ) -> None:
         alone = replace(self, max_retries=0)
         for outcome in alone._train_each(
-            lambda _, worker: function(worker), [None], share, progress
+            lambda _, worker: function(worker), [None], resources, progress
         ):
             if outcome.error is not None:
                 raise outcome.error
 
-    def _fit(self, function: TrainFunction, workers: int, share: Share, progress: Progress) -> None:
+    def _fit(
+        self, function: TrainFunction, workers: int, resources: Resources, progress: Progress
+    ) -> None:
         from ray.exceptions import RayError
         from ray.train import ControllerError, WorkerGroupError
 
@@ -269,12 +275,12 @@ class RayExecutor(Room):
         with tempfile.TemporaryDirectory(
             prefix="ray-train-", ignore_cleanup_errors=True
         ) as scratch:
-            fitted = start_fit(function, workers, share, mailbox, scratch)
+            fitted = start_fit(function, workers, resources, mailbox, scratch)
             try:
                 while not wait([fitted], POLL_SECONDS).done:
                     num_arrived = self._deliver(mailbox, progress)
                     if time.monotonic() > quiet_until and num_arrived == 0:
-                        self.say_what_waits(f"{workers} training workers", share)
+                        self.say_what_waits(f"{workers} training workers", resources)
                         quiet_until = float("inf")
             except BaseException:
                 self.connection.close()  # nothing else ends `fit`

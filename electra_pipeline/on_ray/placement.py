@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from electra_pipeline.core.execution import Share
+from electra_pipeline.core.execution import Resources
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ def fitting(nodes: Sequence[Node], num_cpus: int, num_gpus: float, memory_bytes:
     )
 
 
-def leg_share(
+def trial_resources(
     nodes: Sequence[Node], num_cpus: int, num_gpus: float | None, memory_bytes: int
-) -> Share:
+) -> Resources:
     """What a fine-tuning with so much memory for its model takes of a node.
 
     `num_gpus` None is derived: none where no node has one; else one part in n of a GPU, where n
@@ -75,7 +75,7 @@ def leg_share(
         num_gpus = (10_000 // at_once) / 10_000 if types else 0.0
     wanted = PROCESS_BYTES + (0 if num_gpus else memory_bytes)
     able = [node.memory_bytes for node in nodes if fitting([node], num_cpus, num_gpus)]
-    return Share(num_cpus, num_gpus, min(wanted, max(able, default=0)))
+    return Resources(num_cpus, num_gpus, min(wanted, max(able, default=0)))
 
 
 def cpus_per_worker(nodes: Sequence[Node], workers: int) -> int:
@@ -88,10 +88,10 @@ def cpus_per_worker(nodes: Sequence[Node], workers: int) -> int:
     return next((n for n in range(largest, 0, -1) if fitting(nodes, n, num_gpus) >= workers), 0)
 
 
-def worker_share(nodes: Sequence[Node], workers: int) -> Share | None:
+def worker_resources(nodes: Sequence[Node], workers: int) -> Resources | None:
     """What each of `workers` training workers takes of its node; None if they do not fit."""
     num_cpus = cpus_per_worker(nodes, workers)
-    return Share(num_cpus, gpus_per_worker(nodes)) if num_cpus else None
+    return Resources(num_cpus, gpus_per_worker(nodes)) if num_cpus else None
 
 
 def gpus_per_worker(nodes: Sequence[Node]) -> int:

@@ -4,15 +4,15 @@ import logging
 import time
 from dataclasses import dataclass, field
 
-from electra_pipeline.core.execution import Scale, Share
+from electra_pipeline.core.execution import Resources, Scale
 from electra_pipeline.on_ray.connection import Connection
 from electra_pipeline.on_ray.placement import (
     Node,
     fitting,
     gpus_per_worker,
-    leg_share,
     total,
-    worker_share,
+    trial_resources,
+    worker_resources,
 )
 
 logger = logging.getLogger(__name__)
@@ -46,23 +46,25 @@ class Room:
             for node in alive
         ]
 
-    def leg_share(self, scale: Scale, memory_bytes: int) -> Share:
-        """See `placement.leg_share`: its formula."""
-        return leg_share(self.nodes(), scale.cpus_per_leg, scale.gpus_per_leg, memory_bytes)
+    def trial_resources(self, scale: Scale, memory_bytes: int) -> Resources:
+        """See `placement.trial_share`: its formula."""
+        return trial_resources(
+            self.nodes(), scale.cpus_per_trial, scale.gpus_per_trial, memory_bytes
+        )
 
-    def training_share(self, scale: Scale) -> Share:
+    def training_resources(self, scale: Scale) -> Resources:
         """As many CPUs as each worker can have, and one GPU where there are any."""
         nodes = self.nodes()
-        return worker_share(nodes, scale.workers) or Share(1, gpus_per_worker(nodes))
+        return worker_resources(nodes, scale.workers) or Resources(1, gpus_per_worker(nodes))
 
-    def slots(self, share: Share) -> int:
+    def slots(self, resources: Resources) -> int:
         """How many items with that share fit on the nodes, by CPUs, GPUs and memory."""
-        return fitting(self.nodes(), share.num_cpus, share.num_gpus, share.memory_bytes)
+        return fitting(self.nodes(), resources.num_cpus, resources.num_gpus, resources.memory_bytes)
 
     def check_workers(self, scale: Scale) -> None:
         """Raise ValueError if `scale.workers` training workers can never run at the same time."""
         nodes = self.nodes()
-        if worker_share(nodes, scale.workers) is None:
+        if worker_resources(nodes, scale.workers) is None:
             num_gpus = gpus_per_worker(nodes)
             raise ValueError(
                 f"scale.workers is {scale.workers}, each takes one "
@@ -70,26 +72,26 @@ class Room:
                 f"set scale.workers to at most {fitting(nodes, 1, num_gpus)}"
             )
 
-    def check_fits(self, share: Share) -> int:
+    def check_fits(self, resources: Resources) -> int:
         """How many with that share fit at once; raises ValueError if not even one does."""
         nodes = self.nodes()
-        at_once = fitting(nodes, share.num_cpus, share.num_gpus, share.memory_bytes)
+        at_once = fitting(nodes, resources.num_cpus, resources.num_gpus, resources.memory_bytes)
         if at_once == 0:
             raise ValueError(
-                f"a task asks for {share.num_cpus} CPUs and {share.num_gpus:g} GPUs on one node, "
+                f"a task asks for {resources.num_cpus} CPUs and {resources.num_gpus:g} GPUs on one node, "
                 f"and Ray ({self.address}) has {total(nodes)}; "
-                "lower scale.cpus_per_leg or scale.gpus_per_leg"
+                "lower scale.cpus_per_trial or scale.gpus_per_trial"
             )
         return at_once
 
-    def await_room(self, scale: Scale) -> Share:
+    def await_room(self, scale: Scale) -> Resources:
         """The share of a worker; where a node of this cluster was lost, waits for another.
 
         Raises ValueError if they do not fit and no node was lost, or none came.
         """
         deadline = time.monotonic() + NODE_SECONDS
         warned = False
-        while (share := worker_share(self.nodes(), scale.workers)) is None:
+        while (resources := worker_resources(self.nodes(), scale.workers)) is None:
             with self.connection:
                 was_lost = self._has_lost_a_node()
             if not was_lost or time.monotonic() > deadline:
@@ -101,14 +103,14 @@ class Room:
                 )
                 warned = True
             time.sleep(POLL_SECONDS)
-        return share
+        return resources
 
     def _has_lost_a_node(self) -> bool:
         import ray
 
         return any(not node["Alive"] for node in ray.nodes())
 
-    def say_what_waits(self, what: str, share: Share) -> None:
+    def say_what_waits(self, what: str, resources: Resources) -> None:
         """Warn of work that none of the nodes has started for a while."""
         import ray
 
@@ -118,6 +120,6 @@ class Room:
             "%s: none has started for %.0f s, each takes %d CPUs and %g GPUs of one node; Ray (%s) "
             "has %s, of which %g CPUs and %g GPUs are free: a lost node has to come back, other "
             "runs have to end, or the machine is slow to start processes",
-            *(what, PLACEMENT_SECONDS, share.num_cpus, share.num_gpus, self.address),
+            *(what, PLACEMENT_SECONDS, resources.num_cpus, resources.num_gpus, self.address),
             *(total(self.nodes()), free.get("CPU", 0.0), free.get("GPU", 0.0)),
         )

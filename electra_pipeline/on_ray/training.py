@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from electra_pipeline.core.execution import Share, TrainFunction
+from electra_pipeline.core.execution import Resources, TrainFunction
 from electra_pipeline.core.progress import Update
 from electra_pipeline.on_ray.logs import caught
 
@@ -94,7 +94,7 @@ class RayWorker:
 
 
 def start_fit(
-    function: TrainFunction, workers: int, share: Share, mailbox: Any, scratch: str
+    function: TrainFunction, workers: int, resources: Resources, mailbox: Any, scratch: str
 ) -> "Future[Any]":
     """Begin `function(worker)` on the workers; the future has the exception that ended it.
 
@@ -108,7 +108,7 @@ def start_fit(
 
     from electra_pipeline.on_ray import collectives
 
-    num_threads = share.num_cpus
+    num_threads = resources.num_cpus
 
     def train_one() -> None:
         context = ray.train.get_context()
@@ -128,8 +128,8 @@ def start_fit(
         torch_config=collectives.NodesNetworkConfig(),
         scaling_config=ScalingConfig(
             num_workers=workers,
-            use_gpu=share.num_gpus > 0,
-            resources_per_worker={"CPU": share.num_cpus, "GPU": share.num_gpus},
+            use_gpu=resources.num_gpus > 0,
+            resources_per_worker={"CPU": resources.num_cpus, "GPU": resources.num_gpus},
         ),
         run_config=RunConfig(
             name="train",

@@ -22,8 +22,8 @@ from electra_pipeline.core.execution import (
     NOTHING,
     Executor,
     Outcome,
+    Resources,
     Scale,
-    Share,
     TrainFunction,
     Worker,
     one_cpu,
@@ -57,11 +57,11 @@ class Meter:
     def __post_init__(self) -> None:
         self._started = self._saved = time.monotonic()
 
-    def hold(self, share: Share, seconds: float, number: int = 1) -> None:
+    def hold(self, resources: Resources, seconds: float, number: int = 1) -> None:
         """Add `number` tasks with that share which took so long."""
         with self._adding:
-            self.cpu_seconds += number * share.num_cpus * seconds
-            self.gpu_seconds += number * share.num_gpus * seconds
+            self.cpu_seconds += number * resources.num_cpus * seconds
+            self.gpu_seconds += number * resources.num_gpus * seconds
         if time.monotonic() - self._saved >= SAVE_SECONDS:
             self.save()
 
@@ -73,33 +73,33 @@ class Meter:
     def check(self, scale: Scale, root: str) -> None:
         self.executor.check(scale, root)
 
-    def leg_share(self, scale: Scale, memory_bytes: int) -> Share:
-        return self.executor.leg_share(scale, memory_bytes)
+    def trial_resources(self, scale: Scale, memory_bytes: int) -> Resources:
+        return self.executor.trial_resources(scale, memory_bytes)
 
-    def training_share(self, scale: Scale) -> Share:
-        return self.executor.training_share(scale)
+    def training_resources(self, scale: Scale) -> Resources:
+        return self.executor.training_resources(scale)
 
-    def slots(self, share: Share) -> int:
-        return self.executor.slots(share)
+    def slots(self, resources: Resources) -> int:
+        return self.executor.slots(resources)
 
     def map(
         self,
         function: Callable[..., Value],
         items: Sequence[Item],
         *,
-        share: Callable[[Item], Share] = one_cpu,
+        resources: Callable[[Item], Resources] = one_cpu,
         after: Mapping[int, int] = NOTHING,
         progress: Progress | None = None,
     ) -> Iterator[Outcome[Value]]:
         mapped = self.executor.map(
-            partial(timed, function), items, share=share, after=after, progress=progress
+            partial(timed, function), items, resources=resources, after=after, progress=progress
         )
         for outcome in _closed(mapped):
             if outcome.error is not None:
                 yield Outcome(outcome.index, error=outcome.error)
                 continue
             value, seconds = cast(tuple[Value, float], outcome.value)
-            self.hold(share(items[outcome.index]), seconds)
+            self.hold(resources(items[outcome.index]), seconds)
             yield Outcome(outcome.index, value=value)
 
     def train_each(
@@ -110,17 +110,17 @@ class Meter:
             if outcome.error is not None:
                 yield Outcome(outcome.index, error=outcome.error)
                 continue
-            value, share, seconds = cast(tuple[Value, Share, float], outcome.value)
-            self.hold(share, seconds)
+            value, resources, seconds = cast(tuple[Value, Resources, float], outcome.value)
+            self.hold(resources, seconds)
             yield Outcome(outcome.index, value=value)
 
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
-        share, last = self.training_share(scale), time.monotonic()
+        resources, last = self.training_resources(scale), time.monotonic()
 
         def hold() -> None:
             nonlocal last
             now = time.monotonic()
-            self.hold(share, now - last, scale.workers)
+            self.hold(resources, now - last, scale.workers)
             last = now
 
         def hear(update: Update) -> None:
@@ -135,11 +135,11 @@ class Meter:
 
 def _timed_worker(
     function: Callable[[Item, Worker], Value], item: Item, worker: Worker
-) -> tuple[Value, Share, float]:
+) -> tuple[Value, Resources, float]:
     started = time.monotonic()
     value = function(item, worker)
-    share = Share(worker.num_threads, 1.0 if worker.device.type == "cuda" else 0.0)
-    return value, share, time.monotonic() - started
+    resources = Resources(worker.num_threads, 1.0 if worker.device.type == "cuda" else 0.0)
+    return value, resources, time.monotonic() - started
 
 
 def _closed(outcomes: Iterator[Outcome[Any]]) -> Iterator[Outcome[Any]]:

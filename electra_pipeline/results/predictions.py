@@ -1,4 +1,4 @@
-"""A leg's predictions, example by example, in one Parquet file: written by it, read by results."""
+"""The predictions of a trial, one row an example, in one Parquet file."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -44,7 +44,7 @@ def writer(draft: Draft) -> Iterator[Writer]:
 
 
 def read(artifact: Artifact) -> dict[str, list[dict[str, Any]]]:
-    """The shown rows of a finished leg, in the order of its examples, by split."""
+    """The shown rows of a finished trial, in the order of its examples, by split."""
     found: dict[str, list[dict[str, Any]]] = {}
     for row in pq.read_table(artifact.local_file(FILE), schema=SCHEMA).to_pylist():
         for name in ("expected", "prediction", "detail"):

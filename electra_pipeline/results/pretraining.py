@@ -33,7 +33,7 @@ def rows(
             "value": value,
             "examples": min(limit, sequences.counters[SPLIT]["sequences"]),
             "seconds": observed["training_seconds"],
-            "leg": pretrained.fingerprint,
+            "trial": pretrained.fingerprint,
             "created_at": observed["created_at"],
         }
         for metric, value in pretrained.counters["held_out"].items()

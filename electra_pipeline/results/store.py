@@ -66,7 +66,7 @@ RESULTS = Table(
     Column("upper", Float(53)),
     Column("examples", Integer, nullable=False),
     Column("seconds", Float(53), nullable=False),
-    Column("leg", String, nullable=False),  # fingerprint of the artifact that holds the value
+    Column("trial", String, nullable=False),  # fingerprint of the artifact that holds the value
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("note", String),  # what must be said beside the value, such as "degenerate"
 )

@@ -1,6 +1,6 @@
-"""What leaderboards take: GLUE's zip of tables and SQuAD's JSON, from the predictions of legs.
+"""What leaderboards take: GLUE's zip of tables and SQuAD's JSON, from the predictions of trials.
 
-It reads finished legs alone: `predictions.parquet` and the manifest.
+It reads finished trials alone: `predictions.parquet` and the manifest.
 """
 
 import io
@@ -44,7 +44,7 @@ ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Submission:
-    """What was written, from which legs, and what a leaderboard would miss."""
+    """What was written, from which trials, and what a leaderboard would miss."""
 
     files: tuple[Path, ...]
     chosen: tuple[str, ...]
@@ -52,26 +52,26 @@ class Submission:
     missing: tuple[str, ...]
 
 
-def write_submission(legs: Iterable[Artifact], output: Path) -> Submission:
+def write_submission(trials: Iterable[Artifact], output: Path) -> Submission:
     """Write `glue.zip`, and for each SQuAD a folder of the official JSON files, into `output`.
 
-    `legs` are finished ones of one run. Those of its newest model that start from the pre-trained
+    `trials` are finished ones of one run. Those of its newest model that start from the pre-trained
     weights count, and of these the seed that is best on validation, by the task's first metric.
     Raises ValueError if none of them holds predictions that a leaderboard takes.
     """
-    best = choose(legs)
+    best = choose(trials)
     tables, missing = {}, []
     for file, (task, split) in GLUE_FILES.items():
         rows = _rows(best[task], split) if task in best else []
         if rows:
             tables[file] = glue_table(task, rows)
         else:
-            missing.append(f"{file} ({task}: {'no leg' if task not in best else f'no {split}'})")
+            missing.append(f"{file} ({task}: {'no trial' if task not in best else f'no {split}'})")
     squads = {task: _rows(best[task], VALIDATION) for task in SQUAD_TASKS if task in best}
     if not tables and not squads:
         raise ValueError(
-            "no leg of the run has predictions for GLUE's test files or SQuAD; fine-tune on those "
-            "tasks, with test.tsv beside train.tsv or from the Hub"
+            "no trial of the run has predictions for GLUE's test files or SQuAD; fine-tune on "
+            "those tasks, with test.tsv beside train.tsv or from the Hub"
         )
     output.mkdir(parents=True, exist_ok=True)
     written = []
@@ -88,21 +88,21 @@ def write_submission(legs: Iterable[Artifact], output: Path) -> Submission:
     return Submission(tuple(written), tuple(chosen), tuple(missing) if tables else ())
 
 
-def choose(legs: Iterable[Artifact]) -> dict[str, Artifact]:
-    """By task, the leg that is best on validation, of equals the lowest seed; all of one model.
+def choose(trials: Iterable[Artifact]) -> dict[str, Artifact]:
+    """By task, the trial that is best on validation, of equals the lowest seed; all of one model.
 
-    A run whose configuration was changed has legs of several models: the newest one's are taken.
+    A run whose configuration was changed has trials of several models: the newest one's are taken.
     """
     found: dict[str, Artifact] = {}
-    pretrained = [leg for leg in legs if leg.config["start"] == "pretrained"]
-    newest = max(pretrained, key=lambda leg: str(leg.observed["created_at"]), default=None)
+    pretrained = [trial for trial in trials if trial.config["start"] == "pretrained"]
+    newest = max(pretrained, key=lambda trial: str(trial.observed["created_at"]), default=None)
     of_newest = [
-        leg for leg in pretrained if newest and leg.inputs["model"] == newest.inputs["model"]
+        trial for trial in pretrained if newest and trial.inputs["model"] == newest.inputs["model"]
     ]
-    for leg in sorted(of_newest, key=lambda leg: int(leg.config["seed"])):
-        task = str(leg.config["task"])
-        if task not in found or _validation(leg) > _validation(found[task]):
-            found[task] = leg
+    for trial in sorted(of_newest, key=lambda trial: int(trial.config["seed"])):
+        task = str(trial.config["task"])
+        if task not in found or _validation(trial) > _validation(found[task]):
+            found[task] = trial
     return found
 
 
@@ -143,10 +143,10 @@ def squad_files(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     return files
 
 
-def _rows(leg: Artifact, split: str) -> list[dict[str, Any]]:
-    """The leg's predictions of one split, in the order of its examples."""
+def _rows(trial: Artifact, split: str) -> list[dict[str, Any]]:
+    """The trial's predictions of one split, in the order of its examples."""
     table = pq.read_table(
-        leg.local_file(PREDICTIONS), columns=["split", "id", "prediction", "detail"]
+        trial.local_file(PREDICTIONS), columns=["split", "id", "prediction", "detail"]
     )
     rows: list[dict[str, Any]] = table.filter(pc.field("split") == split).to_pylist()
     return [
@@ -159,14 +159,14 @@ def _rows(leg: Artifact, split: str) -> list[dict[str, Any]]:
     ]
 
 
-def _validation(leg: Artifact) -> float:
-    return validation_score(leg)[1]
+def _validation(trial: Artifact) -> float:
+    return validation_score(trial)[1]
 
 
-def _why(leg: Artifact) -> str:
-    metric, value = validation_score(leg)
+def _why(trial: Artifact) -> str:
+    metric, value = validation_score(trial)
     return (
-        f"{leg.config['task']}: seed {leg.config['seed']}, the best on validation "
+        f"{trial.config['task']}: seed {trial.config['seed']}, the best on validation "
         f"({metric} {value:.4f})"
     )
 

@@ -42,7 +42,7 @@ class Item:
     run: str = ""
     """Of artifacts alone."""
     version: str = ""
-    """What counts as one of the newest: all legs of a model, any other artifact by itself."""
+    """What counts as one of the newest: all trials of a model, any other artifact by itself."""
     model: str = ""
     """Fingerprint of the model that it was made from, if it was: its main input."""
     inputs: frozenset[str] = frozenset()

@@ -1,4 +1,4 @@
-"""What legs start from: any encoder that transformers knows, wherever it lies."""
+"""What trials start from: any encoder that transformers knows, wherever it lies."""
 
 import hashlib
 from collections.abc import Iterator
@@ -82,7 +82,7 @@ def opened(encoder: Encoder) -> Iterator[Opened]:
         is_plain = Path(directory).is_dir() and open_artifact(folder) is None
         if is_plain and _digest(Path(directory)) != encoder.fingerprint:
             raise ValueError(
-                f"{encoder.place}: the model changed since its legs were planned; run it again"
+                f"{encoder.place}: the model changed since its trials were planned; run it again"
             )
         yield Opened(encoder.place, directory, encoder.revision)
 

@@ -1,6 +1,6 @@
 """History of a model: what each kept checkpoint of its pre-training is worth on the tasks.
 
-Every checkpoint becomes a model of its own, published, fine-tuned and scored by the same legs as
+Every checkpoint becomes a model of its own, published, fine-tuned and scored by the same trials as
 the model of the last step. Its rows are those of a run `<name>@<step>`. All of it are artifacts, so
 that a second call does what is missing alone.
 """
@@ -13,7 +13,7 @@ from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.core.execution import Executor
 from electra_pipeline.core.progress import Progress, Update
-from electra_pipeline.finetuning.plan import Leg
+from electra_pipeline.finetuning.plan import Trial
 from electra_pipeline.pretraining import snapshot
 from electra_pipeline.pretraining.snapshot import Training
 from electra_pipeline.storage.artifact import Artifact, find_artifacts
@@ -27,7 +27,7 @@ class History:
     steps: dict[str, int]
     """Step of each model, by its fingerprint."""
     rows: list[dict[str, Any]]
-    num_legs: int
+    num_trials: int
     lost: list[str]
 
 
@@ -39,21 +39,21 @@ def run(config: PipelineConfig, executor: Executor, progress: Progress) -> Histo
     """
     training, corpus = _inputs(config, executor, progress)
     rows: list[dict[str, Any]] = []
-    legs: list[Leg] = []
+    trials: list[Trial] = []
     published = list(_published(config, training, corpus, progress))
     for config_of_step, pretrained, model in published:
         rows += stages.record_pretraining(config_of_step, training.sequences, pretrained, model)
-        legs += stages.plan_legs(config_of_step, model)
+        trials += stages.plan_trials(config_of_step, model)
     finished, lost = [], []
-    for outcome in stages.run_legs(config, legs, executor, progress):
-        leg = legs[outcome.index]
+    for outcome in stages.run_trials(config, trials, executor, progress):
+        trial = trials[outcome.index]
         if outcome.value is None:
-            lost.append(f"leg {leg.run}, {leg.label}: {outcome.error}")
+            lost.append(f"trial {trial.run}, {trial.label}: {outcome.error}")
         else:
             finished.append(outcome.value)
     rows += stages.record_results(config, finished)
     steps = {model.fingerprint: int(model.counters["steps"]) for _, _, model in published}
-    return History(published[-1][2], steps, rows, len(legs), lost)
+    return History(published[-1][2], steps, rows, len(trials), lost)
 
 
 def _inputs(

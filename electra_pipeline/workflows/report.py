@@ -1,4 +1,4 @@
-"""What a report is drawn from: the artifacts behind a model, its legs, its other checkpoints."""
+"""What a report is drawn from: the artifacts behind a model, its trials, its other checkpoints."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ def render(
     """
     made = trace(root, model) if model is not None else {}
     steps = checkpoints_of(root, model) if model is not None else {}
-    found = errors.find(legs_of(root, model, rows))
+    found = errors.find(trials_of(root, model, rows))
     errors_name = f"{name.removesuffix('.html')}-errors.html"
     curves = learning_curves.learning_curves(store.read(database), steps) if len(steps) > 1 else []
     page = report.write_report(
@@ -95,19 +95,21 @@ def trace(root: str, model: Artifact) -> dict[str, Artifact]:
     return found
 
 
-def legs_of(root: str, model: Artifact | None, rows: Iterable[dict[str, Any]]) -> list[Artifact]:
-    """The legs that fine-tuned the model itself, as far as `rows` come from them.
+def trials_of(root: str, model: Artifact | None, rows: Iterable[dict[str, Any]]) -> list[Artifact]:
+    """The trials that fine-tuned the model itself, as far as `rows` come from them.
 
     `model` is None where all rows are about one model, which is no artifact of ours.
     """
     wanted = {
-        row["leg"]
+        row["trial"]
         for row in rows
         if row["model"] == "pretrained"
         and (model is None or row["fingerprint"] == model.fingerprint)
     }
     found = find_artifacts(root, "finetune") if wanted else []
-    return list({leg.fingerprint: leg for leg in found if leg.fingerprint in wanted}.values())
+    return list(
+        {trial.fingerprint: trial for trial in found if trial.fingerprint in wanted}.values()
+    )
 
 
 def checkpoints_of(root: str, model: Artifact) -> dict[str, int]:

@@ -16,7 +16,7 @@ from electra_pipeline.config import PipelineConfig
 from electra_pipeline.core.execution import Executor, LocalExecutor, Worker
 from electra_pipeline.core.identity import canonical_json
 from electra_pipeline.core.progress import Progress, Update
-from electra_pipeline.finetuning.plan import Leg
+from electra_pipeline.finetuning.plan import Trial
 from electra_pipeline.pretraining import loop
 from electra_pipeline.results import pretraining
 from electra_pipeline.results.cost_recording import metered
@@ -73,12 +73,12 @@ def run(variants: Sequence[Variant], executor: Executor, progress: Progress) -> 
     """Train, publish, evaluate and record every variant; what fails loses only its own part.
 
     Pre-trainings fan out over `executor`, each on one worker with its share of the machine, then
-    the fine-tuning legs of all variants. Started again, it goes on where it was.
+    the fine-tuning trials of all variants. Started again, it goes on where it was.
     """
     check(variants, executor)
     found = [Result(variant) for variant in variants]
     jobs = list(plan(found, executor, progress))
-    legs: list[Leg] = []
+    trials: list[Trial] = []
     shared = variants[0].shared
     with metered(shared.database_url, shared.name, "pretrain", executor) as meter:
         outcomes = meter.train_each(_pretrain, jobs, progress)
@@ -89,9 +89,9 @@ def run(variants: Sequence[Variant], executor: Executor, progress: Progress) -> 
                     if outcome.error is not None:
                         raise outcome.error
                     assert outcome.value is not None
-                    legs += _publish(result, job, outcome.value)
+                    trials += _publish(result, job, outcome.value)
             progress(Update("pretrain", num_done, len(jobs), "models"))
-    _evaluate(found, legs, executor, progress)
+    _evaluate(found, trials, executor, progress)
     return found
 
 
@@ -147,25 +147,25 @@ def _pretrain(job: Job, worker: Worker) -> Artifact:
     )
 
 
-def _publish(result: Result, job: Job, pretrained: Artifact) -> list[Leg]:
-    """Publish and record one variant's model; return the legs that evaluate it."""
+def _publish(result: Result, job: Job, pretrained: Artifact) -> list[Trial]:
+    """Publish and record one variant's model; return the trials that evaluate it."""
     config = result.variant.config
     model = stages.publish(config, pretrained, job.tokenizer, job.corpus)
     result.rows += stages.record_pretraining(config, job.sequences, pretrained, model)
-    return stages.plan_legs(config, model)
+    return stages.plan_trials(config, model)
 
 
 def _evaluate(
-    found: Sequence[Result], legs: Sequence[Leg], executor: Executor, progress: Progress
+    found: Sequence[Result], trials: Sequence[Trial], executor: Executor, progress: Progress
 ) -> None:
     by_name = {result.variant.name: result for result in found}
     finished: dict[str, list[Artifact]] = {name: [] for name in by_name}
-    for outcome in stages.run_legs(found[0].variant.config, legs, executor, progress):
-        leg = legs[outcome.index]
+    for outcome in stages.run_trials(found[0].variant.config, trials, executor, progress):
+        trial = trials[outcome.index]
         if outcome.value is None:
-            by_name[leg.run].errors.append(f"leg {leg.label}: {outcome.error}")
+            by_name[trial.run].errors.append(f"trial {trial.label}: {outcome.error}")
         else:
-            finished[leg.run].append(outcome.value)
+            finished[trial.run].append(outcome.value)
     for name, result in by_name.items():
         with _losing(result):
             result.rows += stages.record_results(result.variant.config, finished[name])

@@ -51,12 +51,12 @@ def test_each_running_item_has_a_line_of_its_own_until_it_ends() -> None:
     screen = io.StringIO()
     console = Console(width=100, force_terminal=True, file=screen)
     with shown_progress(console) as progress:
-        progress(Update("finetune", 0, 2, "legs"))
+        progress(Update("finetune", 0, 2, "trials"))
         for done in (1, 2):
             progress(Update("finetune", done, 3, "steps", {"loss": 0.5}, item="a, cola, seed 0"))
             progress(Update("finetune", 7 * done, 40, "steps", {"loss": 0.25}, item="a, rte"))
         progress(Update("finetune", 3, 3, "steps", {"loss": 0.5}, item="a, cola, seed 0"))
-    last = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue()).rsplit("0/2 legs", 1)[1]
+    last = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue()).rsplit("0/2 trials", 1)[1]
     assert re.search(r"a, rte 14/40 steps \(35%\), .* steps/s, .* left  loss 0\.25", last)
     assert "cola" not in last
 

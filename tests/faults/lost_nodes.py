@@ -47,10 +47,10 @@ def run_chain(config: PipelineConfig, executor: Executor) -> dict[str, dict[str,
     sequences = stages.build_sequences(config, corpus, tokenizer, executor, silent)
     pretrained = stages.pretrain(config, tokenizer, sequences, executor, silent)
     model = stages.publish(config, pretrained, tokenizer, corpus)
-    legs: list[Artifact] = []
-    for outcome in stages.run_legs(config, stages.plan_legs(config, model), executor, silent):
+    trials: list[Artifact] = []
+    for outcome in stages.run_trials(config, stages.plan_trials(config, model), executor, silent):
         assert outcome.value is not None, outcome.error
-        legs.append(outcome.value)
+        trials.append(outcome.value)
     return {str(each.folder.name): dict(each.manifest) for each in find_artifacts(config.root)}
 
 

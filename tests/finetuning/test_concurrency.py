@@ -23,7 +23,7 @@ def batch(task, value):
     return [
         {"run": "r", "model": "pretrained", "fingerprint": "f", "task": task, "metric": "accuracy",
          "split": "validation", "seed": seed, "value": value, "examples": 1, "seconds": 1.0,
-         "leg": str(value), "created_at": "2026-11-21T12:00:00+00:00"}
+         "trial": str(value), "created_at": "2026-11-21T12:00:00+00:00"}
         for seed in range(num_seeds)
     ]
 """
@@ -116,7 +116,7 @@ def test_a_lost_connection_is_one_line_and_the_rows_can_be_written_again(postgre
     row = {
         **{"run": "r", "model": "pretrained", "fingerprint": "f", "task": "cola", "metric": "m"},
         **{"split": "validation", "seed": 0, "value": 0.5, "examples": 1, "seconds": 1.0},
-        **{"leg": "l", "created_at": "2026-11-21T12:00:00+00:00"},
+        **{"trial": "l", "created_at": "2026-11-21T12:00:00+00:00"},
     }
     store.check(postgresql)
     engine = create_engine(postgresql)

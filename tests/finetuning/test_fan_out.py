@@ -1,4 +1,4 @@
-"""Many legs: what they cost, in which order they run, what a killed evaluation goes on with."""
+"""Many trials: what they cost, in which order they run, what a killed evaluation goes on with."""
 
 import logging
 import random
@@ -22,8 +22,8 @@ from electra_pipeline.tasks.kinds.text_classification import Classification
 
 
 @pytest.fixture
-def legs(published, task_files, tmp_path):
-    """Legs of a step or two each: two tasks, two seeds."""
+def trials(published, task_files, tmp_path):
+    """Trials of a step or two each: two tasks, two seeds."""
     tasks = tuple(
         UserTask(name=f"own-{kind}", type=kind, train=train, validation=validation, epochs=epochs)
         for kind, epochs in (("classification", 0.1), ("tagging", 0.2))
@@ -40,29 +40,29 @@ def config(tmp_path):
     return PipelineConfig.model_validate(values)
 
 
-def test_a_killed_evaluation_goes_on_with_the_legs_that_are_missing(legs, config, monkeypatch):
-    ran, run_leg = [], finetune.run_leg
+def test_a_killed_evaluation_goes_on_with_the_trials_that_are_missing(trials, config, monkeypatch):
+    ran, run_trial = [], finetune.run_trial
 
-    def run(leg, **options):
+    def run(trial, **options):
         if len(ran) == 2:
             raise KeyboardInterrupt
-        ran.append(leg.label)
-        return run_leg(leg, **options)
+        ran.append(trial.label)
+        return run_trial(trial, **options)
 
-    monkeypatch.setattr(finetune, "run_leg", run)
+    monkeypatch.setattr(finetune, "run_trial", run)
     with pytest.raises(KeyboardInterrupt):
-        list(stages.run_legs(config, legs, LocalExecutor(), silent))
+        list(stages.run_trials(config, trials, LocalExecutor(), silent))
     before = list(ran)
     ran.clear()
-    outcomes = list(stages.run_legs(config, legs, LocalExecutor(), silent))
-    assert sorted(before + ran) == sorted(leg.label for leg in legs) and len(ran) == 2
+    outcomes = list(stages.run_trials(config, trials, LocalExecutor(), silent))
+    assert sorted(before + ran) == sorted(trial.label for trial in trials) and len(ran) == 2
     found = {outcome.index: outcome.value for outcome in outcomes}
-    for index, leg in enumerate(legs):
-        assert found[index].config["task"] == leg.task.name
-        assert found[index].config["seed"] == leg.seed
+    for index, trial in enumerate(trials):
+        assert found[index].config["task"] == trial.task.name
+        assert found[index].config["seed"] == trial.seed
 
 
-def test_legs_lie_below_the_root_however_it_is_written(
+def test_trials_lie_below_the_root_however_it_is_written(
     published, task_files, monkeypatch, tmp_path
 ):
     monkeypatch.chdir(tmp_path)
@@ -70,15 +70,15 @@ def test_legs_lie_below_the_root_however_it_is_written(
     task = UserTask(name="own", type="classification", train=train, validation=validation)
     config = FinetuneConfig(tasks=(task,), seeds=(0,), baselines=())
     for root in ("x::y", f"file:{tmp_path}/x::y", "file:x::y", f"file://localhost{tmp_path}/x::y"):
-        (leg,) = plan(config, published, root=root, name="test")
-        assert leg.root == f"{tmp_path}/x::y"
+        (trial,) = plan(config, published, root=root, name="test")
+        assert trial.root == f"{tmp_path}/x::y"
 
 
-def test_each_leg_tells_how_far_it_is(legs, config):
+def test_each_trial_tells_how_far_it_is(trials, config):
     heard = []
-    list(stages.run_legs(config, legs[:2], LocalExecutor(), heard.append))
-    for leg in legs[:2]:
-        told = [each for each in heard if each.item == leg.full_label]
+    list(stages.run_trials(config, trials[:2], LocalExecutor(), heard.append))
+    for trial in trials[:2]:
+        told = [each for each in heard if each.item == trial.full_label]
         steps = [each for each in told if each.unit == "steps"]
         assert steps[-1].done == steps[-1].total
         assert all(isinstance(each.facts["loss"], float) for each in steps)
@@ -91,22 +91,22 @@ def test_each_leg_tells_how_far_it_is(legs, config):
     assert [each.done for each in heard if not each.item] == [1, 2]
 
 
-def test_legs_run_after_their_parents_and_are_lost_with_them(legs, config, monkeypatch, caplog):
-    first, second = (replace(leg, keep_model=True) for leg in legs[:2])
-    third, fourth = legs[2:]
+def test_trials_run_after_their_parents_and_are_lost_with_them(trials, config, monkeypatch, caplog):
+    first, second = (replace(trial, keep_model=True) for trial in trials[:2])
+    third, fourth = trials[2:]
     children = [replace(third, parent=first), replace(fourth, parent=second)]
     given = [*children, first, second]
-    ran, run_leg = [], finetune.run_leg
+    ran, run_trial = [], finetune.run_trial
 
-    def run(leg, **options):
-        if leg == second:
+    def run(trial, **options):
+        if trial == second:
             raise ValueError("the loss is nan")
-        ran.append(leg)
-        return run_leg(leg, **options)
+        ran.append(trial)
+        return run_trial(trial, **options)
 
-    monkeypatch.setattr(finetune, "run_leg", run)
+    monkeypatch.setattr(finetune, "run_trial", run)
     with caplog.at_level(logging.INFO):
-        outcomes = list(stages.run_legs(config, given, LocalExecutor(), silent))
+        outcomes = list(stages.run_trials(config, given, LocalExecutor(), silent))
     assert ran == [first, children[0]]
     errors = {outcome.index: str(outcome.error) for outcome in outcomes if outcome.error}
     assert errors == {
@@ -114,15 +114,15 @@ def test_legs_run_after_their_parents_and_are_lost_with_them(legs, config, monke
         1: "not run: what it starts from failed (the loss is nan)",
     }
     (line,) = [each.getMessage() for each in caplog.records if "busy" in each.getMessage()]
-    assert line.startswith("finetune: 2 legs in ") and ", 1 at once, busy for " in line
+    assert line.startswith("finetune: 2 trials in ") and ", 1 at once, busy for " in line
 
 
-def test_the_busy_share_is_busy_time_over_slots_and_wall_time(legs, config):
+def test_the_busy_share_is_busy_time_over_slots_and_wall_time(trials, config):
     @dataclass(frozen=True)
     class Slots(LocalExecutor):
         num_slots: int = 4
 
-        def slots(self, share: Any) -> int:
+        def slots(self, resources: Any) -> int:
             return self.num_slots
 
     @dataclass
@@ -130,21 +130,22 @@ def test_the_busy_share_is_busy_time_over_slots_and_wall_time(legs, config):
         observed: dict[str, float]
 
     made = [
-        (leg, Made({"seconds": seconds})) for leg, seconds in zip(legs, (6, 3, 3), strict=False)
+        (trial, Made({"seconds": seconds}))
+        for trial, seconds in zip(trials, (6, 3, 3), strict=False)
     ]
-    assert stages.log_busy_share(config, made, Slots(), 5.0) == pytest.approx(12 / (4 * 5))
+    assert stages.log_utilization(config, made, Slots(), 5.0) == pytest.approx(12 / (4 * 5))
 
 
-def test_ray_is_started_where_that_pays(legs, config, monkeypatch):
+def test_ray_is_started_where_that_pays(trials, config, monkeypatch):
     monkeypatch.setattr(stages, "cpus_of_this_process", lambda: 2)
     start = stages.RAY_START_OPERATIONS
 
-    def gains(*operations, cpus_per_leg=1):
+    def gains(*operations, cpus_per_trial=1):
         some = [
-            replace(leg, cost=replace(leg.cost, operations=each))
-            for leg, each in zip(legs, operations, strict=False)
+            replace(trial, cost=replace(trial.cost, operations=each))
+            for trial, each in zip(trials, operations, strict=False)
         ]
-        scale = config.scale.model_copy(update={"cpus_per_leg": cpus_per_leg})
+        scale = config.scale.model_copy(update={"cpus_per_trial": cpus_per_trial})
         return stages.gain_from_ray(config.model_copy(update={"scale": scale}), some)
 
     assert gains(2 * start, 2 * start)
@@ -152,34 +153,34 @@ def test_ray_is_started_where_that_pays(legs, config, monkeypatch):
     assert not gains(9 * start)  # nothing to run beside it
     assert not gains(9 * start, 0.1 * start)  # the long one is waited for in any case
     if not torch.cuda.is_available():
-        assert not gains(2 * start, 2 * start, cpus_per_leg=2)
-    finetune.run_leg(legs[0])
+        assert not gains(2 * start, 2 * start, cpus_per_trial=2)
+    finetune.run_trial(trials[0])
     assert not gains(9 * start, 0.5 * start, 0.4 * start)  # the first one has run
 
 
-def test_the_order_is_by_the_longest_chain_and_keeps_every_leg(legs):
+def test_the_order_is_by_the_longest_chain_and_keeps_every_trial(trials):
     rng = random.Random(0)
     for _ in range(20):
         many = []
         for seed in range(8):
-            cost = replace(legs[0].cost, operations=rng.randrange(1, 9))
+            cost = replace(trials[0].cost, operations=rng.randrange(1, 9))
             parent = rng.choice(many) if many and rng.random() < 0.4 else None
-            many.append(replace(legs[0], seed=seed, cost=cost, parent=parent))
+            many.append(replace(trials[0], seed=seed, cost=cost, parent=parent))
 
-        def chain(leg, many=many):  # the plain definition
-            below = [chain(each) for each in many if each.parent == leg]
-            return leg.cost.operations + max(below, default=0)
+        def chain(trial, many=many):  # the plain definition
+            below = [chain(each) for each in many if each.parent == trial]
+            return trial.cost.operations + max(below, default=0)
 
         mixed = rng.sample(many, len(many))
         ordered = longest_first(mixed)
         assert sorted(each.seed for each in ordered) == list(range(8))
-        assert [chain(leg) for leg in ordered] == sorted(map(chain, many), reverse=True)
+        assert [chain(trial) for trial in ordered] == sorted(map(chain, many), reverse=True)
         for child, parent in parents(ordered).items():
             assert ordered[child].parent == ordered[parent] and parent < child
 
 
-def test_costs_grow_with_text_epochs_length_and_model(legs):
-    values = legs[0].hyperparameters
+def test_costs_grow_with_text_epochs_length_and_model(trials):
+    values = trials[0].hyperparameters
     small, base = (
         EncoderShape.of(ElectraConfig(hidden_size=width, num_hidden_layers=2)) for width in (64, 96)
     )
@@ -206,7 +207,7 @@ def test_the_shape_is_that_of_the_real_model(architecture):
     )  # a pooler that the head leaves out
 
 
-def test_legs_that_differ_in_the_seed_tokenize_once(legs, monkeypatch):
+def test_trials_that_differ_in_the_seed_tokenize_once(trials, monkeypatch):
     encoded, encode = [], Classification.encode
 
     def count(self, tokenizer, examples, max_length, *, training):
@@ -215,26 +216,26 @@ def test_legs_that_differ_in_the_seed_tokenize_once(legs, monkeypatch):
 
     monkeypatch.setattr(Classification, "encode", count)
     cache._prepare.cache_clear()
-    first, second = (leg for leg in legs if leg.task.type == "classification")
-    alone = finetune.run_leg(replace(second, root=f"{second.root}-alone"))
+    first, second = (trial for trial in trials if trial.task.type == "classification")
+    alone = finetune.run_trial(replace(second, root=f"{second.root}-alone"))
     cache._prepare.cache_clear()
     encoded.clear()
-    finetune.run_leg(first)
-    assert finetune.run_leg(second).manifest == alone.manifest
+    finetune.run_trial(first)
+    assert finetune.run_trial(second).manifest == alone.manifest
     assert encoded.count(True) == 1 and encoded.count(False) == 2
     shorter = first.hyperparameters.model_copy(update={"max_length": 16})
-    finetune.run_leg(replace(first, hyperparameters=shorter))
+    finetune.run_trial(replace(first, hyperparameters=shorter))
     assert encoded.count(True) == 2
 
 
-def test_a_leg_does_not_log_again_what_its_plan_did(published, task_files, tmp_path, caplog):
+def test_a_trial_does_not_log_again_what_its_plan_did(published, task_files, tmp_path, caplog):
     train, validation = task_files["classification"]
     task = UserTask(
         name="own", type="classification", train=train, validation=validation, epochs=0.1
     )
     config = FinetuneConfig(tasks=(task,), baselines=(), keep_models="none")
     with caplog.at_level(logging.INFO):
-        leg = plan(config, published, root=str(tmp_path / "runs"), name="test")[0]
-        finetune.run_leg(leg)
+        trial = plan(config, published, root=str(tmp_path / "runs"), name="test")[0]
+        finetune.run_trial(trial)
     assert [each for each in caplog.messages if each.startswith("own: 200 train")]
     assert caplog.text.count("own: 200 train") == 1

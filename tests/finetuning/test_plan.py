@@ -1,4 +1,4 @@
-"""Legs: each kind learns, the same seed gives the same bytes, a rerun does nothing."""
+"""Trials: each kind learns, the same seed gives the same bytes, a rerun does nothing."""
 
 import pickle
 import shutil
@@ -21,7 +21,7 @@ from transformers import (
     pipeline,
 )
 
-from electra_pipeline.finetuning.plan import FinetuneConfig, plan, resolve, rows, run_leg
+from electra_pipeline.finetuning.plan import FinetuneConfig, plan, resolve, rows, run_trial
 from electra_pipeline.results import predictions
 from electra_pipeline.storage.artifact import open_artifact
 from electra_pipeline.tasks.catalog.user_task import TASKS, UserTask
@@ -58,20 +58,20 @@ def make_config(task_files, kind="classification", **overrides):
 
 
 @pytest.fixture(scope="module")
-def leg_artifacts(published, task_files, tmp_path_factory):
-    """One finished leg of each kind."""
+def trial_artifacts(published, task_files, tmp_path_factory):
+    """One finished trial of each kind."""
     root = str(tmp_path_factory.mktemp("runs"))
     found = {}
     for kind in KINDS:
-        (leg,) = plan(make_config(task_files, kind), published, root=root, name="test")
-        found[kind] = leg, run_leg(leg)
+        (trial,) = plan(make_config(task_files, kind), published, root=root, name="test")
+        found[kind] = trial, run_trial(trial)
     return found
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_learns_what_the_majority_guess_cannot(leg_artifacts, kind):
+def test_each_kind_learns_what_the_majority_guess_cannot(trial_artifacts, kind):
     metric, least = KINDS[kind]
-    _, artifact = leg_artifacts[kind]
+    _, artifact = trial_artifacts[kind]
     scores = artifact.counters["metrics"]["validation"]
     majority = artifact.counters["majority"]["validation"]
     assert scores[metric] >= least > majority[metric]
@@ -80,12 +80,12 @@ def test_each_kind_learns_what_the_majority_guess_cannot(leg_artifacts, kind):
     assert all(line["input"] and line["expected"] is not None for line in lines)
 
 
-def test_a_leg_gives_the_same_bytes_again(leg_artifacts, tmp_path):
-    leg, artifact = leg_artifacts["tagging"]
+def test_a_trial_gives_the_same_bytes_again(trial_artifacts, tmp_path):
+    trial, artifact = trial_artifacts["tagging"]
     torch.manual_seed(123)  # what happened in the process before must not matter
     before = torch.get_rng_state()
-    again = run_leg(
-        pickle.loads(pickle.dumps(leg)).__class__(**{**vars(leg), "root": str(tmp_path)})
+    again = run_trial(
+        pickle.loads(pickle.dumps(trial)).__class__(**{**vars(trial), "root": str(tmp_path)})
     )
     assert again.manifest == artifact.manifest
     assert torch.equal(torch.get_rng_state(), before)
@@ -101,8 +101,8 @@ print(json.dumps({"ids": ids, "label": classify(sys.argv[2])[0]["label"]}))
 """
 
 
-def test_a_kept_model_loads_in_a_process_that_does_not_know_us(leg_artifacts, tokenizer):
-    _, artifact = leg_artifacts["classification"]
+def test_a_kept_model_loads_in_a_process_that_does_not_know_us(trial_artifacts, tokenizer):
+    _, artifact = trial_artifacts["classification"]
     directory = artifact.local_folder("model")
     settings = orjson.loads((directory / "tokenizer_config.json").read_bytes())
     assert settings["tokenizer_class"] == "PreTrainedTokenizerFast"  # the name of transformers 4
@@ -119,16 +119,16 @@ def test_a_kept_model_loads_in_a_process_that_does_not_know_us(leg_artifacts, to
     assert found == {"ids": tokenizer(line["input"]).input_ids, "label": line["prediction"]}
 
 
-def test_a_rerun_does_nothing(leg_artifacts):
-    leg, artifact = leg_artifacts["classification"]
+def test_a_rerun_does_nothing(trial_artifacts):
+    trial, artifact = trial_artifacts["classification"]
     written = artifact.local_file("predictions.parquet").stat().st_mtime_ns
-    again = run_leg(leg)
+    again = run_trial(trial)
     assert again.manifest == artifact.manifest
     assert again.local_file("predictions.parquet").stat().st_mtime_ns == written
 
 
-def test_kept_models_load_in_plain_transformers(leg_artifacts, task_files):
-    _, artifact = leg_artifacts["classification"]
+def test_kept_models_load_in_plain_transformers(trial_artifacts, task_files):
+    _, artifact = trial_artifacts["classification"]
     directory = artifact.local_folder("model")
     classify = pipeline("text-classification", model=str(directory))
     (lines,) = predictions.read(artifact).values()
@@ -140,25 +140,25 @@ def test_kept_models_load_in_plain_transformers(leg_artifacts, task_files):
         assert said["score"] == pytest.approx(probability, abs=1e-5)
     assert "accuracy" in (directory / "README.md").read_text()
 
-    _, artifact = leg_artifacts["tagging"]
+    _, artifact = trial_artifacts["tagging"]
     tag = pipeline("token-classification", model=str(artifact.local_folder("model")))
     assert {t["entity"] for t in tag("dog far house")} == {"B-ANIMAL", "B-PLACE"}
     AutoModelForQuestionAnswering.from_pretrained(
-        leg_artifacts["question-answering"][1].local_folder("model")
+        trial_artifacts["question-answering"][1].local_folder("model")
     )
     AutoModelForMultipleChoice.from_pretrained(
-        leg_artifacts["multiple-choice"][1].local_folder("model")
+        trial_artifacts["multiple-choice"][1].local_folder("model")
     )
 
 
-def test_the_null_threshold_is_chosen_on_questions_that_are_not_trained_on(leg_artifacts):
-    leg, artifact = leg_artifacts["question-answering"]
+def test_the_null_threshold_is_chosen_on_questions_that_are_not_trained_on(trial_artifacts):
+    trial, artifact = trial_artifacts["question-answering"]
     examples = artifact.counters["examples"]
     assert examples["train"] + examples["calibration"] == 200
     assert artifact.counters["calibration"]["questions"] == examples["calibration"] > 0
     assert np.isfinite(artifact.counters["calibration"]["threshold"])
-    assert "calibration" in leg.digests
-    assert leg_artifacts["classification"][1].counters["calibration"] == {}
+    assert "calibration" in trial.digests
+    assert trial_artifacts["classification"][1].counters["calibration"] == {}
 
 
 def test_inputs_of_unknown_tokens_train_and_score_and_are_counted(published, tmp_path):
@@ -169,15 +169,15 @@ def test_inputs_of_unknown_tokens_train_and_score_and_are_counted(published, tmp
         name="own", type="classification", train=str(path), validation=str(path), epochs=1
     )
     config = FinetuneConfig(tasks=(task,), seeds=(0,), baselines=(), keep_models="none")
-    (leg,) = plan(config, published, root=str(tmp_path), name="test")
-    counters = run_leg(leg).counters
+    (trial,) = plan(config, published, root=str(tmp_path), name="test")
+    counters = run_trial(trial).counters
     assert counters["unknown_train_examples"] == 5
     assert counters["dropped"]["train"] == {"empty_text": 5}
     assert 0 <= counters["metrics"]["validation"]["accuracy"] <= 1
 
 
-def test_a_regression_model_says_the_numbers_of_the_file(leg_artifacts, task_files):
-    _, artifact = leg_artifacts["regression"]
+def test_a_regression_model_says_the_numbers_of_the_file(trial_artifacts, task_files):
+    _, artifact = trial_artifacts["regression"]
     directory = artifact.local_folder("model")
     model = AutoModelForSequenceClassification.from_pretrained(directory).eval()
     tokenizer = AutoTokenizer.from_pretrained(directory)
@@ -192,7 +192,7 @@ def test_a_regression_model_says_the_numbers_of_the_file(leg_artifacts, task_fil
     assert 1000 < float(values.mean()) < 2000
 
 
-def test_legs_are_planned_for_every_start_and_seed_longest_first(published, task_files, tmp_path):
+def test_trials_are_planned_for_every_start_and_seed_longest_first(published, task_files, tmp_path):
     config = make_config(
         task_files,
         tasks=(
@@ -202,19 +202,19 @@ def test_legs_are_planned_for_every_start_and_seed_longest_first(published, task
         seeds=(0, 7),
         baselines=("random",),
     )
-    legs = plan(config, published, root=str(tmp_path), name="test")
-    assert {(leg.task.name, leg.start, leg.seed) for leg in legs} == {
+    trials = plan(config, published, root=str(tmp_path), name="test")
+    assert {(trial.task.name, trial.start, trial.seed) for trial in trials} == {
         (f"own-{kind}", start, seed)
         for kind in ("tagging", "classification")
         for start in ("pretrained", "random")
         for seed in (0, 7)
     }
-    costs = [leg.cost.operations for leg in legs]
+    costs = [trial.cost.operations for trial in trials]
     assert costs == sorted(costs, reverse=True)
-    assert [leg.keep_model for leg in legs if (leg.start, leg.seed) == ("pretrained", 0)] == [
-        True
-    ] * 2
-    assert sum(leg.keep_model for leg in legs) == 2
+    assert [
+        trial.keep_model for trial in trials if (trial.start, trial.seed) == ("pretrained", 0)
+    ] == [True] * 2
+    assert sum(trial.keep_model for trial in trials) == 2
 
 
 def test_starts_differ_in_the_encoder_alone(published, task_files, tmp_path):
@@ -222,12 +222,12 @@ def test_starts_differ_in_the_encoder_alone(published, task_files, tmp_path):
     config = make_config(
         task_files, baselines=("random",), learning_rate=1e-12, keep_models="all", epochs=0.1
     )
-    legs = plan(config, published, root=str(tmp_path), name="test")
+    trials = plan(config, published, root=str(tmp_path), name="test")
     states = {
-        leg.start: AutoModelForSequenceClassification.from_pretrained(
-            run_leg(leg).local_folder("model")
+        trial.start: AutoModelForSequenceClassification.from_pretrained(
+            run_trial(trial).local_folder("model")
         ).state_dict()
-        for leg in legs
+        for trial in trials
     }
     encoder = ElectraModel.from_pretrained(published.local_folder("discriminator")).state_dict()
     for name, weights in encoder.items():
@@ -238,8 +238,8 @@ def test_starts_differ_in_the_encoder_alone(published, task_files, tmp_path):
     torch.testing.assert_close(states["random"][name], states["pretrained"][name])
 
 
-def test_rows_trace_every_score_to_its_leg(leg_artifacts, published):
-    leg, artifact = leg_artifacts["classification"]
+def test_rows_trace_every_score_to_its_trial(trial_artifacts, published):
+    trial, artifact = trial_artifacts["classification"]
     found = rows(artifact)
     assert {(row["model"], row["metric"]) for row in found} == {
         (model, metric)
@@ -248,9 +248,9 @@ def test_rows_trace_every_score_to_its_leg(leg_artifacts, published):
     }
     for row in found:
         assert (
-            row["run"] == "test" and row["task"] == leg.task.name and row["split"] == "validation"
+            row["run"] == "test" and row["task"] == trial.task.name and row["split"] == "validation"
         )
-        assert row["fingerprint"] == published.fingerprint and row["leg"] == artifact.fingerprint
+        assert row["fingerprint"] == published.fingerprint and row["trial"] == artifact.fingerprint
         assert row["seed"] == 0 and row["examples"] == 60 and row["seconds"] > 0
     scores = {row["metric"]: row["value"] for row in found if row["model"] == "pretrained"}
     assert scores == artifact.counters["metrics"]["validation"]
@@ -261,40 +261,40 @@ def test_rows_trace_every_score_to_its_leg(leg_artifacts, published):
         )
 
 
-def test_a_diverging_leg_names_task_seed_and_step_and_leaves_no_artifact(
+def test_a_diverging_trial_names_task_seed_and_step_and_leaves_no_artifact(
     published, task_files, tmp_path
 ):
     config = make_config(task_files, learning_rate=1e30, seeds=(3,))
-    (leg,) = plan(config, published, root=str(tmp_path), name="test")
+    (trial,) = plan(config, published, root=str(tmp_path), name="test")
     with pytest.raises(ValueError, match=r"own-classification, pretrained, seed 3: .* at step \d+"):
-        run_leg(leg)
+        run_trial(trial)
     assert not list(tmp_path.rglob("manifest.json"))
 
 
-def test_a_leg_refuses_data_that_changed_since_it_was_planned(published, task_files, tmp_path):
+def test_a_trial_refuses_data_that_changed_since_it_was_planned(published, task_files, tmp_path):
     train = tmp_path / "train.jsonl"
     shutil.copy(task_files["classification"][0], train)
     task = UserTask(name="own", type="classification", train=str(train))
     config = make_config(task_files, tasks=(task,))
-    (leg,) = plan(config, published, root=str(tmp_path), name="test")
+    (trial,) = plan(config, published, root=str(tmp_path), name="test")
     with train.open("a") as file:
         file.write('{"text": "red", "label": "red"}\n')
     with pytest.raises(ValueError, match="changed since it was planned"):
-        run_leg(leg)
+        run_trial(trial)
     (again,) = plan(config, published, root=str(tmp_path), name="test")
-    assert again.digests != leg.digests
+    assert again.digests != trial.digests
 
 
-def test_a_leg_runs_where_the_working_directory_is_another(
+def test_a_trial_runs_where_the_working_directory_is_another(
     published, task_files, tmp_path, monkeypatch
 ):
     shutil.copy(task_files["classification"][0], tmp_path / "train.jsonl")
     monkeypatch.chdir(tmp_path)
     task = UserTask(name="own", type="classification", train="train.jsonl", epochs=0.1)
     config = make_config(task_files, tasks=(task,))
-    (leg,) = plan(config, published, root="runs", name="test")
+    (trial,) = plan(config, published, root="runs", name="test")
     monkeypatch.chdir("/")
-    artifact = run_leg(leg)
+    artifact = run_trial(trial)
     assert list((tmp_path / "runs").rglob("manifest.json"))
     assert artifact.counters["validation_from_train_fraction"] == 0.1
     assert open_artifact(artifact.folder) is not None
@@ -304,8 +304,8 @@ def test_progress_ends_at_the_last_step_and_at_the_last_scored_input(
     published, task_files, tmp_path
 ):
     updates = []
-    (leg,) = plan(make_config(task_files, epochs=1), published, root=str(tmp_path), name="test")
-    run_leg(leg, progress=updates.append)
+    (trial,) = plan(make_config(task_files, epochs=1), published, root=str(tmp_path), name="test")
+    run_trial(trial, progress=updates.append)
     training = [(each.done, each.total) for each in updates if each.unit == "steps"]
     assert training == [(step, 25) for step in range(1, 26)]  # 200 / 8
     scoring = updates[len(training) :]

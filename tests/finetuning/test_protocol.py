@@ -1,4 +1,4 @@
-"""The protocol around legs: baselines by name, two rounds, grids, degenerate seeds, recipes."""
+"""The protocol around trials: baselines by name, two rounds, grids, degenerate seeds, recipes."""
 
 import shutil
 import statistics
@@ -58,23 +58,23 @@ def make_config(task_files, root, num_tasks=2, **overrides):
 
 
 def run(config, model):
-    """Legs and their outcomes, in the order of the legs."""
-    legs = stages.plan_legs(config, model)
-    outcomes = list(stages.run_legs(config, legs, LocalExecutor(), silent))
-    assert sorted(outcome.index for outcome in outcomes) == list(range(len(legs)))
-    return legs, sorted(outcomes, key=lambda outcome: outcome.index)
+    """Trials and their outcomes, in the order of the trials."""
+    trials = stages.plan_trials(config, model)
+    outcomes = list(stages.run_trials(config, trials, LocalExecutor(), silent))
+    assert sorted(outcome.index for outcome in outcomes) == list(range(len(trials)))
+    return trials, sorted(outcomes, key=lambda outcome: outcome.index)
 
 
 @pytest.mark.parametrize("model", ["artifact", "directory"])
 def test_any_model_stands_beside_any_other(published, bert, task_files, tmp_path, model):
     tested, other = (published, bert) if model == "artifact" else (bert, str(published.folder))
     config = make_config(task_files, tmp_path, seeds=(0,), baselines=("random", other))
-    legs, outcomes = run(config, tested)
+    trials, outcomes = run(config, tested)
     assert [outcome.error for outcome in outcomes] == [None] * 6
     rows = stages.record_results(config, [outcome.value for outcome in outcomes])
     assert {row["model"] for row in rows} == {"pretrained", "random", "majority", other}
     assert len({row["fingerprint"] for row in rows}) == 1
-    assert {leg.hyperparameters.max_length for leg in legs if leg.start == other} == {
+    assert {trial.hyperparameters.max_length for trial in trials if trial.start == other} == {
         64 if model == "directory" else 32  # of each model's own positions
     }
 
@@ -90,14 +90,16 @@ def test_a_second_round_starts_from_the_first_of_its_seed_and_start(
         learning_rate=1e-12,  # what is saved is then what training started from
         keep_models="all",
     )
-    legs, outcomes = run(config, published)
+    trials, outcomes = run(config, published)
     assert all(outcome.error is None for outcome in outcomes)
-    by_key = {(leg.task.name, leg.start, leg.seed): index for index, leg in enumerate(legs)}
+    by_key = {
+        (trial.task.name, trial.start, trial.seed): index for index, trial in enumerate(trials)
+    }
     for start in ("pretrained", "random"):
         for seed in (0, 1):
             index = by_key["second", start, seed]
             parent = by_key["first", start, seed]
-            assert legs[index].parent == legs[parent]
+            assert trials[index].parent == trials[parent]
             kept = [
                 AutoModel.from_pretrained(outcomes[i].value.local_folder("model")).state_dict()
                 for i in (index, parent)
@@ -130,8 +132,8 @@ def test_a_first_round_runs_where_its_task_is_not_asked_for_and_keeps_its_models
         keep_models="none",
         epochs=0.1,
     )
-    legs = stages.plan_legs(config, published)
-    assert {(leg.task.name, leg.keep_model) for leg in legs} == {
+    trials = stages.plan_trials(config, published)
+    assert {(trial.task.name, trial.keep_model) for trial in trials} == {
         ("first", False),
         ("second", False),
         ("mnli", True),
@@ -142,8 +144,8 @@ def test_a_second_round_without_its_first_says_so_and_loses_only_itself(
     published, task_files, tmp_path
 ):
     config = make_config(task_files, tmp_path, seeds=(0,), intermediate={"second": "first"})
-    legs = [leg for leg in stages.plan_legs(config, published) if leg.parent is not None]
-    (outcome,) = stages.run_legs(config, legs, LocalExecutor(), silent)
+    trials = [trial for trial in stages.plan_trials(config, published) if trial.parent is not None]
+    (outcome,) = stages.run_trials(config, trials, LocalExecutor(), silent)
     assert "starts from first, pretrained, seed 0, which is not there" in str(outcome.error)
 
 
@@ -152,15 +154,20 @@ def test_a_grid_keeps_every_point_and_reports_the_one_chosen_on_validation(
 ):
     grid = {"learning_rate": (1e-12, 3e-3), "epochs": (0.1, 1)}
     config = make_config(task_files, tmp_path, num_tasks=1, grid=grid, layer_decay=1.0)
-    legs, outcomes = run(config, published)
+    trials, outcomes = run(config, published)
     finished = [outcome.value for outcome in outcomes]
-    assert len({leg.label for leg in legs}) == len({leg.fingerprint for leg in finished}) == 8
+    assert (
+        len({trial.label for trial in trials})
+        == len({trial.fingerprint for trial in finished})
+        == 8
+    )
     scores = {}
-    for leg, artifact in zip(legs, finished, strict=True):
+    for trial, artifact in zip(trials, finished, strict=True):
         value = artifact.counters["metrics"]["validation"]["accuracy"]
-        scores.setdefault(tuple(leg.point.items()), []).append(value)
+        scores.setdefault(tuple(trial.point.items()), []).append(value)
     points = {
-        artifact.fingerprint: dict(leg.point) for leg, artifact in zip(legs, finished, strict=True)
+        artifact.fingerprint: dict(trial.point)
+        for trial, artifact in zip(trials, finished, strict=True)
     }
     for by, judge in (("median", statistics.median), ("best", max)):
         chosen = config.finetune.model_copy(update={"choose": by})
@@ -170,16 +177,18 @@ def test_a_grid_keeps_every_point_and_reports_the_one_chosen_on_validation(
         for row in rows:
             told = row["note"].split(f"best of 4 by {by} accuracy on validation: ")[1]
             named = (part.split("=") for part in told.split(", "))
-            assert {name: float(value) for name, value in named} == points[row["leg"]]
+            assert {name: float(value) for name, value in named} == points[row["trial"]]
 
 
 def test_a_point_that_lost_a_seed_is_not_chosen(published, task_files, tmp_path):
     grid = {"learning_rate": (1e-12, 1e-11)}
     config = make_config(task_files, tmp_path, num_tasks=1, grid=grid)
-    legs, outcomes = run(config, published)
-    whole = [o.value for leg, o in zip(legs, outcomes, strict=True) if leg.point != legs[0].point]
+    trials, outcomes = run(config, published)
+    whole = [
+        o.value for trial, o in zip(trials, outcomes, strict=True) if trial.point != trials[0].point
+    ]
     rows = results(config.finetune, [outcomes[0].value, *whole])
-    assert {row["leg"] for row in rows} == {artifact.fingerprint for artifact in whole}
+    assert {row["trial"] for row in rows} == {artifact.fingerprint for artifact in whole}
 
 
 @pytest.mark.parametrize("stays", [{"learning_rate": 1e-12}, {"adam_epsilon": 1e12}])
@@ -281,9 +290,9 @@ def test_one_command_evaluates_a_model_that_is_there(
         ("tiny-bert", model) for model in ("pretrained", "random", "majority")
     }
     assert (tmp_path / "there" / "tiny-bert-report.html").is_file()
-    legs = sorted(path.stat().st_mtime_ns for path in tmp_path.rglob("manifest.json"))
+    trials = sorted(path.stat().st_mtime_ns for path in tmp_path.rglob("manifest.json"))
     assert command(monkeypatch, "evaluate", bert, *given) == 0  # finds all of it there
-    assert legs == sorted(path.stat().st_mtime_ns for path in tmp_path.rglob("manifest.json"))
+    assert trials == sorted(path.stat().st_mtime_ns for path in tmp_path.rglob("manifest.json"))
     ours = str(published.folder)
     assert command(monkeypatch, "evaluate", ours, *given, "--set", "finetune.baselines=[]") == 0
     assert command(monkeypatch, "evaluate", ours, *given, "--set", "name=mine") == 0
@@ -319,13 +328,13 @@ def test_the_preset_glue_is_the_papers_table():
     assert (config.baselines, config.grid) == (("random",), {})
 
 
-def test_a_baseline_that_is_not_there_is_told_before_any_leg(published, task_files, tmp_path):
+def test_a_baseline_that_is_not_there_is_told_before_any_trial(published, task_files, tmp_path):
     config = make_config(task_files, tmp_path, baselines=("./nowhere",))
     with pytest.raises(ValueError, match=r"\./nowhere: no such directory"):
         plan(config.finetune, published, root=str(tmp_path), name="test")
 
 
-def test_a_foreign_tokenizer_is_told_before_any_leg(bert, task_files, tmp_path):
+def test_a_foreign_tokenizer_is_told_before_any_trial(bert, task_files, tmp_path):
     shutil.copytree(bert, tmp_path / "mixed")
     BertConfig(vocab_size=9).save_pretrained(tmp_path / "mixed")
     config = make_config(task_files, tmp_path)

@@ -1,4 +1,4 @@
-"""The chain as a flow, over a real Prefect and Ray: two workers pre-train, four legs fan out."""
+"""The chain as a flow, over a real Prefect and Ray: two workers pre-train, four trials fan out."""
 
 import time
 from pathlib import Path
@@ -78,7 +78,7 @@ def test_the_chain_runs_and_a_second_run_does_nothing(surroundings, tiny, root):
         ("place", 0), ("place", 1), ("numbers", 0), ("numbers", 1), ("pretraining", 0),
     }  # fmt: skip
 
-    # The last line is one that a leg logs in a worker of Ray.
+    # The last line is one that a trial logs in a worker of Ray.
     artifacts, found = seen_in_prefect(
         "20/20 steps (100%)",
         "pretrain: finished in",
@@ -105,7 +105,7 @@ def test_the_chain_runs_and_a_second_run_does_nothing(surroundings, tiny, root):
     assert sorted(again.rows, key=place) == sorted(summary.rows, key=place)
 
 
-def test_a_failed_leg_loses_only_itself_and_the_run_says_so(
+def test_a_failed_trial_loses_only_itself_and_the_run_says_so(
     surroundings, tiny, root, tmp_path, monkeypatch
 ):
     from electra_pipeline import stages as pipeline
@@ -113,20 +113,22 @@ def test_a_failed_leg_loses_only_itself_and_the_run_says_so(
 
     vanishing = tmp_path / "vanishing.conll"
     vanishing.write_bytes(Path(tiny["finetune"]["tasks"][1]["train"]).read_bytes())
-    plan_legs = pipeline.plan_legs
+    plan_trials = pipeline.plan_trials
 
     def plan_and_lose_the_file(*arguments):
-        legs = plan_legs(*arguments)
+        trials = plan_trials(*arguments)
         vanishing.unlink()
-        return legs
+        return trials
 
-    monkeypatch.setattr(pipeline, "plan_legs", plan_and_lose_the_file)
+    monkeypatch.setattr(pipeline, "plan_trials", plan_and_lose_the_file)
 
     tiny |= {"name": "chain", "root": root, "database": f"sqlite:///{tmp_path}/results.db"}
     tiny["finetune"]["seeds"] = [0]
     tiny["finetune"]["tasks"][1] |= {"name": "vanishing", "train": str(vanishing)}
     config = PipelineConfig.model_validate(tiny)
-    with pytest.raises(RuntimeError, match=r"^1 of 2 legs failed, the others are recorded: vanish"):
+    with pytest.raises(
+        RuntimeError, match=r"^1 of 2 trials failed, the others are recorded: vanish"
+    ):
         electra(config)
     with create_engine(config.database_url).connect() as database:
         tasks = database.execute(text("SELECT DISTINCT task FROM results")).scalars().all()

@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from electra_pipeline.core.execution import Scale, Share, values_in_order
+from electra_pipeline.core.execution import Resources, Scale, values_in_order
 from electra_pipeline.core.progress import Update, silent
 from electra_pipeline.on_ray import RayExecutor, cluster
 from electra_pipeline.on_ray import connection as connecting
@@ -131,7 +131,9 @@ def test_items_start_after_those_that_they_wait_for_and_are_lost_with_them(execu
         return seen
 
     after = {0: 1, 1: 2, 4: 3}
-    outcomes = list(executor.map(run, range(5), after=after, share=lambda _: Share(1, 0.0, 1000)))
+    outcomes = list(
+        executor.map(run, range(5), after=after, resources=lambda _: Resources(1, 0.0, 1000))
+    )
     found = {outcome.index: outcome for outcome in outcomes}
     assert "2" in found[1].value and {"1", "2"} <= found[0].value
     assert str(found[4].error) == "not run: what it starts from failed (no)"
@@ -141,11 +143,11 @@ def test_items_start_after_those_that_they_wait_for_and_are_lost_with_them(execu
 def test_no_more_run_at_once_than_the_memory_holds(executor):
     (node,) = executor.nodes()
     assert node.memory_bytes > 10**8
-    share = executor.leg_share(Scale(), node.memory_bytes)
-    assert share == Share(1, 0.0, node.memory_bytes)  # more than there is: alone
-    assert executor.slots(share) == 1
-    assert executor.slots(Share(1, 0.0, node.memory_bytes // 2)) == 2
-    assert values_in_order(executor.map(abs, [-1, -2], share=lambda _: share)) == [1, 2]
+    resources = executor.trial_resources(Scale(), node.memory_bytes)
+    assert resources == Resources(1, 0.0, node.memory_bytes)  # more than there is: alone
+    assert executor.slots(resources) == 1
+    assert executor.slots(Resources(1, 0.0, node.memory_bytes // 2)) == 2
+    assert values_in_order(executor.map(abs, [-1, -2], resources=lambda _: resources)) == [1, 2]
 
 
 def test_closing_the_iterator_stops_what_runs(executor, tmp_path):
@@ -165,15 +167,15 @@ def test_closing_the_iterator_stops_what_runs(executor, tmp_path):
 
 
 def test_more_than_a_node_has_is_refused(executor):
-    with pytest.raises(ValueError, match=r"3 CPUs .* has 2 CPUs .*lower scale\.cpus_per_leg"):
-        list(executor.map(str, [1], share=lambda _: Share(3)))
+    with pytest.raises(ValueError, match=r"3 CPUs .* has 2 CPUs .*lower scale\.cpus_per_trial"):
+        list(executor.map(str, [1], resources=lambda _: Resources(3)))
     with pytest.raises(ValueError, match=r"scale\.workers is 3, .*to at most 2"):
         executor.check(Scale(workers=3), "runs")
     with pytest.raises(ValueError, match=r"scale\.workers is 3, .*to at most 2"):
         executor.train(print, Scale(workers=3), silent)
     with pytest.raises(ValueError, match=r"0\.5 GPUs"):
-        executor.check(Scale(gpus_per_leg=0.5), "runs")
-    executor.check(Scale(workers=2, cpus_per_leg=2), "runs")
+        executor.check(Scale(gpus_per_trial=0.5), "runs")
+    executor.check(Scale(workers=2, cpus_per_trial=2), "runs")
 
 
 @pytest.mark.parametrize(("num_items", "num_cpus"), [(1, 2), (3, 1)])

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from electra_pipeline.core.execution import Share
+from electra_pipeline.core.execution import Resources
 from electra_pipeline.on_ray.placement import (
     CONTEXT_BYTES,
     PROCESS_BYTES,
@@ -11,8 +11,8 @@ from electra_pipeline.on_ray.placement import (
     cpus_per_worker,
     fitting,
     gpus_per_worker,
-    leg_share,
     total,
+    trial_resources,
 )
 
 NODES = st.lists(
@@ -38,10 +38,10 @@ def test_fitting_equals_placing_one_by_one(nodes, num_cpus, num_gpus):
 
 @given(NODES, st.integers(1, 8))
 def test_the_share_of_a_worker_is_the_largest_that_fits(nodes, workers):
-    share, num_gpus = cpus_per_worker(nodes, workers), gpus_per_worker(nodes)
-    if share:
-        assert placed_one_by_one(nodes, share, num_gpus) >= workers
-    assert placed_one_by_one(nodes, share + 1, num_gpus) < workers
+    resources, num_gpus = cpus_per_worker(nodes, workers), gpus_per_worker(nodes)
+    if resources:
+        assert placed_one_by_one(nodes, resources, num_gpus) >= workers
+    assert placed_one_by_one(nodes, resources + 1, num_gpus) < workers
 
 
 def test_fractions_of_a_gpu_that_are_not_exact_in_binary():
@@ -65,30 +65,30 @@ def test_a_node_with_less_than_the_others_does_not_lower_the_count():
     ),
     st.integers(1, 10**11),
 )
-def test_a_leg_always_fits_and_never_overfills_a_node(nodes, memory_bytes):
-    share = leg_share(nodes, 1, None, memory_bytes)
-    assert share.num_gpus == 0
-    assert fitting(nodes, 1, 0.0, share.memory_bytes) >= 1
+def test_a_trial_always_fits_and_never_overfills_a_node(nodes, memory_bytes):
+    resources = trial_resources(nodes, 1, None, memory_bytes)
+    assert resources.num_gpus == 0
+    assert fitting(nodes, 1, 0.0, resources.memory_bytes) >= 1
     for node in nodes:
-        at_once = fitting([node], 1, 0.0, share.memory_bytes)
+        at_once = fitting([node], 1, 0.0, resources.memory_bytes)
         assert at_once <= 1 or at_once * (memory_bytes + PROCESS_BYTES) <= node.memory_bytes
 
 
 @given(st.sampled_from(["T4", "A100", "H100", "RTX", None]), st.integers(10**8, 10**11))
-def test_legs_on_a_gpu_share_its_memory(name, memory_bytes):
+def test_trials_on_a_gpu_share_its_memory(name, memory_bytes):
     gigabytes = {"T4": 16, "A100": 40, "H100": 80}.get(name, 8)
     nodes = [Node(64, 2.0, 10**12, name), Node(64, 1.0, 10**12, "H200")]
-    share = leg_share(nodes, 1, None, memory_bytes)
-    at_once = round(1 / share.num_gpus)
-    assert fitting(nodes, 1, share.num_gpus) == 3 * at_once
+    resources = trial_resources(nodes, 1, None, memory_bytes)
+    at_once = round(1 / resources.num_gpus)
+    assert fitting(nodes, 1, resources.num_gpus) == 3 * at_once
     assert at_once == 1 or at_once * (memory_bytes + CONTEXT_BYTES) <= 0.9e9 * gigabytes
-    assert share.memory_bytes == PROCESS_BYTES
+    assert resources.memory_bytes == PROCESS_BYTES
 
 
 def test_a_given_share_of_a_gpu_is_taken_as_it_is():
     nodes = [Node(4, 1.0, 10**9, "T4")]
-    assert leg_share(nodes, 2, 0.5, 10**8) == Share(2, 0.5, PROCESS_BYTES)
-    assert leg_share(nodes, 2, 0.0, 10**8) == Share(2, 0.0, PROCESS_BYTES + 10**8)
+    assert trial_resources(nodes, 2, 0.5, 10**8) == Resources(2, 0.5, PROCESS_BYTES)
+    assert trial_resources(nodes, 2, 0.0, 10**8) == Resources(2, 0.0, PROCESS_BYTES + 10**8)
 
 
 def test_total_in_words():

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from electra_pipeline.core.execution import LocalExecutor, Scale, Share
+from electra_pipeline.core.execution import LocalExecutor, Resources, Scale
 from electra_pipeline.core.progress import Update, silent
 from electra_pipeline.results import cost_recording, store
 from electra_pipeline.results.cost_recording import (
@@ -38,7 +38,7 @@ def database(tmp_path):
 
 
 def test_tasks_cost_their_share_times_their_seconds(clock, database):
-    shares = {3: Share(2, 0.5), 5: Share(1, 1.0), 7: Share(4, 0.0)}
+    resources_by_memory = {3: Resources(2, 0.5), 5: Resources(1, 1.0), 7: Resources(4, 0.0)}
 
     def work(seconds):
         clock.work(seconds)
@@ -47,7 +47,9 @@ def test_tasks_cost_their_share_times_their_seconds(clock, database):
 
     with metered(database, "a", "finetune", LocalExecutor()) as meter:
         clock.work(100)  # the driver's own time does not count
-        outcomes = list(meter.map(work, list(shares), share=shares.__getitem__))
+        outcomes = list(
+            meter.map(work, list(resources_by_memory), resources=resources_by_memory.__getitem__)
+        )
     assert [str(outcome.error) for outcome in outcomes] == ["None", "None", "lost"]
     (row,) = store.read_costs(database)
     assert (row["run"], row["stage"], row["wall_seconds"]) == ("a", "finetune", 115)
@@ -57,8 +59,8 @@ def test_tasks_cost_their_share_times_their_seconds(clock, database):
 
 def test_a_training_costs_all_its_workers_up_to_where_it_failed(clock, database):
     class Workers(LocalExecutor):
-        def training_share(self, scale):
-            return Share(4, 1.0)
+        def training_resources(self, scale):
+            return Resources(4, 1.0)
 
         def train(self, function, scale, progress):
             clock.work(SAVE_SECONDS)

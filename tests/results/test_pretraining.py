@@ -35,7 +35,7 @@ def test_each_metric_is_a_row_that_can_be_traced(tmp_path):
         assert (row["run"], row["model"], row["task"], row["split"], row["seed"]) == (
             "es-small", "pretrained", "pretraining", "held_out", 3,
         )  # fmt: skip
-        assert (row["fingerprint"], row["leg"]) == (model.fingerprint, pretrained.fingerprint)
+        assert (row["fingerprint"], row["trial"]) == (model.fingerprint, pretrained.fingerprint)
         assert (row["examples"], row["seconds"]) == (80, 12.5)  # fewer than it would have read
     store.record(f"sqlite:///{tmp_path}/results.db", rows)
 

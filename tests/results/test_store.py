@@ -38,7 +38,7 @@ def row(**values):
         "upper": None,
         "examples": 1043,
         "seconds": 12.5,
-        "leg": "fedcba987654",
+        "trial": "fedcba987654",
         "created_at": "2026-11-21T12:00:00+00:00",
         "note": None,
         **values,
@@ -101,9 +101,9 @@ def test_rows_come_back_as_they_were_written(database):
 
 def test_writing_again_replaces_the_row_of_the_same_key(database):
     store.record(database, [row(value=0.1), row(seed=1)])
-    store.record(database, [row(value=0.9, leg="other", created_at="2026-11-22T00:00:00+02:00")])
+    store.record(database, [row(value=0.9, trial="other", created_at="2026-11-22T00:00:00+02:00")])
     found = store.read(database)
-    assert [(r["seed"], r["value"], r["leg"]) for r in found] == [
+    assert [(r["seed"], r["value"], r["trial"]) for r in found] == [
         (0, 0.9, "other"),
         (1, 0.1 + 0.2, "fedcba987654"),
     ]

@@ -1,4 +1,4 @@
-"""Leaderboard files, from small legs that hold predictions alone."""
+"""Leaderboard files, from small trials that hold predictions alone."""
 
 import io
 import zipfile
@@ -20,8 +20,8 @@ SCHEMA = pa.schema(
 )
 
 
-def leg(root, task, rows, *, seed=0, value=0.5, start="pretrained", model="m", metric="accuracy"):
-    """A finished leg: `rows` are split, id, prediction and detail as Python values."""
+def trial(root, task, rows, *, seed=0, value=0.5, start="pretrained", model="m", metric="accuracy"):
+    """A finished trial: `rows` are split, id, prediction and detail as Python values."""
     table = pa.Table.from_pylist(
         [
             {
@@ -60,18 +60,18 @@ def tables(path):
 
 
 def test_glue_tables_are_as_the_server_takes_them(tmp_path):
-    legs = [
-        leg(tmp_path, "cola", [("validation", "0", "acceptable", None)]
+    trials = [
+        trial(tmp_path, "cola", [("validation", "0", "acceptable", None)]
             + [("test", str(i), p, None) for i, p in enumerate(("unacceptable", "acceptable"))]),
-        leg(tmp_path, "stsb", [("test", "0", 5.3, None), ("test", "1", -0.2, None),
+        trial(tmp_path, "stsb", [("test", "0", 5.3, None), ("test", "1", -0.2, None),
                                ("test", "2", 3.14159, None)]),
-        leg(tmp_path, "rte", [("test", "0", "not_entailment", None)]),
-        leg(tmp_path, "mnli", [("test_matched", "0", "neutral", None),
+        trial(tmp_path, "rte", [("test", "0", "not_entailment", None)]),
+        trial(tmp_path, "mnli", [("test_matched", "0", "neutral", None),
                                ("test_mismatched", "0", "entailment", None),
                                ("ax", "0", "contradiction", None)]),
-        leg(tmp_path, "own", [("test", "0", "x", None)]),
+        trial(tmp_path, "own", [("test", "0", "x", None)]),
     ]  # fmt: skip
-    written = write_submission(legs, tmp_path / "out")
+    written = write_submission(trials, tmp_path / "out")
     assert written.files == (tmp_path / "out/glue.zip",)
     head = "index\tprediction\n"
     assert tables(written.files[0]) == {
@@ -85,30 +85,30 @@ def test_glue_tables_are_as_the_server_takes_them(tmp_path):
     missing = {line.split()[0] for line in written.missing}
     assert missing == {"SST-2.tsv", "MRPC.tsv", "QQP.tsv", "QNLI.tsv", "WNLI.tsv"}
     before = written.files[0].read_bytes()
-    assert write_submission(legs, tmp_path / "again").files[0].read_bytes() == before
+    assert write_submission(trials, tmp_path / "again").files[0].read_bytes() == before
 
 
 def test_the_seed_that_is_best_on_validation_is_taken_and_said(tmp_path):
     rows = [("test", "0", "positive", None)]
-    legs = [
-        leg(tmp_path, "sst2", rows, seed=0, value=0.7),
-        leg(tmp_path, "sst2", [("test", "0", "negative", None)], seed=1, value=0.9),
-        leg(tmp_path, "sst2", rows, seed=2, value=0.9),
-        leg(tmp_path, "sst2", rows, seed=3, value=1.0, start="random"),
+    trials = [
+        trial(tmp_path, "sst2", rows, seed=0, value=0.7),
+        trial(tmp_path, "sst2", [("test", "0", "negative", None)], seed=1, value=0.9),
+        trial(tmp_path, "sst2", rows, seed=2, value=0.9),
+        trial(tmp_path, "sst2", rows, seed=3, value=1.0, start="random"),
     ]
-    written = write_submission(legs, tmp_path / "out")
+    written = write_submission(trials, tmp_path / "out")
     assert tables(written.files[0])["SST-2.tsv"].splitlines()[1] == "0\t0"
     assert written.chosen == ("sst2: seed 1, the best on validation (accuracy 0.9000)",)
 
 
-def test_legs_of_an_older_model_of_the_same_run_are_left_out(tmp_path):
+def test_trials_of_an_older_model_of_the_same_run_are_left_out(tmp_path):
     rows = [("test", "0", "positive", None)]
-    legs = [leg(tmp_path, "sst2", rows, value=0.9, model=model) for model in ("old", "new")]
+    trials = [trial(tmp_path, "sst2", rows, value=0.9, model=model) for model in ("old", "new")]
     later = {"old": "2026-01-01T00:00:00+00:00", "new": "2026-01-02T00:00:00+00:00"}
-    for artifact in legs:
+    for artifact in trials:
         moment = {**artifact.observed, "created_at": later[artifact.inputs["model"]]}
         artifact.folder.write_bytes("observed.json", orjson.dumps(moment))
-    assert choose(legs)["sst2"].inputs["model"] == "new"
+    assert choose(trials)["sst2"].inputs["model"] == "new"
 
 
 def test_squad_files_are_those_of_the_official_scripts(tmp_path):
@@ -120,8 +120,8 @@ def test_squad_files_are_those_of_the_official_scripts(tmp_path):
     without = [
         (split, key, text, {**detail, "null_margin": None}) for split, key, text, detail in rows
     ]
-    legs = [leg(tmp_path, "squad_v2", rows, metric="f1"), leg(tmp_path, "squad", without)]
-    written = write_submission(legs, tmp_path / "out")
+    trials = [trial(tmp_path, "squad_v2", rows, metric="f1"), trial(tmp_path, "squad", without)]
+    written = write_submission(trials, tmp_path / "out")
     found = {
         str(path.relative_to(tmp_path / "out")): orjson.loads(path.read_bytes())
         for path in written.files
@@ -137,18 +137,20 @@ def test_squad_files_are_those_of_the_official_scripts(tmp_path):
 
 
 def test_a_run_without_such_predictions_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="no leg of the run has predictions for GLUE"):
-        write_submission([leg(tmp_path, "own", [("validation", "0", "x", None)])], tmp_path / "out")
+    with pytest.raises(ValueError, match="no trial of the run has predictions for GLUE"):
+        write_submission(
+            [trial(tmp_path, "own", [("validation", "0", "x", None)])], tmp_path / "out"
+        )
     assert not (tmp_path / "out").exists()
 
 
 def test_the_command_names_what_is_missing(tmp_path, capsys):
     from electra_pipeline.cli import show
 
-    leg(tmp_path, "sst2", [("test", "0", "positive", None)])
+    trial(tmp_path, "sst2", [("test", "0", "positive", None)])
     show.submission(run="r", output=tmp_path / "out", root=str(tmp_path))
     told = capsys.readouterr()
     assert told.out.strip() == str(tmp_path / "out/glue.zip")
-    assert "sst2: seed 0" in told.err and "CoLA.tsv (cola: no leg)" in told.err
-    with pytest.raises(ValueError, match="no fine-tuned leg of the run other"):
+    assert "sst2: seed 0" in told.err and "CoLA.tsv (cola: no trial)" in told.err
+    with pytest.raises(ValueError, match="no fine-tuned trial of the run other"):
         show.submission(run="other", output=tmp_path / "out", root=str(tmp_path))

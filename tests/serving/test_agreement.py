@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from electra_pipeline.finetuning.loop import reproducible
-from electra_pipeline.finetuning.plan import FinetuneConfig, plan, run_leg
+from electra_pipeline.finetuning.plan import FinetuneConfig, plan, run_trial
 from electra_pipeline.results import predictions
 from electra_pipeline.serving.loaded import BATCH_SIZE
 from electra_pipeline.serving.predict import Predictor, load_predictor, predict
@@ -177,8 +177,8 @@ def trial(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         max_length=MAX_LENGTH,
     )
     start = MODELS[model](folder / "model")
-    (leg,) = plan(config, start, root=str(folder / "runs"), name="test")
-    return kind, run_leg(leg), inputs
+    (trial,) = plan(config, start, root=str(folder / "runs"), name="test")
+    return kind, run_trial(trial), inputs
 
 
 def scored(kind: str, answer: dict[str, Any]) -> tuple[Any, Any]:

@@ -79,12 +79,12 @@ def make(
 
 
 def chain(root: str, name: str, number: int, **corpus: Any) -> list[Artifact]:
-    """What one run leaves: from a corpus to two legs."""
+    """What one run leaves: from a corpus to two trials."""
     made = [make(root, "corpus", name, number=number, **corpus)]
     for stage in ("tokenizer", "pretrain", "publish"):
         made.append(make(root, stage, name, made[-1], number=number))
-    legs = [make(root, "finetune", f"{name}-cola-{n}", made[-1], run=name) for n in range(2)]
-    return [*made, *legs]
+    trials = [make(root, "finetune", f"{name}-cola-{n}", made[-1], run=name) for n in range(2)]
+    return [*made, *trials]
 
 
 def places(found: Any) -> set[str]:

@@ -203,7 +203,7 @@ def directories(tmp_path_factory):
 
 
 def start(directory, problem, *, of_words=False):
-    """A task's model with its tokenizer, as a leg starts it."""
+    """A task's model with its tokenizer, as a trial starts it."""
     with opened(find_encoder(str(directory))) as source:
         config = source.load(AutoConfig, **problem.head)
         tokenizer = load_tokenizer(source, config, of_words=of_words)
@@ -415,7 +415,7 @@ def test_a_directory_is_told_by_its_weights_and_files_not_by_its_place_or_card(
     assert first.fingerprint == second.fingerprint and len(first.fingerprint) == 12
     write_encoder("bert", copy, seed=8)
     assert find_encoder(str(copy)).fingerprint != first.fingerprint
-    with pytest.raises(ValueError, match="changed since its legs were planned"), opened(second):
+    with pytest.raises(ValueError, match="changed since its trials were planned"), opened(second):
         pass
 
 
@@ -519,7 +519,7 @@ def quantise(folder: Path) -> None:
         (lambda f: (f / "model.safetensors").write_bytes(b""), "model.safetensors cannot be read"),
     ],
 )
-def test_files_that_are_no_whole_model_are_refused_before_any_leg(
+def test_files_that_are_no_whole_model_are_refused_before_any_trial(
     directories: Path, tmp_path: Path, spoil: Callable[[Path], None], message: str
 ) -> None:
     shutil.copytree(directories / "bert", tmp_path / "model")

@@ -126,7 +126,7 @@ def test_one_command_scores_every_checkpoint_once(
     assert header.split() == ["task", "metric", "split", "step", "2", "step", "4", "step", "6"]
     root = given["root"]
     rows = store.read(f"sqlite:///{root}/results.db")
-    legs = {(r["run"], r["model"], r["seed"]) for r in rows if r["task"] == "place"}
+    trials = {(r["run"], r["model"], r["seed"]) for r in rows if r["task"] == "place"}
     of_steps = {
         (f"tiny@{n}", model, s)
         for n in (2, 4)
@@ -134,7 +134,7 @@ def test_one_command_scores_every_checkpoint_once(
         for s in (0, 1)
     }
     last = {("tiny", model, s) for model in ("pretrained", "random", "majority") for s in (0, 1)}
-    assert legs == of_steps | last
+    assert trials == of_steps | last
     assert {r["run"] for r in rows if r["task"] == "pretraining"} == {"tiny@2", "tiny@4", "tiny"}
     page = Path(root, "tiny-report.html").read_text()
     assert "place accuracy, validation" in page and "pre-training step" in page
@@ -153,25 +153,25 @@ def test_one_command_scores_every_checkpoint_once(
     assert "<title>tiny: " in (tmp_path / "r.html").read_text()
 
 
-def test_only_what_is_missing_is_done_and_a_lost_leg_leaves_the_rest(
+def test_only_what_is_missing_is_done_and_a_lost_trial_leaves_the_rest(
     given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = PipelineConfig.model_validate(given)
-    real = plan.run_leg
+    real = plan.run_trial
     called = []
 
-    def fails_at_4(leg: Any, **options: Any) -> Any:
-        called.append((leg.run, leg.start, leg.seed))
-        if leg.run == "tiny@4" and leg.seed == 1:
+    def fails_at_4(trial: Any, **options: Any) -> Any:
+        called.append((trial.run, trial.start, trial.seed))
+        if trial.run == "tiny@4" and trial.seed == 1:
             raise OSError("the machine is gone")
-        return real(leg, **options)
+        return real(trial, **options)
 
-    monkeypatch.setattr(plan, "run_leg", fails_at_4)
+    monkeypatch.setattr(plan, "run_trial", fails_at_4)
     found = learning_curve.run(config, LocalExecutor(1), silent)
-    assert found.lost == ["leg tiny@4, place, pretrained, seed 1: the machine is gone"]
-    assert found.num_legs == 8 and len(called) == 8
+    assert found.lost == ["trial tiny@4, place, pretrained, seed 1: the machine is gone"]
+    assert found.num_trials == 8 and len(called) == 8
     monkeypatch.setattr(
-        plan, "run_leg", lambda leg, **options: called.append(leg) or real(leg, **options)
+        plan, "run_trial", lambda trial, **options: called.append(trial) or real(trial, **options)
     )
     again = learning_curve.run(config, LocalExecutor(1), silent)
     assert again.lost == [] and len(called) == 9
@@ -193,23 +193,23 @@ def test_only_what_is_missing_is_done_and_a_lost_leg_leaves_the_rest(
         assert point.median == pytest.approx(sum(values) / 2)
 
 
-def test_finished_legs_are_recorded_by_the_next_run_if_the_database_is_lost(
+def test_finished_trials_are_recorded_by_the_next_run_if_the_database_is_lost(
     given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given["finetune"] |= {"seeds": [0], "baselines": []}
     config = PipelineConfig.model_validate(given)
     database = Path(given["root"], "results.db")
-    real = plan.run_leg
+    real = plan.run_trial
     called = []
 
-    def loses_the_database(leg: Any, **options: Any) -> Any:
-        called.append(leg)
+    def loses_the_database(trial: Any, **options: Any) -> Any:
+        called.append(trial)
         if len(called) == 3:
             database.unlink()
             database.mkdir()
-        return real(leg, **options)
+        return real(trial, **options)
 
-    monkeypatch.setattr(plan, "run_leg", loses_the_database)
+    monkeypatch.setattr(plan, "run_trial", loses_the_database)
     monkeypatch.setattr(stages, "RECORD_DELAYS_SECONDS", ())
     with pytest.raises(
         ValueError, match=r"results\.db: .*; what is finished is kept, run it again"

@@ -27,7 +27,7 @@ def artifact(root: str, stage: str, name: str) -> Artifact:
 def record(root: str, run: str, fingerprint: str, day: int, value: float = 0.5) -> None:
     row = {"run": run, "model": "pretrained", "fingerprint": fingerprint, "task": "cola"}
     row |= {"metric": "mcc", "split": "validation", "seed": 0, "value": value, "examples": 10}
-    row |= {"seconds": 1.0, "leg": "", "created_at": f"2026-01-0{day}T00:00:00+00:00"}
+    row |= {"seconds": 1.0, "trial": "", "created_at": f"2026-01-0{day}T00:00:00+00:00"}
     store.record(default_database(root), [row])
 
 
@@ -77,7 +77,7 @@ def test_the_report_of_an_evaluation(
 
 def test_pages_with_odd_names_find_each_other(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
     record(root, "bert", "a" * 12, day=1)
-    monkeypatch.setattr(reporting.errors, "find", lambda legs: ["found"])
+    monkeypatch.setattr(reporting.errors, "find", lambda trials: ["found"])
     monkeypatch.setattr(reporting.errors, "render", lambda found, run_name, report: report)
     subject = find(root)
     pages = reporting.render(root, default_database(root), "bert", None, subject.rows, "a #?.html")

@@ -171,20 +171,20 @@ def test_what_fails_loses_itself_alone(tiny: dict[str, Any]) -> None:
     assert set(lines[2][2:-1]) == {"-"}
 
 
-def test_a_lost_leg_leaves_the_rest_of_its_variant(tiny: dict[str, Any], inputs: Path) -> None:
+def test_a_lost_trial_leaves_the_rest_of_its_variant(tiny: dict[str, Any], inputs: Path) -> None:
     class Vanishing(LocalExecutor):
         """Loses the first thing that is fanned out for fine-tuning."""
 
         def map(self, function, items, **options):  # type: ignore[no-untyped-def]
             for outcome in super().map(function, items, **options):
-                leg = items[outcome.index]
-                if getattr(leg, "seed", None) == 1:
+                trial = items[outcome.index]
+                if getattr(trial, "seed", None) == 1:
                     outcome = type(outcome)(outcome.index, error=RuntimeError("worker died"))
                 yield outcome
 
     tiny["finetune"]["seeds"] = [0, 1]
     (result,) = sweep.run(expand(tiny, "x", ["pretrain.seed=3"]), Vanishing(1), silent)
-    assert result.errors == ["leg place, pretrained, seed 1: worker died"]
+    assert result.errors == ["trial place, pretrained, seed 1: worker died"]
     assert {(row["task"], row["seed"]) for row in result.rows} == {("pretraining", 3), ("place", 0)}
 
 

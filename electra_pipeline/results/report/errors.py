@@ -1,7 +1,7 @@
 """Where a model errs: what is confused with what, how sure it is, the examples to look at first.
 
-Everything is read from the predictions that the legs kept. A page is bounded: so many examples of a
-task, so many characters of each.
+Everything is read from the trials' predictions. A page is bounded: a number of examples of each
+task, a number of characters of each example.
 """
 
 import logging
@@ -74,13 +74,13 @@ class TaskErrors:
     num_disagreements: int
 
 
-def find(legs: Iterable[Artifact]) -> list[TaskErrors]:
-    """The errors of each task and split that the legs kept predictions of.
+def find(trials: Iterable[Artifact]) -> list[TaskErrors]:
+    """The errors of each task and split that the trials kept predictions of.
 
     A task whose predictions cannot be examined is logged as an error and loses only its own.
     """
     found: list[TaskErrors] = []
-    for group in grouped(legs):
+    for group in grouped(trials):
         try:
             found += [examine(predictions) for predictions in side_by_side(group)]
         except Exception as error:  # whatever it is, the other tasks are shown

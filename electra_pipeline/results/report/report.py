@@ -67,7 +67,7 @@ def write_report(
         history=_history_charts(history),
         errors=errors,
         costs=[line[1:] for line in cost_table.lines(costs)],
-        legs=sorted({(row["task"], row["model"], row["seed"], row["leg"]) for row in of_tasks}),
+        trials=sorted({(row["task"], row["model"], row["seed"], row["trial"]) for row in of_tasks}),
         corpus=corpus_facts(corpus, sequences) if corpus is not None else None,
         tokenizer=tokenizer.counters if tokenizer is not None else None,
         artifacts=artifacts,

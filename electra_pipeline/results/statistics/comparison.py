@@ -2,7 +2,7 @@
 
 Two things make a difference of scores uncertain: the seeds of fine-tuning and the examples that
 were scored (Bouthillier et al. 2021, arXiv:2103.03098). The variance of the mean difference is that
-of the seeds' differences over their number, plus, where the legs' predictions are there, what the
+of the seeds' differences over their number, plus, where the trials' predictions are there, what the
 bootstrap finds over the examples. Interval and p value are Student's with Satterthwaite's (1946)
 degrees of freedom; without predictions they are those of the paired t test. Percentiles of a few
 resampled seeds would be far too narrow (Colas et al. 2018, arXiv:1806.08295, advise against them
@@ -24,7 +24,7 @@ from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.tasks.bootstrap import LEVEL, groups, resampled
 from electra_pipeline.tasks.kinds.measures import measure
 
-MAJORITY = "majority"  # its rows name the leg of another model, whose predictions are not its own
+MAJORITY = "majority"  # its rows name the trial of another model, whose predictions are not its own
 
 Score = tuple[str, str, str]
 """Task, split and metric."""
@@ -127,26 +127,26 @@ def find_side(rows: Sequence[Row], name: str) -> Side:
 
 
 def compare(
-    rows: Sequence[Row], a: Side, b: Side, legs: Mapping[str, Artifact] | None = None
+    rows: Sequence[Row], a: Side, b: Side, trials: Mapping[str, Artifact] | None = None
 ) -> Comparison:
     """All scores that both sides have, over the seeds that both have.
 
-    `legs`, by fingerprint, are the artifacts with the predictions; what is not there is done
+    `trials`, by fingerprint, are the artifacts with the predictions; what is not there is done
     without. Raises ValueError if both sides are the same or share no score.
     """
     if a == b:
         raise ValueError(f"--compare: both are {a}; name two models")
     of_a, of_b = _scores(rows, a), _scores(rows, b)
     lines, left_out, notes = [], [], []
-    legs = legs or {}
-    # The metrics of a task read the same legs, one after the other.
-    read = lru_cache(maxsize=64)(lambda name: predictions.read(legs[name]))
+    trials = trials or {}
+    # The metrics of a task read the same trials, one after the other.
+    read = lru_cache(maxsize=64)(lambda name: predictions.read(trials[name]))
     for score in sorted({*of_a, *of_b}):
         ours, theirs = of_a.get(score, {}), of_b.get(score, {})
         seeds = tuple(sorted(ours.keys() & theirs.keys()))
         pairs = [(ours[seed], theirs[seed]) for seed in seeds]
         label = " ".join(score)
-        reason = _obstacle(a, b, ours, theirs) or _other_examples(score, pairs, legs)
+        reason = _obstacle(a, b, ours, theirs) or _other_examples(score, pairs, trials)
         if reason:
             left_out.append(f"{label}: {reason}")
             continue
@@ -155,8 +155,8 @@ def compare(
             left_out.append(f"{label}: seeds {which} are not of both")
         variance = None
         if MAJORITY not in (a.model, b.model):
-            names = [row["leg"] for pair in pairs for row in pair]
-            variance = _variance_over_examples(score, names, legs, read)
+            names = [row["trial"] for pair in pairs for row in pair]
+            variance = _variance_over_examples(score, names, trials, read)
         lines.append(_line(score, seeds, pairs, variance))
         for letter, compared in zip("AB", zip(*pairs, strict=True), strict=True):
             if note := noted(compared):
@@ -193,30 +193,30 @@ def _obstacle(a: Side, b: Side, ours: Mapping[int, Row], theirs: Mapping[int, Ro
 
 
 def _other_examples(
-    score: Score, pairs: Sequence[tuple[Row, Row]], legs: Mapping[str, Artifact]
+    score: Score, pairs: Sequence[tuple[Row, Row]], trials: Mapping[str, Artifact]
 ) -> str | None:
-    """Legs know the digest of what they were scored on."""
-    found = [legs[row["leg"]] for pair in pairs for row in pair if row["leg"] in legs]
+    """Trials know the digest of what they were scored on."""
+    found = [trials[row["trial"]] for pair in pairs for row in pair if row["trial"] in trials]
     digests = {artifact.inputs.get(score[1]) for artifact in found}
     return "scored on other examples (as many, with another digest)" if len(digests) > 1 else None
 
 
 def _variance_over_examples(
-    score: Score, fingerprints: Sequence[str], legs: Mapping[str, Artifact], read: Read
+    score: Score, fingerprints: Sequence[str], trials: Mapping[str, Artifact], read: Read
 ) -> float | None:
-    """Variance of the mean difference over draws of the examples, the same for all legs.
+    """Variance of the mean difference over draws of the examples, the same for all trials.
 
-    `fingerprints` are those of legs of A and of B in turn.
+    `fingerprints` are those of trials of A and of B in turn.
     """
     _, split, metric = score
     measures = []
     rows: Sequence[Row] = []
     kind = ""
     for name in fingerprints:
-        leg = legs.get(name)
-        if leg is None or predictions.FILE not in leg.file_names():
+        trial = trials.get(name)
+        if trial is None or predictions.FILE not in trial.file_names():
             return None
-        kind, rows = leg.config["type"], read(name)[split]
+        kind, rows = trial.config["type"], read(name)[split]
         taken = measure(kind, metric, rows)
         if taken is None:
             return None

@@ -1,4 +1,4 @@
-"""The predictions that legs kept, of all seeds of a task side by side."""
+"""The predictions that trials kept, of all seeds of a task side by side."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -40,51 +40,51 @@ class Predictions:
         return len(self.ids)
 
 
-def read(legs: Iterable[Artifact]) -> Iterator[Predictions]:
-    """The predictions of each task and labelled split; legs that kept none are left out.
+def read(trials: Iterable[Artifact]) -> Iterator[Predictions]:
+    """The predictions of each task and labelled split; trials that kept none are left out.
 
-    Legs of the same task are put side by side if they were scored on the same data. Raises
+    Trials of the same task are put side by side if they were scored on the same data. Raises
     ValueError if they have other examples all the same.
     """
-    for group in grouped(legs):
+    for group in grouped(trials):
         yield from side_by_side(group)
 
 
-def grouped(legs: Iterable[Artifact]) -> list[list[Artifact]]:
-    """The legs that kept predictions, by task and data, those of each in the order of seeds."""
+def grouped(trials: Iterable[Artifact]) -> list[list[Artifact]]:
+    """The trials that kept predictions, by task and data, those of each in the order of seeds."""
     groups: dict[tuple[str, ...], list[Artifact]] = {}
-    for leg in legs:
-        if FILE in leg.file_names():
-            splits = sorted(leg.counters["examples"])
-            data = (f"{split} {leg.inputs.get(split)}" for split in splits)
-            groups.setdefault((str(leg.config["task"]), *data), []).append(leg)
+    for trial in trials:
+        if FILE in trial.file_names():
+            splits = sorted(trial.counters["examples"])
+            data = (f"{split} {trial.inputs.get(split)}" for split in splits)
+            groups.setdefault((str(trial.config["task"]), *data), []).append(trial)
     return [
-        sorted(group, key=lambda leg: int(leg.config["seed"]))
+        sorted(group, key=lambda trial: int(trial.config["seed"]))
         for _, group in sorted(groups.items())
     ]
 
 
-def side_by_side(legs: Sequence[Artifact]) -> Iterator[Predictions]:
+def side_by_side(trials: Sequence[Artifact]) -> Iterator[Predictions]:
     """The predictions of one group, by labelled split. Raises ValueError as `read` does."""
-    tables = [pq.read_table(leg.local_file(FILE)) for leg in legs]
-    first = legs[0].config
+    tables = [pq.read_table(trial.local_file(FILE)) for trial in trials]
+    first = trials[0].config
     for split in dict.fromkeys(tables[0]["split"].to_pylist()):
         of_split = [_labelled(table, split) for table in tables]
         if not of_split[0].num_rows:
             continue
         ids = of_split[0]["id"].to_pylist()
-        for leg, table in zip(legs, of_split, strict=True):
+        for trial, table in zip(trials, of_split, strict=True):
             if table["id"].to_pylist() != ids:
                 raise ValueError(
-                    f"{leg.folder}/{FILE}: other examples of {split} than {legs[0].folder}/{FILE} "
-                    "has, from the same data; remove the older of the two and fine-tune again"
+                    f"{trial.folder}/{FILE}: other examples of {split} than "
+                    f"{trials[0].folder}/{FILE} has, from the same data; remove the older of the two and fine-tune again"
                 )
         yield Predictions(
             task=str(first["task"]),
             type=str(first["type"]),
             split=split,
             labels=tuple(first["labels"]) if first.get("labels") else None,
-            seeds=tuple(int(leg.config["seed"]) for leg in legs),
+            seeds=tuple(int(trial.config["seed"]) for trial in trials),
             ids=ids,
             inputs=of_split[0]["input"].to_pylist(),
             expected=_values(of_split[0], "expected"),

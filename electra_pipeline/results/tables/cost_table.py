@@ -15,8 +15,8 @@ SECONDS = ("wall_seconds", "cpu_seconds", "gpu_seconds")
 def by_stage(rows: Iterable[Row]) -> list[dict[str, Any]]:
     """The sums of each run and stage over its attempts, in the order of first sight.
 
-    The fine-tuning legs of a flow are attempts of their own, which run at the same time: their wall
-    seconds then sum up to more than has passed.
+    The fine-tuning trials of a flow are attempts of their own, which run at the same time: their
+    wall seconds then sum up to more than has passed.
     """
     sums: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:

@@ -20,7 +20,7 @@ TABLE_WIDTH = 1000  # characters; a table is never cut, not even in a pipe
 
 # What is aligned to the left; all other columns hold numbers.
 WORDS = frozenset(
-    ("run", "stage", "task", "model", "split", "metric", "leg", "pre-trained model", "verdict")
+    ("run", "stage", "task", "model", "split", "metric", "trial", "pre-trained model", "verdict")
 )
 # Characters that LaTeX takes for its own, and those that its older fonts do not have.
 LATEX = {

@@ -207,7 +207,7 @@ class _Shown:
 
 def _long(rows: Sequence[Row]) -> Iterator[_Shown]:
     if not _are_summaries(rows):
-        header = ["run", "task", "model", "split", "metric", "seed", "value", "examples", "leg"]
+        header = ["run", "task", "model", "split", "metric", "seed", "value", "examples", "trial"]
         yield _Shown(
             header,
             [

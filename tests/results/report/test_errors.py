@@ -44,8 +44,8 @@ def example(expected, prediction, score, number=0, text="a text", detail=None, s
     }
 
 
-def leg(root, rows, *, task="topics", type="classification", seed=0, labels=None, data="d"):
-    """A finished leg as far as its predictions are concerned."""
+def trial(root, rows, *, task="topics", type="classification", seed=0, labels=None, data="d"):
+    """A finished trial as far as its predictions are concerned."""
 
     def write(draft):
         buffer = io.BytesIO()
@@ -97,11 +97,11 @@ def predictions(said, expected, type="classification", scores=None, details=None
 
 def test_seeds_lie_side_by_side_and_unlabelled_examples_are_left_out(tmp_path):
     unlabelled = example(None, "x", None, split="test")
-    legs = [
-        leg(tmp_path, [*classes(said, "ab"), unlabelled], seed=seed)
+    trials = [
+        trial(tmp_path, [*classes(said, "ab"), unlabelled], seed=seed)
         for seed, said in ((1, "ab"), (0, "bb"))
     ]
-    (found,) = read(legs)
+    (found,) = read(trials)
     assert (found.split, found.seeds, found.ids) == (
         "validation",
         (0, 1),
@@ -112,21 +112,21 @@ def test_seeds_lie_side_by_side_and_unlabelled_examples_are_left_out(tmp_path):
 
 
 def test_seeds_that_were_scored_on_other_data_are_not_compared(tmp_path):
-    legs = [leg(tmp_path, classes("ab", "ab"), seed=seed, data=f"d{seed}") for seed in (0, 1)]
-    assert [found.seeds for found in read(legs)] == [(0,), (1,)]
-    odd = [leg(tmp_path, classes("ab"[:n], "ab"[:n]), seed=n, task="odd") for n in (1, 2)]
+    trials = [trial(tmp_path, classes("ab", "ab"), seed=seed, data=f"d{seed}") for seed in (0, 1)]
+    assert [found.seeds for found in read(trials)] == [(0,), (1,)]
+    odd = [trial(tmp_path, classes("ab"[:n], "ab"[:n]), seed=n, task="odd") for n in (1, 2)]
     with pytest.raises(ValueError, match=r"other examples of validation than .*fine-tune again"):
         list(read(odd))
 
 
 def test_a_task_that_cannot_be_examined_does_not_take_the_others_along(tmp_path, caplog):
-    odd = [leg(tmp_path, classes("ab"[:n], "ab"[:n]), seed=n, task="odd") for n in (1, 2)]
-    good = leg(tmp_path, classes("ab", "ab"))
+    odd = [trial(tmp_path, classes("ab"[:n], "ab"[:n]), seed=n, task="odd") for n in (1, 2)]
+    good = trial(tmp_path, classes("ab", "ab"))
     assert [found.task for found in errors.find([*odd, good])] == ["topics"]
     assert "no page about the errors of odd: " in caplog.text
 
 
-def test_legs_without_predictions_have_no_page(tmp_path):
+def test_trials_without_predictions_have_no_page(tmp_path):
     bare = produce(
         root=str(tmp_path),
         stage="finetune",
@@ -282,8 +282,8 @@ def test_the_page_is_bounded_escaped_and_stands_alone(tmp_path):
     number = 3 * MAX_EXAMPLES
     text = "<script>alert(1)</script>" + "x" * 10_000
     detail = {"probabilities": {"<b>": 0.75, "a": 0.25}}
-    legs = [
-        leg(
+    trials = [
+        trial(
             tmp_path,
             classes(["<b>"] * number, ["a"] * number, text=text, detail=detail),
             seed=seed,
@@ -292,7 +292,7 @@ def test_the_page_is_bounded_escaped_and_stands_alone(tmp_path):
         for seed in (0, 1)
         for task in ("one", "two")
     ]
-    page = errors.render(errors.find(legs), run_name="r<un>", report="r.html")
+    page = errors.render(errors.find(trials), run_name="r<un>", report="r.html")
     assert page.count("&lt;script&gt;") == 2 * MAX_EXAMPLES
     assert "<script" not in page and "<b>" not in page and "r&lt;un&gt;" in page
     assert len(page) < 2 * MAX_EXAMPLES * 3 * MAX_CHARACTERS + 100_000
@@ -304,8 +304,8 @@ def test_the_page_is_bounded_escaped_and_stands_alone(tmp_path):
 
 
 def test_the_page_has_the_counts_and_the_shares(tmp_path):
-    legs = [leg(tmp_path, classes("aab", "abb"), labels=["b", "a"])]
-    page = errors.render(errors.find(legs), run_name="run", report="report.html")
+    trials = [trial(tmp_path, classes("aab", "abb"), labels=["b", "a"])]
+    page = errors.render(errors.find(trials), run_name="run", report="report.html")
     assert "--share: 0.500" in page and "50%" in page
     assert page.index('scope="row">b<') < page.index('scope="row">a<')  # the task's order
     assert '<a href="report.html">' in page and "67%" in page
@@ -313,6 +313,6 @@ def test_the_page_has_the_counts_and_the_shares(tmp_path):
 
 def test_a_model_without_errors_is_told_so(tmp_path):
     page = errors.render(
-        errors.find([leg(tmp_path, classes("ab", "ab"))]), run_name="run", report="r.html"
+        errors.find([trial(tmp_path, classes("ab", "ab"))]), run_name="run", report="r.html"
     )
     assert "Every seed has every example right." in page

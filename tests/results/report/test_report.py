@@ -137,7 +137,7 @@ def rows():
             "value": value,
             "examples": 1043,
             "seconds": 1.0,
-            "leg": f"{model}{seed}",
+            "trial": f"{model}{seed}",
             "created_at": "2026-11-21T12:00:00+00:00",
         }
         for model, values in (

@@ -28,7 +28,7 @@ def row(**values):
         "seed": 0,
         "value": 0.5,
         "examples": 100,
-        "leg": "none",
+        "trial": "none",
         **values,
     }
 
@@ -227,8 +227,8 @@ def test_a_name_that_means_none_or_several_says_what_there_is(name, message):
         find_side(NAMED, name)
 
 
-def leg(root, name, right, digest="same"):
-    """A finished leg whose predictions are right where `right` says so."""
+def trial(root, name, right, digest="same"):
+    """A finished trial whose predictions are right where `right` says so."""
     rows = [
         {
             "split": "validation",
@@ -252,7 +252,7 @@ def leg(root, name, right, digest="same"):
         stage="finetune",
         name=name,
         format_version=2,
-        config={"type": "classification", "leg": name},
+        config={"type": "classification", "trial": name},
         inputs={"validation": digest},
         write=write,
     )
@@ -260,13 +260,13 @@ def leg(root, name, right, digest="same"):
 
 def two_models(root, num_examples=400, digest_b="same"):
     rng = np.random.default_rng(0)
-    rows, legs, rights = [], {}, {}
+    rows, trials, rights = [], {}, {}
     for model, share in (("pretrained", 0.8), ("random", 0.7)):
         for seed in (0, 1, 2):
             right = rng.random(num_examples) < share
             digest = digest_b if model == "random" else "same"
-            artifact = leg(root, f"{model}-{seed}", right, digest)
-            legs[artifact.fingerprint] = artifact
+            artifact = trial(root, f"{model}-{seed}", right, digest)
+            trials[artifact.fingerprint] = artifact
             rights[model, seed] = right
             rows.append(
                 row(
@@ -274,16 +274,16 @@ def two_models(root, num_examples=400, digest_b="same"):
                     seed=seed,
                     value=float(right.mean()),
                     examples=num_examples,
-                    leg=artifact.fingerprint,
+                    trial=artifact.fingerprint,
                 )
             )
-    return rows, legs, rights
+    return rows, trials, rights
 
 
 def test_predictions_add_the_spread_of_the_examples(tmp_path):
-    rows, legs, rights = two_models(tmp_path)
+    rows, trials, rights = two_models(tmp_path)
     (alone,) = compare(rows, PRETRAINED, RANDOM).lines
-    (line,) = compare(rows, PRETRAINED, RANDOM, legs).lines
+    (line,) = compare(rows, PRETRAINED, RANDOM, trials).lines
     assert line.over_examples and not alone.over_examples
     assert line.difference == alone.difference
     each = np.mean(
@@ -298,15 +298,15 @@ def test_predictions_add_the_spread_of_the_examples(tmp_path):
     assert math.log(line.p) == pytest.approx(math.log(p), rel=0.2)
 
 
-def test_legs_that_were_scored_on_other_examples_are_not_compared(tmp_path):
-    rows, legs, _ = two_models(tmp_path, 20, digest_b="other")
+def test_trials_that_were_scored_on_other_examples_are_not_compared(tmp_path):
+    rows, trials, _ = two_models(tmp_path, 20, digest_b="other")
     with pytest.raises(ValueError, match=r"scored on other examples .as many, with another digest"):
-        compare(rows, PRETRAINED, RANDOM, legs)
+        compare(rows, PRETRAINED, RANDOM, trials)
 
 
 def test_the_majority_guess_has_no_predictions_of_its_own(tmp_path):
-    rows, legs, _ = two_models(tmp_path, 20)
+    rows, trials, _ = two_models(tmp_path, 20)
     guessed = [{**r, "model": "majority", "value": 0.5} for r in rows if r["model"] == "pretrained"]
     majority = Side("es", "majority", "aaaa")
-    (line,) = compare([*rows, *guessed], PRETRAINED, majority, legs).lines
+    (line,) = compare([*rows, *guessed], PRETRAINED, majority, trials).lines
     assert not line.over_examples

@@ -134,7 +134,7 @@ def test_test_files_and_diagnostics_are_predicted_and_not_scored(tmp_path):
     ]
     assert list(data.scored) == ["validation", "validation_mismatched"]
     assert data.counters["examples"]["ax"] == 2
-    assert data.digests != before.digests  # what is predicted is part of a leg's identity
+    assert data.digests != before.digests  # what is predicted is part of a trial's identity
 
 
 def test_the_test_file_of_cola_has_a_header_where_train_has_none(tmp_path, tokenizer):

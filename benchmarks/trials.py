@@ -1,15 +1,15 @@
-"""Seconds of many fine-tuning legs: side by side over Ray, and one after another in one process.
+"""Seconds of many fine-tuning trials: side by side over Ray, and one after another in one process.
 
-The legs are those of one task with as many seeds, the same for all: one core each over Ray, one
+The trials are those of one task with as many seeds, the same for all: one core each over Ray, one
 after another with one thread, and one after another with all cores. By turns, each from nothing;
-Ray is started before the clock, its worker processes are not. Beside the gain stands the busy
-share: the time that legs took over slots x wall time. It says where the gain stops: few legs pay
-for the start of the workers, which import torch and transformers (seconds each), and for slots
-that wait while the last leg ends.
+Ray is started before the clock, its worker processes are not. Beside the gain stands the
+utilization: the time that trials took over slots x wall time. It shows where the gain stops: few
+trials pay for the start of the workers, which import torch and transformers (seconds each), and for slots
+that wait while the last trial ends.
 
 Needs a folder with the GLUE archive and a vocabulary, as `finetuning.py` does.
 
-    python benchmarks/legs.py --counts 2 4 8 16 --rounds 2
+    python benchmarks/trials.py --counts 2 4 8 16 --rounds 2
 """
 
 import argparse
@@ -28,35 +28,35 @@ from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.core.execution import Executor, LocalExecutor, cpus_of_this_process
 from electra_pipeline.core.progress import silent
-from electra_pipeline.finetuning.plan import FinetuneConfig, Leg, plan
+from electra_pipeline.finetuning.plan import FinetuneConfig, Trial, plan
 from electra_pipeline.on_ray import cluster
 from electra_pipeline.storage.artifact import Artifact
 
 
 def seconds(
-    finetuning: FinetuneConfig, model: Artifact, executor: Executor, cpus_per_leg: int
+    finetuning: FinetuneConfig, model: Artifact, executor: Executor, cpus_per_trial: int
 ) -> tuple[float, float]:
-    """Wall seconds of all legs from nothing, and the busy share."""
+    """Wall seconds of all trials from nothing, and the busy share."""
     with tempfile.TemporaryDirectory() as root:
         config = PipelineConfig.model_validate(
             {
-                "name": "legs",
+                "name": "trials",
                 "root": root,
                 "corpus": {"sources": [{"type": "files", "urls": ["none"]}]},
                 "finetune": finetuning,
-                "scale": {"cpus_per_leg": cpus_per_leg},
+                "scale": {"cpus_per_trial": cpus_per_trial},
             }
         )
-        legs = plan(finetuning, model, root=root, name="legs")
-        made: list[tuple[Leg, Artifact]] = []
+        trials = plan(finetuning, model, root=root, name="trials")
+        made: list[tuple[Trial, Artifact]] = []
         started = time.perf_counter()
-        for outcome in stages.run_legs(config, legs, executor, silent):
+        for outcome in stages.run_trials(config, trials, executor, silent):
             if outcome.error is not None:
                 raise outcome.error
             assert outcome.value is not None
-            made.append((legs[outcome.index], outcome.value))
+            made.append((trials[outcome.index], outcome.value))
         taken = time.perf_counter() - started
-        return taken, stages.log_busy_share(config, made, executor, taken)
+        return taken, stages.log_utilization(config, made, executor, taken)
 
 
 def measure(
@@ -76,11 +76,11 @@ def measure(
     return found
 
 
-def show(num_legs: int, found: dict[str, Sequence[tuple[float, float]]]) -> None:
+def show(num_trials: int, found: dict[str, Sequence[tuple[float, float]]]) -> None:
     ours = [taken for taken, _ in found["side by side"]]
-    busy = [share for _, share in found["side by side"]]
+    busy = [utilization for _, utilization in found["side by side"]]
     print(
-        f"{num_legs:3} legs side by side: {statistics.median(ours):6.1f} s, busy share "
+        f"{num_trials:3} trials side by side: {statistics.median(ours):6.1f} s, busy share "
         f"{statistics.median(busy):.0%} ({min(busy):.0%} to {max(busy):.0%})"
     )
     for name, values in found.items():
@@ -115,16 +115,16 @@ def main() -> None:
             f"{arguments.task}, {files.num_train} examples, electra-{arguments.shape}, "
             f"{num_cores} cores, {arguments.rounds} rounds, torch {torch.__version__}"
         )
-        for num_legs in arguments.counts:
+        for num_trials in arguments.counts:
             finetuning = FinetuneConfig(
                 tasks=(files.task(),),
-                seeds=tuple(range(num_legs)),
+                seeds=tuple(range(num_trials)),
                 baselines=(),
                 learning_rate=1e-3,
                 epochs=1,
                 keep_models="none",
             )
-            show(num_legs, measure(finetuning, model, num_cores, arguments.rounds))
+            show(num_trials, measure(finetuning, model, num_cores, arguments.rounds))
 
 
 if __name__ == "__main__":
