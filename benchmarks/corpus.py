@@ -16,7 +16,7 @@ import orjson
 
 from electra_pipeline import config as configuration
 from electra_pipeline import stages
-from electra_pipeline.core.execution import Executor, LocalExecutor
+from electra_pipeline.core.execution import Executor, LocalExecutor, StageContext
 from electra_pipeline.core.progress import silent
 from electra_pipeline.corpus import build as corpus_stage
 from electra_pipeline.corpus.build import CorpusConfig
@@ -45,7 +45,7 @@ def main() -> None:
 
         def seconds(executor: Executor, root: str) -> float:
             started = time.perf_counter()
-            corpus_stage.build(config, root=root, name="b", executor=executor, progress=silent)
+            corpus_stage.build(config, StageContext(root, "b", executor, silent))
             return time.perf_counter() - started
 
         rates: dict[str, list[float]] = {"one process": [], "Ray": []}

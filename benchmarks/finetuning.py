@@ -37,6 +37,7 @@ import torch
 import transformers
 from transformers import ElectraConfig, ElectraForPreTraining, ElectraTokenizerFast
 
+from electra_pipeline.core.execution import StageContext
 from electra_pipeline.core.progress import Update
 from electra_pipeline.finetuning.plan import FinetuneConfig, plan, run_trial
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
@@ -149,7 +150,7 @@ def ours(model: Artifact, files: Files, epochs: float, learning_rate: float, see
         clock.step()
 
     with tempfile.TemporaryDirectory() as root:
-        (trial,) = plan(config, model, root=root, name="benchmark")
+        (trial,) = plan(config, model, StageContext(root, "benchmark"))
         artifact = run_trial(trial, num_threads=torch.get_num_threads(), progress=progress)
         return clock.result(artifact.counters["metrics"]["validation"]["accuracy"])
 

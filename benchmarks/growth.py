@@ -16,7 +16,7 @@ from pathlib import Path
 
 import orjson
 
-from electra_pipeline.core.execution import LocalExecutor
+from electra_pipeline.core.execution import LocalExecutor, StageContext
 from electra_pipeline.core.progress import silent
 from electra_pipeline.corpus import build as corpus_stage
 from electra_pipeline.corpus.build import CorpusConfig
@@ -64,12 +64,12 @@ def build_corpus(place: str) -> None:
             "shard_megabytes": SHARD_MEGABYTES,
         }
     )
-    corpus_stage.build(config, root=place, name="g", executor=LocalExecutor(), progress=silent)
+    corpus_stage.build(config, StageContext(place, "g", LocalExecutor(), silent))
 
 
 def train_tokenizer(place: str) -> None:
     config = TokenizerConfig(vocab_size=VOCAB_SIZE)
-    train.train(config, artifact(place, "corpus"), root=place, name="g")
+    train.train(config, artifact(place, "corpus"), StageContext(place, "g"))
 
 
 def build_sequences(place: str) -> None:
@@ -77,10 +77,7 @@ def build_sequences(place: str) -> None:
         SequencesConfig(),
         artifact(place, "corpus"),
         artifact(place, "tokenizer"),
-        root=place,
-        name="g",
-        executor=LocalExecutor(),
-        progress=silent,
+        StageContext(place, "g", LocalExecutor(), silent),
     )
 
 

@@ -4,8 +4,8 @@ The trials are those of one task with as many seeds, the same for all: one core 
 after another with one thread, and one after another with all cores. By turns, each from nothing;
 Ray is started before the clock, its worker processes are not. Beside the gain stands the
 utilization: the time that trials took over slots x wall time. It shows where the gain stops: few
-trials pay for the start of the workers, which import torch and transformers (seconds each), and for slots
-that wait while the last trial ends.
+trials pay for the start of the workers, which import torch and transformers (seconds each), and for
+slots that wait while the last trial ends.
 
 Needs a folder with the GLUE archive and a vocabulary, as `finetuning.py` does.
 
@@ -26,7 +26,12 @@ from finetuning import make_model, write_files
 
 from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.core.execution import Executor, LocalExecutor, cpus_of_this_process
+from electra_pipeline.core.execution import (
+    Executor,
+    LocalExecutor,
+    StageContext,
+    cpus_of_this_process,
+)
 from electra_pipeline.core.progress import silent
 from electra_pipeline.finetuning.plan import FinetuneConfig, Trial, plan
 from electra_pipeline.on_ray import cluster
@@ -47,7 +52,7 @@ def seconds(
                 "scale": {"cpus_per_trial": cpus_per_trial},
             }
         )
-        trials = plan(finetuning, model, root=root, name="trials")
+        trials = plan(finetuning, model, StageContext(root, "trials"))
         made: list[tuple[Trial, Artifact]] = []
         started = time.perf_counter()
         for outcome in stages.run_trials(config, trials, executor, silent):

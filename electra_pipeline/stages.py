@@ -17,6 +17,7 @@ from electra_pipeline.core.execution import (
     LocalWorker,
     Outcome,
     Resources,
+    StageContext,
     cpus_of_this_process,
 )
 from electra_pipeline.core.progress import Progress, Update
@@ -88,10 +89,7 @@ def build_corpus(config: PipelineConfig, executor: Executor, progress: Progress)
     with metered(config.database_url, config.name, "corpus", executor) as meter:
         return corpus_stage.build(
             config.corpus,
-            root=config.root,
-            name=config.name,
-            executor=meter,
-            progress=progress,
+            StageContext(config.root, config.name, meter, progress),
             examples=examples,
         )
 
@@ -100,7 +98,7 @@ def train_tokenizer(config: PipelineConfig, corpus: Artifact, progress: Progress
     """Documents -> WordPiece vocabulary."""
     with driver_metered(config.database_url, config.name, "tokenizer"):
         return tokenizer_stage.train(
-            config.tokenizer, corpus, root=config.root, name=config.name, progress=progress
+            config.tokenizer, corpus, StageContext(config.root, config.name, progress=progress)
         )
 
 
@@ -117,10 +115,7 @@ def build_sequences(
             config.sequences,
             corpus,
             tokenizer,
-            root=config.root,
-            name=config.name,
-            executor=meter,
-            progress=progress,
+            StageContext(config.root, config.name, meter, progress),
         )
 
 
@@ -137,11 +132,8 @@ def pretrain(
             config.pretrain,
             tokenizer,
             sequences,
-            root=config.root,
-            name=config.name,
-            executor=meter,
+            StageContext(config.root, config.name, meter, progress),
             scale=config.scale,
-            progress=progress,
         )
 
 
@@ -151,7 +143,7 @@ def publish(
     """Weights, tokenizer and card -> directories that plain transformers loads."""
     with driver_metered(config.database_url, config.name, "publish"):
         return huggingface.publish(
-            config.publish, pretrained, tokenizer, corpus, root=config.root, name=config.name
+            config.publish, pretrained, tokenizer, corpus, StageContext(config.root, config.name)
         )
 
 
@@ -172,7 +164,7 @@ def plan_trials(config: PipelineConfig, model: Artifact | str) -> list[Trial]:
     """
     if config.finetune is None:
         return []
-    return plan.plan(config.finetune, model, root=config.root, name=config.name)
+    return plan.plan(config.finetune, model, StageContext(config.root, config.name))
 
 
 def run_trials(

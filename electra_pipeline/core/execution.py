@@ -7,7 +7,7 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Protocol, TypeVar
@@ -234,6 +234,18 @@ class Executor(Protocol):
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
         """Run `function(worker)` on `scale.workers` workers that can reach each other."""
         ...
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """Where a stage writes its artifact and what runs it; never part of the artifact's identity."""
+
+    root: str
+    """URI or path of the folder that holds all artifacts."""
+    name: str
+    """Name of the run, which begins the artifact's folder name."""
+    executor: Executor = field(default_factory=lambda: LocalExecutor())
+    progress: Progress = silent
 
 
 def values_in_order(outcomes: Iterable[Outcome[Value]]) -> list[Value]:

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from electra_pipeline.core.execution import Executor
-from electra_pipeline.core.progress import Progress, Update
+from electra_pipeline.core.execution import StageContext
+from electra_pipeline.core.progress import Update
 from electra_pipeline.corpus.card import CARD, render
 from electra_pipeline.corpus.counting import all_dropped, count
 from electra_pipeline.corpus.dedup.boilerplate import strip_all
@@ -74,30 +74,27 @@ class CorpusConfig(Rules):
 
 def build(
     config: CorpusConfig,
+    context: StageContext,
     *,
-    root: str,
-    name: str,
-    executor: Executor,
-    progress: Progress,
     examples: Mapping[str, Iterable[str]] | None = None,
 ) -> Artifact:
-    """The corpus artifact of `config`, written below `root` if it is not there.
+    """The corpus artifact of `config`, written below the root of `context` if it is not there.
 
     `examples` are texts of evaluation data by task, which `config.decontaminate` adds its files to.
 
     Raises ValueError, before any work, for a source that is missing or has a wrong digest or
     column; later, for a file that turns out cut or broken, and if no document is left.
     """
-    pieces = plan(config.sources, watching(progress, "looking up"))
+    pieces = plan(config.sources, watching(context.progress, "looking up"))
     index = None
     if config.decontaminate is not None:
         index = make_index(config.decontaminate, examples or {})
     marking = Marking(config.near_duplicates, index, "" if index is None else index.digest)
-    stage = _Stage(config, pieces, marking, root, name, executor, progress)
+    stage = _Stage(config, pieces, marking, context)
     return produce(
-        root=root,
+        root=context.root,
         stage=STAGE,
-        name=name,
+        name=context.name,
         format_version=FORMAT_VERSION,
         config=_identity(config),
         inputs={
@@ -129,16 +126,15 @@ class _Stage:
     config: CorpusConfig
     pieces: Sequence[Piece]
     marking: Marking
-    root: str
-    name: str
-    executor: Executor
-    progress: Progress
+    context: StageContext
 
     def write(self, draft: Draft) -> Written:
         config, pieces = self.config, self.pieces
         rules = _rules(config)
-        tasks = [PieceTask(each, rules, piece_folder(self.root, each, rules)) for each in pieces]
-        records = process_pieces(tasks, self.executor, self.progress)
+        tasks = [
+            PieceTask(each, rules, piece_folder(self.context.root, each, rules)) for each in pieces
+        ]
+        records = process_pieces(tasks, self.context.executor, self.context.progress)
         num_known = sum(1 for record in records if record["known"])
         folders = [task.folder for task in tasks]
         if config.repeated_lines is not None:
@@ -150,7 +146,7 @@ class _Stage:
                 folders,
                 records,
                 draft.work,
-                self.executor,
+                self.context.executor,
             )
         self._say("merging")
         overview = read_overview(self._each(folders, "merging"))
@@ -178,7 +174,7 @@ class _Stage:
             samples += samples_of_whole(folders, overview, mask, reason, value, limit)
         with draft.create(DROPPED) as file:
             pq.write_table(pa.Table.from_pylist(samples, DROPPED_SCHEMA), file)
-        card = render(self.name, counters, pieces, samples)
+        card = render(self.context.name, counters, pieces, samples)
         draft.folder.write_bytes(CARD, card.encode())
         observed = {
             "pieces": [piece.name for piece in pieces],
@@ -202,7 +198,7 @@ class _Stage:
         if marking.near is None and marking.index is None:
             return dropped, values, facts
         self._say("comparing")
-        mark_all(marking, folders, self.executor)
+        mark_all(marking, folders, self.context.executor)
         left = is_first
         if self.config.decontaminate is not None and marking.index is not None:
             tasks = contaminated(marking, folders, left, self.config.decontaminate.max_documents)
@@ -221,18 +217,18 @@ class _Stage:
 
     def _say(self, step: str) -> None:
         total = len(self.pieces)
-        self.progress(Update(STAGE, total, total, "pieces", {"step": step}))
+        self.context.progress(Update(STAGE, total, total, "pieces", {"step": step}))
 
     def _each(self, folders: Sequence[Folder], step: str) -> Iterator[Folder]:
         """The folders one by one, as a sign of life."""
-        watch = watching(self.progress, step, "pieces")
+        watch = watching(self.context.progress, step, "pieces")
         for number, folder in enumerate(folders):
             watch(number, len(folders))
             yield folder
 
     def _counted(self, batches: Iterator[pa.RecordBatch], total: int) -> Iterator[pa.RecordBatch]:
         """The batches one by one, as a sign of life."""
-        watch = watching(self.progress, "writing", "documents")
+        watch = watching(self.context.progress, "writing", "documents")
         num_written = 0
         for batch in batches:
             watch(num_written, total)

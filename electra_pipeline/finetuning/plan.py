@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from electra_pipeline.core.execution import StageContext
 from electra_pipeline.finetuning.config import FinetuneConfig
 from electra_pipeline.finetuning.grid_selection import choose
 from electra_pipeline.finetuning.loop import Hyperparameters
@@ -62,7 +63,7 @@ def scored_texts(config: FinetuneConfig) -> dict[str, list[str]]:
     }
 
 
-def plan(config: FinetuneConfig, model: Artifact | str, *, root: str, name: str) -> list[Trial]:
+def plan(config: FinetuneConfig, model: Artifact | str, context: StageContext) -> list[Trial]:
     """All trials, the longest first, with every task's data read and checked.
 
     `model` is an artifact, a Hugging Face directory, a URI or a hub name. Raises ValueError, before
@@ -88,8 +89,8 @@ def plan(config: FinetuneConfig, model: Artifact | str, *, root: str, name: str)
             for seed in config.seeds:
                 is_first = start == PRETRAINED and seed == config.seeds[0]
                 trials[task.name, start, place, seed] = Trial(
-                    run=name,
-                    root=absolute(root),
+                    run=context.name,
+                    root=absolute(context.root),
                     task=task,
                     metrics=loaded.metrics,
                     data=data,

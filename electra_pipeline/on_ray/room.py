@@ -78,8 +78,8 @@ class Room:
         at_once = fitting(nodes, resources.num_cpus, resources.num_gpus, resources.memory_bytes)
         if at_once == 0:
             raise ValueError(
-                f"a task asks for {resources.num_cpus} CPUs and {resources.num_gpus:g} GPUs on one node, "
-                f"and Ray ({self.address}) has {total(nodes)}; "
+                f"a task asks for {resources.num_cpus} CPUs and {resources.num_gpus:g} GPUs on one "
+                f"node, and Ray ({self.address}) has {total(nodes)}; "
                 "lower scale.cpus_per_trial or scale.gpus_per_trial"
             )
         return at_once

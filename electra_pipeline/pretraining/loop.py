@@ -12,10 +12,9 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from electra_pipeline.core.execution import Executor, Scale, Worker
+from electra_pipeline.core.execution import Scale, StageContext, Worker
 from electra_pipeline.core.optim import Adam, clip_gradients, learning_rate, parameter_groups
 from electra_pipeline.core.prior import only_the_prior
-from electra_pipeline.core.progress import Progress
 from electra_pipeline.pretraining import initial_files, initialization
 from electra_pipeline.pretraining.async_checkpoint import Saver
 from electra_pipeline.pretraining.batches import BatchSource
@@ -58,12 +57,8 @@ def pretrain(
     config: PretrainConfig,
     tokenizer: Artifact,
     sequences: Artifact,
-    *,
-    root: str,
-    name: str,
-    executor: Executor,
+    context: StageContext,
     scale: Scale,
-    progress: Progress,
 ) -> Artifact:
     """Train a generator and a discriminator; killed at any step, the next call goes on from there.
 
@@ -74,26 +69,26 @@ def pretrain(
 
     def write(draft: Draft) -> Written:
         counters, observed = _continued(source, tokenizer) if source is not None else ({}, {})
-        run = Run(config, scale, tokenizer, sequences, draft, root)
-        executor.train(partial(train, run), scale, progress)
+        run = Run(config, scale, tokenizer, sequences, draft, context.root)
+        context.executor.train(partial(train, run), scale, context.progress)
         summary = draft.work.read_json("summary.json")
         return Written(summary["counters"] | counters, summary["observed"] | observed)
 
-    artifact = produce(**identity(config, tokenizer, sequences, root=root, name=name), write=write)
+    artifact = produce(**identity(config, tokenizer, sequences, context), write=write)
     if verdict := only_the_prior(artifact.counters["held_out"]):
         logger.warning("pretrain: %s", verdict)
     return artifact
 
 
 def identity(
-    config: PretrainConfig, tokenizer: Artifact, sequences: Artifact, *, root: str, name: str
+    config: PretrainConfig, tokenizer: Artifact, sequences: Artifact, context: StageContext
 ) -> dict[str, Any]:
     """What names the artifact of a run, for `produce` and `locate`."""
     source = config.initialize_from
     return {
-        "root": root,
+        "root": context.root,
         "stage": STAGE,
-        "name": name,
+        "name": context.name,
         "format_version": FORMAT_VERSION,
         "config": config.model_dump(mode="json", exclude={"initialize_from"}),
         "inputs": {

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pydantic import Field
 from tokenizers import Tokenizer
 
-from electra_pipeline.core.execution import Executor
+from electra_pipeline.core.execution import StageContext
 from electra_pipeline.core.identity import Config
 from electra_pipeline.core.progress import Progress, Update, silent, throttled
 from electra_pipeline.pretraining.encoding import Encoder, Split, split_text
@@ -245,11 +245,7 @@ def build(
     config: SequencesConfig,
     corpus: Artifact,
     tokenizer: Artifact,
-    *,
-    root: str,
-    name: str,
-    executor: Executor,
-    progress: Progress,
+    context: StageContext,
 ) -> Artifact:
     """Sequence shards of a corpus under a tokenizer, byte-equal for any number of workers.
 
@@ -263,9 +259,9 @@ def build(
 
         def hear(update: Update) -> None:
             done[update.item] = update.done
-            progress(Update(STAGE, sum(done.values()), len(jobs), "shards"))
+            context.progress(Update(STAGE, sum(done.values()), len(jobs), "shards"))
 
-        for outcome in executor.map(build_shard, jobs, progress=hear):
+        for outcome in context.executor.map(build_shard, jobs, progress=hear):
             if outcome.error is not None:
                 raise outcome.error
             hear(Update(STAGE, 1, 1, "shards", item=jobs[outcome.index].shard))
@@ -275,9 +271,9 @@ def build(
         return Written(counters, {})
 
     return produce(
-        root=root,
+        root=context.root,
         stage=STAGE,
-        name=name,
+        name=context.name,
         format_version=FORMAT_VERSION,
         config=config,
         inputs={"corpus": corpus.fingerprint, "tokenizer": tokenizer.fingerprint},

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from electra_pipeline.core.execution import StageContext
 from electra_pipeline.core.identity import fingerprint
 from electra_pipeline.pretraining import loop
 from electra_pipeline.pretraining.checkpoint import (
@@ -43,15 +44,12 @@ class Training:
     config: PretrainConfig
     tokenizer: Artifact
     sequences: Artifact
-    root: str
-    name: str
+    context: StageContext
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What names the run's artifact; hashing a model that it continues takes a while."""
-        return loop.identity(
-            self.config, self.tokenizer, self.sequences, root=self.root, name=self.name
-        )
+        return loop.identity(self.config, self.tokenizer, self.sequences, self.context)
 
     @property
     def fingerprint(self) -> str:
@@ -66,11 +64,11 @@ class Training:
     @property
     def checkpoints(self) -> Folder:
         """Where its kept checkpoints lie."""
-        return kept_folder(self.root, f"{self.name}-{self.fingerprint}")
+        return kept_folder(self.context.root, f"{self.context.name}-{self.fingerprint}")
 
     def steps(self) -> list[int]:
         """Steps before the last that can be looked at: their checkpoint or snapshot is there."""
-        snapshots = find_artifacts(self.root, STAGE)
+        snapshots = find_artifacts(self.context.root, STAGE)
         made = [s for s in snapshots if s.inputs["pretrained"] == self.fingerprint]
         return sorted({*steps_in(self.checkpoints), *(int(s.config["step"]) for s in made)})
 
@@ -95,9 +93,9 @@ def extract(training: Training, step: int) -> Artifact:
         return Written(counters, {"training_seconds": round(state["seconds"], 1)})
 
     return produce(
-        root=training.root,
+        root=training.context.root,
         stage=STAGE,
-        name=f"{training.name}@{step}",
+        name=f"{training.context.name}@{step}",
         format_version=FORMAT_VERSION,
         config={**training.identity["config"], "step": step},
         inputs={

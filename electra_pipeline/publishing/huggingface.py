@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 from pydantic import Field
 
+from electra_pipeline.core.execution import StageContext
 from electra_pipeline.core.identity import Config
 from electra_pipeline.publishing.card import KINDS, Card, Kind, render
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
@@ -36,9 +37,7 @@ def publish(
     pretrained: Artifact,
     tokenizer: Artifact,
     corpus: Artifact,
-    *,
-    root: str,
-    name: str,
+    context: StageContext,
 ) -> Artifact:
     """The artifact with `discriminator/` and `generator/`: config, weights, tokenizer, README.md.
 
@@ -51,7 +50,7 @@ def publish(
             f"{pretrained.folder} was trained with tokenizer {trained_with}, not with "
             f"{tokenizer.fingerprint} ({tokenizer.folder}); publish it with its own tokenizer"
         )
-    identity = config.model_copy(update={"title": config.title or name})
+    identity = config.model_copy(update={"title": config.title or context.name})
 
     def write(draft: Draft) -> Written:
         for kind in KINDS:
@@ -75,9 +74,9 @@ def publish(
         return Written(counters=counters, observed={})
 
     return produce(
-        root=root,
+        root=context.root,
         stage=STAGE,
-        name=name,
+        name=context.name,
         format_version=FORMAT_VERSION,
         config=identity,
         inputs={

@@ -19,6 +19,7 @@ from tokenizers.normalizers import Normalizer
 from tokenizers.processors import TemplateProcessing
 from tokenizers.trainers import WordPieceTrainer
 
+from electra_pipeline.core.execution import StageContext
 from electra_pipeline.core.identity import Config
 from electra_pipeline.core.progress import Progress, Update, silent
 from electra_pipeline.storage import shards
@@ -113,10 +114,7 @@ def check(config: TokenizerConfig) -> None:
 def train(
     config: TokenizerConfig,
     corpus: Artifact,
-    *,
-    root: str,
-    name: str,
-    progress: Progress = silent,
+    context: StageContext,
 ) -> Artifact:
     """The tokenizer artifact of a corpus: `tokenizer/` and, as counters, how well it fits the text.
 
@@ -130,7 +128,7 @@ def train(
         config = for_corpus(config, corpus)
 
     def write(draft: Draft) -> Written:
-        tokenizer = existing or assemble(train_vocabulary(config, corpus, progress), config)
+        tokenizer = existing or assemble(train_vocabulary(config, corpus, context.progress), config)
         with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch:
             save(tokenizer, Path(scratch))
             (draft.folder / DIRECTORY).upload(Path(scratch))
@@ -143,9 +141,9 @@ def train(
     if existing is not None:
         inputs["initialize_from"] = digest(existing)
     return produce(
-        root=root,
+        root=context.root,
         stage=STAGE,
-        name=name,
+        name=context.name,
         format_version=FORMAT_VERSION,
         config=config.identity,
         inputs=inputs,

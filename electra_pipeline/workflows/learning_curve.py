@@ -11,7 +11,7 @@ from typing import Any
 
 from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.core.execution import Executor
+from electra_pipeline.core.execution import Executor, StageContext
 from electra_pipeline.core.progress import Progress, Update
 from electra_pipeline.finetuning.plan import Trial
 from electra_pipeline.pretraining import snapshot
@@ -71,7 +71,9 @@ def _inputs(
     corpus = stages.build_corpus(config, executor, progress)
     tokenizer = stages.train_tokenizer(config, corpus, progress)
     sequences = stages.build_sequences(config, corpus, tokenizer, executor, progress)
-    return Training(config.pretrain, tokenizer, sequences, config.root, config.name), corpus
+    return Training(
+        config.pretrain, tokenizer, sequences, StageContext(config.root, config.name)
+    ), corpus
 
 
 def _published(

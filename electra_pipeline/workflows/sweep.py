@@ -13,7 +13,7 @@ from typing import Any
 
 from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.core.execution import Executor, LocalExecutor, Worker
+from electra_pipeline.core.execution import Executor, LocalExecutor, StageContext, Worker
 from electra_pipeline.core.identity import canonical_json
 from electra_pipeline.core.progress import Progress, Update
 from electra_pipeline.finetuning.plan import Trial
@@ -139,11 +139,8 @@ def _pretrain(job: Job, worker: Worker) -> Artifact:
         config.pretrain,
         job.tokenizer,
         job.sequences,
-        root=config.root,
-        name=config.name,
-        executor=here,
+        StageContext(config.root, config.name, here, report),
         scale=config.scale,
-        progress=report,
     )
 
 

@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from electra_pipeline.core.execution import LocalExecutor, Outcome
+from electra_pipeline.core.execution import LocalExecutor, Outcome, StageContext
 from electra_pipeline.core.progress import silent
 from electra_pipeline.corpus.build import CorpusConfig, build
 from electra_pipeline.storage.artifact import Artifact
@@ -80,7 +80,7 @@ def config(folder: Path, **changes: Any) -> CorpusConfig:
 
 def run(config: CorpusConfig, root: Path | str, executor: Any = None) -> Artifact:
     executor = executor or LocalExecutor()
-    return build(config, root=str(root), name="tiny", executor=executor, progress=silent)
+    return build(config, StageContext(str(root), "tiny", executor, silent))
 
 
 def documents(artifact: Artifact, prefix: str = "shard-") -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from electra_pipeline.core.execution import LocalExecutor
+from electra_pipeline.core.execution import LocalExecutor, StageContext
 from electra_pipeline.core.progress import silent
 from electra_pipeline.corpus.build import CorpusConfig, build
 from electra_pipeline.corpus.card import CARD
@@ -27,7 +27,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     sources[0]["licence"] = "CC BY 4.0"
     config = CorpusConfig.model_validate({"sources": sources, "held_out_fraction": 0})
     root = str(folder / "runs")
-    return build(config, root=root, name="two", executor=LocalExecutor(), progress=silent)
+    return build(config, StageContext(root, "two", LocalExecutor(), silent))
 
 
 def test_the_card_says_what_the_counters_say(corpus: Artifact) -> None:

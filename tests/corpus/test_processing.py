@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from electra_pipeline.core.execution import LocalExecutor
+from electra_pipeline.core.execution import LocalExecutor, StageContext
 from electra_pipeline.core.progress import Update
 from electra_pipeline.corpus import partitions
 from electra_pipeline.corpus.build import build
@@ -23,7 +23,7 @@ def test_a_long_piece_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.Mo
     updates: list[Update] = []
     root = str(tmp_path / "runs")
     executor = LocalExecutor()
-    build(config(tmp_path / "in"), root=root, name="x", executor=executor, progress=updates.append)
+    build(config(tmp_path / "in"), StageContext(root, "x", executor, updates.append))
     reading = [update for update in updates if "documents" in update.facts]
     assert len(reading) >= 2 * 101
     assert [update.facts["documents"] for update in reading if update.done == 0][::25] == [

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from electra_pipeline.core.execution import LocalExecutor
+from electra_pipeline.core.execution import LocalExecutor, StageContext
 from electra_pipeline.core.progress import Update
 from electra_pipeline.corpus.build import build
 from tests.corpus.corpora import (
@@ -42,9 +42,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
     assert not list((tmp_path / "torn").rglob("manifest.json"))
     updates: list[Update] = []
     root = str(tmp_path / "torn")
-    resumed = build(
-        settings, root=root, name="tiny", executor=LocalExecutor(), progress=updates.append
-    )
+    resumed = build(settings, StageContext(root, "tiny", LocalExecutor(), updates.append))
     assert resumed.manifest == whole.manifest
     # The last item was processed before the death, though nobody heard of it.
     assert list(dict.fromkeys(update.done for update in updates)) == [*range(after + 1, 6)]

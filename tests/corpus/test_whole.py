@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from electra_pipeline.core.execution import LocalExecutor
+from electra_pipeline.core.execution import LocalExecutor, StageContext
 from electra_pipeline.core.progress import silent
 from electra_pipeline.corpus.build import CorpusConfig, build
 from electra_pipeline.corpus.card import CARD
@@ -67,10 +67,7 @@ def config(urls: Sequence[str], **changes: Any) -> CorpusConfig:
 def run(config: CorpusConfig, root: Path, executor: Any = None) -> Artifact:
     return build(
         config,
-        root=str(root),
-        name="whole",
-        executor=executor or LocalExecutor(),
-        progress=silent,
+        StageContext(str(root), "whole", executor or LocalExecutor(), silent),
         examples={"quiz": [EXAMPLE, text(500, 20)], "other": [text(501, 20)]},
     )
 

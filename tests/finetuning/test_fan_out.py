@@ -11,7 +11,7 @@ from transformers import AutoModelForSequenceClassification, BertConfig, Electra
 
 from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.core.execution import LocalExecutor
+from electra_pipeline.core.execution import LocalExecutor, StageContext
 from electra_pipeline.core.progress import silent
 from electra_pipeline.finetuning import cache
 from electra_pipeline.finetuning import plan as finetune
@@ -30,7 +30,7 @@ def trials(published, task_files, tmp_path):
         for train, validation in [task_files[kind]]
     )
     config = FinetuneConfig(tasks=tasks, seeds=(0, 1), baselines=(), keep_models="none")
-    return plan(config, published, root=str(tmp_path / "runs"), name="test")
+    return plan(config, published, StageContext(str(tmp_path / "runs"), "test"))
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_trials_lie_below_the_root_however_it_is_written(
     task = UserTask(name="own", type="classification", train=train, validation=validation)
     config = FinetuneConfig(tasks=(task,), seeds=(0,), baselines=())
     for root in ("x::y", f"file:{tmp_path}/x::y", "file:x::y", f"file://localhost{tmp_path}/x::y"):
-        (trial,) = plan(config, published, root=root, name="test")
+        (trial,) = plan(config, published, StageContext(root, "test"))
         assert trial.root == f"{tmp_path}/x::y"
 
 
@@ -235,7 +235,7 @@ def test_a_trial_does_not_log_again_what_its_plan_did(published, task_files, tmp
     )
     config = FinetuneConfig(tasks=(task,), baselines=(), keep_models="none")
     with caplog.at_level(logging.INFO):
-        trial = plan(config, published, root=str(tmp_path / "runs"), name="test")[0]
+        trial = plan(config, published, StageContext(str(tmp_path / "runs"), "test"))[0]
         finetune.run_trial(trial)
     assert [each for each in caplog.messages if each.startswith("own: 200 train")]
     assert caplog.text.count("own: 200 train") == 1

@@ -21,6 +21,7 @@ from transformers import (
     pipeline,
 )
 
+from electra_pipeline.core.execution import StageContext
 from electra_pipeline.finetuning.plan import FinetuneConfig, plan, resolve, rows, run_trial
 from electra_pipeline.results import predictions
 from electra_pipeline.storage.artifact import open_artifact
@@ -63,7 +64,7 @@ def trial_artifacts(published, task_files, tmp_path_factory):
     root = str(tmp_path_factory.mktemp("runs"))
     found = {}
     for kind in KINDS:
-        (trial,) = plan(make_config(task_files, kind), published, root=root, name="test")
+        (trial,) = plan(make_config(task_files, kind), published, StageContext(root, "test"))
         found[kind] = trial, run_trial(trial)
     return found
 
@@ -169,7 +170,7 @@ def test_inputs_of_unknown_tokens_train_and_score_and_are_counted(published, tmp
         name="own", type="classification", train=str(path), validation=str(path), epochs=1
     )
     config = FinetuneConfig(tasks=(task,), seeds=(0,), baselines=(), keep_models="none")
-    (trial,) = plan(config, published, root=str(tmp_path), name="test")
+    (trial,) = plan(config, published, StageContext(str(tmp_path), "test"))
     counters = run_trial(trial).counters
     assert counters["unknown_train_examples"] == 5
     assert counters["dropped"]["train"] == {"empty_text": 5}
@@ -202,7 +203,7 @@ def test_trials_are_planned_for_every_start_and_seed_longest_first(published, ta
         seeds=(0, 7),
         baselines=("random",),
     )
-    trials = plan(config, published, root=str(tmp_path), name="test")
+    trials = plan(config, published, StageContext(str(tmp_path), "test"))
     assert {(trial.task.name, trial.start, trial.seed) for trial in trials} == {
         (f"own-{kind}", start, seed)
         for kind in ("tagging", "classification")
@@ -222,7 +223,7 @@ def test_starts_differ_in_the_encoder_alone(published, task_files, tmp_path):
     config = make_config(
         task_files, baselines=("random",), learning_rate=1e-12, keep_models="all", epochs=0.1
     )
-    trials = plan(config, published, root=str(tmp_path), name="test")
+    trials = plan(config, published, StageContext(str(tmp_path), "test"))
     states = {
         trial.start: AutoModelForSequenceClassification.from_pretrained(
             run_trial(trial).local_folder("model")
@@ -265,7 +266,7 @@ def test_a_diverging_trial_names_task_seed_and_step_and_leaves_no_artifact(
     published, task_files, tmp_path
 ):
     config = make_config(task_files, learning_rate=1e30, seeds=(3,))
-    (trial,) = plan(config, published, root=str(tmp_path), name="test")
+    (trial,) = plan(config, published, StageContext(str(tmp_path), "test"))
     with pytest.raises(ValueError, match=r"own-classification, pretrained, seed 3: .* at step \d+"):
         run_trial(trial)
     assert not list(tmp_path.rglob("manifest.json"))
@@ -276,12 +277,12 @@ def test_a_trial_refuses_data_that_changed_since_it_was_planned(published, task_
     shutil.copy(task_files["classification"][0], train)
     task = UserTask(name="own", type="classification", train=str(train))
     config = make_config(task_files, tasks=(task,))
-    (trial,) = plan(config, published, root=str(tmp_path), name="test")
+    (trial,) = plan(config, published, StageContext(str(tmp_path), "test"))
     with train.open("a") as file:
         file.write('{"text": "red", "label": "red"}\n')
     with pytest.raises(ValueError, match="changed since it was planned"):
         run_trial(trial)
-    (again,) = plan(config, published, root=str(tmp_path), name="test")
+    (again,) = plan(config, published, StageContext(str(tmp_path), "test"))
     assert again.digests != trial.digests
 
 
@@ -292,7 +293,7 @@ def test_a_trial_runs_where_the_working_directory_is_another(
     monkeypatch.chdir(tmp_path)
     task = UserTask(name="own", type="classification", train="train.jsonl", epochs=0.1)
     config = make_config(task_files, tasks=(task,))
-    (trial,) = plan(config, published, root="runs", name="test")
+    (trial,) = plan(config, published, StageContext("runs", "test"))
     monkeypatch.chdir("/")
     artifact = run_trial(trial)
     assert list((tmp_path / "runs").rglob("manifest.json"))
@@ -304,7 +305,9 @@ def test_progress_ends_at_the_last_step_and_at_the_last_scored_input(
     published, task_files, tmp_path
 ):
     updates = []
-    (trial,) = plan(make_config(task_files, epochs=1), published, root=str(tmp_path), name="test")
+    (trial,) = plan(
+        make_config(task_files, epochs=1), published, StageContext(str(tmp_path), "test")
+    )
     run_trial(trial, progress=updates.append)
     training = [(each.done, each.total) for each in updates if each.unit == "steps"]
     assert training == [(step, 25) for step in range(1, 26)]  # 200 / 8
@@ -371,4 +374,4 @@ def test_bad_configurations_are_refused(values, message):
 def test_a_length_that_the_model_does_not_have_is_refused(published, task_files, tmp_path):
     config = make_config(task_files, max_length=128)
     with pytest.raises(ValueError, match="max_length is 128, but the model has 64 positions"):
-        plan(config, published, root=str(tmp_path), name="test")
+        plan(config, published, StageContext(str(tmp_path), "test"))

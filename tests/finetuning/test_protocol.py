@@ -11,7 +11,7 @@ from transformers import AutoModel, BertConfig, BertModel
 from electra_pipeline import stages
 from electra_pipeline.cli import app as cli
 from electra_pipeline.config import PipelineConfig, load, name_of, to_yaml
-from electra_pipeline.core.execution import LocalExecutor
+from electra_pipeline.core.execution import LocalExecutor, StageContext
 from electra_pipeline.core.progress import silent
 from electra_pipeline.finetuning.plan import FinetuneConfig, plan, resolve, results
 from electra_pipeline.finetuning.recipes import RECIPES
@@ -331,7 +331,7 @@ def test_the_preset_glue_is_the_papers_table():
 def test_a_baseline_that_is_not_there_is_told_before_any_trial(published, task_files, tmp_path):
     config = make_config(task_files, tmp_path, baselines=("./nowhere",))
     with pytest.raises(ValueError, match=r"\./nowhere: no such directory"):
-        plan(config.finetune, published, root=str(tmp_path), name="test")
+        plan(config.finetune, published, StageContext(str(tmp_path), "test"))
 
 
 def test_a_foreign_tokenizer_is_told_before_any_trial(bert, task_files, tmp_path):
@@ -339,4 +339,4 @@ def test_a_foreign_tokenizer_is_told_before_any_trial(bert, task_files, tmp_path
     BertConfig(vocab_size=9).save_pretrained(tmp_path / "mixed")
     config = make_config(task_files, tmp_path)
     with pytest.raises(ValueError, match=r"mixed: its tokenizer has \d+ tokens, .* embeds 9; put"):
-        plan(config.finetune, str(tmp_path / "mixed"), root=str(tmp_path), name="test")
+        plan(config.finetune, str(tmp_path / "mixed"), StageContext(str(tmp_path), "test"))

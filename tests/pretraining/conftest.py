@@ -9,7 +9,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from electra_pipeline.core.execution import LocalExecutor
+from electra_pipeline.core.execution import LocalExecutor, StageContext
 from electra_pipeline.core.progress import silent
 from electra_pipeline.pretraining import objective
 from electra_pipeline.pretraining import sequences as stage
@@ -95,10 +95,7 @@ def sequences(root: str, corpus: Artifact, tokenizer: Artifact) -> Artifact:
         SequencesConfig(length=32),
         corpus,
         tokenizer,
-        root=root,
-        name="test",
-        executor=LocalExecutor(),
-        progress=silent,
+        StageContext(root, "test", LocalExecutor(), silent),
     )
 
 

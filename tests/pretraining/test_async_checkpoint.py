@@ -12,7 +12,13 @@ from typing import IO, Any
 import pytest
 import torch
 
-from electra_pipeline.core.execution import LocalExecutor, LocalWorker, Scale, TrainFunction
+from electra_pipeline.core.execution import (
+    LocalExecutor,
+    LocalWorker,
+    Scale,
+    StageContext,
+    TrainFunction,
+)
 from electra_pipeline.core.optim import Adam, parameter_groups
 from electra_pipeline.core.progress import Progress, Update, silent
 from electra_pipeline.pretraining import loop, metrics_log
@@ -76,11 +82,8 @@ def train(
             config,
             tokenizer,
             sequences,
-            root=str(tmp_path / root),
-            name="test",
-            executor=Watched(at_step),
+            StageContext(str(tmp_path / root), "test", Watched(at_step), silent),
             scale=Scale(**{"checkpoint_every_steps": 5, **scale}),
-            progress=silent,
         )
 
     return run

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from electra_pipeline.core.execution import Scale
+from electra_pipeline.core.execution import Scale, StageContext
 from electra_pipeline.core.progress import Progress, silent
 from electra_pipeline.on_ray import RayExecutor, cluster
 from electra_pipeline.pretraining import loop
@@ -48,13 +48,7 @@ def pretrain(
         workers=NUM_WORKERS, checkpoint_every_steps=CHECKPOINT_STEPS, retries=1, tensorboard=False
     )
     return loop.pretrain(
-        CONFIG,
-        *inputs,
-        root=str(root),
-        name="test",
-        executor=executor,
-        scale=scale,
-        progress=progress,
+        CONFIG, *inputs, StageContext(str(root), "test", executor, progress), scale=scale
     )
 
 

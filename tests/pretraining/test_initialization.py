@@ -11,7 +11,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from electra_pipeline.core.execution import LocalExecutor, Scale
+from electra_pipeline.core.execution import LocalExecutor, Scale, StageContext
 from electra_pipeline.core.progress import silent
 from electra_pipeline.pretraining import initial_files, initialization, loop
 from electra_pipeline.pretraining.config import PretrainConfig
@@ -87,11 +87,8 @@ def pretrain(
         config,
         tokenizer,
         sequences,
-        root=str(root),
-        name="test",
-        executor=LocalExecutor(),
+        StageContext(str(root), "test", LocalExecutor(), silent),
         scale=Scale(tensorboard=False),
-        progress=silent,
     )
 
 

@@ -15,7 +15,13 @@ import torch
 from safetensors.torch import load_file
 from torch import distributed as dist
 
-from electra_pipeline.core.execution import LocalExecutor, LocalWorker, Scale, TrainFunction
+from electra_pipeline.core.execution import (
+    LocalExecutor,
+    LocalWorker,
+    Scale,
+    StageContext,
+    TrainFunction,
+)
 from electra_pipeline.core.progress import Progress, Update, silent
 from electra_pipeline.pretraining import loop, metrics_log
 from electra_pipeline.pretraining.config import PretrainConfig
@@ -79,11 +85,8 @@ def train(
             config,
             tokenizer,
             sequences,
-            root=str(tmp_path / root),
-            name="test",
-            executor=executor or OneThread(),
+            StageContext(str(tmp_path / root), "test", executor or OneThread(), silent),
             scale=Scale(**{"checkpoint_every_steps": 5, **scale}),
-            progress=silent,
         )
 
     return run

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from electra_pipeline.core.execution import LocalExecutor, Outcome
+from electra_pipeline.core.execution import LocalExecutor, Outcome, StageContext
 from electra_pipeline.core.progress import Update, silent
 from electra_pipeline.pretraining import sequences as stage
 from electra_pipeline.pretraining.encoding import Encoder, split_text
@@ -55,10 +55,7 @@ def build(
         SequencesConfig(length=32, layout=layout),
         corpus,
         tokenizer,
-        root=root,
-        name="test",
-        executor=executor,
-        progress=silent,
+        StageContext(root, "test", executor, silent),
     )
 
 
@@ -133,10 +130,7 @@ def test_a_long_shard_tells_how_far_it_is(
         SequencesConfig(length=32, seed=99),
         corpus,
         tokenizer,
-        root=root,
-        name="told",
-        executor=LocalExecutor(),
-        progress=updates.append,
+        StageContext(root, "told", LocalExecutor(), updates.append),
     )
     done = [update.done for update in updates]
     assert len(done) > 10 * updates[0].total  # not one a shard

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from electra_pipeline.core.execution import LocalExecutor, Scale
+from electra_pipeline.core.execution import LocalExecutor, Scale, StageContext
 from electra_pipeline.core.progress import silent
 from electra_pipeline.pretraining import loop, snapshot
 from electra_pipeline.pretraining.config import PretrainConfig
@@ -38,13 +38,10 @@ def train(tokenizer: Artifact, sequences: Artifact, tmp_path: Path) -> Any:
             config,
             tokenizer,
             sequences,
-            root=str(tmp_path),
-            name="test",
-            executor=LocalExecutor(1),
+            StageContext(str(tmp_path), "test", LocalExecutor(1), silent),
             scale=Scale(tensorboard=False, **scale),
-            progress=silent,
         )
-        return Training(config, tokenizer, sequences, str(tmp_path), "test"), artifact
+        return Training(config, tokenizer, sequences, StageContext(str(tmp_path), "test")), artifact
 
     return run
 

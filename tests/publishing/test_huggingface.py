@@ -21,6 +21,7 @@ from transformers import (
     ElectraForPreTraining,
 )
 
+from electra_pipeline.core.execution import StageContext
 from electra_pipeline.publishing.huggingface import PublishConfig, corpus_languages, publish
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce, verify
 from electra_pipeline.tokenizer import train
@@ -146,7 +147,7 @@ def pretrained(root: Path, tokens: Artifact) -> Artifact:
 
 @pytest.fixture(scope="module")
 def published(root: Path, pretrained: Artifact, tokens: Artifact, corpus: Artifact) -> Artifact:
-    return publish(PublishConfig(), pretrained, tokens, corpus, root=str(root), name="tiny-en")
+    return publish(PublishConfig(), pretrained, tokens, corpus, StageContext(str(root), "tiny-en"))
 
 
 def card_of(artifact: Artifact, kind: str) -> tuple[dict[str, Any], str]:
@@ -410,7 +411,7 @@ def test_card_takes_what_the_user_states(
         languages=("es", "no"),
         example='el zorro "rojo" es muy rápido',
     )
-    artifact = publish(config, pretrained, tokens, corpus, root=str(root), name="stated")
+    artifact = publish(config, pretrained, tokens, corpus, StageContext(str(root), "stated"))
     metadata, body = card_of(artifact, "generator")
     assert metadata["license"] == "cc-by-sa-4.0"
     assert metadata["language"] == ["es", "no"]  # not the YAML boolean
@@ -436,7 +437,7 @@ def test_card_warns(
     expected: str,
 ) -> None:
     weak = make_pretrained(root, tokens.fingerprint, **held_out)
-    artifact = publish(PublishConfig(), weak, tokens, corpus, root=str(root), name="weak")
+    artifact = publish(PublishConfig(), weak, tokens, corpus, StageContext(str(root), "weak"))
     assert expected in card_of(artifact, "discriminator")[1]
 
 
@@ -450,21 +451,23 @@ def test_languages_come_from_the_corpus(tmp_path: Path) -> None:
 def test_bytes_are_equal_on_every_run(
     published: Artifact, pretrained: Artifact, tokens: Artifact, corpus: Artifact, tmp_path: Path
 ) -> None:
-    again = publish(PublishConfig(), pretrained, tokens, corpus, root=str(tmp_path), name="tiny-en")
+    again = publish(
+        PublishConfig(), pretrained, tokens, corpus, StageContext(str(tmp_path), "tiny-en")
+    )
     assert again.folder.read_bytes("manifest.json") == published.folder.read_bytes("manifest.json")
 
 
 def test_another_name_is_another_card(
     published: Artifact, pretrained: Artifact, tokens: Artifact, corpus: Artifact, root: Path
 ) -> None:
-    other = publish(PublishConfig(), pretrained, tokens, corpus, root=str(root), name="other")
+    other = publish(PublishConfig(), pretrained, tokens, corpus, StageContext(str(root), "other"))
     assert other.fingerprint != published.fingerprint
 
 
 def test_a_foreign_tokenizer_is_refused(root: Path, corpus: Artifact, tokens: Artifact) -> None:
     stranger = make_pretrained(root, "0123456789ab")
     with pytest.raises(ValueError, match="trained with tokenizer 0123456789ab, not with"):
-        publish(PublishConfig(), stranger, tokens, corpus, root=str(root), name="stranger")
+        publish(PublishConfig(), stranger, tokens, corpus, StageContext(str(root), "stranger"))
 
 
 @pytest.mark.parametrize("hub_name", ["two words", "a/b/c", "../x"])

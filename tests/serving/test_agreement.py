@@ -18,6 +18,7 @@ from transformers import (
     RobertaTokenizer,
 )
 
+from electra_pipeline.core.execution import StageContext
 from electra_pipeline.finetuning.loop import reproducible
 from electra_pipeline.finetuning.plan import FinetuneConfig, plan, run_trial
 from electra_pipeline.results import predictions
@@ -177,7 +178,7 @@ def trial(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         max_length=MAX_LENGTH,
     )
     start = MODELS[model](folder / "model")
-    (trial,) = plan(config, start, root=str(folder / "runs"), name="test")
+    (trial,) = plan(config, start, StageContext(str(folder / "runs"), "test"))
     return kind, run_trial(trial), inputs
 
 

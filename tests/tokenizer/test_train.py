@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerFast
 
+from electra_pipeline.core.execution import StageContext
 from electra_pipeline.core.progress import Update
 from electra_pipeline.storage import shards
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce, verify
@@ -86,7 +87,7 @@ def spanish(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 @pytest.fixture(scope="module")
 def trained(spanish: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     root = str(tmp_path_factory.mktemp("tokenizers"))
-    return tokenizer.train(config_of(), spanish, root=root, name="test")
+    return tokenizer.train(config_of(), spanish, StageContext(root, "test"))
 
 
 def plain_bpe(words: Counter[str], vocab_size: int, min_frequency: int) -> list[str]:
@@ -197,7 +198,7 @@ def test_vocabulary_is_equal_in_every_process_and_with_any_number_of_threads(
 
 
 def test_artifacts_are_byte_equal(trained: Artifact, spanish: Artifact, tmp_path: Path) -> None:
-    again = tokenizer.train(config_of(), spanish, root=str(tmp_path), name="test")
+    again = tokenizer.train(config_of(), spanish, StageContext(str(tmp_path), "test"))
     assert again.folder.read_bytes("manifest.json") == trained.folder.read_bytes("manifest.json")
 
 
@@ -269,7 +270,7 @@ def test_accents_and_marks_are_kept(text: str, vocab_size: int, tmp_path: Path) 
     text = unicodedata.normalize("NFC", text)
     corpus = corpus_of(tmp_path, [text] * 10)
     config = config_of(vocab_size=vocab_size)
-    loaded = tokenizer.load(tokenizer.train(config, corpus, root=str(tmp_path), name="t"))
+    loaded = tokenizer.load(tokenizer.train(config, corpus, StageContext(str(tmp_path), "t")))
     ids = loaded(text).input_ids
     assert loaded.unk_token_id not in ids
     assert loaded.decode(ids, skip_special_tokens=True) == text
@@ -282,7 +283,7 @@ def test_case_and_accents_are_two_separate_options(
 ) -> None:
     corpus = corpus_of(tmp_path, ["Ñandú Ávila ñandú ávila Nandu Avila nandu avila", *SPANISH] * 3)
     config = config_of(vocab_size=100, lowercase=lowercase, strip_accents=strip_accents)
-    artifact = tokenizer.train(config, corpus, root=str(tmp_path), name="t")
+    artifact = tokenizer.train(config, corpus, StageContext(str(tmp_path), "t"))
     expected = "Ñandú Ávila"
     if lowercase:
         expected = expected.lower()
@@ -327,7 +328,7 @@ def test_no_script_is_unknown_for_being_long_or_for_its_normal_form(
         tokenizer.train_vocabulary(probe, corpus)
     size = int(str(error.value).split("gives ")[1].split()[0])
     config = probe.model_copy(update={"vocab_size": size})
-    artifact = tokenizer.train(config, corpus, root=str(tmp_path), name="t")
+    artifact = tokenizer.train(config, corpus, StageContext(str(tmp_path), "t"))
     assert artifact.counters["unknown_characters"] == 0
     loaded = AutoTokenizer.from_pretrained(artifact.local_folder("tokenizer"))
     expected = loaded(run).input_ids
@@ -342,17 +343,19 @@ def test_turkish_has_two_letters_i(tmp_path: Path) -> None:
     texts = ["istanbul ilk ırmak dış iyi ıssız"] * 4
     corpus = corpus_of(tmp_path, texts, language="tr")
     size = {"vocab_size": 45}
-    made = tokenizer.train(config_of(**size), corpus, root=str(tmp_path), name="t")
+    made = tokenizer.train(config_of(**size), corpus, StageContext(str(tmp_path), "t"))
     assert made.config["language"] == "tr"
     loaded = tokenizer.load(made)
     for upper, lower in (("İSTANBUL", "istanbul"), ("IRMAK DIŞ", "ırmak dış")):
         assert loaded.tokenize(upper) == loaded.tokenize(lower)
         assert "[UNK]" not in loaded.tokenize(upper)
     english = config_of(language="en", **size)
-    other = tokenizer.train(english, corpus, root=str(tmp_path), name="t")
+    other = tokenizer.train(english, corpus, StageContext(str(tmp_path), "t"))
     assert tokenizer.load(other).tokenize("ILK") == tokenizer.load(other).tokenize("ilk")
     cased = config_of(lowercase=False, **size)
-    assert tokenizer.train(cased, corpus, root=str(tmp_path), name="t").config["language"] is None
+    assert (
+        tokenizer.train(cased, corpus, StageContext(str(tmp_path), "t")).config["language"] is None
+    )
     assert tokenizer.for_corpus(english, corpus).identity == config_of(**size).identity
 
 
@@ -362,7 +365,7 @@ def test_more_than_a_hundredth_unknown_is_warned_of(
     caplog.set_level(logging.WARNING)
     corpus = corpus_of(tmp_path, ["abc " * 500 + "żżżż " * 10])
     sparse = config_of(vocab_size=12, character_coverage=0.97)
-    tokenizer.train(sparse, corpus, root=str(tmp_path), name="t")
+    tokenizer.train(sparse, corpus, StageContext(str(tmp_path), "t"))
     [warning] = caplog.messages
     assert warning.startswith("tokenizer: 2.6% of the characters are [UNK]; raise tokenizer.charac")
     caplog.clear()
@@ -373,7 +376,7 @@ def test_more_than_a_hundredth_unknown_is_warned_of(
 def test_ideographs_are_words_of_their_own(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, ["東京都に住む", "東京都は大きい"] * 5)
     config = config_of(vocab_size=16)
-    loaded = tokenizer.load(tokenizer.train(config, corpus, root=str(tmp_path), name="t"))
+    loaded = tokenizer.load(tokenizer.train(config, corpus, StageContext(str(tmp_path), "t")))
     assert loaded.tokenize("東京都") == ["東", "京", "都"]
     pieces = set(loaded.get_vocab())
     assert "##京" not in pieces  # an ideograph never continues a word: no id is wasted on it
@@ -441,7 +444,7 @@ def test_counters_are_measured_on_held_out_text(trained: Artifact, spanish: Arti
 
 def test_without_held_out_text_the_counters_say_so(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, SPANISH * 3)
-    artifact = tokenizer.train(config_of(), corpus, root=str(tmp_path), name="t")
+    artifact = tokenizer.train(config_of(), corpus, StageContext(str(tmp_path), "t"))
     assert artifact.counters["measured_on"] == "train"
     assert artifact.counters["fertility"] == artifact.counters["train"]["fertility"] > 1
 
@@ -451,10 +454,10 @@ def test_a_second_run_does_nothing_and_another_config_is_another_artifact(
 ) -> None:
     root = str(Path(trained.folder.path).parent.parent)
     before = (Path(trained.folder.path) / "manifest.json").stat().st_mtime_ns
-    again = tokenizer.train(config_of(), spanish, root=root, name="test")
+    again = tokenizer.train(config_of(), spanish, StageContext(root, "test"))
     assert again.folder == trained.folder
     assert (Path(again.folder.path) / "manifest.json").stat().st_mtime_ns == before
-    other = tokenizer.train(config_of(vocab_size=149), spanish, root=root, name="test")
+    other = tokenizer.train(config_of(vocab_size=149), spanish, StageContext(root, "test"))
     assert other.fingerprint != trained.fingerprint
 
 
@@ -477,29 +480,31 @@ def test_vocabularies_beyond_sixteen_bits_are_allowed(size: int) -> None:
 def test_vocabulary_larger_than_the_text_gives(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, SPANISH * 3)
     with pytest.raises(ValueError, match=r"tokenizer\.vocab_size is 900.* gives (\d+) pieces") as e:
-        tokenizer.train(config_of(vocab_size=900), corpus, root=str(tmp_path), name="t")
+        tokenizer.train(config_of(vocab_size=900), corpus, StageContext(str(tmp_path), "t"))
     possible = int(str(e.value).split("gives ")[1].split()[0])
     assert f"set tokenizer.vocab_size to {possible} or less" in str(e.value)
-    artifact = tokenizer.train(config_of(vocab_size=possible), corpus, root=str(tmp_path), name="t")
+    artifact = tokenizer.train(
+        config_of(vocab_size=possible), corpus, StageContext(str(tmp_path), "t")
+    )
     assert artifact.counters["vocab_size"] == possible
 
 
 def test_vocabulary_larger_than_the_corpus_is_refused_before_training(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, ["corto"])
     with pytest.raises(ValueError, match=r"vocab_size is 150.*only 5 characters") as error:
-        tokenizer.train(config_of(), corpus, root=str(tmp_path), name="t")
+        tokenizer.train(config_of(), corpus, StageContext(str(tmp_path), "t"))
     assert "\n" not in str(error.value)
 
 
 def test_vocabulary_too_small_for_the_alphabet(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, SPANISH * 3)
     with pytest.raises(ValueError, match=r"vocab_size is 20.* alone are \d+ pieces.*coverage"):
-        tokenizer.train(config_of(vocab_size=20), corpus, root=str(tmp_path), name="t")
+        tokenizer.train(config_of(vocab_size=20), corpus, StageContext(str(tmp_path), "t"))
 
 
 def test_empty_corpus(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no training documents"):
-        tokenizer.train(config_of(), corpus_of(tmp_path, []), root=str(tmp_path), name="t")
+        tokenizer.train(config_of(), corpus_of(tmp_path, []), StageContext(str(tmp_path), "t"))
 
 
 VOCABULARY = (*SPECIAL_TOKENS, *"abñü.", *("##" + c for c in "abñü"), "ab", "##ña")
@@ -562,7 +567,7 @@ def test_bert_vocabulary() -> None:
 def taken_over(place: object, corpus: Artifact, root: Path, **settings: object) -> Artifact:
     config = TokenizerConfig.model_validate({"initialize_from": str(place), **settings})
     tokenizer.check(config)
-    return tokenizer.train(config, corpus, root=str(root), name="test")
+    return tokenizer.train(config, corpus, StageContext(str(root), "test"))
 
 
 def test_a_tokenizer_of_ours_is_taken_over_byte_for_byte(trained: Artifact, tmp_path: Path) -> None:

@@ -77,7 +77,8 @@ def side_by_side(trials: Sequence[Artifact]) -> Iterator[Predictions]:
             if table["id"].to_pylist() != ids:
                 raise ValueError(
                     f"{trial.folder}/{FILE}: other examples of {split} than "
-                    f"{trials[0].folder}/{FILE} has, from the same data; remove the older of the two and fine-tune again"
+                    f"{trials[0].folder}/{FILE} has, from the same data; "
+                    "remove the older of the two and fine-tune again"
                 )
         yield Predictions(
             task=str(first["task"]),

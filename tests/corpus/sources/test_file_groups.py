@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from electra_pipeline.core.execution import LocalExecutor
+from electra_pipeline.core.execution import LocalExecutor, StageContext
 from electra_pipeline.corpus import build, processing
 from electra_pipeline.corpus.partitions import PIECES, Rules, piece_folder
 from electra_pipeline.corpus.sources import file_groups
@@ -113,10 +113,7 @@ def test_every_step_over_many_files_shows_that_it_moves(
     seen: list[Any] = []
     build.build(
         config(tmp_path / "texts"),
-        root=str(tmp_path / "runs"),
-        name="x",
-        executor=LocalExecutor(),
-        progress=seen.append,
+        StageContext(str(tmp_path / "runs"), "x", LocalExecutor(), seen.append),
     )
     steps = [update.facts.get("step") for update in seen]
     assert {"looking up", "looking for known pieces", "checking", "merging", "writing"} <= set(

@@ -1,0 +1,131 @@
+"""Fingerprints of the presets and of a small chain, as they were before modules were renamed.
+
+A fingerprint that changes makes users compute everything again: if a change of behaviour needs
+that, raise the stage's FORMAT_VERSION, name it in CHANGELOG.md and write the new value here.
+"""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from electra_pipeline import config as configuration
+from electra_pipeline import stages
+from electra_pipeline.config import PipelineConfig
+from electra_pipeline.core.execution import LocalExecutor
+from electra_pipeline.core.identity import fingerprint
+from electra_pipeline.core.progress import silent
+from electra_pipeline.corpus import build
+from electra_pipeline.finetuning import trial
+from electra_pipeline.presets import preset_names
+from electra_pipeline.pretraining import loop, sequences
+from electra_pipeline.publishing import huggingface
+from electra_pipeline.tokenizer import train
+
+EXPECTED = json.loads(Path(__file__).with_name("fingerprints.json").read_text())
+STAGES: dict[str, Any] = {
+    "corpus": build,
+    "tokenizer": train,
+    "sequences": sequences,
+    "pretrain": loop,
+    "publish": huggingface,
+    "finetune": trial,
+}
+WORDS = [
+    "river",
+    "stone",
+    "light",
+    "green",
+    "house",
+    "tree",
+    "water",
+    "mountain",
+    "quiet",
+    "road",
+    "small",
+    "bird",
+    "sings",
+    "over",
+    "the",
+    "old",
+    "bridge",
+    "near",
+    "a",
+    "village",
+    "market",
+    "where",
+    "people",
+    "sell",
+    "fresh",
+    "bread",
+    "and",
+    "talk",
+    "about",
+    "weather",
+]
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_keep_their_fingerprints(name: str) -> None:
+    config = configuration.load(preset=name)
+    found = {
+        stage: fingerprint(stage, module.FORMAT_VERSION, section.model_dump(mode="json"), {})
+        for stage, module in STAGES.items()
+        if (section := getattr(config, stage)) is not None
+    }
+    assert found == EXPECTED["presets"][name]
+
+
+def test_a_chain_keeps_its_fingerprints(tmp_path: Path) -> None:
+    generator = random.Random(0)
+
+    def sentence() -> str:
+        return " ".join(generator.choice(WORDS) for _ in range(9)).capitalize() + "."
+
+    def write(file: str, records: list[dict[str, str]]) -> str:
+        (tmp_path / file).write_text("".join(json.dumps(each) + "\n" for each in records))
+        return str(tmp_path / file)
+
+    texts = [{"text": " ".join(sentence() for _ in range(12))} for _ in range(120)]
+    text_file = write("text.jsonl", texts)
+    files = {
+        split: write(
+            f"{split}.jsonl",
+            [{"text": sentence(), "label": generator.choice("ab")} for _ in range(number)],
+        )
+        for split, number in (("train", 40), ("validation", 20))
+    }
+    config = PipelineConfig.model_validate(
+        {
+            "name": "golden",
+            "root": str(tmp_path / "runs"),
+            "corpus": {
+                "sources": [{"type": "files", "urls": [text_file]}],
+                "language": None,
+                "held_out_fraction": 0.1,
+            },
+            "tokenizer": {"vocab_size": 120},
+            "sequences": {"length": 32},
+            "pretrain": {"size": "tiny", "steps": 2, "batch_sequences": 2},
+            "finetune": {
+                "tasks": [{"name": "toy", "type": "classification", **files}],
+                "seeds": [0],
+                "epochs": 1,
+                "max_length": 16,
+                "baselines": ["random"],
+                "recipe": "google",
+            },
+        }
+    )
+    executor = LocalExecutor()
+    corpus = stages.build_corpus(config, executor, silent)
+    tokenizer = stages.train_tokenizer(config, corpus, silent)
+    rows = stages.build_sequences(config, corpus, tokenizer, executor, silent)
+    pretrained = stages.pretrain(config, tokenizer, rows, executor, silent)
+    model = stages.publish(config, pretrained, tokenizer, corpus)
+    found = {each.stage: each.fingerprint for each in (corpus, tokenizer, rows, pretrained, model)}
+    for each in stages.plan_trials(config, model):
+        found[each.label] = trial.place(each).rpartition("-")[2]
+    assert found == EXPECTED["chain"]
