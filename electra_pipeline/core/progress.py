@@ -21,7 +21,7 @@ class Update:
     done: float
     total: float
     unit: str
-    facts: Mapping[str, float | str] = field(default_factory=dict)
+    metrics: Mapping[str, float | str] = field(default_factory=dict)
     message: str = ""
     item: str = ""
 
@@ -33,13 +33,13 @@ class Update:
     @property
     def step(self) -> tuple[str, ...]:
         """What a rate is about: stage, item, unit and, of a stage with several, the step of it."""
-        return (self.stage, self.item, self.unit, str(self.facts.get("step", "")))
+        return (self.stage, self.item, self.unit, str(self.metrics.get("step", "")))
 
-    def facts_text(self) -> str:
+    def metrics_text(self) -> str:
         """The facts on one line, numbers to four significant digits."""
         return "  ".join(
             f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-            for name, value in self.facts.items()
+            for name, value in self.metrics.items()
         )
 
 

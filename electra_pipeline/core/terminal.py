@@ -53,7 +53,7 @@ class JsonLines(logging.Formatter):
                 "done": update.done,
                 "total": update.total,
                 "unit": update.unit,
-                "facts": dict(update.facts),
+                "metrics": dict(update.metrics),
             }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
@@ -108,12 +108,12 @@ def shown_progress(console: Console, *, lines: bool = False) -> Iterator[Progres
                     del bars.items[update.item]
                 return
             if update.stage not in tasks:
-                tasks[update.stage] = bars.add_task(update.stage, unit=update.unit, facts="")
+                tasks[update.stage] = bars.add_task(update.stage, unit=update.unit, metrics="")
             bars.update(
                 tasks[update.stage],
                 completed=update.done,
                 total=update.total,
-                facts=update.facts_text(),
+                metrics=update.metrics_text(),
             )
 
         yield show
@@ -129,8 +129,8 @@ class _Stages(Bars):
 
     def get_renderables(self) -> Iterator[RenderableType]:
         yield self.make_tasks_table(self.tasks)
-        if working := [task for task in self.tasks if not task.finished and task.fields["facts"]]:
-            facts = working[-1].fields["facts"]
+        if working := [task for task in self.tasks if not task.finished and task.fields["metrics"]]:
+            facts = working[-1].fields["metrics"]
             yield Text(f"  {facts}", style="dim", no_wrap=True, overflow=self.overflow)
         for line in list(self.items.values()):
             yield Text(f"  {line}", style="dim", no_wrap=True, overflow=self.overflow)
@@ -174,7 +174,7 @@ def progress_line(update: Update, num_recent: float, seconds: float) -> str:
         line += f", {rate:.3g} {update.unit}/s"
         if update.done < update.total:
             line += f", {duration((update.total - update.done) / rate)} left"
-    facts = update.facts_text()
+    facts = update.metrics_text()
     return f"{line}  {facts}" if facts else line
 
 

@@ -35,7 +35,7 @@ def process_pieces(
 
     def tell(update: Update | None = None) -> None:
         if update is not None:
-            working[update.item] = update.facts
+            working[update.item] = update.metrics
         num_megabytes = num_bytes / 1e6 + sum(facts["MB"] for facts in working.values())
         facts = {
             "documents": num_documents + sum(facts["documents"] for facts in working.values()),

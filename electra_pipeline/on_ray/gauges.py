@@ -17,7 +17,7 @@ def show(update: Update) -> None:
     tags = {"stage": update.stage}
     _gauge("done", "Units of a stage that are done.", "stage").set(update.done, tags)
     _gauge("total", "Units that a stage has in all.", "stage").set(update.total, tags)
-    for name, value in update.facts.items():
+    for name, value in update.metrics.items():
         if isinstance(value, float):
             measure = re.sub(r"\W+", "_", name).lower()
             gauge = _gauge("measure", "Latest value of a measure of a stage.", "stage", "measure")

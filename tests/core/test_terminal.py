@@ -110,6 +110,6 @@ def test_a_line_of_json_has_the_run_the_stage_and_the_numbers(caplog) -> None:  
         "done": 20,
         "total": 20,
         "unit": "steps",
-        "facts": {"G loss": 6.5, "lr": "5e-4"},
+        "metrics": {"G loss": 6.5, "lr": "5e-4"},
     }
     assert (other["level"], other["message"]) == ("warning", "corpus: waiting")

@@ -24,15 +24,15 @@ def test_a_long_piece_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.Mo
     root = str(tmp_path / "runs")
     executor = LocalExecutor()
     build(config(tmp_path / "in"), StageContext(root, "x", executor, updates.append))
-    reading = [update for update in updates if "documents" in update.facts]
+    reading = [update for update in updates if "documents" in update.metrics]
     assert len(reading) >= 2 * 101
-    assert [update.facts["documents"] for update in reading if update.done == 0][::25] == [
+    assert [update.metrics["documents"] for update in reading if update.done == 0][::25] == [
         *(0, 25, 50, 75, 100)
     ]
     for fact in ("documents", "MB"):  # of all pieces together, and none twice
-        told = [update.facts[fact] for update in reading]
+        told = [update.metrics[fact] for update in reading]
         assert told == sorted(told)
-    assert reading[-1].facts["documents"] == 200
+    assert reading[-1].metrics["documents"] == 200
 
 
 @pytest.mark.parametrize("num_small", [2, 99])

@@ -81,9 +81,9 @@ def test_each_trial_tells_how_far_it_is(trials, config):
         told = [each for each in heard if each.item == trial.full_label]
         steps = [each for each in told if each.unit == "steps"]
         assert steps[-1].done == steps[-1].total
-        assert all(isinstance(each.facts["loss"], float) for each in steps)
+        assert all(isinstance(each.metrics["loss"], float) for each in steps)
         scored = told[len(steps) :]  # a batch after the other, and nothing trains any more
-        assert {(each.unit, each.facts["step"]) for each in scored} == {
+        assert {(each.unit, each.metrics["step"]) for each in scored} == {
             ("inputs", "scoring validation")
         }
         done = [each.done for each in scored]

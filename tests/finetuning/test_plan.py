@@ -312,7 +312,7 @@ def test_progress_ends_at_the_last_step_and_at_the_last_scored_input(
     training = [(each.done, each.total) for each in updates if each.unit == "steps"]
     assert training == [(step, 25) for step in range(1, 26)]  # 200 / 8
     scoring = updates[len(training) :]
-    assert {(each.unit, each.facts["step"]) for each in scoring} == {
+    assert {(each.unit, each.metrics["step"]) for each in scoring} == {
         ("inputs", "scoring validation")
     }
     done = [each.done for each in scoring]

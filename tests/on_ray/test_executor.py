@@ -273,7 +273,7 @@ def test_training_joins_the_workers_and_starts_all_of_them_again_when_one_dies(
     assert len(list(tmp_path.iterdir())) == 6
     assert [update.done for _, update in seen] == [0, 1, 2, 3]
     assert {thread for thread, _ in seen} == {threading.get_ident()}
-    assert seen[-1][1].facts == {
+    assert seen[-1][1].metrics == {
         "sum_of_ranks": 1.0,
         "world": 2.0,
         "threads": 1.0,

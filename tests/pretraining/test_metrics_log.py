@@ -55,7 +55,7 @@ def test_a_resumed_run_shows_what_it_knows_at_once() -> None:
     ]
     kept, updates = start(Position(60, history, 10.0))
     kept.show(61)
-    assert updates[0].facts["AUC"] == 0.58612
+    assert updates[0].metrics["AUC"] == 0.58612
     assert kept.seconds >= 10.0
 
 

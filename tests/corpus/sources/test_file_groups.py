@@ -115,7 +115,7 @@ def test_every_step_over_many_files_shows_that_it_moves(
         config(tmp_path / "texts"),
         StageContext(str(tmp_path / "runs"), "x", LocalExecutor(), seen.append),
     )
-    steps = [update.facts.get("step") for update in seen]
+    steps = [update.metrics.get("step") for update in seen]
     assert {"looking up", "looking for known pieces", "checking", "merging", "writing"} <= set(
         steps
     )
