@@ -1,4 +1,4 @@
-"""Scores over the steps of a pre-training: the learning curve of each task."""
+"""Learning curves: the scores of a model's checkpoints over the pre-training steps."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from electra_pipeline.results.tables.table import Row, aggregate
 
 @dataclass(frozen=True)
 class Point:
-    """A score at one step: median and extremes over seeds."""
+    """A score at one step: median, minimum and maximum over seeds."""
 
     step: int
     median: float
@@ -19,7 +19,7 @@ class Point:
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """One metric of a task over the steps, in their order, and the medians of the baselines."""
+    """One metric of a task over the steps, in ascending order, and the baselines' medians."""
 
     task: str
     metric: str
@@ -29,9 +29,10 @@ class LearningCurve:
 
 
 def learning_curves(rows: Iterable[Row], steps: Mapping[str, int]) -> list[LearningCurve]:
-    """One curve for each (task, metric, split) of the models whose fingerprints `steps` has.
+    """Return one curve for each (task, metric, split) of the checkpoints in `steps`.
 
-    Only the pre-trained model moves: of every other one the median of the latest step is kept.
+    `steps` maps the fingerprint of a published checkpoint to its step. Baselines do not depend on
+    the step: their median at the last step is taken.
     """
     of_tasks, _ = split(row for row in rows if row["fingerprint"] in steps)
     summaries = sorted(aggregate(of_tasks), key=lambda row: steps[row["fingerprint"]])
@@ -52,7 +53,7 @@ def learning_curves(rows: Iterable[Row], steps: Mapping[str, int]) -> list[Learn
 
 
 def table(curves: Sequence[LearningCurve]) -> tuple[list[str], list[list[str]]]:
-    """Column names and a line for each curve: its medians in percent, one column for each step."""
+    """Return column names and a row for each curve: medians in percent, one column a step."""
     steps = sorted({point.step for curve in curves for point in curve.points})
     lines = []
     for curve in curves:

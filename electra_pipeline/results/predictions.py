@@ -15,16 +15,16 @@ SCHEMA = pa.schema(
     [
         pa.field("split", pa.string(), nullable=False),
         pa.field("id", pa.string(), nullable=False),
-        pa.field("input", pa.string(), nullable=False),  # as a person reads it
-        pa.field("expected", pa.string()),  # JSON; null where the labels are kept back
+        pa.field("input", pa.string(), nullable=False),  # readable text
+        pa.field("expected", pa.string()),  # JSON; null where the labels are not public
         pa.field("prediction", pa.string(), nullable=False),  # JSON
-        pa.field("score", pa.float64()),  # of this example, higher is better; null without label
-        pa.field("detail", pa.string()),  # JSON: probabilities, margins; null if there is no more
+        pa.field("score", pa.float64()),  # of this example, higher is better; null without a label
+        pa.field("detail", pa.string()),  # JSON: probabilities, margins; null if there are none
     ]
 )
 
 Shown = Mapping[str, Any]
-"""A row of the file with Python values in the place of JSON, as `Problem.show` gives it."""
+"""A row of the file with Python values instead of JSON, as `Problem.show` returns it."""
 
 
 class Writer(Protocol):
@@ -33,7 +33,7 @@ class Writer(Protocol):
 
 @contextmanager
 def writer(draft: Draft) -> Iterator[Writer]:
-    """Writes `predictions.parquet` into the draft, one row group for each call."""
+    """Write `predictions.parquet` into the draft, one row group a call of the yielded function."""
     with (
         draft.create(FILE) as file,
         pq.ParquetWriter(file, SCHEMA, compression="zstd") as parquet,
@@ -44,7 +44,7 @@ def writer(draft: Draft) -> Iterator[Writer]:
 
 
 def read(artifact: Artifact) -> dict[str, list[dict[str, Any]]]:
-    """The shown rows of a finished trial, in the order of its examples, by split."""
+    """Return the rows of a finished trial by split, in the order of the examples."""
     found: dict[str, list[dict[str, Any]]] = {}
     for row in pq.read_table(artifact.local_file(FILE), schema=SCHEMA).to_pylist():
         for name in ("expected", "prediction", "detail"):

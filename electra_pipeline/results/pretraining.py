@@ -1,4 +1,4 @@
-"""What held-out text says of a pre-trained model, as rows of the results table."""
+"""Held-out metrics of a pre-trained model as rows of the results table."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from electra_pipeline.results.store import Row
 from electra_pipeline.storage.artifact import Artifact
 
-TASK = "pretraining"  # the rows' task; no task of a user may have this name
+TASK = "pretraining"  # the task column of these rows; reserved, so that no user task has this name
 SPLIT = "held_out"
 HEADER = ("generator loss", "discriminator loss", "less prior entropy", "AUC")
 
@@ -14,10 +14,10 @@ HEADER = ("generator loss", "discriminator loss", "less prior entropy", "AUC")
 def rows(
     run: str, pretrained: Artifact, model: Artifact, sequences: Artifact
 ) -> list[dict[str, Any]]:
-    """One row for each held-out metric of `pretrained`, which was published as `model`.
+    """Return one row for each held-out metric of `pretrained`, which was published as `model`.
 
-    `examples` counts the held-out sequences of `sequences` that were read. There is no row where
-    nothing was held out.
+    `examples` is the number of held-out sequences that were evaluated. Without held-out documents
+    there are no rows.
     """
     limit = int(pretrained.config["held_out_sequences"])
     observed = pretrained.observed
@@ -41,7 +41,7 @@ def rows(
 
 
 def split(rows: Iterable[Row]) -> tuple[list[Row], list[Row]]:
-    """Rows about tasks, and rows about pre-training, each in their order."""
+    """Split rows into those of tasks and those of pre-training; the order is kept."""
     tasks: list[Row] = []
     pretraining: list[Row] = []
     for row in rows:
@@ -50,7 +50,8 @@ def split(rows: Iterable[Row]) -> tuple[list[Row], list[Row]]:
 
 
 def cells(values: dict[str, float]) -> list[str]:
-    """The texts under `HEADER`: losses in nats; below 0, more was learnt than the prior."""
+    """Format the cells under `HEADER`: losses in nats; the third is below 0 if the discriminator
+    is better than a constant prediction of the replacement rate."""
     loss, prior = values.get("discriminator_loss"), values.get("prior_entropy")
     shown = (
         values.get("generator_loss"),
@@ -62,7 +63,7 @@ def cells(values: dict[str, float]) -> list[str]:
 
 
 def table(summaries: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """Column names, and one line for each pre-trained model, from aggregated rows."""
+    """Return column names and one row for each pre-trained model, from aggregated rows."""
     models: dict[tuple[str, str, int], dict[str, float]] = {}
     for row in summaries:
         key = (row["run"], row["fingerprint"], row["examples"])

@@ -1,6 +1,6 @@
-"""What leaderboards take: GLUE's zip of tables and SQuAD's JSON, from the predictions of trials.
+"""Files for leaderboards: GLUE's zip of TSV files and SQuAD's JSON files.
 
-It reads finished trials alone: `predictions.parquet` and the manifest.
+They are written from finished trials: `predictions.parquet` and the manifest.
 """
 
 import io
@@ -37,27 +37,28 @@ GLUE_FILES: Mapping[str, tuple[str, str]] = {
     "AX.tsv": ("mnli", "ax"),
 }
 SQUAD_TASKS = ("squad", "squad_v2")
-SIMILARITY = 0.0, 5.0  # the scale of STS-B; what a regression says beyond it is cut off
-# Fixed, so that the same predictions are the same bytes: the earliest moment that a zip can hold.
+SIMILARITY = 0.0, 5.0  # the scale of STS-B; predictions are clipped to it
+# Fixed, so that equal predictions give equal bytes: the earliest time that a zip can store
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What was written, from which trials, and what a leaderboard would miss."""
+    """The files written, the trials they are from, and the files that a leaderboard expects
+    but that could not be written."""
 
     files: tuple[Path, ...]
     chosen: tuple[str, ...]
-    """One line a task: which seed's predictions these are, and why."""
+    """One line a task: the seed whose predictions were taken, and its validation score."""
     missing: tuple[str, ...]
 
 
 def write_submission(trials: Iterable[Artifact], output: Path) -> Submission:
     """Write `glue.zip`, and for each SQuAD a folder of the official JSON files, into `output`.
 
-    `trials` are finished ones of one run. Those of its newest model that start from the pre-trained
-    weights count, and of these the seed that is best on validation, by the task's first metric.
-    Raises ValueError if none of them holds predictions that a leaderboard takes.
+    `trials` are the finished trials of one run. Of the trials of its newest pre-trained model, the
+    seed with the best validation score is taken for each task. Raises ValueError if no trial has
+    predictions that a leaderboard takes.
     """
     best = choose(trials)
     tables, missing = {}, []
@@ -89,9 +90,10 @@ def write_submission(trials: Iterable[Artifact], output: Path) -> Submission:
 
 
 def choose(trials: Iterable[Artifact]) -> dict[str, Artifact]:
-    """By task, the trial that is best on validation, of equals the lowest seed; all of one model.
+    """Return the trial with the best validation score by task; ties go to the lowest seed.
 
-    A run whose configuration was changed has trials of several models: the newest one's are taken.
+    A run whose configuration was changed has trials of several models: only those of the newest
+    one are considered.
     """
     found: dict[str, Artifact] = {}
     pretrained = [trial for trial in trials if trial.config["start"] == "pretrained"]
@@ -107,9 +109,10 @@ def choose(trials: Iterable[Artifact]) -> dict[str, Artifact]:
 
 
 def glue_table(task: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """One table as GLUE's server reads it: a header, and index and prediction of each row.
+    """Return the TSV file that GLUE's server expects: columns `index` and `prediction`.
 
-    Classes stand as in the task's own files: 0 and 1, or their names; similarities are cut to 0..5.
+    Classes are written as in the task's own files (0 and 1, or names); similarities are clipped to
+    0..5.
     """
     names = dict(zip(TASKS[task].labels or (), TASKS[task].label_values or (), strict=False))
 
@@ -124,10 +127,11 @@ def glue_table(task: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def squad_files(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The files that SQuAD's evaluate-v2.0.py takes, by name; the n-best list as run_squad has it.
+    """Return the files that SQuAD's evaluate-v2.0.py reads, by name; n-best lists as in run_squad.
 
-    `null_odds.json` is there where questions may have no answer: by how much that scored above the
-    answer, beyond the threshold, so that positive ones are withdrawn (--na-prob-thresh 0).
+    `null_odds.json` is written where questions may be unanswerable. It holds the null score minus
+    the answer's score minus the calibrated threshold: positive values mean no answer
+    (`--na-prob-thresh 0`).
     """
     details = {row["id"]: row["detail"] or {} for row in rows}
     files: dict[str, dict[str, Any]] = {
@@ -136,7 +140,7 @@ def squad_files(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     }
     odds = {key: detail.get("null_margin") for key, detail in details.items()}
     if any(margin is not None for margin in odds.values()):
-        # a question whose context is empty has no margin: nothing could be answered
+        # a question with an empty context has no margin: it cannot be answered
         files["null_odds.json"] = {
             key: 0.0 if margin is None else margin for key, margin in odds.items()
         }
@@ -144,7 +148,7 @@ def squad_files(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _rows(trial: Artifact, split: str) -> list[dict[str, Any]]:
-    """The trial's predictions of one split, in the order of its examples."""
+    """Return the trial's predictions of one split, in the order of the examples."""
     table = pq.read_table(
         trial.local_file(PREDICTIONS), columns=["split", "id", "prediction", "detail"]
     )

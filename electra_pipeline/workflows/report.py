@@ -72,7 +72,7 @@ def render(
         corpus=made.get("corpus"),
         tokenizer=made.get("tokenizer"),
         sequences=made.get("sequences"),
-        history=curves,
+        learning_curves=curves,
         errors=quote(errors_name) if found else None,
         costs=store.read_costs(database, run=run),
     )

@@ -87,7 +87,7 @@ def test_a_database_in_the_form_of_sqlite_is_read_and_kept_to_its_place(name, tm
     assert (tmp_path / name / "x.db").is_file()
     assert store.location(url) == str(tmp_path / name / "x.db")
     assert store.location("sqlite:///file::memory:?uri=true") is None
-    with pytest.raises(ValueError, match="may lead elsewhere"):
+    with pytest.raises(ValueError, match="does not allow options"):
         store.location(f"{url}&mode=ro")
 
 
@@ -142,17 +142,22 @@ def test_writers_at_the_same_time_lose_nothing(database):
 
 
 def older(database):
-    """The table as it was before it had intervals and notes, with one row."""
+    """Create the table of version 0.1: no intervals, no notes, `trial` called `leg`; one row."""
     sqlite = database.startswith("sqlite")
     url = database if sqlite else database.replace("postgresql://", "postgresql+psycopg://", 1)
     new = {"lower", "upper", "note"}
     columns = [column for column in store.RESULTS.columns if column.name not in new]
-    table = Table("results", MetaData(), *(column._copy() for column in columns))
+    copies = [column._copy() for column in columns]
+    for column in copies:
+        if column.name == "trial":
+            column.name = column.key = "leg"
+    table = Table("results", MetaData(), *copies)
     if sqlite:
         Path(database.removeprefix("sqlite:///")).parent.mkdir(parents=True)
     engine = create_engine(url)
     table.create(engine)
     old = {name: value for name, value in row().items() if name not in new}
+    old["leg"] = old.pop("trial")
     with engine.begin() as connection:
         moment = datetime.fromisoformat(old["created_at"])
         connection.execute(table.insert(), {**old, "created_at": moment})
@@ -201,16 +206,16 @@ def test_reading_makes_no_file(tmp_path):
         ("no url with a secret", "not a database URL; write sqlite:///PATH or"),
         ("jdbc:postgresql://h/db?password=secret", "not a database URL"),
         ("postgresql://me:secret@h:port/db", "not a database URL"),
-        ("sqlite://results.db", "an SQLite URL has a path alone; write sqlite:///PATH"),
-        ("sqlite+pysqlcipher://:secret@/x.db", "an SQLite URL has a path alone"),
+        ("sqlite://results.db", "an SQLite URL has only a path; write sqlite:///PATH"),
+        ("sqlite+pysqlcipher://:secret@/x.db", "an SQLite URL has only a path"),
         ("sqlite:////dev/null/results.db", "/dev/null/results.db: .*you may write there"),
         ("sqlite:////dev", "/dev: unable to open database file"),
         ("sqlite:///" + "x" * 300, "unable to open database file"),
-        ("sqlite:///s3://bucket/x.db", "SQLite takes local paths alone"),
+        ("sqlite:///s3://bucket/x.db", "SQLite takes only local paths"),
         ("sqlite:///a\nb.db", r"a\\nb\.db.* control character"),
         ("sqlite:///a\0b.db", r"a\\x00b\.db.* control character"),
         ("sqlite:////tmp/x.db?timeout=soon", r"timeout=soon: could not convert .*soon"),
-        ("sqlite://", "in memory, where results are lost.*; write sqlite:///PATH"),
+        ("sqlite://", "in memory ends with the command; write sqlite:///PATH"),
         ("sqlite:///file:x?mode=memory&uri=true", "in memory"),
         ("postgresql://me:a@secret@h/db", "its user or password holds an @; write it as %40"),
     ],
@@ -274,7 +279,7 @@ def test_a_table_of_another_program_is_left_as_it_is(made, reason, tmp_path):
     before = (tmp_path / "x.db").read_bytes()
     url = f"sqlite:///{tmp_path}/x.db"
     name = made.split()[1]
-    message = rf"x\.db: its table {name} is not one of ours \({reason}\); give another database"
+    message = rf"x\.db: its table {name} has another schema \({reason}\); give another database"
     read, record = (store.read, store.record) if name == "results" else (store.read_costs,) * 2
     for use in (store.check, read, *([lambda u: record(u, [row()])] if name == "results" else [])):
         with pytest.raises(ValueError, match=message):
@@ -489,9 +494,9 @@ def test_an_average_needs_all_its_tasks():
 
 
 def test_the_layout_of_papers_is_for_medians_to_be_read():
-    with pytest.raises(ValueError, match="--layout paper: --rows has no layout"):
+    with pytest.raises(ValueError, match="--layout paper: not available for --rows"):
         table.render(several(), "table", "paper")
-    with pytest.raises(ValueError, match="--layout paper: json has no layout"):
+    with pytest.raises(ValueError, match="--layout paper: not available for json"):
         table.render(table.aggregate(several()), "json", "paper")
 
 
@@ -563,7 +568,7 @@ def test_a_comparison_is_read_in_percent_and_kept_in_full():
     cells = next(c for c in cells_of(verdict_of("markdown")) if c[:2] == ["mrpc", "f1"])
     assert cells[2:6] == ["3", "81.0", "50.0", "+31.0 [+28.5, +33.5]"]
     assert cells[7:] == ["3/0/0", "A is ahead"]
-    assert "Holm's rule for 10 tests" in verdict_of("table").replace("\n", " ")
+    assert "Holm's correction for 10 tests" in verdict_of("table").replace("\n", " ")
     assert r"\begin{tabular}{llrrrrrrl}" in verdict_of("latex")
 
 

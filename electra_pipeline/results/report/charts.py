@@ -1,4 +1,4 @@
-"""Charts as SVG that stands alone in a page, light or dark."""
+"""Charts as inline SVG for light and dark pages."""
 
 import html
 import io
@@ -15,11 +15,11 @@ from electra_pipeline.results.learning_curves import LearningCurve
 MetricLine = Mapping[str, Any]
 """One line of a pre-training's metrics.jsonl."""
 
-# Okabe and Ito's colours for all kinds of sight, legible on white and on near black.
+# Okabe and Ito's colours, distinct with colour blindness, legible on light and dark pages
 BLUE, ORANGE, GREY = "#0f8fd6", "#e07b00", "#8a8a8a"
 BASELINES = {"random": (ORANGE, "--"), "majority": (GREY, ":")}
 STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text: small, selectable, in the page's font
+    "svg.fonttype": "none",  # keep text as text: small, selectable, in the page's font
     "svg.hashsalt": "electra-pipeline",  # the same curves give the same bytes
     "font.family": "sans-serif",
     "font.size": 9,
@@ -33,7 +33,7 @@ STYLE: Any = {
 
 @dataclass(frozen=True)
 class Curve:
-    """One series of a chart: a metric of one split, against the step."""
+    """One line of a chart: a metric of one split over the steps."""
 
     label: str
     split: str
@@ -44,7 +44,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves that share an axis, with a sentence that says how to read them."""
+    """Curves that share an axis, with a caption."""
 
     title: str
     caption: str
@@ -66,13 +66,13 @@ CHARTS = (
     ),
     Chart(
         "Generator accuracy",
-        "How often the generator's first guess is the token that was masked.",
+        "Fraction of masked tokens that are the generator's most probable token.",
         _both("generator_accuracy"),
     ),
     Chart(
         "Discriminator loss",
-        "Binary cross-entropy in nats over all tokens. Who knows only how many tokens are replaced "
-        "reaches the dashed line; what lies below it was learned from the text.",
+        "Binary cross-entropy in nats over all tokens. Dashed: loss of a constant predictor "
+        "(entropy of the replacement rate); values below it show learning from the text.",
         (
             *_both("discriminator_loss"),
             Curve("prior entropy", "held_out", "prior_entropy", ORANGE, dashed=True),
@@ -80,14 +80,14 @@ CHARTS = (
     ),
     Chart(
         "Discriminator AUC",
-        "How well replaced tokens are told from original ones: 0.5 is chance, 1 is perfect.",
+        "How well replaced and original tokens are separated: 0.5 is chance, 1 is perfect.",
         _both("discriminator_auc"),
     ),
 )
 
 
 def draw(chart: Chart, lines: Sequence[MetricLine]) -> str | None:
-    """The chart as an `<svg>` element, or None if there is nothing to draw."""
+    """Return the chart as an `<svg>` element, or None if there are no values."""
     series = [(curve, points) for curve in chart.curves if (points := _points(curve, lines))]
     if not series:
         return None
@@ -109,8 +109,8 @@ def draw(chart: Chart, lines: Sequence[MetricLine]) -> str | None:
     return _svg(plot, chart.title)
 
 
-def draw_history(curve: LearningCurve, title: str) -> str:
-    """Median score over the steps with the range of the seeds, in percent; baselines as lines."""
+def draw_learning_curve(curve: LearningCurve, title: str) -> str:
+    """Draw a learning curve: median and range of the seeds in percent; baselines as lines."""
 
     def plot(axes: Any) -> None:
         steps = [point.step for point in curve.points]
@@ -129,7 +129,7 @@ def draw_history(curve: LearningCurve, title: str) -> str:
 
 
 def draw_scatter(expected: Sequence[float], predicted: Sequence[float], title: str) -> str:
-    """Predicted against expected numbers; the diagonal is where both agree."""
+    """Draw predicted against expected values with the diagonal."""
 
     def plot(axes: Any) -> None:
         ends = [min(expected), max(expected)]
@@ -144,7 +144,7 @@ def draw_scatter(expected: Sequence[float], predicted: Sequence[float], title: s
 def draw_calibration(
     confidence: Sequence[float], accuracy: Sequence[float], counts: Sequence[int], title: str
 ) -> str:
-    """Share of right answers against the probability that the model gave them, bin by bin."""
+    """Draw accuracy against predicted probability by bin."""
 
     def plot(axes: Any) -> None:
         axes.plot([0, 1], [0, 1], color=ORANGE, linestyle="--", linewidth=1.0)
@@ -154,14 +154,14 @@ def draw_calibration(
         axes.scatter(confidence, accuracy, s=sizes, color=BLUE, alpha=0.7, linewidths=0)
         axes.set_xlim(0, 1.02)
         axes.set_ylim(-0.02, 1.02)
-        axes.set_xlabel("probability given")
-        axes.set_ylabel("share right")
+        axes.set_xlabel("predicted probability")
+        axes.set_ylabel("accuracy")
 
     return _svg(plot, title)
 
 
 def _svg(plot: Callable[[Any], None], title: str) -> str:
-    """What `plot` draws on its axes, as an `<svg>` element."""
+    """Return an `<svg>` element with what `plot` draws on the axes."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.2, 3.0), layout="constrained")
         axes = figure.subplots()
@@ -182,7 +182,7 @@ def _points(curve: Curve, lines: Sequence[MetricLine]) -> list[tuple[int, float]
 
 
 def _inline(svg: str, title: str) -> str:
-    """The element alone: no XML head, no metadata, ids that no other chart of the page has."""
+    """Return only the element: no XML declaration or metadata, ids unique within the page."""
     element = svg[svg.index("<svg") :]
     element = re.sub(r"<metadata>.*?</metadata>\s*", "", element, flags=re.DOTALL)
     prefix = re.sub(r"[^\w.-]+", "-", title.lower())

@@ -1,4 +1,4 @@
-"""What the report says of a corpus: where its text is from, what was dropped and why."""
+"""The corpus section of the report: sources, sizes, dropped documents by reason."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,35 +21,35 @@ class Bar:
 
     label: str
     number: int
-    share_of_longest: float
+    fraction_of_longest: float
 
 
 @dataclass(frozen=True)
-class CorpusFacts:
-    """A corpus as its manifest, its samples and its sequences' manifest tell it."""
+class CorpusSummary:
+    """Values of the corpus section, from the manifests of corpus and sequences."""
 
     splits: Sequence[str]
     sizes: Mapping[str, Mapping[str, int]]
-    """By unit, then by split. Tokens are among the units where there are sequences."""
+    """By unit, then by split; in tokens too if there are sequences."""
     sources: Mapping[str, Mapping[str, Any]]
-    """By label, the one that most is kept of first: the corpus's counters of it, its `tokens` (None
-    where unknown) and `digests`."""
+    """By label, most kept documents first: the corpus's counters, `tokens` (None if unknown) and
+    `digests`."""
     languages: Sequence[tuple[str, int, int | None, int | None]]
     """Code, documents, words, tokens; most documents first."""
     drops: Mapping[str, int]
     """Documents by reason, of all sources, most first."""
     samples: Mapping[str, Sequence[Mapping[str, Any]]]
-    """By reason, in the order of `drops`, some of the documents that were dropped."""
+    """Some dropped documents by reason, in the order of `drops`."""
     lengths: Sequence[Bar]
     clusters: Sequence[Bar]
     contaminated: Mapping[str, int]
-    """By task, how many documents held an example of it."""
+    """Number of documents that contain an example, by task."""
 
 
-def corpus_facts(corpus: Artifact, sequences: Artifact | None) -> CorpusFacts:
-    """All of it; what an artifact of an older format does not have is left out.
+def summarize_corpus(corpus: Artifact, sequences: Artifact | None) -> CorpusSummary:
+    """Return the values of the section; those that an older format lacks are left out.
 
-    Manifests sort their keys as texts, so an order that means something is made here.
+    Manifests sort their keys, so every order is made here.
     """
     counters = corpus.counters
     units = ("documents", "words", "characters", "bytes")
@@ -64,7 +64,7 @@ def corpus_facts(corpus: Artifact, sequences: Artifact | None) -> CorpusFacts:
     words = counters.get("words_by_language", {})
     drops, samples = _drops(counters["sources"]), _samples(corpus)
     sources = sorted(counters["sources"].items(), key=lambda item: -item[1]["kept"])
-    return CorpusFacts(
+    return CorpusSummary(
         splits=[split for split in SPLITS if split in counters["documents"]],
         sizes={unit: counters[unit] for unit in units} | ({"tokens": of_text} if of_text else {}),
         sources={
@@ -87,7 +87,7 @@ def corpus_facts(corpus: Artifact, sequences: Artifact | None) -> CorpusFacts:
 
 
 def _tokens(splits: Mapping[str, Mapping[str, Any]], of: str) -> dict[str, int]:
-    """Tokens by source or language, of all splits."""
+    """Return tokens by source or language, summed over the splits."""
     total: dict[str, int] = {}
     for counts in splits.values():
         for name, number in counts.get(f"tokens_by_{of}", {}).items():
@@ -96,12 +96,12 @@ def _tokens(splits: Mapping[str, Mapping[str, Any]], of: str) -> dict[str, int]:
 
 
 def _digests(corpus: Artifact) -> dict[str, list[str]]:
-    """By label, the digests of what was read; inputs are named `label/number.kind`."""
+    """Return the digests of the inputs by label; inputs are named `label/number.kind`."""
     digests: dict[str, list[str]] = {}
     for role, digest in corpus.inputs.items():
-        label, is_piece, _ = role.rpartition("/")
+        label, is_partition, _ = role.rpartition("/")
         short = digest[:DIGEST_CHARACTERS]
-        if is_piece and short not in digests.setdefault(label, []):
+        if is_partition and short not in digests.setdefault(label, []):
             digests[label].append(short)
     return digests
 
@@ -119,7 +119,7 @@ def _most_first(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def _samples(corpus: Artifact) -> dict[str, list[dict[str, Any]]]:
-    """Some different texts of each reason, each in one paragraph."""
+    """Return some distinct texts for each reason, each as one paragraph."""
     if DROPPED not in corpus.file_names():
         return {}
     samples: dict[str, list[dict[str, Any]]] = {}
@@ -133,7 +133,7 @@ def _samples(corpus: Artifact) -> dict[str, list[dict[str, Any]]]:
 
 
 def _bars(counts: Mapping[str, int]) -> list[Bar]:
-    """A histogram by number, without its empty lines."""
+    """Return the non-empty bars of a histogram in numerical order."""
     most = max(counts.values(), default=0)
     return [
         Bar(key, counts[key], counts[key] / most) for key in sorted(counts, key=int) if counts[key]

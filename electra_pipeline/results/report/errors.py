@@ -1,7 +1,7 @@
-"""Where a model errs: what is confused with what, how sure it is, the examples to look at first.
+"""The error analysis page: confusion matrices, calibration, the worst examples of each task.
 
-Everything is read from the trials' predictions. A page is bounded: a number of examples of each
-task, a number of characters of each example.
+Everything is read from the trials' predictions. The page is bounded in the number of examples of
+each task and the number of characters of each example.
 """
 
 import logging
@@ -38,22 +38,22 @@ MAX_POINTS = 500  # of a scatter
 
 @dataclass(frozen=True)
 class Shown:
-    """One example as the page has it: texts are cut."""
+    """One example of the page, with shortened texts."""
 
     id: str
     text: str
     expected: str
-    said: tuple[tuple[str, str], ...]
-    """What was said, and by which seeds."""
+    predicted: tuple[tuple[str, str], ...]
+    """Distinct predictions, each with the seeds that made it."""
     num_wrong: int
-    """Seeds that do not have it right."""
+    """Number of seeds whose prediction is wrong."""
     score: float
     """Mean over seeds."""
 
 
 @dataclass(frozen=True)
 class TaskErrors:
-    """What the page has of one task and split."""
+    """The section of one task and split."""
 
     task: str
     type: str
@@ -61,9 +61,9 @@ class TaskErrors:
     seeds: tuple[int, ...]
     num_examples: int
     right: int | None
-    """Examples that every seed has right; None where scores are no right or wrong."""
+    """Number of examples that every seed predicts correctly; None for regression."""
     wrong: int | None
-    """Examples that every seed has wrong."""
+    """Number of examples that every seed predicts wrongly."""
     confusion: Confusion | None
     calibration: Calibration | None
     charts: tuple[tuple[str, str], ...]
@@ -75,22 +75,22 @@ class TaskErrors:
 
 
 def find(trials: Iterable[Artifact]) -> list[TaskErrors]:
-    """The errors of each task and split that the trials kept predictions of.
+    """Return the errors of each task and split for which the trials have predictions.
 
-    A task whose predictions cannot be examined is logged as an error and loses only its own.
+    A task whose predictions cannot be analyzed is logged as an error; the others are not affected.
     """
     found: list[TaskErrors] = []
     for group in grouped(trials):
         try:
             found += [examine(predictions) for predictions in side_by_side(group)]
-        except Exception as error:  # whatever it is, the other tasks are shown
+        except Exception as error:  # of any kind: the other tasks are shown
             task = group[0].config["task"]
-            logger.error("no page about the errors of %s: %s", task, error)
+            logger.error("no error analysis of %s: %s", task, error)
     return found
 
 
 def render(found: Sequence[TaskErrors], *, run_name: str, report: str) -> str:
-    """The page as HTML that needs nothing else; `report` is the page that it is linked from."""
+    """Return the self-contained HTML page; `report` is the URL of the page that links to it."""
     return (
         environment()
         .get_template("errors.html.jinja")
@@ -106,7 +106,7 @@ def render(found: Sequence[TaskErrors], *, run_name: str, report: str) -> str:
 
 
 def examine(predictions: Predictions) -> TaskErrors:
-    """What there is to see in the predictions of one task and split."""
+    """Analyze the predictions of one task and split."""
     is_number = predictions.type == "regression"
     is_wrong = predictions.scores < (0 if is_number else 1)
     num_wrong = is_wrong.sum(axis=0)
@@ -133,7 +133,7 @@ def examine(predictions: Predictions) -> TaskErrors:
 
 
 def rank(predictions: Predictions, num_wrong: NDArray[Any]) -> list[int]:
-    """Examples from the worst: wrong in most seeds, lowest score, surest of something else."""
+    """Return indices, worst first: most seeds wrong, lowest score, least probable label."""
     belief = np.zeros(predictions.num_examples)
     for details in predictions.details:
         for index, (expected, detail) in enumerate(zip(predictions.expected, details, strict=True)):
@@ -142,19 +142,21 @@ def rank(predictions: Predictions, num_wrong: NDArray[Any]) -> list[int]:
 
 
 def show(predictions: Predictions, index: int) -> Shown:
-    """One example with what the seeds said of it."""
+    """Return one example with the predictions of all seeds."""
     expected = predictions.expected[index]
     answers: dict[str, list[int]] = {}
-    for number, said in enumerate(predictions.said):
-        answers.setdefault(_said_text(predictions, index, said[index]), []).append(number)
+    for number, predicted in enumerate(predictions.predicted):
+        answers.setdefault(_prediction_text(predictions, index, predicted[index]), []).append(
+            number
+        )
     wanted = expected if predictions.type == "question-answering" else []
     scores = predictions.scores[:, index]
     return Shown(
         id=excerpt(predictions.ids[index]),
-        # a tab parts the two texts of a pair, and a question from its context
+        # a tab separates the texts of a pair, and question from context
         text=excerpt(predictions.inputs[index], [str(each) for each in wanted]).replace("\t", "\n"),
         expected=_expected_text(predictions, expected),
-        said=tuple(
+        predicted=tuple(
             (text, _seeds_text(predictions, index, numbers)) for text, numbers in answers.items()
         ),
         num_wrong=int((scores < 1).sum()),
@@ -163,9 +165,9 @@ def show(predictions: Predictions, index: int) -> Shown:
 
 
 def excerpt(text: str, wanted: Sequence[str] = ()) -> str:
-    """At most `MAX_CHARACTERS` of a text: its beginning and, further on, the place of a wanted one.
+    """Return at most `MAX_CHARACTERS`: the beginning and the surroundings of a wanted text.
 
-    A question's answer lies anywhere in its context.
+    The answer to a question may be anywhere in its context.
     """
     if len(text) <= MAX_CHARACTERS:
         return text
@@ -177,24 +179,24 @@ def excerpt(text: str, wanted: Sequence[str] = ()) -> str:
     return f"{text[:half]} … {text[start : start + half]}{' …' if start + half < len(text) else ''}"
 
 
-def _said_text(predictions: Predictions, index: int, said: Any) -> str:
-    """What a seed said, in short: of tags those that are wrong."""
+def _prediction_text(predictions: Predictions, index: int, predicted: Any) -> str:
+    """Return a short text of a prediction; of tags only the wrong ones."""
     match predictions.type:
         case "tagging":
-            return excerpt(_wrong_tags(predictions, index, said)) or "all right"
+            return excerpt(_wrong_tags(predictions, index, predicted)) or "all correct"
         case "regression":
-            return f"{said:.4g}"
+            return f"{predicted:.4g}"
         case "question-answering":
-            return excerpt(str(said)) or "(no answer)"
-    return excerpt(str(said))
+            return excerpt(str(predicted)) or "(no answer)"
+    return excerpt(str(predicted))
 
 
 def _seeds_text(predictions: Predictions, index: int, numbers: Sequence[int]) -> str:
-    """`seeds 0, 2: 81%, 77%`: who said it, and how sure each was."""
+    """Return the seeds and their probabilities or margins: `seeds 0, 2: 81%, 77%`."""
     facts = []
     for number in numbers:
-        said, detail = predictions.said[number][index], predictions.details[number][index]
-        probability = probabilities(detail).get(str(said))
+        predicted, detail = predictions.predicted[number][index], predictions.details[number][index]
+        probability = probabilities(detail).get(str(predicted))
         margin = detail.get("null_margin") if isinstance(detail, Mapping) else None
         if probability is not None:
             facts.append(f"{probability:.0%}")
@@ -205,14 +207,14 @@ def _seeds_text(predictions: Predictions, index: int, numbers: Sequence[int]) ->
     return f"{text}: {', '.join(facts)}" if facts else text
 
 
-def _wrong_tags(predictions: Predictions, index: int, said: Sequence[str]) -> str:
+def _wrong_tags(predictions: Predictions, index: int, predicted: Sequence[str]) -> str:
     expected = predictions.expected[index]
     words = predictions.inputs[index].split()
     if len(words) != len(expected):  # a word may have a space in it
         words = [f"word {number}" for number in range(1, len(expected) + 1)]
     return ", ".join(
         f"{word}: {wrong} for {right}"
-        for word, right, wrong in zip(words, expected, said, strict=True)
+        for word, right, wrong in zip(words, expected, predicted, strict=True)
         if right != wrong
     )
 
@@ -221,7 +223,7 @@ def _expected_text(predictions: Predictions, expected: Any) -> str:
     match predictions.type:
         case "tagging":
             tags = [tag for tag in expected if tag != "O"]
-            return excerpt(" ".join(tags) or "O alone")
+            return excerpt(" ".join(tags) or "only O")
         case "question-answering":
             return excerpt(" | ".join(dict.fromkeys(map(str, expected))) or "(no answer)")
         case "regression":
@@ -230,12 +232,12 @@ def _expected_text(predictions: Predictions, expected: Any) -> str:
 
 
 def _all_differ(predictions: Predictions) -> list[int]:
-    """Examples of which no two seeds say the same."""
+    """Return the indices of examples for which all seeds predict differently."""
     if len(predictions.seeds) < 2:
         return []
     return [
         index
-        for index, answers in enumerate(zip(*predictions.said, strict=True))
+        for index, answers in enumerate(zip(*predictions.predicted, strict=True))
         if len(set(map(str, answers))) == len(answers)
     ]
 
@@ -243,18 +245,18 @@ def _all_differ(predictions: Predictions) -> list[int]:
 def _charts(predictions: Predictions, calibration: Calibration | None) -> Iterable[tuple[str, str]]:
     place = f"{predictions.task}, {predictions.split}"
     if predictions.type == "regression":
-        medians = np.median(np.array(predictions.said, dtype=np.float64), axis=0)
+        medians = np.median(np.array(predictions.predicted, dtype=np.float64), axis=0)
         step = -(-predictions.num_examples // MAX_POINTS)
         expected = [float(value) for value in predictions.expected[::step]]
-        caption = "Median of the seeds against the expected number; the dashed line is equality."
+        caption = "Median of the seeds against the expected value; dashed: equality."
         if step > 1:
-            caption += f" One example in {step} is drawn."
+            caption += f" Every {step}th example is drawn."
         yield caption, draw_scatter(expected, medians[::step].tolist(), f"predicted, {place}")
     if calibration is not None:
         caption = (
-            "How often classes were right against the probability that the model gave them, all "
-            "seeds together; on the dashed line it knows how sure to be. Larger dots have more "
-            f"examples. Expected calibration error {calibration.error:.3f}."
+            "Accuracy of the predicted class against its probability, over all seeds; dashed: "
+            "perfect calibration. Larger dots have more examples. Expected calibration error "
+            f"{calibration.error:.3f}."
         )
         svg = draw_calibration(
             calibration.confidence,

@@ -1,4 +1,4 @@
-"""What was said against what was expected: classes with each other, and trust with success."""
+"""Confusion matrices and calibration curves of a task's predictions."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -10,29 +10,31 @@ from numpy.typing import NDArray
 
 from electra_pipeline.results.statistics.predictions_by_seed import Predictions
 
-MAX_CLASSES = 20  # of a confusion matrix; rarer ones are counted together
-NUM_BINS = 10  # of a calibration; Guo et al. 2017 (arXiv:1706.04599) take 15 for 10,000 examples
+MAX_CLASSES = 20  # of a confusion matrix; rarer classes are merged
+NUM_BINS = (
+    10  # of a calibration curve; Guo et al. 2017 (arXiv:1706.04599) take 15 for 10,000 examples
+)
 OTHERS = "(others)"
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """How often each class was taken for which, (expected, said), summed over the seeds."""
+    """Counts of (expected, predicted) classes, summed over the seeds."""
 
     labels: tuple[str, ...]
     counts: NDArray[np.int64]
 
     @property
-    def shares(self) -> NDArray[np.float64]:
-        """Counts over the sum of their row; 0 in rows that are empty."""
+    def fractions(self) -> NDArray[np.float64]:
+        """Return counts divided by the sum of their row; 0 in empty rows."""
         totals = np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
-        shares: NDArray[np.float64] = self.counts / totals
-        return shares
+        fractions: NDArray[np.float64] = self.counts / totals
+        return fractions
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How often answers of a like probability were right, in bins of equal width that are used."""
+    """Accuracy of predictions by their probability, in those bins of equal width that have any."""
 
     confidence: tuple[float, ...]
     accuracy: tuple[float, ...]
@@ -40,18 +42,18 @@ class Calibration:
 
     @property
     def error(self) -> float:
-        """Expected calibration error (Guo et al. 2017, arXiv:1706.04599, equation 3)."""
+        """Return the expected calibration error (Guo et al. 2017, arXiv:1706.04599, equation 3)."""
         gaps = np.abs(np.array(self.confidence) - np.array(self.accuracy))
         return float(np.average(gaps, weights=self.counts))
 
 
 def confuse(predictions: Predictions) -> Confusion | None:
-    """Classes, or the tags of words, against each other; None for other kinds of tasks."""
+    """Return the confusion matrix of classes or tags; None for other kinds of task."""
     if predictions.type not in ("classification", "tagging"):
         return None
     pairs: Counter[tuple[str, str]] = Counter()
-    for said in predictions.said:
-        for expected, answer in zip(predictions.expected, said, strict=True):
+    for predicted in predictions.predicted:
+        for expected, answer in zip(predictions.expected, predicted, strict=True):
             if predictions.type == "tagging":
                 pairs.update(zip(expected, answer, strict=True))
             else:
@@ -73,11 +75,11 @@ def confuse(predictions: Predictions) -> Confusion | None:
 
 
 def calibrate(predictions: Predictions) -> Calibration | None:
-    """Probability of the class that was said against how often it was right, over all seeds."""
+    """Return accuracy against the probability of the predicted class, over all seeds."""
     sure, right = [], []
     for seed, details in enumerate(predictions.details):
         for index, detail in enumerate(details):
-            given = probabilities(detail).get(str(predictions.said[seed][index]))
+            given = probabilities(detail).get(str(predictions.predicted[seed][index]))
             if given is not None:
                 sure.append(given)
                 right.append(predictions.scores[seed, index] == 1)
@@ -96,6 +98,6 @@ def calibrate(predictions: Predictions) -> Calibration | None:
 
 
 def probabilities(detail: Any) -> Mapping[str, float]:
-    """The probability of each class, where the detail of a prediction has them."""
+    """Return the probability of each class, empty if the prediction has none."""
     found = detail.get("probabilities") if isinstance(detail, Mapping) else None
     return found if isinstance(found, Mapping) else {}

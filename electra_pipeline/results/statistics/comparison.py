@@ -1,12 +1,12 @@
-"""Two models on the same tasks, seed by seed: which is ahead, and whether that is shown.
+"""Paired comparison of two models: difference, confidence interval and significance by task.
 
-Two things make a difference of scores uncertain: the seeds of fine-tuning and the examples that
-were scored (Bouthillier et al. 2021, arXiv:2103.03098). The variance of the mean difference is that
-of the seeds' differences over their number, plus, where the trials' predictions are there, what the
-bootstrap finds over the examples. Interval and p value are Student's with Satterthwaite's (1946)
-degrees of freedom; without predictions they are those of the paired t test. Percentiles of a few
-resampled seeds would be far too narrow (Colas et al. 2018, arXiv:1806.08295, advise against them
-below 20). Holm's rule (1979) corrects the p values of all lines together.
+A difference of scores varies with the fine-tuning seeds and with the examples that were scored
+(Bouthillier et al. 2021, arXiv:2103.03098). The variance of the mean difference is the variance of
+the seeds' differences divided by their number plus, where predictions exist, the bootstrap variance
+over the examples. Interval and p value are those of Student's t with Satterthwaite's (1946) degrees
+of freedom; without predictions this is the paired t test. Bootstrap percentiles over a few seeds
+would be far too narrow (Colas et al. 2018, arXiv:1806.08295, advise against them below 20 seeds).
+Holm's method (1979) corrects the p values of all lines together.
 """
 
 import statistics
@@ -24,7 +24,9 @@ from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.tasks.bootstrap import LEVEL, groups, resampled
 from electra_pipeline.tasks.kinds.measures import measure
 
-MAJORITY = "majority"  # its rows name the trial of another model, whose predictions are not its own
+MAJORITY = (
+    "majority"  # its rows refer to the trial of another model and have no predictions of their own
+)
 
 Score = tuple[str, str, str]
 """Task, split and metric."""
@@ -33,7 +35,7 @@ Read = Callable[[str], Mapping[str, Sequence[Row]]]
 
 @dataclass(frozen=True, order=True)
 class Side:
-    """A model of a run: what one side of a comparison is."""
+    """One side of a comparison: a model of a run."""
 
     run: str
     model: str
@@ -45,29 +47,29 @@ class Side:
 
 @dataclass(frozen=True)
 class Line:
-    """A against B by one metric; differences are A minus B."""
+    """A compared with B by one metric; differences are A minus B."""
 
     task: str
     split: str
     metric: str
     seeds: tuple[int, ...]
-    """Those that both have."""
+    """The seeds that both sides have."""
     median_a: float
     median_b: float
     difference: float
     """Mean over the seeds."""
     lower: float | None
     upper: float | None
-    """95 % interval of the difference; None where nothing tells how much it varies."""
+    """95 % confidence interval of the difference; None if its variance is unknown."""
     over_examples: bool
-    """Whether interval and p value know the examples, or the seeds alone."""
+    """Whether interval and p value include the variance over examples, not only over seeds."""
     p: float | None
     p_holm: float | None
     """Corrected for all lines of the comparison."""
     p_sign_flip: float
-    """Exact test that the seeds' differences are as likely positive as negative."""
+    """P value of the exact sign-flip test over the seeds' differences."""
     p_sign_flip_smallest: float
-    """What it is at least, with so few seeds."""
+    """The smallest p value that this test can give with so few seeds."""
     wins: int
     ties: int
     losses: int
@@ -89,22 +91,22 @@ class Comparison:
     b: Side
     lines: tuple[Line, ...]
     left_out: tuple[str, ...]
-    """What could not be compared, and why."""
+    """Scores that could not be compared, with the reason."""
     notes: tuple[str, ...]
-    """What the compared rows note of their seeds."""
+    """The notes of the compared rows."""
 
 
 def sides(rows: Iterable[Row]) -> list[Side]:
-    """The models that rows of tasks are about."""
+    """Return all models in the rows of tasks."""
     of_tasks, _ = pretraining.split(rows)
     return sorted({Side(row["run"], row["model"], row["fingerprint"]) for row in of_tasks})
 
 
 def find_side(rows: Sequence[Row], name: str) -> Side:
-    """The one model that `name` means: a run, a model, or RUN:MODEL.
+    """Return the model called `name`: a run, a model, or RUN:MODEL.
 
-    A run, or the fingerprint of a published model in its place, by itself means the pre-trained
-    model. Raises ValueError, with what could be meant, if that is none or more than one.
+    A run alone, or the fingerprint of a published model instead of its name, means the pre-trained
+    model. Raises ValueError with the candidates if no model or several models match.
     """
     known = sides(rows)
     found = [
@@ -121,7 +123,7 @@ def find_side(rows: Sequence[Row], name: str) -> Side:
         raise ValueError(f"--compare {name}: no such run or model; there are {shown}")
     by_run = [f"{side.run}:{side.model}" for side in found]
     choices = by_run
-    if len(set(by_run)) < len(by_run):  # a run that was trained anew
+    if len(set(by_run)) < len(by_run):  # a run that was trained again
         choices = [f"{side.fingerprint}:{side.model}" for side in found]
     raise ValueError(f"--compare {name}: could be {' or '.join(choices)}; name one of them")
 
@@ -129,17 +131,17 @@ def find_side(rows: Sequence[Row], name: str) -> Side:
 def compare(
     rows: Sequence[Row], a: Side, b: Side, trials: Mapping[str, Artifact] | None = None
 ) -> Comparison:
-    """All scores that both sides have, over the seeds that both have.
+    """Compare all scores that both sides have, over the seeds that both have.
 
-    `trials`, by fingerprint, are the artifacts with the predictions; what is not there is done
-    without. Raises ValueError if both sides are the same or share no score.
+    `trials` maps fingerprints to the artifacts that hold the predictions; scores without them are
+    compared over seeds alone. Raises ValueError if both sides are the same or share no score.
     """
     if a == b:
         raise ValueError(f"--compare: both are {a}; name two models")
     of_a, of_b = _scores(rows, a), _scores(rows, b)
     lines, left_out, notes = [], [], []
     trials = trials or {}
-    # The metrics of a task read the same trials, one after the other.
+    # Cached: the metrics of a task read the same trials one after the other.
     read = lru_cache(maxsize=64)(lambda name: predictions.read(trials[name]))
     for score in sorted({*of_a, *of_b}):
         ours, theirs = of_a.get(score, {}), of_b.get(score, {})
@@ -152,7 +154,7 @@ def compare(
             continue
         if unpaired := sorted(ours.keys() ^ theirs.keys()):
             which = ", ".join(map(str, unpaired))
-            left_out.append(f"{label}: seeds {which} are not of both")
+            left_out.append(f"{label}: seeds {which} are only on one side")
         variance = None
         if MAJORITY not in (a.model, b.model):
             names = [row["trial"] for pair in pairs for row in pair]
@@ -170,7 +172,7 @@ def compare(
 
 
 def _scores(rows: Iterable[Row], side: Side) -> dict[Score, dict[int, Row]]:
-    """The side's rows by score and seed."""
+    """Return the side's rows by score and seed."""
     found: dict[Score, dict[int, Row]] = {}
     of_tasks, _ = pretraining.split(rows)
     for row in of_tasks:
@@ -183,30 +185,35 @@ def _scores(rows: Iterable[Row], side: Side) -> dict[Score, dict[int, Row]]:
 def _obstacle(a: Side, b: Side, ours: Mapping[int, Row], theirs: Mapping[int, Row]) -> str | None:
     for side, rows in ((a, ours), (b, theirs)):
         if not rows:
-            return f"{side} does not have it"
+            return f"{side} has no such score"
     if not ours.keys() & theirs.keys():
-        return "no seed is of both"
+        return "no seed in common"
     counts = sorted({int(row["examples"]) for row in (*ours.values(), *theirs.values())})
     if len(counts) > 1:
-        return f"scored on other examples ({' and '.join(map(str, counts))})"
+        return f"scored on different examples ({' and '.join(map(str, counts))})"
     return None
 
 
 def _other_examples(
     score: Score, pairs: Sequence[tuple[Row, Row]], trials: Mapping[str, Artifact]
 ) -> str | None:
-    """Trials know the digest of what they were scored on."""
+    """Return a reason if the trials' digests of the scored examples differ."""
     found = [trials[row["trial"]] for pair in pairs for row in pair if row["trial"] in trials]
     digests = {artifact.inputs.get(score[1]) for artifact in found}
-    return "scored on other examples (as many, with another digest)" if len(digests) > 1 else None
+    return (
+        "scored on different examples (equal in number, another digest)"
+        if len(digests) > 1
+        else None
+    )
 
 
 def _variance_over_examples(
     score: Score, fingerprints: Sequence[str], trials: Mapping[str, Artifact], read: Read
 ) -> float | None:
-    """Variance of the mean difference over draws of the examples, the same for all trials.
+    """Return the bootstrap variance of the mean difference over the examples; None if unknown.
 
-    `fingerprints` are those of trials of A and of B in turn.
+    All trials are resampled with the same draws. `fingerprints` alternate between trials of A and
+    of B.
     """
     _, split, metric = score
     measures = []

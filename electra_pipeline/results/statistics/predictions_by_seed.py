@@ -1,4 +1,4 @@
-"""The predictions that trials kept, of all seeds of a task side by side."""
+"""Predictions of all seeds of a task, aligned by example."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,21 +17,21 @@ from electra_pipeline.storage.artifact import Artifact
 
 @dataclass(frozen=True)
 class Predictions:
-    """What every seed said of the labelled examples of one split, in the order of the examples."""
+    """The predictions of every seed for the labelled examples of one split, in their order."""
 
     task: str
     type: str
     split: str
     labels: tuple[str, ...] | None
-    """The classes in the task's order, where it names them."""
+    """The classes in the task's order, if the task lists them."""
     seeds: tuple[int, ...]
     ids: list[str]
     inputs: Sequence[str]
     expected: list[Any]
-    said: list[list[Any]]
+    predicted: list[list[Any]]
     """Predictions by seed."""
     details: list[list[Any]]
-    """What else is known of each prediction, by seed; None where nothing is."""
+    """Probabilities, margins and so on of each prediction, by seed; None if there are none."""
     scores: NDArray[np.float64]
     """(seeds, examples), higher is better."""
 
@@ -41,17 +41,17 @@ class Predictions:
 
 
 def read(trials: Iterable[Artifact]) -> Iterator[Predictions]:
-    """The predictions of each task and labelled split; trials that kept none are left out.
+    """Yield the predictions of each task and labelled split; trials without any are skipped.
 
-    Trials of the same task are put side by side if they were scored on the same data. Raises
-    ValueError if they have other examples all the same.
+    Trials of a task are aligned if they were scored on the same data. Raises ValueError if their
+    examples differ nevertheless.
     """
     for group in grouped(trials):
         yield from side_by_side(group)
 
 
 def grouped(trials: Iterable[Artifact]) -> list[list[Artifact]]:
-    """The trials that kept predictions, by task and data, those of each in the order of seeds."""
+    """Group the trials that have predictions by task and data, each group in order of seeds."""
     groups: dict[tuple[str, ...], list[Artifact]] = {}
     for trial in trials:
         if FILE in trial.file_names():
@@ -65,7 +65,7 @@ def grouped(trials: Iterable[Artifact]) -> list[list[Artifact]]:
 
 
 def side_by_side(trials: Sequence[Artifact]) -> Iterator[Predictions]:
-    """The predictions of one group, by labelled split. Raises ValueError as `read` does."""
+    """Yield the predictions of one group by labelled split. Raises ValueError as `read` does."""
     tables = [pq.read_table(trial.local_file(FILE)) for trial in trials]
     first = trials[0].config
     for split in dict.fromkeys(tables[0]["split"].to_pylist()):
@@ -89,14 +89,14 @@ def side_by_side(trials: Sequence[Artifact]) -> Iterator[Predictions]:
             ids=ids,
             inputs=of_split[0]["input"].to_pylist(),
             expected=_values(of_split[0], "expected"),
-            said=[_values(table, "prediction") for table in of_split],
+            predicted=[_values(table, "prediction") for table in of_split],
             details=[_values(table, "detail") for table in of_split],
             scores=np.array([table["score"].to_numpy() for table in of_split], dtype=np.float64),
         )
 
 
 def _labelled(table: pa.Table, split: str) -> pa.Table:
-    """The rows of a split that have a label, and so a score."""
+    """Return the rows of a split that have a label, hence a score."""
     is_wanted = pc.and_(pc.equal(table["split"], split), pc.is_valid(table["score"]))
     return table.filter(pc.and_(is_wanted, pc.is_valid(table["expected"])))
 

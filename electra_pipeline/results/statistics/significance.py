@@ -1,4 +1,4 @@
-"""What a difference of scores over seeds shows: Student's, Fisher's and Holm's arithmetic."""
+"""Significance tests: Student's t, Fisher's sign-flip test, Holm's correction."""
 
 import math
 from collections.abc import Sequence
@@ -9,22 +9,23 @@ from scipy import stats
 
 from electra_pipeline.tasks.bootstrap import LEVEL
 
-MOST_SIGN_FLIPS = 2**16  # up to 16 seeds all are tried; beyond, so many at random
-SEED = 0  # of those
+MOST_SIGN_FLIPS = 2**16  # all are tried up to 16 seeds; beyond, this many random ones
+SEED = 0  # of the random sign flips
 
 
 def student(
     differences: NDArray[np.float64], variance: float = 0.0
 ) -> tuple[tuple[float | None, float | None], float | None]:
-    """Interval and p value of the mean of differences that also varies by `variance` as a whole.
+    """Return the confidence interval and p value of the mean of `differences`, (seeds,) float64.
 
-    None where nothing varies: one seed and no other variance, or seeds that all differ alike.
+    `variance` is a further variance of the mean, such as that over examples. Both are None if the
+    total variance is 0: one seed and no further variance, or equal differences for all seeds.
     """
     number = len(differences)
     mean = float(differences.mean())
     of_seeds = float(differences.var(ddof=1)) / number if number > 1 else 0.0
     total = of_seeds + variance
-    if total <= (1e-12 * mean) ** 2:  # what rounding leaves of equal differences
+    if total <= (1e-12 * mean) ** 2:  # equal differences up to rounding
         return (None, None), None
     freedom = total**2 / (of_seeds**2 / (number - 1)) if of_seeds > 0 else math.inf
     error = math.sqrt(total)
@@ -33,7 +34,7 @@ def student(
 
 
 def sign_flip(differences: NDArray[np.float64]) -> float:
-    """P value of the mean difference among those with each sign either way (Fisher 1935, ch. 3)."""
+    """Return the p value of the mean difference under random signs (Fisher 1935, chapter 3)."""
     if len(differences) < 2:
         return 1.0
     return float(
@@ -49,7 +50,7 @@ def sign_flip(differences: NDArray[np.float64]) -> float:
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:
-    """P values such that those up to a level are true together at that level; None stays."""
+    """Return p values corrected by Holm's method (1979); None stays None."""
     order = sorted((p, i) for i, p in enumerate(values) if p is not None)
     corrected: list[float | None] = [None] * len(values)
     largest = 0.0

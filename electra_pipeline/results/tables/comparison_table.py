@@ -1,4 +1,4 @@
-"""A comparison of two models as text."""
+"""Render a comparison of two models as text, JSON or CSV."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -12,7 +12,7 @@ from electra_pipeline.results.tables.table import Format
 
 
 def render(comparison: Comparison, format: Format) -> str:
-    """Scores in percent, differences in points; json and csv have fractions, and every number."""
+    """Render scores in percent, differences in points; json and csv hold all values unrounded."""
     match format:
         case "json":
             value = {
@@ -67,12 +67,12 @@ def _legend(comparison: Comparison) -> Iterator[str]:
     num_tests = sum(line.p is not None for line in comparison.lines)
     varied = "seeds and examples" if num_known == number else "seeds"
     if 0 < num_known < number:
-        varied = f"seeds, in {num_known} of {number} lines over examples too"
+        varied = f"seeds, and examples in {num_known} of {number} lines"
     yield (
         "A and B: medians in percent. A - B: mean over seeds in points, with its 95 % interval "
         f"over {varied}. "
-        f"p: Student's, corrected by Holm's rule for {num_tests} tests. "
-        "+/=/-: seeds in which A is ahead, equal, behind."
+        f"p: Student's t, with Holm's correction for {num_tests} tests. "
+        "+/=/-: number of seeds in which A is ahead, equal, behind."
     )
     fewest = min(comparison.lines, key=lambda line: len(line.seeds))
     yield (

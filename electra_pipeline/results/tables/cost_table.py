@@ -1,4 +1,4 @@
-"""What runs cost, from the table `costs`: `electra_pipeline/costs.py` says what counts."""
+"""Render the costs table; `results/cost_recording.py` defines what is counted."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,10 +13,10 @@ SECONDS = ("wall_seconds", "cpu_seconds", "gpu_seconds")
 
 
 def by_stage(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """The sums of each run and stage over its attempts, in the order of first sight.
+    """Return the sums of each run and stage over its attempts, in order of appearance.
 
-    The fine-tuning trials of a flow are attempts of their own, which run at the same time: their
-    wall seconds then sum up to more than has passed.
+    In a flow each fine-tuning trial is an attempt of its own. Trials run at the same time, so
+    their wall seconds add up to more than the elapsed time.
     """
     sums: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:
@@ -29,7 +29,7 @@ def by_stage(rows: Iterable[Row]) -> list[dict[str, Any]]:
 
 
 def lines(rows: Iterable[Row]) -> list[list[str]]:
-    """The cells under `HEADER`: of each stage, and of each run in all."""
+    """Return the cells under `HEADER`: a row for each stage and a total for each run."""
     by_run: dict[str, list[dict[str, Any]]] = {}
     for of_stage in by_stage(rows):
         by_run.setdefault(of_stage["run"], []).append(of_stage)
@@ -43,7 +43,7 @@ def lines(rows: Iterable[Row]) -> list[list[str]]:
 
 
 def render(rows: Sequence[Row], format: Any) -> str:
-    """Costs as text: json and csv hold every attempt, the others hours by stage."""
+    """Render costs: json and csv hold every attempt, the other formats hours by stage."""
     if format == "json":
         return orjson.dumps([dict(row) for row in rows], option=orjson.OPT_INDENT_2).decode() + "\n"
     if format == "csv":

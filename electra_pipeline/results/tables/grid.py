@@ -1,4 +1,4 @@
-"""Cells under a header as text: for a terminal, in Markdown, in LaTeX, as csv."""
+"""Render rows of cells as a terminal table, Markdown, LaTeX or CSV."""
 
 import csv
 import io
@@ -14,15 +14,15 @@ from rich.text import Text
 
 Drawn = Literal["table", "markdown", "latex"]
 NOTE_WIDTH = 100
-# A line below the header, of a character that every terminal and log has.
+# A rule below the header, of an ASCII character that every terminal and log file can show
 BOX = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
-TABLE_WIDTH = 1000  # characters; a table is never cut, not even in a pipe
+TABLE_WIDTH = 1000  # characters; a table is never truncated, even in a pipe
 
-# What is aligned to the left; all other columns hold numbers.
+# Columns aligned to the left; all others hold numbers
 WORDS = frozenset(
     ("run", "stage", "task", "model", "split", "metric", "trial", "pre-trained model", "verdict")
 )
-# Characters that LaTeX takes for its own, and those that its older fonts do not have.
+# Characters with a meaning in LaTeX, and those that its older fonts lack
 LATEX = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
     "\\": r"\textbackslash{}",
@@ -41,9 +41,10 @@ def grid(
     format: Drawn,
     notes: Sequence[str] = (),
 ) -> str:
-    """Lines of cells under a header, with notes below; columns but `WORDS` go to the right.
+    """Render rows of cells with a header above and notes below.
 
-    LaTeX is a tabular with the rules of the package booktabs.
+    Columns other than `WORDS` are aligned to the right. LaTeX is a `tabular` with the rules of the
+    booktabs package.
     """
     match format:
         case "markdown":
@@ -57,7 +58,7 @@ def grid(
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows under the names of the first one's columns."""
+    """Return rows as CSV; the first row's keys are the header."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(rows[0]) if rows else [], lineterminator="\n")
     if rows:
@@ -67,7 +68,7 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def latex_text(text: str) -> str:
-    """Text that LaTeX sets as it is; minus signs of numbers are minus signs."""
+    """Escape text for LaTeX; hyphens before digits become minus signs."""
     escaped = "".join(LATEX.get(character, character) for character in text)
     return re.sub(r"(?<![\w.-])-(?=\d)", "$-$", escaped)
 
@@ -112,7 +113,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         justify: Literal["left", "right"] = "right" if _is_number(name) else "left"
         table.add_column(Text(name), justify=justify, no_wrap=True)
     for row in rows:
-        table.add_row(*map(Text, row))  # as text: a task's name is no markup
+        table.add_row(*map(Text, row))  # Text: a task name is never parsed as markup
     buffer = io.StringIO()
     Console(file=buffer, width=TABLE_WIDTH, color_system=None).print(table)
     return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())

@@ -1,4 +1,4 @@
-"""The layout of the ELECTRA paper's tables: a model a line, a task a column, and GLUE's average."""
+"""The table layout of the ELECTRA paper: one row a model, one column a task, GLUE's average."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Cell = tuple[str, str]
 
 @dataclass(frozen=True)
 class Model:
-    """A line: a model of a run, with its headline score by task and split."""
+    """A row: a model of a run, with its main score by task and split."""
 
     run: str
     model: str
@@ -28,30 +28,30 @@ class Model:
 
 @dataclass(frozen=True)
 class Column:
-    """One task's headline metric, or the average of several."""
+    """A column: the main metric of one task, or the average of several."""
 
     name: str
     cells: tuple[Cell, ...]
     metric: str
 
     def score(self, scores: Mapping[Cell, Row]) -> Row | None:
-        """The score of a task's column; None where there is none, and for an average."""
+        """Return the score of a task; None if it is missing or the column is an average."""
         return scores.get(self.cells[0]) if len(self.cells) == 1 else None
 
     def text(self, scores: Mapping[Cell, Row]) -> str:
-        """The median in percent with the standard deviation over seeds; an average alone."""
+        """Return the median in percent with the standard deviation over seeds; averages without."""
         found = [scores[cell] for cell in self.cells if cell in scores]
         if len(found) < len(self.cells):
             return "-"
         if len(found) > 1:
             return f"{100 * sum(score['median'] for score in found) / len(found):.1f}"
         (score,) = found
-        spread = score["standard_deviation"]  # 0 for a guess that has no seeds
+        spread = score["standard_deviation"]  # 0 for a baseline without seeds
         return f"{100 * score['median']:.1f}" + (f" ±{100 * spread:.1f}" if spread else "")
 
 
 def headline(metrics: Iterable[str]) -> str:
-    """The metric that stands for a task among those that it has."""
+    """Return the main metric among those of a task."""
     names = set(metrics)
     if names >= CHUNKS:
         return "f1"
@@ -59,7 +59,7 @@ def headline(metrics: Iterable[str]) -> str:
 
 
 def columns(summaries: Sequence[Row]) -> list[Column]:
-    """A column for each task and split: GLUE in the paper's order and averaged, then the others."""
+    """Return a column for each task and split: GLUE in the paper's order, its average, others."""
     metrics: dict[Cell, set[str]] = {}
     for row in summaries:
         metrics.setdefault((row["task"], row["split"]), set()).add(row["metric"])
@@ -79,7 +79,7 @@ def columns(summaries: Sequence[Row]) -> list[Column]:
 
 
 def models(summaries: Iterable[Row], columns: Iterable[Column]) -> list[Model]:
-    """The models that have a score in any column."""
+    """Return the models that have a score in any column."""
     wanted = {(*column.cells[0], column.metric) for column in columns if len(column.cells) == 1}
     found: dict[tuple[str, str, str], dict[Cell, Row]] = {}
     for row in summaries:
@@ -90,7 +90,7 @@ def models(summaries: Iterable[Row], columns: Iterable[Column]) -> list[Model]:
 
 
 def legend(columns: Iterable[Column]) -> tuple[str, ...]:
-    """What the numbers are."""
+    """Return the explanation below the table: metrics, median and spread."""
     tasks: dict[str, list[str]] = {}
     for column in columns:
         tasks.setdefault(column.metric, []).append(column.name)

@@ -1,4 +1,4 @@
-"""The results: recorded, summed up over seeds, shown as table, json, csv, markdown or latex."""
+"""Aggregate results over seeds and render them as a table, JSON, CSV, Markdown or LaTeX."""
 
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,15 +30,15 @@ __all__ = [
 Format = Literal["table", "json", "csv", "markdown", "latex"]
 Layout = Literal["long", "paper"]
 
-MODELS = ("pretrained", "random", "majority")  # named baselines stand after the first
+MODELS = ("pretrained", "random", "majority")  # named baselines come after the first
 
 
 def aggregate(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Median, extremes and standard deviation over seeds, and the number of seeds, of each score.
+    """Return median, minimum, maximum and standard deviation over seeds, and their number.
 
-    `lower` and `upper` are the interval over the examples of the median seed (of an even number,
-    the lower middle one); `note` says what the rows note, and of which seeds. One row for each
-    (run, model, fingerprint, task, metric, split), in the order of first sight.
+    `lower` and `upper` are the confidence interval over the examples of the median seed (of an even
+    number of seeds, the lower middle one); `note` joins the rows' notes with their seeds. One row
+    for each (run, model, fingerprint, task, metric, split), in order of appearance.
     """
     names = [name for name in KEY if name != "seed"]
     groups: dict[tuple[Any, ...], list[Row]] = {}
@@ -66,7 +66,7 @@ def aggregate(rows: Iterable[Row]) -> list[dict[str, Any]]:
 
 
 def noted(rows: Iterable[Row]) -> str | None:
-    """Each note of the rows with the seeds that have it."""
+    """Return each note of the rows with the seeds that have it; None without notes."""
     seeds: dict[str, list[int]] = {}
     for row in rows:
         if row.get("note"):
@@ -81,7 +81,7 @@ def noted(rows: Iterable[Row]) -> str | None:
 
 
 def models_of(names: Iterable[str]) -> list[str]:
-    """Names of models in the order of their columns: pretrained, named ones, random, majority."""
+    """Return models in the order of their columns: pretrained, named ones, random, majority."""
     found = set(names)
     first, *baselines = MODELS
     named = sorted(found - set(MODELS))
@@ -90,7 +90,7 @@ def models_of(names: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Line:
-    """One score of a task: the pre-trained model, and the baselines beside it."""
+    """One score of a task: the pre-trained model and the baselines."""
 
     run: str
     fingerprint: str
@@ -99,24 +99,24 @@ class Line:
     split: str
     examples: int
     scores: Mapping[str, Row]
-    """What `aggregate` says of each kind of model."""
+    """The aggregated row of each model."""
 
     @property
     def num_seeds(self) -> int:
-        """Seeds of the pre-trained model, or of the first baseline where there is none."""
+        """Return the number of seeds of the pre-trained model, else of the first baseline."""
         first = models_of(self.scores)[0]
         return int(self.scores[first]["num_seeds"])
 
     @property
     def difference(self) -> float | None:
-        """Median of the pre-trained model minus that of the random one."""
+        """Return the median of the pre-trained model minus that of random weights."""
         if "pretrained" not in self.scores or "random" not in self.scores:
             return None
         return float(self.scores["pretrained"]["median"] - self.scores["random"]["median"])
 
     @property
     def standing(self) -> Literal["ahead", "behind"] | None:
-        """Where every seed of the pre-trained model is above, or below, every one of random."""
+        """Return whether every seed of the pre-trained model is above, or below, all of random."""
         if self.difference is None:
             return None
         ours, random = self.scores["pretrained"], self.scores["random"]
@@ -126,7 +126,7 @@ class Line:
 
 
 def compare(summaries: Iterable[Row]) -> list[Line]:
-    """One line for each (run, fingerprint, task, metric, split), the models side by side."""
+    """Return one line for each (run, fingerprint, task, metric, split) with all its models."""
     names = ("run", "fingerprint", "task", "metric", "split")
     groups: dict[tuple[str, ...], dict[str, Row]] = {}
     for row in summaries:
@@ -142,7 +142,7 @@ def compare(summaries: Iterable[Row]) -> list[Line]:
 
 
 def score_text(score: Row | None) -> str:
-    """Median as a percentage with the extremes, such as `62.1 [58.9, 64.0]`."""
+    """Return median, minimum and maximum in percent, such as `62.1 [58.9, 64.0]`."""
     if score is None:
         return "-"
     median = f"{100 * score['median']:.1f}"
@@ -152,23 +152,22 @@ def score_text(score: Row | None) -> str:
 
 
 def difference_text(difference: float | None) -> str:
-    """Points by which pre-training is ahead, with their sign."""
+    """Return the difference in percentage points with its sign."""
     return "-" if difference is None else f"{100 * difference:+.1f}"
 
 
 def render(rows: Sequence[Row], format: Format, layout: Layout = "long") -> str:
-    """Rows, or what `aggregate` makes of them, as text.
+    """Render rows, or the output of `aggregate`.
 
-    json and csv hold what is given. The others show rows as they are, and aggregates as
-    percentages. In the layout long, a line is a score, with the models side by side: the median
-    over seeds, and the range of the seeds; what is known of pre-training itself follows as a table
-    of its own. In the layout paper, a line is a model. Raises ValueError if that layout is asked of
-    rows, or as json or csv.
+    json and csv hold the values as given. The other formats show rows unchanged and aggregates in
+    percent. In the layout `long` each line is a score, with the median and range over seeds of
+    every model; the metrics of pre-training follow in a table of their own. In the layout `paper`
+    each line is a model. Raises ValueError if `paper` is combined with rows, json or csv.
     """
     if layout == "paper" and (format in ("json", "csv") or not _are_summaries(rows)):
         raise ValueError(
-            f"--layout paper: {format if format in ('json', 'csv') else '--rows'} has no layout; "
-            "leave out one of them"
+            f"--layout paper: not available for "
+            f"{format if format in ('json', 'csv') else '--rows'}; leave out one of them"
         )
     match format:
         case "json":
@@ -186,7 +185,7 @@ def _are_summaries(rows: Iterable[Row]) -> bool:
 
 @dataclass
 class _Shown:
-    """A table, and the notes below it; cells refer to them by number."""
+    """A table with numbered notes below."""
 
     header: list[str]
     lines: list[list[str]]
@@ -194,7 +193,7 @@ class _Shown:
     legend: tuple[str, ...] = ()
 
     def marked(self, text: str, score: Row | None) -> str:
-        """The text of a score's cell with the number of its note, if it has one."""
+        """Return the text of a cell followed by the number of the score's note, if it has one."""
         if score is None or not score.get("note"):
             return text
         note = f"{score['task']}, {score['model']}: {score['note']}"

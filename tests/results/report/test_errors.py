@@ -81,7 +81,7 @@ def predictions(said, expected, type="classification", scores=None, details=None
         ids=[str(number) for number in range(len(expected))],
         inputs=inputs or ["a text"] * len(expected),
         expected=list(expected),
-        said=[list(of_seed) for of_seed in said],
+        predicted=[list(of_seed) for of_seed in said],
         details=details or [[None] * len(expected) for _ in said],
         scores=np.array(
             [[float(s == e) for s, e in zip(x, expected, strict=True)] for x in said]
@@ -107,7 +107,7 @@ def test_seeds_lie_side_by_side_and_unlabelled_examples_are_left_out(tmp_path):
         (0, 1),
         ["validation-0", "validation-1"],
     )
-    assert found.said == [["b", "b"], ["a", "b"]]
+    assert found.predicted == [["b", "b"], ["a", "b"]]
     assert found.scores.tolist() == [[0, 1], [1, 1]]
 
 
@@ -123,7 +123,7 @@ def test_a_task_that_cannot_be_examined_does_not_take_the_others_along(tmp_path,
     odd = [trial(tmp_path, classes("ab"[:n], "ab"[:n]), seed=n, task="odd") for n in (1, 2)]
     good = trial(tmp_path, classes("ab", "ab"))
     assert [found.task for found in errors.find([*odd, good])] == ["topics"]
-    assert "no page about the errors of odd: " in caplog.text
+    assert "no error analysis of odd: " in caplog.text
 
 
 def test_trials_without_predictions_have_no_page(tmp_path):
@@ -149,7 +149,7 @@ def test_the_matrix_is_that_of_scikit_learn_summed_over_seeds(triples):
     found = agreement.confuse(predictions(said, expected))
     oracle = sum(confusion_matrix(expected, of_seed, labels=found.labels) for of_seed in said)
     assert found.counts.tolist() == oracle.tolist()
-    for counts, shares in zip(found.counts, found.shares, strict=True):
+    for counts, shares in zip(found.counts, found.fractions, strict=True):
         assert shares.sum() == pytest.approx(1 if counts.sum() else 0)
 
 
@@ -206,8 +206,8 @@ def test_the_worst_are_wrong_in_most_seeds_and_then_surest():
     assert [shown.id for shown in found.worst] == ["0", "1", "2"]
     assert [shown.num_wrong for shown in found.worst] == [2, 2, 1]
     assert (found.right, found.wrong, found.num_candidates) == (1, 2, 3)
-    assert found.worst[0].said == (("b", "seeds 0, 1: 90%, 90%"),)
-    assert found.worst[2].said == (("b", "seed 0: 99%"), ("a", "seed 1: 1%"))
+    assert found.worst[0].predicted == (("b", "seeds 0, 1: 90%, 90%"),)
+    assert found.worst[2].predicted == (("b", "seed 0: 99%"), ("a", "seed 1: 1%"))
 
 
 def test_of_tags_the_lowest_share_of_right_words_comes_first():
@@ -223,7 +223,7 @@ def test_of_tags_the_lowest_share_of_right_words_comes_first():
         )
     )
     assert [shown.id for shown in found.worst] == ["1", "0"]
-    assert found.worst[1].said == (("New_York: O for B-X", "seed 0"),)
+    assert found.worst[1].predicted == (("New_York: O for B-X", "seed 0"),)
     assert found.worst[1].expected == "B-X"
 
 
@@ -234,7 +234,7 @@ def test_numbers_have_a_scatter_and_their_largest_misses():
         )
     )
     assert [(shown.id, shown.score) for shown in found.worst] == [("1", -2.0), ("0", -0.25)]
-    assert found.worst[0].said == (("2", "seed 0"), ("4", "seed 1"))
+    assert found.worst[0].predicted == (("2", "seed 0"), ("4", "seed 1"))
     assert found.right is None and found.confusion is None
     ((caption, svg),) = found.charts
     assert "Median of the seeds" in caption and svg.startswith("<svg")
@@ -258,9 +258,9 @@ def test_answers_show_what_was_expected_the_null_margin_and_where_seeds_disagree
     by_id = {shown.id: shown for shown in found.worst}
     assert [shown.id for shown in found.worst] == ["1", "2", "0"]
     assert by_id["0"].expected == "Rome"
-    assert by_id["0"].said == (("in Rome", "seed 0: -2.5"), ("Rome", "seed 1: -1.0"))
+    assert by_id["0"].predicted == (("in Rome", "seed 0: -2.5"), ("Rome", "seed 1: -1.0"))
     assert by_id["1"].expected == "(no answer)"
-    assert by_id["1"].said == (("(no answer)", "seed 0: +1.2"), ("1912", "seed 1: -0.5"))
+    assert by_id["1"].predicted == (("(no answer)", "seed 0: +1.2"), ("1912", "seed 1: -0.5"))
     assert found.num_disagreements == 3
     alone = predictions([["x"]], [["x"]], "question-answering", scores=[[1]])
     assert errors.examine(alone).num_disagreements == 0
@@ -306,7 +306,7 @@ def test_the_page_is_bounded_escaped_and_stands_alone(tmp_path):
 def test_the_page_has_the_counts_and_the_shares(tmp_path):
     trials = [trial(tmp_path, classes("aab", "abb"), labels=["b", "a"])]
     page = errors.render(errors.find(trials), run_name="run", report="report.html")
-    assert "--share: 0.500" in page and "50%" in page
+    assert "--fraction: 0.500" in page and "50%" in page
     assert page.index('scope="row">b<') < page.index('scope="row">a<')  # the task's order
     assert '<a href="report.html">' in page and "67%" in page
 
@@ -315,4 +315,4 @@ def test_a_model_without_errors_is_told_so(tmp_path):
     page = errors.render(
         errors.find([trial(tmp_path, classes("ab", "ab"))]), run_name="run", report="r.html"
     )
-    assert "Every seed has every example right." in page
+    assert "All seeds predict all examples correctly." in page

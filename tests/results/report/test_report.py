@@ -248,7 +248,7 @@ def column(table, name):
 
 def test_the_numbers_of_the_corpus_balance(artifacts):
     tables = Tables(write_report(run_name="run", rows=[], **artifacts)).tables
-    sizes = next(table for caption, table in tables.items() if caption.startswith("What was kept"))
+    sizes = next(table for caption, table in tables.items() if caption.startswith("Kept text"))
     sources = next(table for caption, table in tables.items() if caption.startswith("Sources"))
     drops, languages = tables["Documents dropped, by reason and source"], tables["Languages"]
     lengths = [int(row[1].replace(",", "")) for row in tables["Documents by number of words"]]
@@ -275,7 +275,7 @@ def test_samples_of_what_was_dropped_can_be_read(artifacts):
     html = write_report(run_name="run", rows=[], **artifacts)
     assert html.count("<blockquote>") == 3  # each text once, none without text
     assert "<blockquote>First &lt;b&gt; of many<footer>" in html
-    assert f"{('long ' * 200)[:400]}…<footer>books, the rule found: 5</footer>" in html
+    assert f"{('long ' * 200)[:400]}…<footer>books, value: 5</footer>" in html
 
 
 def test_a_corpus_of_an_older_format_has_its_report(tmp_path):
@@ -337,7 +337,7 @@ def test_the_history_has_a_chart_for_each_score_and_the_errors_a_link(artifacts)
         for metric in ("matthews", "accuracy")
     ]
     html = write_report(
-        run_name="run", rows=rows(), history=curves, errors="run-errors.html", **artifacts
+        run_name="run", rows=rows(), learning_curves=curves, errors="run-errors.html", **artifacts
     )
     page = Page(html)
     assert page.open == [] and len(page.ids) == len(set(page.ids))

@@ -169,16 +169,16 @@ def test_what_is_not_of_both_is_named():
     (line,) = found.lines
     assert line.seeds == (0, 1)
     assert found.left_out == (
-        "cola validation accuracy: seeds 2 are not of both",
-        "qnli validation accuracy: no seed is of both",
+        "cola validation accuracy: seeds 2 are only on one side",
+        "qnli validation accuracy: no seed in common",
         "rte validation accuracy: scored on other examples (10 and 11)",
-        "sst2 validation accuracy: es:random (aaaa) does not have it",
+        "sst2 validation accuracy: es:random (aaaa) has no such score",
     )
 
 
 def test_nothing_in_common_is_an_error():
     rows = [*scored([0.8]), *scored([0.8], run="en", task="rte")]
-    with pytest.raises(ValueError, match=r"no score in common .*does not have it"):
+    with pytest.raises(ValueError, match=r"no score in common .*has no such score"):
         compare(rows, PRETRAINED, Side("en", "pretrained", "aaaa"))
     with pytest.raises(ValueError, match="name two models"):
         compare(rows, PRETRAINED, PRETRAINED)
@@ -300,7 +300,9 @@ def test_predictions_add_the_spread_of_the_examples(tmp_path):
 
 def test_trials_that_were_scored_on_other_examples_are_not_compared(tmp_path):
     rows, trials, _ = two_models(tmp_path, 20, digest_b="other")
-    with pytest.raises(ValueError, match=r"scored on other examples .as many, with another digest"):
+    with pytest.raises(
+        ValueError, match=r"scored on different examples .equal in number, another digest"
+    ):
         compare(rows, PRETRAINED, RANDOM, trials)
 
 
