@@ -257,7 +257,7 @@ def test_the_numbers_of_the_corpus_balance(artifacts):
         "256 to 511",
         "1,024 to 2,047",
     ]
-    clusters = tables["Clusters of near-duplicates, by their documents"]
+    clusters = tables["Clusters of near-duplicates by number of documents"]
     assert [row[:2] for row in clusters] == [["1", "12,459"], ["2", "1"], ["10", "8"]]
     read, gone, kept = (column(sources, name) for name in ("read", "dropped", "kept"))
     assert read == [a + b for a, b in zip(gone, kept, strict=True)]

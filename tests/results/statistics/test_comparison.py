@@ -171,7 +171,7 @@ def test_what_is_not_of_both_is_named():
     assert found.left_out == (
         "cola validation accuracy: seeds 2 are only on one side",
         "qnli validation accuracy: no seed in common",
-        "rte validation accuracy: scored on other examples (10 and 11)",
+        "rte validation accuracy: scored on different examples (10 and 11)",
         "sst2 validation accuracy: es:random (aaaa) has no such score",
     )
 
