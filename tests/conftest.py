@@ -18,7 +18,7 @@ import hypothesis
 import psutil
 import pytest
 
-pytest_plugins = ["tests.tiny_models"]
+pytest_plugins = ["tests.tiny_models", "tests.tiny_world"]
 
 REMOVED = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "PREFECT_API_URL", "PREFECT_PROFILE")
 S3_KEY, S3_SECRET, S3_BUCKET = "test-key", "test-secret", "test-bucket"
