@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install quickstart test chaos lint bench clean
+.PHONY: install quickstart test test-fast chaos lint bench clean
 
 install: .venv/installed
 
@@ -15,8 +15,17 @@ install: .venv/installed
 quickstart: install
 	$(BIN)/electra-pipeline run --preset quickstart
 
+# Two processes, as the smallest machine has processors. PYTEST='-x -k corpus' adds options.
+PYTEST_WORKERS ?= 2
+RUN_PYTEST = $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder
+
+# All tests, with real servers and killed processes.
 test: lint
-	$(BIN)/python -m pytest
+	$(RUN_PYTEST) $(PYTEST)
+
+# The tests that start no server and no other process.
+test-fast: install
+	$(RUN_PYTEST) -m "not integration" $(PYTEST)
 
 # Kills each part of the stack again and again; minutes to an hour. CHAOS='--kills 10 --seed 1'
 chaos: install

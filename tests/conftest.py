@@ -1,4 +1,4 @@
-"""What all tests share: an isolated environment, and real servers for those who ask for them."""
+"""An isolated environment for all tests, and fixtures that start real servers."""
 
 import contextlib
 import json
@@ -18,9 +18,13 @@ import hypothesis
 import psutil
 import pytest
 
-pytest_plugins = ["tests.tiny_models"]
+from tests.integration import is_integration
+
+pytest_plugins = ["tests.tiny_models", "tests.tiny_world"]
 
 REMOVED = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "PREFECT_API_URL", "PREFECT_PROFILE")
+# pytest-xdist runs all tests that use one of these in one process, so that each starts once.
+SHARED_SERVERS = ("ray_cluster", "prefect_server")
 S3_KEY, S3_SECRET, S3_BUCKET = "test-key", "test-secret", "test-bucket"
 
 
@@ -36,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     if not config.getoption("--hypothesis-profile"):
         hypothesis.settings.load_profile("repeatable")
-    home = tempfile.mkdtemp(prefix="electra-pipeline-tests-")
+    home = tempfile.mkdtemp(prefix="electra-pipeline-tests-")  # of each process of pytest-xdist
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
     for name in REMOVED:
         os.environ.pop(name, None)
@@ -61,9 +65,17 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what this machine lacks, and say what that is."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark tests that use servers, distribute tests, and skip those that this machine cannot run.
+
+    The tests of a file stay in one process of pytest-xdist, since they share fixtures.
+    """
     for item in items:
+        if is_integration(item):
+            item.add_marker("integration")
+        shares = set(getattr(item, "fixturenames", ())).intersection(SHARED_SERVERS)
+        item.add_marker(pytest.mark.xdist_group("servers" if shares else item.location[0]))
         if item.get_closest_marker("gpu") and not _has_gpu():
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
         if item.get_closest_marker("data"):
@@ -71,6 +83,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if not given or not Path(given).is_dir():
                 reason = f"ELECTRA_PIPELINE_DATA is {given!r}, not a folder with the real corpora"
                 item.add_marker(pytest.mark.skip(reason=reason))
+    if hasattr(config, "workerinput"):  # in a process of pytest-xdist: the longest group first
+        items.sort(key=_start_order)
+
+
+def _start_order(item: pytest.Item) -> int:
+    if item.get_closest_marker("xdist_group").args == ("servers",):
+        return 0
+    return 1 if item.get_closest_marker("integration") else 2
 
 
 def _has_gpu() -> bool:
@@ -135,9 +155,12 @@ def free_port() -> Callable[[], int]:
     """A function that gives a port of 127.0.0.1 on which nothing listens, another one each time.
 
     Below those that the kernel gives to outgoing connections (from 32768 on), any of which could
-    take it before its server does, and above those of Ray's workers.
+    take it before its server does, and above those of Ray's workers. Processes of pytest-xdist
+    never try the same port.
     """
-    candidates = iter(random.SystemRandom().sample(range(20_000, 32_000), 12_000))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = range(20_000 + worker, 32_000, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    candidates = iter(random.SystemRandom().sample(ports, len(ports)))
 
     def find() -> int:
         for port in candidates:

@@ -1,6 +1,5 @@
 """The corpus stage over real files: what is kept and what is counted."""
 
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -187,13 +186,10 @@ def test_no_language_keeps_and_records_every_language(texts: Path, tmp_path: Pat
 
 
 @pytest.mark.data
-def test_real_news_and_novels(tmp_path: Path) -> None:
-    data = os.environ.get("ELECTRA_PIPELINE_DATA")
-    if not data or not Path(data).is_dir():
-        pytest.skip("ELECTRA_PIPELINE_DATA names no folder with the real corpora")
+def test_real_news_and_novels(data_directory: Path, tmp_path: Path) -> None:
     sources = [
-        {"type": "files", "urls": [f"{data}/corpora/wikinews-en/part-005.jsonl.zst"]},
-        {"type": "files", "urls": [f"{data}/corpora/eltec-spa/SPA1001*.txt.gz"]},
+        {"type": "files", "urls": [f"{data_directory}/corpora/wikinews-en/part-005.jsonl.zst"]},
+        {"type": "files", "urls": [f"{data_directory}/corpora/eltec-spa/SPA1001*.txt.gz"]},
     ]
     artifact = run(CorpusConfig.model_validate({"sources": sources}), tmp_path / "runs")
     news, novel = (

@@ -36,7 +36,7 @@ from electra_pipeline.results import store
 from electra_pipeline.storage.artifact import find_artifacts, verify
 from flows.local import ENVIRONMENT as COMMAND_ENVIRONMENT
 from tests.faults.stack import ENVIRONMENT, PostgreSQL, Prefect, Ray, family, kill
-from tests.flows.conftest import tiny_config, write_inputs
+from tests.tiny_world import tiny_config, write_inputs
 
 STAGES = ("corpus", "tokenizer", "sequences", "pretrain", "publish", "finetune")
 HUNG_SECONDS = 600.0  # without a new file or an end

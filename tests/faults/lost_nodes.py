@@ -29,8 +29,8 @@ from electra_pipeline.on_ray import RayExecutor, cluster
 from electra_pipeline.storage.artifact import Artifact, find_artifacts
 from tests.faults.network import HEAD_IP, Network
 from tests.faults.stack import ENVIRONMENT, patiently, wait_until
-from tests.flows.conftest import tiny_config, write_inputs
 from tests.pretraining.test_loop import Processes
+from tests.tiny_world import tiny_config, write_inputs
 
 STAGES = ("corpus", "pretrain", "finetune")
 OBJECT_STORE_BYTES = 10**8

@@ -4,6 +4,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,9 +86,9 @@ def test_a_trial_gives_the_same_bytes_again(trial_artifacts, tmp_path):
     trial, artifact = trial_artifacts["tagging"]
     torch.manual_seed(123)  # what happened in the process before must not matter
     before = torch.get_rng_state()
-    again = run_trial(
-        pickle.loads(pickle.dumps(trial)).__class__(**{**vars(trial), "root": str(tmp_path)})
-    )
+    unpickled = pickle.loads(pickle.dumps(trial))  # as a process of another machine receives it
+    assert unpickled == trial
+    again = run_trial(replace(unpickled, root=str(tmp_path)))
     assert again.manifest == artifact.manifest
     assert torch.equal(torch.get_rng_state(), before)
 

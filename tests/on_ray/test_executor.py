@@ -207,10 +207,49 @@ def test_a_root_in_memory_is_refused(executor):
         executor.check(Scale(), "memory://runs")
 
 
-def test_training_joins_the_workers_and_starts_all_of_them_again_when_one_dies(
-    executor, tmp_path, monkeypatch
-):
-    """A worker dies before they know each other, then one at work, then Ray Train's controller."""
+def test_training_joins_the_workers_and_reports_in_the_callers_thread(executor):
+    from electra_pipeline.on_ray import collectives
+
+    def train(worker):
+        import torch.distributed
+
+        from electra_pipeline.core.progress import Update
+
+        ranks = torch.tensor([float(worker.rank)])
+        torch.distributed.all_reduce(ranks)
+        if worker.rank == 0:
+            for step in range(4):
+                metrics = {
+                    "sum_of_ranks": ranks.item(),
+                    "world": float(worker.world_size),
+                    "threads": float(worker.num_threads == torch.get_num_threads() == 1),
+                    "device": str(worker.device),
+                    "directory": str(Path.cwd()),
+                    "interface": os.environ["GLOO_SOCKET_IFNAME"],
+                }
+                worker.report(Update("pretrain", step, 4, "steps", metrics))
+
+    seen = []
+    executor.train(
+        train,
+        Scale(workers=2),
+        lambda update: seen.append((threading.get_ident(), update)),
+    )
+    assert [update.done for _, update in seen] == [0, 1, 2, 3]
+    assert {thread for thread, _ in seen} == {threading.get_ident()}
+    assert seen[-1][1].metrics == {
+        "sum_of_ranks": 1.0,
+        "world": 2.0,
+        "threads": 1.0,
+        "device": "cpu",
+        "directory": str(Path.cwd()),
+        "interface": collectives.interface_of("127.0.0.1"),  # where the tests' Ray is
+    }
+
+
+@pytest.fixture
+def die_before_joining(tmp_path, monkeypatch):
+    """Kill one worker of the next training, once, before the workers are connected."""
     from electra_pipeline.on_ray import collectives
 
     unharmed = tmp_path / "unharmed"
@@ -233,54 +272,37 @@ def test_training_joins_the_workers_and_starts_all_of_them_again_when_one_dies(
 
     monkeypatch.setattr(collectives, "NodesNetworkConfig", Deadly)
 
+
+def test_a_worker_that_dies_before_the_workers_join_starts_the_training_again(
+    executor, tmp_path, die_before_joining
+):
+    def train(worker):
+        (Path(tmp_path) / str(worker.rank)).touch()
+
+    executor.train(train, Scale(workers=2, retries=1), silent)
+    assert {path.name for path in tmp_path.iterdir()} == {"0", "1"}
+
+
+@pytest.mark.parametrize("victim", ["worker", "controller"])
+def test_a_process_that_dies_during_a_training_starts_all_workers_again(executor, tmp_path, victim):
     def train(worker):
         import psutil
         import torch.distributed
 
-        from electra_pipeline.core.progress import Update
-
-        attempt = Path(tmp_path) / f"{worker.rank}-{len(list(Path(tmp_path).iterdir()))}"
-        ranks = torch.tensor([float(worker.rank)])
-        torch.distributed.all_reduce(ranks)
-        attempt.touch()
+        attempts = Path(tmp_path)
+        (attempts / f"{worker.rank}-{len(list(attempts.iterdir()))}").touch()
         torch.distributed.barrier()
-        if worker.rank == 1 and len(list(Path(tmp_path).iterdir())) == 2:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if worker.rank == 1 and len(list(Path(tmp_path).iterdir())) == 4:
+        if worker.rank == 1 and len(list(attempts.iterdir())) == 2:
+            if victim == "worker":
+                os.kill(os.getpid(), signal.SIGKILL)
             for process in psutil.Process(os.getppid()).children():  # of the raylet
                 if process.cmdline()[0].startswith("ray::TrainController"):
                     process.kill()
             threading.Event().wait()  # until Ray ends what belonged to it
         torch.distributed.barrier()
-        if worker.rank == 0:
-            for step in range(4):
-                facts = {
-                    "sum_of_ranks": ranks.item(),
-                    "world": float(worker.world_size),
-                    "threads": float(worker.num_threads == torch.get_num_threads() == 1),
-                    "device": str(worker.device),
-                    "directory": str(Path.cwd()),
-                    "interface": os.environ["GLOO_SOCKET_IFNAME"],
-                }
-                worker.report(Update("pretrain", step, 4, "steps", facts))
 
-    seen = []
-    executor.train(
-        train,
-        Scale(workers=2, retries=3),
-        lambda update: seen.append((threading.get_ident(), update)),
-    )
-    assert len(list(tmp_path.iterdir())) == 6
-    assert [update.done for _, update in seen] == [0, 1, 2, 3]
-    assert {thread for thread, _ in seen} == {threading.get_ident()}
-    assert seen[-1][1].metrics == {
-        "sum_of_ranks": 1.0,
-        "world": 2.0,
-        "threads": 1.0,
-        "device": "cpu",
-        "directory": str(Path.cwd()),
-        "interface": collectives.interface_of("127.0.0.1"),  # where the tests' Ray is
-    }
+    executor.train(train, Scale(workers=2, retries=1), silent)
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_the_users_error_comes_back_as_it_is_and_is_not_tried_again(executor, tmp_path):

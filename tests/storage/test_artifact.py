@@ -31,7 +31,10 @@ class Settings(Config):
     name: str = "a"
 
 
-@pytest.fixture(params=["local", "memory", "s3"])
+S3 = pytest.param("s3", marks=pytest.mark.integration)
+
+
+@pytest.fixture(params=["local", "memory", S3])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "local":
         yield str(tmp_path / "root with space")
@@ -151,10 +154,10 @@ def test_verify_names_each_damaged_file(root: str) -> None:
     assert any("one.txt: missing" in problem for problem in verify(artifact))
 
 
+@pytest.mark.parametrize("root", ["memory", S3], indirect=True)
 def test_a_damaged_remote_file_is_not_used(root: str) -> None:
+    """A local file is mapped where it is stored; `verify` hashes it again."""
     artifact = make(root)
-    if artifact.folder.is_local:
-        pytest.skip("a local file is mapped where it lies; `verify` re-hashes it")
     artifact.folder.write_bytes("one.txt", b"First" + os.urandom(8))
     fresh = uuid.uuid4().hex  # another digest, so that no earlier copy in the cache serves
     with pytest.raises(ValueError, match=r"one\.txt: sha256 is .* the file is damaged"):

@@ -122,8 +122,8 @@ def test_only_one_driver_goes_on_from_an_entry(choices: list[int]) -> None:
         if entry.number == seen.number + 1:
             before = f"lease/{seen.number:012d}" if seen.number else ""
             assert store.became_greatest[f"lease/{entry.number:012d}"] == before
-    if threads and not any(choice >= 80 for choice in choices):
-        assert numbers  # and one of them always does
+    if not any(choice >= 80 for choice in choices):  # without a fault, one of them always does
+        assert numbers
 
 
 class Clock:

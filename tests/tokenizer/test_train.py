@@ -549,10 +549,8 @@ def test_uncased_with_accents_stripped_is_bert_uncased() -> None:
 
 
 @pytest.mark.data
-def test_bert_vocabulary() -> None:
-    if "ELECTRA_PIPELINE_DATA" not in os.environ:
-        pytest.skip("ELECTRA_PIPELINE_DATA is not set")
-    file = next(Path(os.environ["ELECTRA_PIPELINE_DATA"], "vocab").glob("*uncased*"))
+def test_bert_vocabulary(data_directory: Path) -> None:
+    file = next((data_directory / "vocab").glob("*uncased*"))
     file = file / "vocab.txt" if file.is_dir() else file
     loaded = tokenizer.assemble(
         file.read_text(encoding="utf-8").splitlines(), TokenizerConfig(strip_accents=True)

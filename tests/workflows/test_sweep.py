@@ -1,7 +1,5 @@
 """A sweep: what variants share is made once, what fails loses itself, and each is a run."""
 
-import json
-import random
 from pathlib import Path
 from typing import Any
 
@@ -16,64 +14,14 @@ from electra_pipeline.storage.artifact import find_artifacts
 from electra_pipeline.workflows import sweep
 from electra_pipeline.workflows.variants import expand
 
-PARTS = (
-    ("the old baker", "a young doctor", "our neighbour", "the tired sailor"),
-    ("remembers", "paints", "repairs", "describes", "carries", "admires"),
-    ("the wooden boat", "a small garden", "the long letter", "an empty house"),
-    ("near the river", "behind the station", "in the morning", "at home"),
-)
-
-
-def sentence(rng: random.Random) -> str:
-    return " ".join(rng.choice(part) for part in PARTS) + "."
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Documents, and a task that a word decides."""
-    folder = tmp_path_factory.mktemp("inputs")
-    rng = random.Random(0)
-    with (folder / "documents.jsonl").open("w") as file:
-        for number in range(120):
-            text = f"Letter {number}. " + " ".join(sentence(rng) for _ in range(6))
-            file.write(json.dumps({"text": text}) + "\n")
-    for split in ("train", "validation"):
-        with (folder / f"{split}.tsv").open("w") as file:
-            file.write("text\tlabel\n")
-            for _ in range(24):
-                text = sentence(rng)
-                file.write(f"{text}\t{'outside' if 'river' in text else 'elsewhere'}\n")
-    return folder
-
 
 @pytest.fixture
-def tiny(inputs: Path, tmp_path: Path) -> dict[str, Any]:
-    """A configuration as a user writes it, with a root of this test alone."""
-    source = {"type": "files", "urls": [str(inputs / "documents.jsonl")]}
-    task = {
-        "name": "place",
-        "type": "classification",
-        "train": str(inputs / "train.tsv"),
-        "validation": str(inputs / "validation.tsv"),
-        "epochs": 1,
-    }
-    return {
-        "name": "tiny",
-        "root": str(tmp_path / "runs"),
-        "corpus": {"sources": [source], "held_out_fraction": 0.1},
-        "tokenizer": {"vocab_size": 100},
-        "sequences": {"length": 32},
-        "pretrain": {
-            "size": "tiny",
-            "model": {"hidden_size": 32, "embedding_size": 16, "num_layers": 1, "num_heads": 2},
-            "steps": 4,
-            "batch_sequences": 8,
-            "warmup_steps": 1,
-            "held_out_sequences": 8,
-        },
-        "finetune": {"tasks": [task], "seeds": [0], "baselines": [], "max_length": 32},
-        "scale": {"workers": 2},
-    }
+def tiny(tiny: dict[str, Any]) -> dict[str, Any]:
+    """The tiny configuration with fewer steps and one fine-tuning."""
+    tiny["name"] = "tiny"
+    tiny["pretrain"] |= {"steps": 4, "warmup_steps": 1, "held_out_sequences": 8}
+    tiny["finetune"] |= {"tasks": tiny["finetune"]["tasks"][:1], "seeds": [0]}
+    return tiny
 
 
 def stages(root: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 import bz2
 import gzip
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -235,11 +234,8 @@ def test_a_damaged_archive_reads_or_says_so_in_a_line(
 
 
 @pytest.mark.data
-def test_a_real_archive() -> None:
-    data = os.environ.get("ELECTRA_PIPELINE_DATA")
-    if not data or not Path(data).is_dir():
-        pytest.skip("ELECTRA_PIPELINE_DATA names no folder with the real corpora")
-    path = f"{data}/corpora/web/sample-0000.warc.gz"
+def test_a_real_archive(data_directory: Path) -> None:
+    path = f"{data_directory}/corpora/web/sample-0000.warc.gz"
     records = list(read_warc(SourceFile("sample-0000.warc.gz", "", path)))
     unused = Counter(each.problem for each in records if each.problem)
     assert unused == {
