@@ -23,20 +23,20 @@ def calibrated(
     saw what is scored. Tasks that hold nothing out stay as they are. `report` is called with the
     step, the inputs done and their number.
     """
-    problem = data.problem
-    if not data.calibration or not isinstance(problem, QuestionAnswering):
+    kind = data.kind
+    if not data.calibration or not isinstance(kind, QuestionAnswering):
         return data, {}
     questions = data.calibration
-    features = problem.encode(
+    features = kind.encode(
         tokenizer, questions, hyperparameters.max_length, training=False
     ).features
     logits = predict(
         model,
-        problem,
+        kind,
         features,
         batch_examples=hyperparameters.batch_examples,
         report=partial(report, "calibration"),
     )
-    problem = problem.calibrated(questions, problem.decode(questions, features, logits))
-    facts = {"threshold": problem.threshold, "questions": len(questions)}
-    return replace(data, problem=problem), facts
+    kind = kind.calibrated(questions, kind.decode(questions, features, logits))
+    facts = {"threshold": kind.threshold, "questions": len(questions)}
+    return replace(data, kind=kind), facts

@@ -23,7 +23,7 @@ from electra_pipeline.core.optim import (
 from electra_pipeline.finetuning.microbatch import LateLosses, Parts
 from electra_pipeline.tasks.kinds.kind import (
     Feature,
-    Problem,
+    TaskKind,
     collate,
     scoring_batches,
     training_batches,
@@ -77,7 +77,7 @@ def reproducible(seed: int, num_threads: int) -> Iterator[None]:
 
 def train(
     model: Any,
-    problem: Problem[Any, Any],
+    kind: TaskKind[Any, Any],
     features: Sequence[Feature],
     hyperparameters: Hyperparameters,
     *,
@@ -127,7 +127,7 @@ def train(
     for step in range(num_steps):
         chosen = [features[position] for position in next(batches)]
         mean_loss = parts.run(
-            partial(backward, model, problem, reduction=hyperparameters.loss_reduction), chosen
+            partial(backward, model, kind, reduction=hyperparameters.loss_reduction), chosen
         )
         look(losses.add(step, mean_loss))
         clip_gradients(parameters, hyperparameters.max_gradient_norm)
@@ -153,7 +153,7 @@ def train(
 
 def backward(
     model: Any,
-    problem: Problem[Any, Any],
+    kind: TaskKind[Any, Any],
     parts: Sequence[Sequence[Feature]],
     *,
     reduction: Literal["sum", "mean"],
@@ -166,8 +166,8 @@ def backward(
     model.zero_grad(set_to_none=True)
     totals, counts = [], []
     for part in parts:
-        logits, targets = _forward(model, problem, part)
-        total, count = problem.loss(logits, targets)
+        logits, targets = _forward(model, kind, part)
+        total, count = kind.loss(logits, targets)
         divided = reduction == "mean" and len(parts) == 1
         loss = total / count if divided else total
         loss.backward()  # type: ignore[no-untyped-call]
@@ -193,7 +193,7 @@ def _endless(
 @torch.inference_mode()
 def predict(
     model: Any,
-    problem: Problem[Any, Any],
+    kind: TaskKind[Any, Any],
     features: Sequence[Feature],
     *,
     batch_examples: int,
@@ -209,7 +209,7 @@ def predict(
     model.eval()
     for positions in scoring_batches([len(f.input_ids) for f in features], batch_examples):
         chosen = [features[position] for position in positions]
-        rows = parts.run(partial(_logits, model, problem), chosen)
+        rows = parts.run(partial(_logits, model, kind), chosen)
         for position, feature, row in zip(positions, chosen, rows, strict=True):
             found[int(position)] = row[: len(feature.input_ids)] if row.ndim == 2 else row
         report(len(found), len(features))
@@ -217,14 +217,14 @@ def predict(
 
 
 def _logits(
-    model: Any, problem: Problem[Any, Any], parts: Sequence[Sequence[Feature]]
+    model: Any, kind: TaskKind[Any, Any], parts: Sequence[Sequence[Feature]]
 ) -> list[NDArray[np.float32]]:
     """A row of logits, padding included, for each feature of all parts."""
-    return [row for part in parts for row in _forward(model, problem, part)[0].cpu().numpy()]
+    return [row for part in parts for row in _forward(model, kind, part)[0].cpu().numpy()]
 
 
 def _forward(
-    model: Any, problem: Problem[Any, Any], features: Sequence[Feature]
+    model: Any, kind: TaskKind[Any, Any], features: Sequence[Feature]
 ) -> tuple[Tensor, Tensor]:
     """The logits of a batch, in float32, and its targets, on the model's device.
 
@@ -238,7 +238,7 @@ def _forward(
         del inputs["attention_mask"]
     inputs = {name: _moved(tensor, device) for name, tensor in inputs.items()}
     with _autocast(device):
-        logits = problem.logits(model(**inputs)).float()
+        logits = kind.logits(model(**inputs)).float()
     if is_padded and logits.ndim == 3:  # (batch, length, out)
         padding = inputs["attention_mask"].unsqueeze(-1) == 0
         logits = logits.masked_fill(padding, torch.finfo(torch.float32).min)

@@ -41,18 +41,18 @@ def score(
     Writes `predictions.parquet` into the draft. `report` is called with the step, the inputs done
     and their number.
     """
-    problem = data.problem
+    task_kind = data.kind
 
     def predicted(split: str, examples: Sequence[Any]) -> list[Any]:
         longest, batch = hyperparameters.max_length, hyperparameters.batch_examples
-        features = problem.encode(tokenizer, examples, longest, training=False).features
+        features = task_kind.encode(tokenizer, examples, longest, training=False).features
         told = partial(report, f"scoring {split}")
-        logits = predict(model, problem, features, batch_examples=batch, report=told)
-        return problem.decode(examples, features, logits)
+        logits = predict(model, task_kind, features, batch_examples=batch, report=told)
+        return task_kind.decode(examples, features, logits)
 
     def shown(split: str, examples: Sequence[Any], found: Sequence[Any]) -> list[Mapping[str, Any]]:
         return [
-            {"split": split, "id": example.id, **problem.show(example, prediction)}
+            {"split": split, "id": example.id, **task_kind.show(example, prediction)}
             for example, prediction in zip(examples, found, strict=True)
         ]
 
@@ -60,9 +60,9 @@ def score(
     with predictions.writer(draft) as write:
         for split, examples in data.scored.items():
             found = predicted(split, examples)
-            scores.metrics[split] = problem.score(examples, found, data.metrics)
-            guesses = problem.majority(data.train, examples)
-            scores.majority[split] = problem.score(examples, guesses, data.metrics)
+            scores.metrics[split] = task_kind.score(examples, found, data.metrics)
+            guesses = task_kind.majority(data.train, examples)
+            scores.majority[split] = task_kind.score(examples, guesses, data.metrics)
             rows = shown(split, examples, found)
             scores.intervals[split] = intervals(kind, data.metrics, rows)
             write(rows)

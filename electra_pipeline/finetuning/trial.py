@@ -164,7 +164,7 @@ def _write(
             model = model.to(_device(device))
             facts = train(
                 model,
-                data.problem,
+                data.kind,
                 encoded.features,
                 trial.hyperparameters,
                 seed=trial.seed,
@@ -173,7 +173,7 @@ def _write(
                 ),
             )
             trained_on = str(next(model.parameters()).device)
-            data.problem.finish(model)
+            data.kind.finish(model)
             data, calibration = calibrated(model, tokenizer, data, trial.hyperparameters, tell)
             scores = score(
                 model,
@@ -187,7 +187,7 @@ def _write(
     except ValueError as error:
         raise ValueError(f"{trial.label}: {error}") from error
     if trial.keep_model:
-        settings.keep(model.config, data.problem, trial.hyperparameters.max_length, data.train)
+        settings.keep(model.config, data.kind, trial.hyperparameters.max_length, data.train)
         _save(trial, model, tokenizer, scores.metrics, draft)
     notes = [
         *(["degenerate"] if scores.degenerate else []),
@@ -229,7 +229,7 @@ def _start(trial: Trial) -> tuple[Any, Any, TaskData, Encoded]:
         tokenizer = load_tokenizer(source, config, of_words=trial.task.type == "tagging")
         longest = trial.hyperparameters.max_length
         data, encoded = prepare(trial.task, trial.data, trial.digests, tokenizer, longest)
-        config = source.load(transformers.AutoConfig, **data.problem.head)
+        config = source.load(transformers.AutoConfig, **data.kind.head)
         if config.pad_token_id is None:
             config.pad_token_id = tokenizer.pad_token_id
         weights = source if trial.encoder is not None else None
@@ -239,7 +239,7 @@ def _start(trial: Trial) -> tuple[Any, Any, TaskData, Encoded]:
                     f"starts from {trial.parent.label}, which is not there; run that trial again"
                 )
             weights = open_places.enter_context(opened(find_encoder(parent)))
-        return new_model(data.problem, config, weights), tokenizer, data, encoded
+        return new_model(data.kind, config, weights), tokenizer, data, encoded
 
 
 def _save(

@@ -2,7 +2,7 @@
 
 A head takes a `Loaded` model and examples and returns one dict for each. Offsets count characters
 of the text; probabilities lie between 0 and 1, rounded to six places. Heads of tasks encode and
-decode with `evaluation/problems`, as scoring does. An input that was cut to the model's length has
+decode with `tasks/kinds`, as scoring does. An input that was cut to the model's length has
 `"truncated": true`.
 """
 
@@ -131,7 +131,7 @@ def classes(loaded: Loaded, examples: Sequence[TextOrPair]) -> list[dict[str, An
 def _verdict(loaded: Loaded, logits: NDArray[np.float32]) -> dict[str, Any]:
     """A class or number from logits (labels,)."""
     config = loaded.model.config
-    if isinstance(loaded.problem, Regression):
+    if isinstance(loaded.kind, Regression):
         values = [float(value) for value in logits]  # not rounded: any unit may be small
         return {"value": values[0]} if len(values) == 1 else {"values": values}
     several = config.problem_type == "multi_label_classification"
@@ -162,15 +162,15 @@ def tagged_words(loaded: Loaded, examples: Sequence[TextOrWords]) -> list[dict[s
     makes tokens (at white space and, for BERT's, punctuation). A word that has no token is read as
     the unknown one. Entities are read from B-/I-/E-/S- tags as seqeval does.
     """
-    assert isinstance(loaded.problem, Tagging)
-    labels = loaded.problem.labels
+    assert isinstance(loaded.kind, Tagging)
+    labels = loaded.kind.labels
     places = [_word_places(loaded, example) for example in examples]
     given = [
         TaggedExample("", tuple(word for word, _, _ in words), ("",) * len(words))
         for words in places
     ]
     encoded, logits = loaded.ask(given)
-    rows = loaded.problem.word_logits(given, encoded.features, logits)
+    rows = loaded.kind.word_logits(given, encoded.features, logits)
     results: list[dict[str, Any]] = []
     for example, words, row in zip(examples, places, rows, strict=True):
         probabilities = softmax(row, axis=-1)

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 
 from electra_pipeline.finetuning.loop import predict
-from electra_pipeline.tasks.kinds.kind import Encoded, Problem
+from electra_pipeline.tasks.kinds.kind import Encoded, TaskKind
 from electra_pipeline.tasks.kinds.settings import Settings
 
 BATCH_SIZE = 32  # inputs, or windows of them, in one forward pass
@@ -25,7 +25,7 @@ class Loaded:
     tokenizer: PreTrainedTokenizerBase
     max_length: int
     """Tokens of an input."""
-    problem: Problem[Any, Any] | None = None
+    kind: TaskKind[Any, Any] | None = None
     """None for the heads of pre-training."""
     settings: Settings | None = None
     """What was kept of the model's fine-tuning; None for a model from elsewhere."""
@@ -53,13 +53,13 @@ class Loaded:
 
     def ask(self, examples: Sequence[Any]) -> tuple[Encoded, list[NDArray[np.float32]]]:
         """Model inputs of a task's examples, and the logits of each, as scoring has them."""
-        assert self.problem is not None
-        encoded = self.problem.encode(self.tokenizer, examples, self.max_length, training=False)
-        logits = predict(self.model, self.problem, encoded.features, batch_examples=BATCH_SIZE)
+        assert self.kind is not None
+        encoded = self.kind.encode(self.tokenizer, examples, self.max_length, training=False)
+        logits = predict(self.model, self.kind, encoded.features, batch_examples=BATCH_SIZE)
         return encoded, logits
 
     def decoded(self, examples: Sequence[Any]) -> tuple[Encoded, list[Any]]:
         """Model inputs of a task's examples, and the prediction of each."""
-        assert self.problem is not None
+        assert self.kind is not None
         encoded, logits = self.ask(examples)
-        return encoded, self.problem.decode(examples, encoded.features, logits)
+        return encoded, self.kind.decode(examples, encoded.features, logits)

@@ -53,7 +53,7 @@ class Head:
     check: Callable[[Loaded, Any], None] = lambda loaded, example: None
     """Raises ValueError if this model cannot be asked that."""
     is_task: bool = True
-    """Whether the head is that of a task, which `evaluation/problems` encodes and decodes."""
+    """Whether the head is that of a task, which `tasks/kinds` encodes and decodes."""
 
 
 # Named as the tasks of transformers' pipelines; the first and multiple-choice have none there.
@@ -207,15 +207,13 @@ def load_predictor(model: str, task: str | None = None, device: str | None = Non
             "scored predictions",
             *(model, settings.KEY),
         )
-    problem = settings.problem_of(head.architecture, config, kept) if head.is_task else None
+    kind = settings.kind_of(head.architecture, config, kept) if head.is_task else None
     longest = (
         kept.max_length
         if kept is not None
         else min(tokenizer.model_max_length, num_positions(config) or MAX_LENGTH)
     )
-    return Predictor(
-        model, task, Loaded(module.eval().to(device), tokenizer, longest, problem, kept)
-    )
+    return Predictor(model, task, Loaded(module.eval().to(device), tokenizer, longest, kind, kept))
 
 
 def _untrained(model: str, config: Any, task: str, problem: str) -> str:

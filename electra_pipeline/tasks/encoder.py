@@ -16,7 +16,7 @@ from electra_pipeline.core.transformers_logging import quiet_transformers
 from electra_pipeline.storage.artifact import Artifact, open_artifact
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.location import NO_CODE, load_problem, model_directory
-from electra_pipeline.tasks.kinds.kind import Problem
+from electra_pipeline.tasks.kinds.kind import TaskKind
 
 # What a model directory's bytes depend on; cards and pictures are left out.
 MODEL_SUFFIXES = (".json", ".safetensors", ".bin", ".txt", ".model", ".jinja")
@@ -155,14 +155,14 @@ def num_positions(config: Any) -> int | None:
     return getattr(config, "max_position_embeddings", None)
 
 
-def new_model(problem: Problem[Any, Any], config: Any, weights: Opened | None) -> Any:
+def new_model(kind: TaskKind[Any, Any], config: Any, weights: Opened | None) -> Any:
     """A task's model in float32: a new head, on the encoder at `weights` or on random weights.
 
     The head is the same for the same state of torch's generator, whatever the encoder. Raises
     ValueError if weights of the encoder are missing or left over; a pooler may be new, as not all
     have one.
     """
-    model = problem.build(config).float()
+    model = kind.build(config).float()
     if weights is None:
         return model
     encoder, report = weights.load(

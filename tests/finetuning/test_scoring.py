@@ -36,7 +36,7 @@ def scored(request, published, task_files, tmp_path_factory):
     data = dataclasses.replace(data, unlabelled={"test": hidden})
     directory = published.local_folder("discriminator")
     torch.manual_seed(0)
-    model = data.problem.build(ElectraConfig.from_pretrained(directory, **data.problem.head))
+    model = data.kind.build(ElectraConfig.from_pretrained(directory, **data.kind.head))
     hyperparameters = resolve(FinetuneConfig(tasks=("rte",)), task, model.config)
     tokenizer = AutoTokenizer.from_pretrained(directory)
 

@@ -202,13 +202,13 @@ def directories(tmp_path_factory):
     return folder
 
 
-def start(directory, problem, *, of_words=False):
+def start(directory, kind, *, of_words=False):
     """A task's model with its tokenizer, as a trial starts it."""
     with opened(find_encoder(str(directory))) as source:
-        config = source.load(AutoConfig, **problem.head)
+        config = source.load(AutoConfig, **kind.head)
         tokenizer = load_tokenizer(source, config, of_words=of_words)
         torch.manual_seed(0)
-        return new_model(problem, config, source).eval(), tokenizer
+        return new_model(kind, config, source).eval(), tokenizer
 
 
 def sharpened(model):
@@ -218,9 +218,9 @@ def sharpened(model):
     return model
 
 
-def predicted(model, tokenizer, problem, examples):
-    features = problem.encode(tokenizer, examples, POSITIONS, training=False).features
-    return predict(model, problem, features, batch_examples=len(examples))
+def predicted(model, tokenizer, kind, examples):
+    features = kind.encode(tokenizer, examples, POSITIONS, training=False).features
+    return predict(model, kind, features, batch_examples=len(examples))
 
 
 def plain(loader, model, directory, tmp_path, *texts, **options):
@@ -235,9 +235,9 @@ def plain(loader, model, directory, tmp_path, *texts, **options):
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_pairs_have_the_logits_of_transformers(name, directories, tmp_path):
-    problem = Classification(labels=("a", "b"))
-    model, tokenizer = start(directories / name, problem)
-    ours = predicted(sharpened(model), tokenizer, problem, TEXTS)
+    kind = Classification(labels=("a", "b"))
+    model, tokenizer = start(directories / name, kind)
+    ours = predicted(sharpened(model), tokenizer, kind, TEXTS)
     theirs, _ = plain(
         transformers.AutoModelForSequenceClassification,
         model,
@@ -252,9 +252,9 @@ def test_pairs_have_the_logits_of_transformers(name, directories, tmp_path):
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_answers_have_the_logits_of_transformers(name, directories, tmp_path):
-    problem = QuestionAnswering(has_unanswerable=False)
-    model, tokenizer = start(directories / name, problem)
-    ours = predicted(sharpened(model), tokenizer, problem, QUESTIONS)
+    kind = QuestionAnswering(has_unanswerable=False)
+    model, tokenizer = start(directories / name, kind)
+    ours = predicted(sharpened(model), tokenizer, kind, QUESTIONS)
     theirs, lengths = plain(
         transformers.AutoModelForQuestionAnswering,
         model,
@@ -271,9 +271,9 @@ def test_answers_have_the_logits_of_transformers(name, directories, tmp_path):
 # a class of one architecture can be asked for the space before a word; the generic one cannot
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "modernbert"])
 def test_tags_have_the_logits_of_transformers(name, directories, tmp_path):
-    problem = Tagging(labels=("x", "y"))
-    model, tokenizer = start(directories / name, problem, of_words=True)
-    ours = predicted(sharpened(model), tokenizer, problem, TAGGED)
+    kind = Tagging(labels=("x", "y"))
+    model, tokenizer = start(directories / name, kind, of_words=True)
+    ours = predicted(sharpened(model), tokenizer, kind, TAGGED)
     theirs, lengths = plain(
         transformers.AutoModelForTokenClassification,
         model,
@@ -314,8 +314,8 @@ def test_a_saved_tokenizer_keeps_its_own_class(name, of_words, directories, tmp_
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_model_has_all_weights_of_its_encoder_and_one_head_for_all(name, directories):
-    problem = Classification(labels=("a", "b"))
-    model, _ = start(directories / name, problem)
+    kind = Classification(labels=("a", "b"))
+    model, _ = start(directories / name, kind)
     kept = model.base_model.state_dict()
     encoder = AutoModel.from_pretrained(directories / name).state_dict()
     shared = [key for key in encoder if key in kept]
@@ -325,7 +325,7 @@ def test_a_model_has_all_weights_of_its_encoder_and_one_head_for_all(name, direc
     for key in shared:
         assert torch.equal(kept[key], encoder[key]), key
     torch.manual_seed(0)
-    random = new_model(problem, model.config, None)
+    random = new_model(kind, model.config, None)
     prefix = f"{model.base_model_prefix}."
     heads = [key for key in model.state_dict() if not key.startswith(prefix)]
     assert heads
@@ -335,11 +335,11 @@ def test_a_model_has_all_weights_of_its_encoder_and_one_head_for_all(name, direc
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_regression_model_ends_by_saying_the_units_numbers(name, directories):
-    problem = Regression(mean=100.0, deviation=25.0)
-    model, tokenizer = start(directories / name, problem)
-    before = np.stack(predicted(model, tokenizer, problem, _numbers()))
-    problem.finish(model)
-    after = np.stack(predicted(model, tokenizer, problem, _numbers()))
+    kind = Regression(mean=100.0, deviation=25.0)
+    model, tokenizer = start(directories / name, kind)
+    before = np.stack(predicted(model, tokenizer, kind, _numbers()))
+    kind.finish(model)
+    after = np.stack(predicted(model, tokenizer, kind, _numbers()))
     np.testing.assert_allclose(after, 100 + 25 * before, rtol=1e-4)
 
 
@@ -439,31 +439,31 @@ def test_a_model_that_is_not_there_is_told_in_one_line(place, message, tmp_path,
 
 
 def test_models_that_cannot_be_used_are_refused(directories, tmp_path):
-    problem = Classification(labels=("a", "b"))
+    kind = Classification(labels=("a", "b"))
     for name in ("foreign", "none", "left", "cut"):
         shutil.copytree(directories / "bert", tmp_path / name)
     roberta = AutoTokenizer.from_pretrained(directories / "roberta")
     roberta.save_pretrained(tmp_path / "foreign")
     with pytest.raises(ValueError, match=r"foreign: its tokenizer has \d+ tokens, and the model"):
-        start(tmp_path / "foreign", problem)
+        start(tmp_path / "foreign", kind)
     for file in (tmp_path / "none").glob("*token*"):
         file.unlink()
     with pytest.raises(ValueError, match="none: "):
-        start(tmp_path / "none", problem)
+        start(tmp_path / "none", kind)
     bert = AutoTokenizer.from_pretrained(directories / "bert", padding_side="left")
     bert.save_pretrained(tmp_path / "left")
     with pytest.raises(ValueError, match="left: its tokenizer pads on the left"):
-        start(tmp_path / "left", problem)
+        start(tmp_path / "left", kind)
     model = AutoModel.from_pretrained(directories / "bert")
     state = {key: value for key, value in model.state_dict().items() if "layer.1.output" not in key}
     model.save_pretrained(tmp_path / "cut", state_dict=state)
     with pytest.raises(ValueError, match=r"cut: 4 weights of the encoder are missing, such as"):
-        start(tmp_path / "cut", problem)
+        start(tmp_path / "cut", kind)
     shutil.copytree(directories / "bert", tmp_path / "shapes")
     wrong = {**model.state_dict(), "encoder.layer.0.output.dense.bias": torch.zeros(3)}
     save_file(wrong, tmp_path / "shapes/model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ValueError, match=r"shapes: .*its weights have other shapes than its"):
-        start(tmp_path / "shapes", problem)
+        start(tmp_path / "shapes", kind)
 
 
 @pytest.mark.parametrize("prefix", ["", "bert."])

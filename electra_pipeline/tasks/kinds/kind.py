@@ -52,7 +52,7 @@ class Encoded:
         return len(self.truncated)
 
 
-class Problem(Protocol[Example, Prediction]):
+class TaskKind(Protocol[Example, Prediction]):
     """One kind of task: how its examples become model inputs, and outputs become scores."""
 
     @property

@@ -1,6 +1,6 @@
 """The metrics again, as functions of how often each example counts: what resampling needs.
 
-`measure` takes rows as `Problem.show` gives them. With every weight 1 a measure is the metric of
+`measure` takes rows as `TaskKind.show` gives them. With every weight 1 a measure is the metric of
 `metrics.py`; with the weights of a resample it is that metric of the resampled examples.
 """
 

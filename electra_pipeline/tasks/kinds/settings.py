@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from electra_pipeline.core.identity import Config
-from electra_pipeline.tasks.kinds.kind import Problem
+from electra_pipeline.tasks.kinds.kind import TaskKind
 from electra_pipeline.tasks.kinds.multiple_choice import MultipleChoice
 from electra_pipeline.tasks.kinds.question_answering import QuestionAnswering
 from electra_pipeline.tasks.kinds.tagging import Tagging
@@ -32,13 +32,13 @@ class Settings(Config):
     question_answering: QuestionAnswering | None = None
 
 
-def keep(config: Any, problem: Problem[Any, Any], max_length: int, train: Sequence[Any]) -> None:
-    """Write into a model's config how `problem` encodes and decodes."""
+def keep(config: Any, kind: TaskKind[Any, Any], max_length: int, train: Sequence[Any]) -> None:
+    """Write into a model's config how `kind` encodes and decodes."""
     pairs = {example.pair is not None for example in train if isinstance(example, TextExample)}
     settings = Settings(
         max_length=max_length,
         pairs=True in pairs if pairs else None,
-        question_answering=problem if isinstance(problem, QuestionAnswering) else None,
+        question_answering=kind if isinstance(kind, QuestionAnswering) else None,
     )
     setattr(config, KEY, settings.model_dump(mode="json", exclude_none=True))
 
@@ -56,13 +56,13 @@ def read(config: Any) -> Settings | None:
         ) from error
 
 
-def problem_of(architecture: str, config: Any, settings: Settings | None) -> Problem[Any, Any]:
+def kind_of(architecture: str, config: Any, settings: Settings | None) -> TaskKind[Any, Any]:
     """How a model with a head of transformers is asked and decoded.
 
     architecture: the end of its class's name, such as ForSequenceClassification.
     """
     labels = tuple(label for _, label in sorted(config.id2label.items()))
-    problems: Mapping[str, Problem[Any, Any]] = {
+    kinds: Mapping[str, TaskKind[Any, Any]] = {
         "ForSequenceClassification": (
             Regression(0.0, 1.0)  # a saved model gives the numbers themselves
             if config.problem_type == "regression" or len(labels) == 1
@@ -72,4 +72,4 @@ def problem_of(architecture: str, config: Any, settings: Settings | None) -> Pro
         "ForMultipleChoice": MultipleChoice(),
         "ForQuestionAnswering": (settings and settings.question_answering) or ALWAYS_ANSWERS,
     }
-    return problems[architecture]
+    return kinds[architecture]

@@ -157,12 +157,12 @@ def test_choices_of_other_examples_in_the_batch_change_nothing(tokenizer):
             intermediate_size=32,
         )
     ).eval()
-    problem = MultipleChoice()
+    kind = MultipleChoice()
     examples = [
         ChoiceExample("0", "red", ("dog", "cat"), 1),
         ChoiceExample("1", "blue house", ("a", "b c d", "dog", "tree"), 3),
     ]
-    features = problem.encode(tokenizer, examples, 32, training=True).features
+    features = kind.encode(tokenizer, examples, 32, training=True).features
     total = torch.zeros(())
     alone = []
     for feature in features:
@@ -172,12 +172,12 @@ def test_choices_of_other_examples_in_the_batch_change_nothing(tokenizer):
         alone.append(logits[0].detach())
     inputs, targets = collate(features, pad_id=0)
     logits = model(**inputs).logits
-    loss, count = problem.loss(logits, targets)
+    loss, count = kind.loss(logits, targets)
     loss.backward()
     assert count == 2
     torch.testing.assert_close(loss.detach(), total.detach())
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
-    found = problem.decode(examples, features, logits.detach().numpy())
+    found = kind.decode(examples, features, logits.detach().numpy())
     for choice, expected in zip(found, alone, strict=True):
         np.testing.assert_allclose(choice.probabilities, expected.softmax(0).numpy(), rtol=1e-4)
         assert choice.index == int(expected.argmax())
@@ -186,7 +186,7 @@ def test_choices_of_other_examples_in_the_batch_change_nothing(tokenizer):
 def test_the_majority_guess_is_the_position_that_is_right_most_often():
     train = [ChoiceExample("0", "q", ("a", "b", "c"), gold) for gold in (2, 2, 0)]
     scored = [ChoiceExample("0", "q", ("a", "b"), 1), ChoiceExample("1", "q", ("a",) * 4, 0)]
-    problem = MultipleChoice()
-    guesses = problem.majority(train, scored)
+    kind = MultipleChoice()
+    guesses = kind.majority(train, scored)
     assert [guess.index for guess in guesses] == [1, 2]
-    assert problem.score(scored, guesses, ("accuracy",)) == {"accuracy": 0.5}
+    assert kind.score(scored, guesses, ("accuracy",)) == {"accuracy": 0.5}

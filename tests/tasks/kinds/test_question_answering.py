@@ -282,7 +282,7 @@ def test_f1_is_of_characters_where_words_have_no_spaces(tmp_path, answer, metric
     records = [{**record, "context": f"{record['context']} {i}"} for i in range(20)]
     data = load_file(lines(tmp_path / "train.jsonl", records))
     assert data.metrics == ("exact_match", metric)
-    shown = data.problem.show(data.train[0], Answer(answer[:1], -1.0))
+    shown = data.kind.show(data.train[0], Answer(answer[:1], -1.0))
     assert (shown["score"] > 0) == (metric == "character_f1")
 
 
