@@ -29,15 +29,16 @@ from electra_pipeline.storage.artifact import (
 )
 from electra_pipeline.tasks.data.load import TaskData
 from electra_pipeline.tasks.encoder import Encoder, find_encoder, load_tokenizer, new_model, opened
-from electra_pipeline.tasks.kinds import settings
-from electra_pipeline.tasks.kinds.kind import Encoded, num_unknown
+from electra_pipeline.tasks.kinds.decoding_settings import write_settings
+from electra_pipeline.tasks.kinds.encoding import num_unknown
+from electra_pipeline.tasks.kinds.kind import Encoded
 from electra_pipeline.tasks.task import Task
 from electra_pipeline.text.words import count_characters
 from electra_pipeline.tokenizer.pretrained import save_loadable
 
 STAGE = "finetune"
 # 4: the config's metrics are those that the data has; empty records are counted, not scored; the
-# kept config.json has how the model is decoded (`problems/settings.py`)
+# kept config.json has how the model is decoded (`tasks/kinds/decoding_settings.py`)
 FORMAT_VERSION = 4
 PRETRAINED, RANDOM, MAJORITY = "pretrained", "random", "majority"
 START_CHARACTERS = 60  # of a baseline's name in the name of a trial's folder
@@ -179,7 +180,6 @@ def _write(
                 model,
                 tokenizer,
                 data,
-                kind=trial.task.type,
                 hyperparameters=trial.hyperparameters,
                 draft=draft,
                 report=tell,
@@ -187,7 +187,7 @@ def _write(
     except ValueError as error:
         raise ValueError(f"{trial.label}: {error}") from error
     if trial.keep_model:
-        settings.keep(model.config, data.kind, trial.hyperparameters.max_length, data.train)
+        write_settings(model.config, data.kind, trial.hyperparameters.max_length, data.train)
         _save(trial, model, tokenizer, scores.metrics, draft)
     notes = [
         *(["degenerate"] if scores.degenerate else []),

@@ -24,7 +24,7 @@ SCHEMA = pa.schema(
 )
 
 Shown = Mapping[str, Any]
-"""A row of the file with Python values in the place of JSON, as `TaskKind.show` gives it."""
+"""A row of the file with Python values in the place of JSON, as `TaskKind.row` gives it."""
 
 
 class Writer(Protocol):

@@ -1,7 +1,7 @@
-"""Predictions of text: load a model with the head it was saved with, ask it line by line.
+"""Predict from lines of text, with the head that a model was saved with.
 
-This serves what `transformers run` did until transformers 5 dropped it, for every kind of model
-that the pipeline makes and for any other encoder with one of these heads.
+This replaces `transformers run`, which transformers 5 removed, for every kind of model that the
+pipeline trains and for any other encoder with one of these heads.
 """
 
 import logging
@@ -32,7 +32,11 @@ from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.location import model_directory
 from electra_pipeline.storage.weights import not_finite
 from electra_pipeline.tasks.encoder import Opened, check_all_used, load_tokenizer, num_positions
-from electra_pipeline.tasks.kinds import settings
+from electra_pipeline.tasks.kinds.decoding_settings import KEY, kind_of_model, read_settings
+from electra_pipeline.tasks.kinds.multiple_choice import MultipleChoice
+from electra_pipeline.tasks.kinds.question_answering import QuestionAnswering
+from electra_pipeline.tasks.kinds.tagging import Tagging
+from electra_pipeline.tasks.kinds.text_classification import Classification
 
 logger = logging.getLogger(__name__)
 
@@ -41,58 +45,38 @@ MAX_LENGTH = 512  # tokens, where neither tokenizer nor model names a limit
 
 @dataclass(frozen=True)
 class Head:
-    """A kind of model: its class, its inputs, and the function that answers them."""
+    """A kind of model: its class, its inputs, and the function that predicts."""
 
-    architecture: str
-    """End of the names in config.json's `architectures`."""
     auto_class: str
     """The class of transformers that loads it."""
     example: Any
-    """What one input is made of: a Config with a `from_line`."""
+    """One input: a Config with a `from_line`."""
     answer: Callable[[Loaded, Sequence[Any]], list[dict[str, Any]]]
     check: Callable[[Loaded, Any], None] = lambda loaded, example: None
-    """Raises ValueError if this model cannot be asked that."""
+    """Raises ValueError if an input does not fit the model."""
     is_task: bool = True
     """Whether the head is that of a task, which `tasks/kinds` encodes and decodes."""
+
+    def fits(self, architecture: str) -> bool:
+        """Return whether an entry of config.json's `architectures` has this head."""
+        return architecture.endswith(self.auto_class.removeprefix("AutoModel"))
 
 
 # Named as the tasks of transformers' pipelines; the first and multiple-choice have none there.
 HEADS: Mapping[str, Head] = MappingProxyType(
     {
         "replaced-token-detection": Head(
-            "ElectraForPreTraining",
-            "ElectraForPreTraining",
-            Text,
-            heads.replaced_tokens,
-            is_task=False,
+            "ElectraForPreTraining", Text, heads.replaced_tokens, is_task=False
         ),
         "fill-mask": Head(
-            "ForMaskedLM",
-            "AutoModelForMaskedLM",
-            Text,
-            heads.filled_masks,
-            heads.check_mask,
-            is_task=False,
+            "AutoModelForMaskedLM", Text, heads.filled_masks, heads.check_mask, is_task=False
         ),
         "text-classification": Head(
-            "ForSequenceClassification",
-            "AutoModelForSequenceClassification",
-            TextOrPair,
-            heads.classes,
-            heads.check_pair,
+            Classification.auto_class, TextOrPair, heads.classes, heads.check_pair
         ),
-        "token-classification": Head(
-            "ForTokenClassification",
-            "AutoModelForTokenClassification",
-            TextOrWords,
-            heads.tagged_words,
-        ),
-        "multiple-choice": Head(
-            "ForMultipleChoice", "AutoModelForMultipleChoice", TextWithChoices, heads.chosen
-        ),
-        "question-answering": Head(
-            "ForQuestionAnswering", "AutoModelForQuestionAnswering", Question, heads.answers
-        ),
+        "token-classification": Head(Tagging.auto_class, TextOrWords, heads.tagged_words),
+        "multiple-choice": Head(MultipleChoice.auto_class, TextWithChoices, heads.chosen),
+        "question-answering": Head(QuestionAnswering.auto_class, Question, heads.answers),
     }
 )
 
@@ -197,23 +181,25 @@ def load_predictor(model: str, task: str | None = None, device: str | None = Non
     if module.config.pad_token_id is None:
         module.config.pad_token_id = tokenizer.pad_token_id
     try:
-        kept = settings.read(config) if head.is_task else None
+        settings = read_settings(config) if head.is_task else None
     except ValueError as error:
         raise ValueError(f"{model}: {error}") from error
-    if kept is None and head.is_task and (task == "question-answering" or is_ours):
+    if settings is None and head.is_task and (task == "question-answering" or is_ours):
         logger.warning(
             "%s: its config.json has no %s settings, which keep how it was scored: inputs are cut "
             "at the model's own length, questions are always answered; fine-tune it again for the "
             "scored predictions",
-            *(model, settings.KEY),
+            *(model, KEY),
         )
-    kind = settings.kind_of(head.architecture, config, kept) if head.is_task else None
-    longest = (
-        kept.max_length
-        if kept is not None
+    kind = kind_of_model(head.auto_class, config, settings) if head.is_task else None
+    max_length = (
+        settings.max_length
+        if settings is not None
         else min(tokenizer.model_max_length, num_positions(config) or MAX_LENGTH)
     )
-    return Predictor(model, task, Loaded(module.eval().to(device), tokenizer, longest, kind, kept))
+    return Predictor(
+        model, task, Loaded(module.eval().to(device), tokenizer, max_length, kind, settings)
+    )
 
 
 def _untrained(model: str, config: Any, task: str, problem: str) -> str:
@@ -224,11 +210,7 @@ def _untrained(model: str, config: Any, task: str, problem: str) -> str:
 
 
 def _tasks_of(architectures: Sequence[str]) -> list[str]:
-    return [
-        task
-        for task, head in HEADS.items()
-        if any(name.endswith(head.architecture) for name in architectures)
-    ]
+    return [task for task, head in HEADS.items() if any(map(head.fits, architectures))]
 
 
 def _task_of(model: str, architectures: Sequence[str]) -> str:

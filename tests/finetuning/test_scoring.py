@@ -47,7 +47,6 @@ def scored(request, published, task_files, tmp_path_factory):
             model,
             tokenizer,
             data,
-            kind=request.param,
             hyperparameters=hyperparameters,
             draft=draft,
             report=lambda *told: reported.append(told),

@@ -17,7 +17,6 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from electra_pipeline.core import optim
-from electra_pipeline.finetuning.loop import predict
 from electra_pipeline.tasks.encoder import (
     check_encoder,
     find_encoder,
@@ -26,10 +25,15 @@ from electra_pipeline.tasks.encoder import (
     num_positions,
     opened,
 )
-from electra_pipeline.tasks.kinds.kind import output_layer
+from electra_pipeline.tasks.kinds.inference import predict_logits
 from electra_pipeline.tasks.kinds.question_answering import QuestionAnswering, QuestionExample
 from electra_pipeline.tasks.kinds.tagging import TaggedExample, Tagging
-from electra_pipeline.tasks.kinds.text_classification import Classification, Regression, TextExample
+from electra_pipeline.tasks.kinds.text_classification import (
+    Classification,
+    Regression,
+    TextExample,
+    output_layer,
+)
 from electra_pipeline.tokenizer.pretrained import save_loadable
 
 SENTENCES = [
@@ -220,7 +224,7 @@ def sharpened(model):
 
 def predicted(model, tokenizer, kind, examples):
     features = kind.encode(tokenizer, examples, POSITIONS, training=False).features
-    return predict(model, kind, features, batch_examples=len(examples))
+    return predict_logits(model, kind, features, batch_examples=len(examples))
 
 
 def plain(loader, model, directory, tmp_path, *texts, **options):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from electra_pipeline.tasks.catalog.user_task import UserTask
 from electra_pipeline.tasks.data.load import digest, load
 from electra_pipeline.tasks.data.records import record_examples
+from electra_pipeline.tasks.kinds.tagging import TagsPrediction
 
 NAMES = ["O", "B-PER", "I-PER"]
 
@@ -515,4 +516,4 @@ def test_words_without_tags_are_predicted(tmp_path):
     data = load_task(train, test=test, type="tagging")
     (example,) = data.unlabelled["test"]
     assert example.words == ("Anna", "sings")
-    assert data.kind.show(example, ["B-PER", "O"])["prediction"] == ["B-PER", "O"]
+    assert data.kind.row(example, TagsPrediction(("B-PER", "O")))["prediction"] == ["B-PER", "O"]

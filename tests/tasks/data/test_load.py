@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from electra_pipeline.tasks.catalog.user_task import TASKS, UserTask, find_task
 from electra_pipeline.tasks.data.load import carve, load, sample
+from electra_pipeline.tasks.kinds.tagging import TagsPrediction
 from electra_pipeline.tasks.kinds.text_classification import TextExample
 from electra_pipeline.tasks.task import Columns, HubDataset
 
@@ -180,7 +181,9 @@ def test_bioes_tags_are_kept_and_unseen_tags_can_be_scored(tmp_path):
     dev = write(tmp_path / "dev.txt", "a S-NEW\nd O\n")
     data = load(user_task(train, dev, type="tagging"), None)
     assert data.kind.labels == ("B-X", "E-X", "O", "S-X")
-    scores = data.kind.score(data.scored["validation"], [["O", "O"]], ("accuracy", "f1"))
+    scores = data.kind.score(
+        data.scored["validation"], [TagsPrediction(("O", "O"))], ("accuracy", "f1")
+    )
     assert scores == {"accuracy": 0.5, "f1": 0.0}
 
 

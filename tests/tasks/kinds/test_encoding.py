@@ -7,16 +7,11 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline.tasks.kinds.kind import (
-    IGNORED,
-    Feature,
-    collate,
-    scoring_batches,
-    training_batches,
-)
+from electra_pipeline.tasks.kinds.batches import collate, scoring_batches, training_batches
+from electra_pipeline.tasks.kinds.kind import IGNORED, Feature
 from electra_pipeline.tasks.kinds.question_answering import QuestionAnswering, QuestionExample
 from electra_pipeline.tasks.kinds.spans import ANSWER_TOKENS, Span, best_spans, distinct_best
-from electra_pipeline.tasks.kinds.tagging import TaggedExample, Tagging
+from electra_pipeline.tasks.kinds.tagging import TaggedExample, Tagging, TagsPrediction
 from electra_pipeline.tasks.kinds.text_classification import Classification, Regression, TextExample
 
 QUICK = settings(deadline=None, max_examples=50)
@@ -34,7 +29,7 @@ def test_a_pair_has_two_segments_and_training_sees_both_orders_if_it_is_symmetri
     kind = Classification(("x", "y"), symmetric=True)
     (feature,) = kind.encode(tokenizer, [example], 16, training=False).features
     assert tokens(tokenizer, feature) == ["[CLS]", "red", "dog", "[SEP]", "blue", "[SEP]"]
-    assert feature.second == 4 and feature.target == 1
+    assert feature.segment_b == 4 and feature.target == 1
     both = kind.encode(tokenizer, [example], 16, training=True).features
     assert tokens(tokenizer, both[1]) == ["[CLS]", "blue", "[SEP]", "red", "dog", "[SEP]"]
 
@@ -74,11 +69,13 @@ def test_every_word_is_trained_on_once_and_predicted_whatever_its_length(tokeniz
     assert max(len(feature.input_ids) for feature in features) <= 16
     logits = []
     for feature in features:
-        assert len(feature.target) == len(feature.input_ids) == len(feature.places)
-        assert ((feature.target == IGNORED) == (feature.places == -1)).all()
+        assert len(feature.target) == len(feature.input_ids) == len(feature.alignment)
+        assert ((feature.target == IGNORED) == (feature.alignment == -1)).all()
         logits.append(np.eye(2)[np.where(feature.target == IGNORED, 0, feature.target)])
     # a model that is always right gives every word its tag back
-    assert kind.decode(examples, features, logits) == [list(e.tags) for e in examples]
+    assert [found.tags for found in kind.decode(examples, features, logits)] == [
+        example.tags for example in examples
+    ]
 
 
 def test_the_first_sub_token_speaks_for_the_word(tokenizer):
@@ -112,10 +109,10 @@ def test_windows_cover_the_context_and_some_window_has_the_whole_answer(
     covered, whole = set(), 0
     for feature in features:
         assert len(feature.input_ids) <= 32
-        covered.update(map(tuple, feature.places[feature.places[:, 1] >= 0].tolist()))
+        covered.update(map(tuple, feature.alignment[feature.alignment[:, 1] >= 0].tolist()))
         begin, end = feature.target
         if end:
-            found = context[feature.places[begin, 0] : feature.places[end, 1]]
+            found = context[feature.alignment[begin, 0] : feature.alignment[end, 1]]
             assert found == answer
             whole += 1
     assert whole >= 1
@@ -127,7 +124,7 @@ def test_a_question_has_its_own_segment_and_no_answer_points_to_cls(tokenizer):
     example = question("red dog", None, -1)
     (feature,) = kind.encode(tokenizer, [example], 40, training=True).features
     assert feature.target.tolist() == [0, 0]
-    assert tokens(tokenizer, feature)[feature.second :] == ["red", "dog", "[SEP]"]
+    assert tokens(tokenizer, feature)[feature.segment_b :] == ["red", "dog", "[SEP]"]
 
 
 def test_an_empty_context_gives_no_answer(tokenizer):
@@ -181,13 +178,13 @@ def test_answers_are_the_best_over_windows_and_margins_the_least_null(tokenizer)
     (feature,) = kind.encode(tokenizer, [example], 40, training=False).features
     low, high = (np.zeros((len(feature.input_ids), 2)) for _ in range(2))
     low[0], high[0] = 1.0, 2.0  # null scores 2 and 4
-    high[feature.second + 1] = 3.0  # "dog" scores 6
+    high[feature.segment_b + 1] = 3.0  # "dog" scores 6
     (answer,) = kind.decode([example], [feature, feature], [low, high])
     assert answer.text == "dog"
     assert answer.null_margin == pytest.approx(2.0 - 6.0)
     texts = [span.text for span in answer.best]
     assert texts[0] == "dog" and "" in texts and len(texts) == len(set(texts)) <= 20
-    shown = kind.show(example, answer)["detail"]["best"]
+    shown = kind.row(example, answer)["detail"]["best"]
     weights = np.exp([s["start_logit"] + s["end_logit"] for s in shown])
     assert [s["probability"] for s in shown] == pytest.approx((weights / weights.sum()).tolist())
 
@@ -206,7 +203,7 @@ def test_the_threshold_is_the_one_that_suits_other_questions_and_moves_the_margi
     features = kind.encode(tokenizer, examples, 40, training=False).features
     logits = [np.zeros((len(feature.input_ids), 2)) for feature in features]
     for rows, null in zip(logits, (4.0, 5.0), strict=True):  # "dog" scores 6, null 8 and 10
-        rows[features[0].second + 1] = 3.0
+        rows[features[0].segment_b + 1] = 3.0
         rows[0] = null
     answers = kind.decode(examples, features, logits)
     assert [answer.null_margin for answer in answers] == [2.0, 4.0]  # both are withdrawn
@@ -273,8 +270,11 @@ def test_words_that_the_tokenizer_removes_have_one_tag_each(tokenizer):
     kind = Tagging(("O", "B-X"))
     features = kind.encode(tokenizer, [example], 8, training=False).features
     logits = [np.eye(2)[np.ones(len(feature.input_ids), dtype=int)] for feature in features]
-    assert kind.decode([example], features, logits) == [["B-X"] * len(words)]
-    assert kind.score([example], [["O"] * len(words)], ["accuracy"]) == {"accuracy": 1.0}
+    (found,) = kind.decode([example], features, logits)
+    assert found.tags == ("B-X",) * len(words)
+    assert found.probabilities == pytest.approx([torch.sigmoid(torch.ones(())).item()] * len(words))
+    outside = TagsPrediction(("O",) * len(words))
+    assert kind.score([example], [outside], ["accuracy"]) == {"accuracy": 1.0}
 
 
 def test_a_long_question_is_cut_and_its_characters_are_counted(tokenizer):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from electra_pipeline.tasks.catalog.user_task import TASKS, UserTask
 from electra_pipeline.tasks.data.load import load
-from electra_pipeline.tasks.kinds.kind import collate
+from electra_pipeline.tasks.kinds.batches import collate
 from electra_pipeline.tasks.kinds.multiple_choice import ChoiceExample, MultipleChoice
 
 QUICK = settings(deadline=None, max_examples=30)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from electra_pipeline.tasks.catalog.user_task import UserTask
 from electra_pipeline.tasks.data.load import load
 from electra_pipeline.tasks.data.squad import is_misplaced, question_examples
-from electra_pipeline.tasks.kinds.question_answering import Answer
+from electra_pipeline.tasks.kinds.question_answering import AnswerPrediction
 
 CONTEXT = "The cat sat on the mat."
 
@@ -282,7 +282,7 @@ def test_f1_is_of_characters_where_words_have_no_spaces(tmp_path, answer, metric
     records = [{**record, "context": f"{record['context']} {i}"} for i in range(20)]
     data = load_file(lines(tmp_path / "train.jsonl", records))
     assert data.metrics == ("exact_match", metric)
-    shown = data.kind.show(data.train[0], Answer(answer[:1], -1.0))
+    shown = data.kind.row(data.train[0], AnswerPrediction(answer[:1], -1.0))
     assert (shown["score"] > 0) == (metric == "character_f1")
 
 
