@@ -28,7 +28,13 @@ from electra_pipeline.storage.artifact import (
     produce,
 )
 from electra_pipeline.tasks.data.load import TaskData
-from electra_pipeline.tasks.encoder import Encoder, find_encoder, load_tokenizer, new_model, opened
+from electra_pipeline.tasks.encoder import (
+    Encoder,
+    find_encoder,
+    load_tokenizer,
+    new_model,
+    open_encoder,
+)
 from electra_pipeline.tasks.kinds.decoding_settings import write_settings
 from electra_pipeline.tasks.kinds.encoding import num_unknown
 from electra_pipeline.tasks.kinds.kind import Encoded
@@ -224,7 +230,7 @@ def _start(trial: Trial) -> tuple[Any, Any, TaskData, Encoded]:
     trial's parent is not there, or the data changed since planning.
     """
     with ExitStack() as open_places:
-        source = open_places.enter_context(opened(trial.source))
+        source = open_places.enter_context(open_encoder(trial.source))
         config = source.load(transformers.AutoConfig)
         tokenizer = load_tokenizer(source, config, of_words=trial.task.type == "tagging")
         longest = trial.hyperparameters.max_length
@@ -238,7 +244,7 @@ def _start(trial: Trial) -> tuple[Any, Any, TaskData, Encoded]:
                 raise ValueError(
                     f"starts from {trial.parent.label}, which is not there; run that trial again"
                 )
-            weights = open_places.enter_context(opened(find_encoder(parent)))
+            weights = open_places.enter_context(open_encoder(find_encoder(parent)))
         return new_model(data.kind, config, weights), tokenizer, data, encoded
 
 

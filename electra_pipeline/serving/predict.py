@@ -25,13 +25,13 @@ from electra_pipeline.serving.examples import (
     TextOrWords,
     TextWithChoices,
 )
-from electra_pipeline.serving.lines import Format, decoded, given_object, numbered, shown_place
+from electra_pipeline.serving.lines import Format, decoded, json_path, numbered, parse_object
 from electra_pipeline.serving.loaded import BATCH_SIZE, Loaded
 from electra_pipeline.storage.artifact import open_artifact
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.location import model_directory
 from electra_pipeline.storage.weights import not_finite
-from electra_pipeline.tasks.encoder import Opened, check_all_used, load_tokenizer, num_positions
+from electra_pipeline.tasks.encoder import ModelFiles, check_all_used, load_tokenizer, num_positions
 from electra_pipeline.tasks.kinds.decoding_settings import KEY, kind_of_model, read_settings
 from electra_pipeline.tasks.kinds.multiple_choice import MultipleChoice
 from electra_pipeline.tasks.kinds.question_answering import QuestionAnswering
@@ -83,19 +83,19 @@ HEADS: Mapping[str, Head] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model that is ready to be asked."""
+    """A loaded model of a task."""
 
     model: str
     task: str
     loaded: Loaded
 
     def parse(self, given: str | Mapping[str, Any], format: Format = "auto") -> Config:
-        """One input: a line of text, a line with a JSON object, or the object itself.
+        """Return an input from a line of text, a line with a JSON object, or the object itself.
 
-        Raises ValueError, in one line, if it is not what the task needs.
+        Raise ValueError, in one line, if it is no input of the task.
         """
         head = HEADS[self.task]
-        value = given_object(given, format) if isinstance(given, str) else given
+        value = parse_object(given, format) if isinstance(given, str) else given
         try:
             if value is None:
                 example = head.example.from_line(given)
@@ -103,17 +103,17 @@ class Predictor:
                 example = head.example.model_validate(value)
         except ValidationError as error:
             problem = error.errors()[0]
-            place = shown_place(problem["loc"])
+            path = json_path(problem["loc"])
             fields = ", ".join(head.example.model_fields)
-            told = problem["msg"].removeprefix("Value error, ").replace("tuple", "list")
+            message = problem["msg"].removeprefix("Value error, ").replace("tuple", "list")
             raise ValueError(
-                f"{place}{': ' if place else ''}{told}; {self.task} takes an object with {fields}"
+                f"{path}{': ' if path else ''}{message}; {self.task} takes an object with {fields}"
             ) from error
         head.check(self.loaded, example)
         return cast(Config, example)
 
     def answer(self, examples: Sequence[Config]) -> list[dict[str, Any]]:
-        """The model's output, one dict for each example."""
+        """Return the predictions, one dict for each example."""
         return [
             answer
             for index in range(0, len(examples), BATCH_SIZE)
@@ -124,9 +124,10 @@ class Predictor:
 def predict(
     predictor: Predictor, lines: Iterable[bytes], format: Format = "auto"
 ) -> Iterator[dict[str, Any] | None]:
-    """One answer for each line, in order, read a batch at a time; None for a blank line.
+    """Yield one prediction for each line, in order; None for a blank line.
 
-    Raises ValueError that names the line if one cannot be asked, when those before it are answered.
+    Lines are read a batch at a time. Raise ValueError with the number of an invalid line, after the
+    predictions of the lines before it.
     """
     waiting: list[Config | None] = []
     for number, line in numbered(lines):
@@ -151,44 +152,46 @@ def _answers(
 
 
 def load_predictor(model: str, task: str | None = None, device: str | None = None) -> Predictor:
-    """Load `model` with the head that its config names, or with that of `task`.
+    """Load `model` with the head of its config.json, or with that of `task`.
 
     `model` is a directory, an artifact of the publishing or fine-tuning stage, a URI of one of
-    these, or a name on the Hugging Face hub. `device` defaults to a GPU if there is one. Raises
-    ValueError if it cannot be loaded or was not trained for the task.
+    these, or a name on the Hugging Face hub. `device` defaults to a GPU if there is one. Raise
+    ValueError if the model cannot be loaded or was not trained for the task.
     """
     if task is not None and task not in HEADS:
         raise ValueError(f"unknown task {task!r}; choose one of {', '.join(HEADS)}")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     with model_directory(model, generator=task == "fill-mask") as directory:
-        source = Opened(model, directory, None)
+        source = ModelFiles(model, directory, None)
         config = source.load(AutoConfig)
         task = task or _task_of(model, config.architectures or [])
         head = HEADS[task]
         if head.is_task and task not in (_tasks_of(config.architectures or []) or [task]):
             raise ValueError(_untrained(model, config, task, "its head is another one"))
         loader = getattr(transformers, head.auto_class)
-        # In float32 as it was scored, whatever it was saved in
+        # in float32 as in scoring, whatever the dtype of the files
         module, report = source.load(loader, dtype=torch.float32, output_loading_info=True)
         tokenizer = load_tokenizer(source, config, of_words=task == "token-classification")
-        is_ours = any(open_artifact(Folder(at)) for at in (model, str(Path(directory).parent)))
+        is_artifact = any(open_artifact(Folder(at)) for at in (model, str(Path(directory).parent)))
     if report["missing_keys"]:
         missing = f"{sorted(report['missing_keys'])[0]} is missing"
         raise ValueError(_untrained(model, config, task, missing))
     check_all_used(model, module, report)
     if (broken := not_finite(module)) is not None:
-        raise ValueError(f"{model}: {broken} holds values that are not finite; give another model")
+        raise ValueError(
+            f"{model}: {broken} has values that are NaN or infinite; give another model"
+        )
     if module.config.pad_token_id is None:
         module.config.pad_token_id = tokenizer.pad_token_id
     try:
         settings = read_settings(config) if head.is_task else None
     except ValueError as error:
         raise ValueError(f"{model}: {error}") from error
-    if settings is None and head.is_task and (task == "question-answering" or is_ours):
+    if settings is None and head.is_task and (task == "question-answering" or is_artifact):
         logger.warning(
-            "%s: its config.json has no %s settings, which keep how it was scored: inputs are cut "
-            "at the model's own length, questions are always answered; fine-tune it again for the "
-            "scored predictions",
+            "%s: its config.json has no %s settings of the fine-tuning: inputs are cut at the "
+            "model's own length, questions are always answered; fine-tune it again for the "
+            "predictions that were scored",
             *(model, KEY),
         )
     kind = kind_of_model(head.auto_class, config, settings) if head.is_task else None
@@ -202,10 +205,10 @@ def load_predictor(model: str, task: str | None = None, device: str | None = Non
     )
 
 
-def _untrained(model: str, config: Any, task: str, problem: str) -> str:
+def _untrained(model: str, config: Any, task: str, reason: str) -> str:
     return (
         f"{model}: {' '.join(config.architectures or ['it'])} has no trained weights for {task} "
-        f"({problem}); leave out --task, or fine-tune it for this task first"
+        f"({reason}); leave out --task, or fine-tune it for this task first"
     )
 
 
@@ -217,6 +220,6 @@ def _task_of(model: str, architectures: Sequence[str]) -> str:
     if tasks := _tasks_of(architectures):
         return tasks[0]
     raise ValueError(
-        f"{model}: config.json names {' '.join(architectures) or 'no architecture'}, which none of "
-        f"the tasks serves; choose one with --task: {', '.join(HEADS)}"
+        f"{model}: config.json has {' '.join(architectures) or 'no architecture'}, which is of no "
+        f"task; choose one with --task: {', '.join(HEADS)}"
     )

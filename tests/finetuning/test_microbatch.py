@@ -85,7 +85,7 @@ def test_parts_of_a_batch_give_the_gradient_and_loss_of_the_whole(name, reductio
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError(CPU_MESSAGE)]
 )
-def test_training_goes_on_with_half_the_batch_and_says_so(error, caplog):
+def test_training_continues_with_half_the_batch_and_warns(error, caplog):
     values = Hyperparameters(
         learning_rate=1e-3,
         layer_decay=1.0,
@@ -126,7 +126,7 @@ def test_training_goes_on_with_half_the_batch_and_says_so(error, caplog):
     ]
 
 
-def test_scoring_goes_on_with_half_the_batch():
+def test_scoring_continues_with_half_the_batch():
     model, kind, features = make("tagging")
     expected = predict_logits(model, kind, features, batch_examples=4)
     sizes = limited(model, 1, torch.OutOfMemoryError("CUDA out of memory"))
@@ -136,7 +136,7 @@ def test_scoring_goes_on_with_half_the_batch():
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def test_an_example_that_does_not_fit_alone_is_an_error_in_one_line():
+def test_example_that_does_not_fit_is_an_error_in_one_line():
     model, kind, features = make("classification")
     limited(model, 0, torch.OutOfMemoryError("CUDA out of memory"))
     with pytest.raises(ValueError, match=r"one example of up to \d+ tokens; lower finetune\.max"):
@@ -155,20 +155,20 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
     assert attempts == [4]
 
 
-def test_what_torch_says_when_a_cpu_has_no_memory_is_known():
+def test_cpu_error_of_torch_is_recognized():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60, dtype=torch.uint8)
     assert is_out_of_memory(caught.value)
 
 
-def test_a_cpu_says_each_loss_at_once():
+def test_losses_of_a_cpu_are_read_at_once():
     losses = LateLosses(torch.device("cpu"))
     assert list(losses.add(0, torch.tensor(2.0))) == [(0, 2.0)]
     assert list(losses.remaining()) == []
 
 
 @pytest.mark.gpu
-def test_a_gpu_says_each_loss_one_step_late_and_none_is_lost():
+def test_losses_of_a_gpu_are_read_one_step_late():
     losses = LateLosses(torch.device("cuda"))
     found = [list(losses.add(step, torch.tensor(float(step), device="cuda"))) for step in range(3)]
     assert found == [[], [(0, 0.0)], [(1, 1.0)]]

@@ -23,7 +23,7 @@ from electra_pipeline.tasks.encoder import (
     load_tokenizer,
     new_model,
     num_positions,
-    opened,
+    open_encoder,
 )
 from electra_pipeline.tasks.kinds.inference import predict_logits
 from electra_pipeline.tasks.kinds.question_answering import QuestionAnswering, QuestionExample
@@ -208,7 +208,7 @@ def directories(tmp_path_factory):
 
 def start(directory, kind, *, of_words=False):
     """A task's model with its tokenizer, as a trial starts it."""
-    with opened(find_encoder(str(directory))) as source:
+    with open_encoder(find_encoder(str(directory))) as source:
         config = source.load(AutoConfig, **kind.head)
         tokenizer = load_tokenizer(source, config, of_words=of_words)
         torch.manual_seed(0)
@@ -241,7 +241,7 @@ def plain(loader, model, directory, tmp_path, *texts, **options):
 def test_pairs_have_the_logits_of_transformers(name, directories, tmp_path):
     kind = Classification(labels=("a", "b"))
     model, tokenizer = start(directories / name, kind)
-    ours = predicted(sharpened(model), tokenizer, kind, TEXTS)
+    found = predicted(sharpened(model), tokenizer, kind, TEXTS)
     theirs, _ = plain(
         transformers.AutoModelForSequenceClassification,
         model,
@@ -250,15 +250,15 @@ def test_pairs_have_the_logits_of_transformers(name, directories, tmp_path):
         [example.text for example in TEXTS],
         [example.pair for example in TEXTS],
     )
-    np.testing.assert_allclose(np.stack(ours), theirs.logits, atol=1e-4)
-    assert np.ptp(np.stack(ours), axis=0).min() > 1e-2  # the texts do make a difference
+    np.testing.assert_allclose(np.stack(found), theirs.logits, atol=1e-4)
+    assert np.ptp(np.stack(found), axis=0).min() > 1e-2  # the texts do make a difference
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_answers_have_the_logits_of_transformers(name, directories, tmp_path):
     kind = QuestionAnswering(has_unanswerable=False)
     model, tokenizer = start(directories / name, kind)
-    ours = predicted(sharpened(model), tokenizer, kind, QUESTIONS)
+    found = predicted(sharpened(model), tokenizer, kind, QUESTIONS)
     theirs, lengths = plain(
         transformers.AutoModelForQuestionAnswering,
         model,
@@ -267,7 +267,7 @@ def test_answers_have_the_logits_of_transformers(name, directories, tmp_path):
         [example.question for example in QUESTIONS],
         [example.context for example in QUESTIONS],
     )
-    for row, (logits, length) in enumerate(zip(ours, lengths, strict=True)):
+    for row, (logits, length) in enumerate(zip(found, lengths, strict=True)):
         np.testing.assert_allclose(logits[:, 0], theirs.start_logits[row, :length], atol=1e-4)
         np.testing.assert_allclose(logits[:, 1], theirs.end_logits[row, :length], atol=1e-4)
 
@@ -277,7 +277,7 @@ def test_answers_have_the_logits_of_transformers(name, directories, tmp_path):
 def test_tags_have_the_logits_of_transformers(name, directories, tmp_path):
     kind = Tagging(labels=("x", "y"))
     model, tokenizer = start(directories / name, kind, of_words=True)
-    ours = predicted(sharpened(model), tokenizer, kind, TAGGED)
+    found = predicted(sharpened(model), tokenizer, kind, TAGGED)
     theirs, lengths = plain(
         transformers.AutoModelForTokenClassification,
         model,
@@ -287,12 +287,12 @@ def test_tags_have_the_logits_of_transformers(name, directories, tmp_path):
         is_split_into_words=True,
         load={"add_prefix_space": True} if name == "roberta" else {},
     )
-    for row, (logits, length) in enumerate(zip(ours, lengths, strict=True)):
+    for row, (logits, length) in enumerate(zip(found, lengths, strict=True)):
         np.testing.assert_allclose(logits, theirs.logits[row, :length], atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_words_one_by_one_are_the_tokens_of_the_running_text(name, directories):
+def test_list_of_words_has_the_tokens_of_the_text(name, directories):
     _, tokenizer = start(directories / name, Tagging(labels=("x", "y")), of_words=True)
     words = tokenizer([list(WORDS)], is_split_into_words=True, add_special_tokens=False)
     text = tokenizer(" ".join(WORDS), add_special_tokens=False)
@@ -302,7 +302,7 @@ def test_words_one_by_one_are_the_tokens_of_the_running_text(name, directories):
 @pytest.mark.parametrize("of_words", [False, True])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_saved_tokenizer_keeps_its_own_class(name, of_words, directories, tmp_path):
-    with opened(find_encoder(str(directories / name))) as source:
+    with open_encoder(find_encoder(str(directories / name))) as source:
         tokenizer = load_tokenizer(source, source.load(AutoConfig), of_words=of_words)
     save_loadable(tokenizer, tmp_path)
     before, after = (
@@ -317,7 +317,7 @@ def test_a_saved_tokenizer_keeps_its_own_class(name, of_words, directories, tmp_
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_a_model_has_all_weights_of_its_encoder_and_one_head_for_all(name, directories):
+def test_model_has_all_weights_of_its_encoder_and_the_same_new_head(name, directories):
     kind = Classification(labels=("a", "b"))
     model, _ = start(directories / name, kind)
     kept = model.base_model.state_dict()
@@ -338,7 +338,7 @@ def test_a_model_has_all_weights_of_its_encoder_and_one_head_for_all(name, direc
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_a_regression_model_ends_by_saying_the_units_numbers(name, directories):
+def test_finished_regression_model_returns_numbers_in_the_unit(name, directories):
     kind = Regression(mean=100.0, deviation=25.0)
     model, tokenizer = start(directories / name, kind)
     before = np.stack(predicted(model, tokenizer, kind, _numbers()))
@@ -398,7 +398,7 @@ def test_layers_that_share_weights_count_once_and_a_model_without_layers_is_refu
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_a_model_takes_as_many_tokens_as_it_says(name, directories):
+def test_num_positions_is_the_longest_input(name, directories):
     model = AutoModel.from_pretrained(directories / name).eval()
     longest = num_positions(model.config)
     assert longest == POSITIONS
@@ -409,9 +409,7 @@ def test_a_model_takes_as_many_tokens_as_it_says(name, directories):
                 model(input_ids=torch.full((1, longest + 1), 5))
 
 
-def test_a_directory_is_told_by_its_weights_and_files_not_by_its_place_or_card(
-    directories, tmp_path
-):
+def test_fingerprint_of_a_directory_ignores_path_and_card(directories, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(directories / "bert", copy)
     (copy / "README.md").write_text("a card")
@@ -419,11 +417,14 @@ def test_a_directory_is_told_by_its_weights_and_files_not_by_its_place_or_card(
     assert first.fingerprint == second.fingerprint and len(first.fingerprint) == 12
     write_encoder("bert", copy, seed=8)
     assert find_encoder(str(copy)).fingerprint != first.fingerprint
-    with pytest.raises(ValueError, match="changed since its trials were planned"), opened(second):
+    with (
+        pytest.raises(ValueError, match="changed since its trials were planned"),
+        open_encoder(second),
+    ):
         pass
 
 
-def test_an_artifact_is_told_by_its_fingerprint(published):
+def test_fingerprint_of_an_artifact_is_its_own(published):
     assert find_encoder(published).fingerprint == published.fingerprint
     assert find_encoder(str(published.folder)) == find_encoder(published)
 
@@ -435,14 +436,14 @@ def test_an_artifact_is_told_by_its_fingerprint(published):
         ("nobody/nothing", "nobody/nothing: AutoConfig cannot load it: "),
     ],
 )
-def test_a_model_that_is_not_there_is_told_in_one_line(place, message, tmp_path, monkeypatch):
+def test_missing_model_is_an_error_in_one_line(place, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=message) as caught:
         find_encoder(place)
     assert "\n" not in str(caught.value)
 
 
-def test_models_that_cannot_be_used_are_refused(directories, tmp_path):
+def test_unusable_models_are_refused(directories, tmp_path):
     kind = Classification(labels=("a", "b"))
     for name in ("foreign", "none", "left", "cut"):
         shutil.copytree(directories / "bert", tmp_path / name)
@@ -474,7 +475,7 @@ def test_models_that_cannot_be_used_are_refused(directories, tmp_path):
 @pytest.mark.parametrize(
     "unused", ["encoder.layer.2.output.dense.bias", "embeddings.more_embeddings.weight"]
 )
-def test_weights_of_the_encoder_that_its_config_has_no_use_for(
+def test_unused_weights_of_the_encoder_are_refused(
     directories: Path, tmp_path: Path, prefix: str, unused: str
 ) -> None:
     """More layers, or the tables of relative positions: without them it is another encoder."""
@@ -523,7 +524,7 @@ def quantise(folder: Path) -> None:
         (lambda f: (f / "model.safetensors").write_bytes(b""), "model.safetensors cannot be read"),
     ],
 )
-def test_files_that_are_no_whole_model_are_refused_before_any_trial(
+def test_incomplete_models_are_refused_before_any_trial(
     directories: Path, tmp_path: Path, spoil: Callable[[Path], None], message: str
 ) -> None:
     shutil.copytree(directories / "bert", tmp_path / "model")

@@ -74,7 +74,7 @@ def test_tags_unlike_the_others_are_named(name):
     assert not are_chunks(tags) and odd_tags(tags) == odd
 
 
-def test_what_is_no_chunk_stays_as_it_is():
+def test_unreadable_tags_are_unchanged():
     assert conll_tag("NOUN") == "NOUN" and conll_tag("O") == "O"
 
 

@@ -58,7 +58,7 @@ WORDS = st.lists(
 
 @QUICK
 @given(st.lists(WORDS, min_size=1, max_size=3))
-def test_every_word_is_trained_on_once_and_predicted_whatever_its_length(tokenizer, sentences):
+def test_every_word_has_one_target_and_one_prediction(tokenizer, sentences):
     labels = ("O", "B-X")
     examples = [
         TaggedExample(str(i), tuple(words), tuple(labels[len(word) % 2] for word in words))
@@ -78,7 +78,7 @@ def test_every_word_is_trained_on_once_and_predicted_whatever_its_length(tokeniz
     ]
 
 
-def test_the_first_sub_token_speaks_for_the_word(tokenizer):
+def test_tag_of_a_word_is_that_of_its_first_token(tokenizer):
     example = TaggedExample("0", ("red", "zap"), ("O", "B-X"))
     (feature,) = Tagging(("O", "B-X")).encode(tokenizer, [example], 16, training=True).features
     assert tokens(tokenizer, feature) == ["[CLS]", "red", "z", "##a", "##p", "[SEP]"]
@@ -172,7 +172,7 @@ def test_an_answer_is_never_empty():
     assert found == {(0, 3), (0, 4), (0, 7), (4, 7)}
 
 
-def test_answers_are_the_best_over_windows_and_margins_the_least_null(tokenizer):
+def test_answer_is_the_best_and_null_the_lowest_over_windows(tokenizer):
     example = question("red dog", "dog", 4)
     kind = QuestionAnswering(has_unanswerable=True)
     (feature,) = kind.encode(tokenizer, [example], 40, training=False).features
@@ -189,7 +189,7 @@ def test_answers_are_the_best_over_windows_and_margins_the_least_null(tokenizer)
     assert [s["probability"] for s in shown] == pytest.approx((weights / weights.sum()).tolist())
 
 
-def test_an_n_best_list_has_each_text_once_where_it_scores_best():
+def test_n_best_list_has_each_text_once():
     ranked = [Span(text, float(-i), 0.0) for i, text in enumerate("abacd" * 10)]
     assert [(span.text, span.score) for span in distinct_best(ranked)] == [
         *(("a", 0.0), ("b", -1.0), ("c", -3.0), ("d", -4.0))
@@ -197,7 +197,7 @@ def test_an_n_best_list_has_each_text_once_where_it_scores_best():
     assert len(distinct_best(Span(str(i), -i, 0.0) for i in range(50))) == 20
 
 
-def test_the_threshold_is_the_one_that_suits_other_questions_and_moves_the_margins(tokenizer):
+def test_calibrated_threshold_is_subtracted_from_the_margins(tokenizer):
     kind = QuestionAnswering(has_unanswerable=True)
     examples = [question("red dog", "dog", 4), question("red dog", None, -1)]
     features = kind.encode(tokenizer, examples, 40, training=False).features

@@ -32,7 +32,7 @@ def loaded(task):
     return [(e.text, e.choices, e.gold) for e in load(task, None).train]
 
 
-def test_prompts_lists_with_names_and_columns_of_choices_read_alike(tmp_path):
+def test_all_layouts_of_choices_give_equal_examples(tmp_path):
     expected = [("q?", ("a", "b", "c"), 1), ("r?", ("d", "e"), 0)]
     prompts = jsonl(
         tmp_path / "prompts.jsonl",
@@ -81,7 +81,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("reason", BAD)
-def test_bad_records_are_refused_with_their_place(tmp_path, reason):
+def test_invalid_records_are_refused_with_their_position(tmp_path, reason):
     good = {"text": "q", "choices": ["a", "b"], "label": 0}
     path = jsonl(tmp_path / "t.jsonl", [good, BAD[reason]])
     with pytest.raises(ValueError, match=rf"t\.jsonl: record 2.*{reason}"):
@@ -111,7 +111,7 @@ EXAMPLES = st.lists(
 
 @QUICK
 @given(EXAMPLES)
-def test_each_choice_is_read_as_the_pair_that_the_tokenizer_makes(tokenizer, examples):
+def test_each_choice_is_encoded_as_the_tokenizer_encodes_a_pair(tokenizer, examples):
     encoded = MultipleChoice().encode(tokenizer, examples, 16, training=True)
     inputs, targets = collate(encoded.features, pad_id=0)
     shape = inputs["input_ids"].shape
@@ -133,7 +133,7 @@ def test_each_choice_is_read_as_the_pair_that_the_tokenizer_makes(tokenizer, exa
     assert encoded.num_truncated == num_cut
 
 
-def test_a_long_text_is_cut_for_all_choices_alike(tokenizer):
+def test_long_text_is_cut_equally_for_all_choices(tokenizer):
     example = ChoiceExample("0", "red " * 30, ("dog", "dog cat bird"), 0)
     encoded = MultipleChoice().encode(tokenizer, [example], 16, training=True)
     (feature,) = encoded.features
