@@ -102,7 +102,7 @@ def model(tmp_path: Path) -> Path:
 
 def evaluate(directory: str) -> None:
     encoder = starting.find_encoder(directory)
-    with starting.opened(encoder) as source:
+    with starting.open_encoder(encoder) as source:
         config = source.load(transformers.AutoConfig)
         starting.load_tokenizer(source, config, of_words=False)
         source.load(transformers.AutoModel)

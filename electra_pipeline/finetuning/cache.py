@@ -50,7 +50,7 @@ def _prepare(wanted: _Request) -> tuple[TaskData, Encoded]:
         data = load(wanted.task, wanted.place)
     if data.digests != wanted.digests:
         raise ValueError("the task's files changed since it was planned; run it again")
-    return data, data.problem.encode(wanted.tokenizer, data.train, wanted.max_length, training=True)
+    return data, data.kind.encode(wanted.tokenizer, data.train, wanted.max_length, training=True)
 
 
 @contextmanager

@@ -1,12 +1,13 @@
-"""When a fine-tuned model answers nothing: a threshold chosen on questions of the training data."""
+"""Calibration of the no-answer threshold (SQuAD 2.0), on questions of the training data."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from electra_pipeline.finetuning.loop import Hyperparameters, predict
+from electra_pipeline.finetuning.loop import Hyperparameters
 from electra_pipeline.tasks.data.load import TaskData
+from electra_pipeline.tasks.kinds.inference import predict
 from electra_pipeline.tasks.kinds.question_answering import QuestionAnswering
 
 
@@ -17,26 +18,23 @@ def calibrated(
     hyperparameters: Hyperparameters,
     report: Callable[[str, int, int], None],
 ) -> tuple[TaskData, dict[str, float]]:
-    """The task with its null threshold, and the counters: `threshold` and how many questions chose.
+    """Return the task with its no-answer threshold, and the threshold and number of questions.
 
-    The questions are those that `load` held out of train: neither the model nor the threshold ever
-    saw what is scored. Tasks that hold nothing out stay as they are. `report` is called with the
-    step, the inputs done and their number.
+    The questions are those that `load` held out of train, so that neither the model nor the
+    threshold has seen what is scored. A task that holds none out is returned unchanged. `report`
+    receives the step, the inputs done and their number.
     """
-    problem = data.problem
-    if not data.calibration or not isinstance(problem, QuestionAnswering):
+    if not data.calibration or not isinstance(data.kind, QuestionAnswering):
         return data, {}
-    questions = data.calibration
-    features = problem.encode(
-        tokenizer, questions, hyperparameters.max_length, training=False
-    ).features
-    logits = predict(
+    _, answers = predict(
         model,
-        problem,
-        features,
+        tokenizer,
+        data.kind,
+        data.calibration,
+        max_length=hyperparameters.max_length,
         batch_examples=hyperparameters.batch_examples,
         report=partial(report, "calibration"),
     )
-    problem = problem.calibrated(questions, problem.decode(questions, features, logits))
-    facts = {"threshold": problem.threshold, "questions": len(questions)}
-    return replace(data, problem=problem), facts
+    kind = data.kind.calibrated(data.calibration, answers)
+    metrics = {"threshold": kind.threshold, "questions": len(answers)}
+    return replace(data, kind=kind), metrics

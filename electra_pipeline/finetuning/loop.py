@@ -2,7 +2,9 @@
 
 import contextlib
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
@@ -20,25 +22,21 @@ from electra_pipeline.core.optim import (
     layerwise_groups,
     learning_rate,
 )
-from electra_pipeline.finetuning.microbatch import LateLosses, Parts
-from electra_pipeline.tasks.kinds.kind import (
-    Feature,
-    Problem,
-    collate,
-    scoring_batches,
-    training_batches,
-)
+from electra_pipeline.tasks.kinds.batches import training_batches
+from electra_pipeline.tasks.kinds.inference import forward
+from electra_pipeline.tasks.kinds.kind import Feature, TaskKind
+from electra_pipeline.tasks.kinds.microbatch import MicroBatches
 
 
 class Hyperparameters(Config):
-    """All that shapes one fine-tuning, resolved: no value depends on anything else."""
+    """All hyper-parameters of a fine-tuning, resolved: no value depends on another one."""
 
     learning_rate: float = Field(gt=0)
-    """Peak of the schedule, before the layer's factor."""
+    """Peak of the schedule, before the factor of the layer."""
     layer_decay: float = Field(gt=0, le=1)
     """Factor of the learning rate from each layer to the one below."""
     layer_extra_exponent: int = Field(ge=0)
-    """Additional power of layer_decay on everything but the head."""
+    """Additional power of layer_decay for all layers but the head."""
     weight_decay: float = Field(ge=0)
     warmup_fraction: float = Field(ge=0, le=1)
     batch_examples: int = Field(ge=1)
@@ -53,16 +51,16 @@ class Hyperparameters(Config):
     adam_epsilon: float = Field(default=1e-6, gt=0)
 
     def num_steps(self, num_features: int) -> int:
-        """Optimizer steps for so many features; the last batch of an epoch may be smaller."""
+        """Return the number of optimizer steps; the last batch of an epoch may be smaller."""
         return max(1, round(self.epochs * math.ceil(num_features / self.batch_examples)))
 
 
 @contextlib.contextmanager
 def reproducible(seed: int, num_threads: int) -> Iterator[None]:
-    """Seed torch, alone in using global random state here, and fix its threads; undone after.
+    """Seed torch and set its number of threads inside the context; restore both afterwards.
 
-    On a CPU the same seed and number of threads give the same bits; on a GPU, sums of gradients may
-    differ in their last bits.
+    Nothing but torch uses global random state here. On a CPU the same seed and number of threads
+    give the same bits; on a GPU, sums of gradients may differ in their last bits.
     """
     threads = torch.get_num_threads()
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
@@ -77,19 +75,19 @@ def reproducible(seed: int, num_threads: int) -> Iterator[None]:
 
 def train(
     model: Any,
-    problem: Problem[Any, Any],
+    kind: TaskKind[Any, Any],
     features: Sequence[Feature],
     hyperparameters: Hyperparameters,
     *,
     seed: int,
     report: Callable[[int, int, float], None],
 ) -> dict[str, float]:
-    """Train `model` in place on its device; return what happened: steps, examples, last loss.
+    """Train `model` in place on its device; return the numbers of steps and features, and the loss.
 
-    `report` is told step, steps and the mean loss of the batch. Where memory runs out, batches go
-    through the model in halves from then on, to the same gradient; `micro_batch_examples` is how
-    many examples went through it at once in the end. Other parts draw other dropout. Raises
-    ValueError when the loss is not a finite number any more, or one example alone does not fit.
+    `report` receives the step, the number of steps and the mean loss of the batch. When memory runs
+    out, batches are split into halves from then on, with the same gradient but other dropout;
+    `micro_batch_examples` is the final size of the parts. Raise ValueError if the loss is NaN or
+    infinite, or if one example alone does not fit into memory.
     """
     device = next(model.parameters()).device
     optimizer = Adam(
@@ -108,12 +106,12 @@ def train(
     num_steps = hyperparameters.num_steps(len(features))
     warmup_steps = int(num_steps * hyperparameters.warmup_fraction)
     batches = _endless(features, hyperparameters.batch_examples, seed)
-    parts = Parts(hyperparameters.batch_examples)
+    micro_batches = MicroBatches(hyperparameters.batch_examples)
     losses = LateLosses(device)
     last_loss = math.nan
     num_examples = 0
 
-    def look(found: Iterable[tuple[int, float]]) -> None:
+    def check(found: Iterable[tuple[int, float]]) -> None:
         nonlocal last_loss
         for step, last_loss in found:
             if not math.isfinite(last_loss):
@@ -126,10 +124,10 @@ def train(
     model.train()
     for step in range(num_steps):
         chosen = [features[position] for position in next(batches)]
-        mean_loss = parts.run(
-            partial(backward, model, problem, reduction=hyperparameters.loss_reduction), chosen
+        mean_loss = micro_batches.run(
+            partial(backward, model, kind, reduction=hyperparameters.loss_reduction), chosen
         )
-        look(losses.add(step, mean_loss))
+        check(losses.add(step, mean_loss))
         clip_gradients(parameters, hyperparameters.max_gradient_norm)
         optimizer.set_learning_rate(
             learning_rate(
@@ -142,32 +140,32 @@ def train(
         )
         optimizer.step()
         num_examples += len(chosen)
-    look(losses.rest())
+    check(losses.remaining())
     return {
         "steps": num_steps,
         "features_seen": num_examples,
         "last_loss": last_loss,
-        "micro_batch_examples": parts.num_examples,
+        "micro_batch_examples": micro_batches.num_examples,
     }
 
 
 def backward(
     model: Any,
-    problem: Problem[Any, Any],
+    kind: TaskKind[Any, Any],
     parts: Sequence[Sequence[Feature]],
     *,
     reduction: Literal["sum", "mean"],
 ) -> Tensor:
-    """Leave the gradient of a batch's loss in the model, and return its mean loss, of shape ().
+    """Compute the gradient of a batch's loss in the model, and return its mean loss, of shape ().
 
-    The parts of the batch go through the model one after another. Their gradients are those of the
-    whole batch, up to the order of summation: a mean is over all things that the batch counts.
+    parts: the batch in parts, which are computed one after another. The gradient is that of the
+    whole batch, up to the order of summation: a mean is over all summands of the batch.
     """
     model.zero_grad(set_to_none=True)
     totals, counts = [], []
     for part in parts:
-        logits, targets = _forward(model, problem, part)
-        total, count = problem.loss(logits, targets)
+        logits, targets = forward(model, kind, part)
+        total, count = kind.loss(logits, targets)
         divided = reduction == "mean" and len(parts) == 1
         loss = total / count if divided else total
         loss.backward()  # type: ignore[no-untyped-call]
@@ -190,69 +188,34 @@ def _endless(
         epoch += 1
 
 
-@torch.inference_mode()
-def predict(
-    model: Any,
-    problem: Problem[Any, Any],
-    features: Sequence[Feature],
-    *,
-    batch_examples: int,
-    report: Callable[[int, int], None] = lambda done, total: None,
-) -> list[NDArray[np.float32]]:
-    """Logits of each feature, without its padding: (out,) or (length, out).
+@dataclass
+class LateLosses:
+    """The loss of each step, in order; on a GPU one step late, so that no step waits for it.
 
-    `report` is called after each batch with the features done and their number. Where memory
-    runs out, the batches are halved. Raises ValueError if one feature does not fit.
+    The copy into pinned memory is queued behind the step. By the time the next step has been
+    queued, it has finished.
     """
-    found: dict[int, NDArray[np.float32]] = {}
-    parts = Parts(batch_examples)
-    model.eval()
-    for positions in scoring_batches([len(f.input_ids) for f in features], batch_examples):
-        chosen = [features[position] for position in positions]
-        rows = parts.run(partial(_logits, model, problem), chosen)
-        for position, feature, row in zip(positions, chosen, rows, strict=True):
-            found[int(position)] = row[: len(feature.input_ids)] if row.ndim == 2 else row
-        report(len(found), len(features))
-    return [found[position] for position in range(len(features))]
 
+    device: torch.device
+    waiting: deque[tuple[int, Tensor, Any]] = field(default_factory=deque)
 
-def _logits(
-    model: Any, problem: Problem[Any, Any], parts: Sequence[Sequence[Feature]]
-) -> list[NDArray[np.float32]]:
-    """A row of logits, padding included, for each feature of all parts."""
-    return [row for part in parts for row in _forward(model, problem, part)[0].cpu().numpy()]
+    def add(self, step: int, loss: Tensor) -> Iterator[tuple[int, float]]:
+        """Add the loss of a step; yield the steps and losses that can be read by now."""
+        event = None
+        if self.device.type == "cuda":
+            loss = loss.to("cpu", non_blocking=True)
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            event.record()
+        self.waiting.append((step, loss, event))
+        return self._read(num_left=1 if event is not None else 0)
 
+    def remaining(self) -> Iterator[tuple[int, float]]:
+        """Yield the steps and losses that were not read yet."""
+        return self._read(num_left=0)
 
-def _forward(
-    model: Any, problem: Problem[Any, Any], features: Sequence[Feature]
-) -> tuple[Tensor, Tensor]:
-    """The logits of a batch, in float32, and its targets, on the model's device.
-
-    Padding has the lowest logit: a softmax over positions would else depend on what stands beside
-    an example in its batch.
-    """
-    device = next(model.parameters()).device
-    inputs, targets = collate(features, model.config.pad_token_id)
-    is_padded = not bool(inputs["attention_mask"].all())
-    if not is_padded:  # transformers would look for itself, on the device, and wait for it
-        del inputs["attention_mask"]
-    inputs = {name: _moved(tensor, device) for name, tensor in inputs.items()}
-    with _autocast(device):
-        logits = problem.logits(model(**inputs)).float()
-    if is_padded and logits.ndim == 3:  # (batch, length, out)
-        padding = inputs["attention_mask"].unsqueeze(-1) == 0
-        logits = logits.masked_fill(padding, torch.finfo(torch.float32).min)
-    return logits, _moved(targets, device)
-
-
-def _moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on the device; a GPU copies from pinned memory, for which nothing waits."""
-    if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
-
-
-def _autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    if device.type == "cuda" and torch.cuda.is_bf16_supported():
-        return torch.autocast("cuda", torch.bfloat16)
-    return contextlib.nullcontext()
+    def _read(self, num_left: int) -> Iterator[tuple[int, float]]:
+        while len(self.waiting) > num_left:
+            step, loss, event = self.waiting.popleft()
+            if event is not None:
+                event.synchronize()
+            yield step, float(loss)

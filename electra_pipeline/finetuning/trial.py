@@ -28,16 +28,23 @@ from electra_pipeline.storage.artifact import (
     produce,
 )
 from electra_pipeline.tasks.data.load import TaskData
-from electra_pipeline.tasks.encoder import Encoder, find_encoder, load_tokenizer, new_model, opened
-from electra_pipeline.tasks.kinds import settings
-from electra_pipeline.tasks.kinds.kind import Encoded, num_unknown
+from electra_pipeline.tasks.encoder import (
+    Encoder,
+    find_encoder,
+    load_tokenizer,
+    new_model,
+    open_encoder,
+)
+from electra_pipeline.tasks.kinds.decoding_settings import write_settings
+from electra_pipeline.tasks.kinds.encoding import num_unknown
+from electra_pipeline.tasks.kinds.kind import Encoded
 from electra_pipeline.tasks.task import Task
 from electra_pipeline.text.words import count_characters
 from electra_pipeline.tokenizer.pretrained import save_loadable
 
 STAGE = "finetune"
 # 4: the config's metrics are those that the data has; empty records are counted, not scored; the
-# kept config.json has how the model is decoded (`problems/settings.py`)
+# kept config.json has how the model is decoded (`tasks/kinds/decoding_settings.py`)
 FORMAT_VERSION = 4
 PRETRAINED, RANDOM, MAJORITY = "pretrained", "random", "majority"
 START_CHARACTERS = 60  # of a baseline's name in the name of a trial's folder
@@ -164,7 +171,7 @@ def _write(
             model = model.to(_device(device))
             facts = train(
                 model,
-                data.problem,
+                data.kind,
                 encoded.features,
                 trial.hyperparameters,
                 seed=trial.seed,
@@ -173,13 +180,12 @@ def _write(
                 ),
             )
             trained_on = str(next(model.parameters()).device)
-            data.problem.finish(model)
+            data.kind.finish(model)
             data, calibration = calibrated(model, tokenizer, data, trial.hyperparameters, tell)
             scores = score(
                 model,
                 tokenizer,
                 data,
-                kind=trial.task.type,
                 hyperparameters=trial.hyperparameters,
                 draft=draft,
                 report=tell,
@@ -187,7 +193,7 @@ def _write(
     except ValueError as error:
         raise ValueError(f"{trial.label}: {error}") from error
     if trial.keep_model:
-        settings.keep(model.config, data.problem, trial.hyperparameters.max_length, data.train)
+        write_settings(model.config, data.kind, trial.hyperparameters.max_length, data.train)
         _save(trial, model, tokenizer, scores.metrics, draft)
     notes = [
         *(["degenerate"] if scores.degenerate else []),
@@ -224,12 +230,12 @@ def _start(trial: Trial) -> tuple[Any, Any, TaskData, Encoded]:
     trial's parent is not there, or the data changed since planning.
     """
     with ExitStack() as open_places:
-        source = open_places.enter_context(opened(trial.source))
+        source = open_places.enter_context(open_encoder(trial.source))
         config = source.load(transformers.AutoConfig)
         tokenizer = load_tokenizer(source, config, of_words=trial.task.type == "tagging")
         longest = trial.hyperparameters.max_length
         data, encoded = prepare(trial.task, trial.data, trial.digests, tokenizer, longest)
-        config = source.load(transformers.AutoConfig, **data.problem.head)
+        config = source.load(transformers.AutoConfig, **data.kind.head)
         if config.pad_token_id is None:
             config.pad_token_id = tokenizer.pad_token_id
         weights = source if trial.encoder is not None else None
@@ -238,8 +244,8 @@ def _start(trial: Trial) -> tuple[Any, Any, TaskData, Encoded]:
                 raise ValueError(
                     f"starts from {trial.parent.label}, which is not there; run that trial again"
                 )
-            weights = open_places.enter_context(opened(find_encoder(parent)))
-        return new_model(data.problem, config, weights), tokenizer, data, encoded
+            weights = open_places.enter_context(open_encoder(find_encoder(parent)))
+        return new_model(data.kind, config, weights), tokenizer, data, encoded
 
 
 def _save(

@@ -1,1 +1,1 @@
-"""Trained models put to use: predictions of text, and an HTTP endpoint."""
+"""Prediction from lines of text, and an HTTP endpoint."""

@@ -1,4 +1,4 @@
-"""What models are asked: the fields of an input, and how a line of plain text gives them."""
+"""The inputs of each kind of model, as JSON objects or lines of plain text."""
 
 from pydantic import Field, model_validator
 
@@ -6,30 +6,30 @@ from electra_pipeline.core.identity import Config
 
 
 class Text(Config):
-    """One text."""
+    """A text."""
 
     text: str
 
     @classmethod
     def from_line(cls, line: str) -> "Text":
-        """The line as it stands."""
+        """Return the whole line as the text."""
         return cls(text=line)
 
 
 class TextOrPair(Text):
-    """One text, or two that belong together."""
+    """A text, or a pair of texts."""
 
     text_pair: str | None = None
 
     @classmethod
     def from_line(cls, line: str) -> "TextOrPair":
-        """A line with one TAB is a pair."""
+        """Parse a line; one TAB separates a pair."""
         text, *pair = line.split("\t")
         return cls(text=text, text_pair=pair[0]) if len(pair) == 1 else cls(text=line)
 
 
 class TextOrWords(Config):
-    """A text, or the words that it was already split into."""
+    """A text, or the list of its words."""
 
     text: str | None = None
     words: tuple[str, ...] = ()
@@ -42,19 +42,19 @@ class TextOrWords(Config):
 
     @classmethod
     def from_line(cls, line: str) -> "TextOrWords":
-        """The line as it stands."""
+        """Return the whole line as the text."""
         return cls(text=line)
 
 
 class TextWithChoices(Config):
-    """A text, and what may complete it."""
+    """A text, and the choices to complete it."""
 
     text: str
     choices: tuple[str, ...] = Field(min_length=2)
 
     @classmethod
     def from_line(cls, line: str) -> "TextWithChoices":
-        """A line holds the text and its choices, with TABs between them."""
+        """Parse a line of the text and its choices, separated by TABs."""
         text, *choices = line.split("\t")
         if len(choices) < 2:
             raise ValueError(
@@ -65,14 +65,14 @@ class TextWithChoices(Config):
 
 
 class Question(Config):
-    """A question and the text that answers it, or does not."""
+    """A question and the context that may contain its answer."""
 
     question: str = Field(min_length=1)
     context: str = Field(min_length=1)
 
     @classmethod
     def from_line(cls, line: str) -> "Question":
-        """A line holds question and context, with a TAB between them."""
+        """Parse a line of question and context, separated by a TAB."""
         question, tab, context = line.partition("\t")
         if not tab:
             raise ValueError(

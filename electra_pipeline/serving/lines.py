@@ -1,4 +1,4 @@
-"""Lines of standard input and JSON from outside, read strictly."""
+"""Strict parsing of input lines and of JSON from outside."""
 
 import json
 import re
@@ -10,22 +10,22 @@ import orjson
 Format = Literal["auto", "text", "jsonl"]
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-MAX_SHOWN = 60  # characters of what was given, in messages
-# How JSON begins and text hardly ever does; [MASK] and [1] begin texts.
+MAX_SHOWN = 60  # characters of the input, in messages
+# The start of JSON, and hardly ever of text; [MASK] and [1] begin texts.
 JSON_START = re.compile(r'\s*(?:\{|\[\s*["{])')
 
 
 def numbered(stream: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Lines without their ends (LF, CRLF or CR) and a byte order mark, counted from 1."""
+    """Yield line numbers from 1, and lines without end (LF, CRLF, CR) and byte order mark."""
     number = 0
-    for given in stream:
-        for line in given.splitlines():
+    for chunk in stream:
+        for line in chunk.splitlines():
             number += 1
             yield number, line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
 
 
 def decoded(line: bytes) -> str:
-    """A line as text. Raises ValueError if it is not UTF-8."""
+    """Return a line as text. Raise ValueError if it is not UTF-8."""
     try:
         return line.decode()
     except UnicodeDecodeError as error:
@@ -35,11 +35,11 @@ def decoded(line: bytes) -> str:
         ) from error
 
 
-def given_object(line: str, format: Format) -> dict[str, Any] | None:
-    """The JSON object that a line holds; None where the line is text.
+def parse_object(line: str, format: Format) -> dict[str, Any] | None:
+    """Return the JSON object of a line; None if the line is text.
 
-    With auto, a line that begins as JSON objects and lists do is JSON. Raises ValueError if it
-    cannot be parsed, or is another value than an object.
+    With auto, a line that begins like a JSON object or list is JSON. Raise ValueError if it cannot
+    be parsed, or is not an object.
     """
     if format == "text" or (format == "auto" and not _begins_as_json(line)):
         return None
@@ -68,10 +68,10 @@ def _begins_as_json(line: str) -> bool:
 
 
 def strict_json(content: bytes) -> Any:
-    """The value of a JSON text. Raises ValueError for what RFC 8259 leaves undefined, too.
+    """Return the value of a JSON text. Raise ValueError also for what RFC 8259 leaves undefined.
 
-    That is NaN, halves of surrogate pairs, and an object with a key twice, of which parsers
-    silently take the last.
+    That is NaN, halves of surrogate pairs, and duplicate keys, of which parsers silently take the
+    last.
     """
     value = orjson.loads(content)
     try:
@@ -82,13 +82,13 @@ def strict_json(content: bytes) -> Any:
 
 
 def json_type(value: Any) -> str:
-    """The type of a JSON value as JSON names it."""
+    """Return the JSON name of a value's type."""
     names = {dict: "object", list: "list", str: "string", bool: "boolean", type(None): "null"}
     return names.get(type(value), "number")
 
 
-def shown_place(location: Sequence[int | str]) -> str:
-    """Where in a JSON value something is wrong: `words.3`. Keys from outside may be anything."""
+def json_path(location: Sequence[int | str]) -> str:
+    """Return a path in a JSON value for messages, such as `words.3`; long keys are cut."""
     return " ".join(".".join(map(str, location)).split())[:MAX_SHOWN]
 
 

@@ -1,7 +1,7 @@
-"""Predictions of text: load a model with the head it was saved with, ask it line by line.
+"""Predict from lines of text, with the head that a model was saved with.
 
-This serves what `transformers run` did until transformers 5 dropped it, for every kind of model
-that the pipeline makes and for any other encoder with one of these heads.
+This replaces `transformers run`, which transformers 5 removed, for every kind of model that the
+pipeline trains and for any other encoder with one of these heads.
 """
 
 import logging
@@ -25,14 +25,18 @@ from electra_pipeline.serving.examples import (
     TextOrWords,
     TextWithChoices,
 )
-from electra_pipeline.serving.lines import Format, decoded, given_object, numbered, shown_place
+from electra_pipeline.serving.lines import Format, decoded, json_path, numbered, parse_object
 from electra_pipeline.serving.loaded import BATCH_SIZE, Loaded
 from electra_pipeline.storage.artifact import open_artifact
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.location import model_directory
 from electra_pipeline.storage.weights import not_finite
-from electra_pipeline.tasks.encoder import Opened, check_all_used, load_tokenizer, num_positions
-from electra_pipeline.tasks.kinds import settings
+from electra_pipeline.tasks.encoder import ModelFiles, check_all_used, load_tokenizer, num_positions
+from electra_pipeline.tasks.kinds.decoding_settings import KEY, kind_of_model, read_settings
+from electra_pipeline.tasks.kinds.multiple_choice import MultipleChoice
+from electra_pipeline.tasks.kinds.question_answering import QuestionAnswering
+from electra_pipeline.tasks.kinds.tagging import Tagging
+from electra_pipeline.tasks.kinds.text_classification import Classification
 
 logger = logging.getLogger(__name__)
 
@@ -41,77 +45,57 @@ MAX_LENGTH = 512  # tokens, where neither tokenizer nor model names a limit
 
 @dataclass(frozen=True)
 class Head:
-    """A kind of model: its class, its inputs, and the function that answers them."""
+    """A kind of model: its class, its inputs, and the function that predicts."""
 
-    architecture: str
-    """End of the names in config.json's `architectures`."""
     auto_class: str
     """The class of transformers that loads it."""
     example: Any
-    """What one input is made of: a Config with a `from_line`."""
+    """One input: a Config with a `from_line`."""
     answer: Callable[[Loaded, Sequence[Any]], list[dict[str, Any]]]
     check: Callable[[Loaded, Any], None] = lambda loaded, example: None
-    """Raises ValueError if this model cannot be asked that."""
+    """Raises ValueError if an input does not fit the model."""
     is_task: bool = True
-    """Whether the head is that of a task, which `evaluation/problems` encodes and decodes."""
+    """Whether the head is that of a task, which `tasks/kinds` encodes and decodes."""
+
+    def fits(self, architecture: str) -> bool:
+        """Return whether an entry of config.json's `architectures` has this head."""
+        return architecture.endswith(self.auto_class.removeprefix("AutoModel"))
 
 
 # Named as the tasks of transformers' pipelines; the first and multiple-choice have none there.
 HEADS: Mapping[str, Head] = MappingProxyType(
     {
         "replaced-token-detection": Head(
-            "ElectraForPreTraining",
-            "ElectraForPreTraining",
-            Text,
-            heads.replaced_tokens,
-            is_task=False,
+            "ElectraForPreTraining", Text, heads.replaced_tokens, is_task=False
         ),
         "fill-mask": Head(
-            "ForMaskedLM",
-            "AutoModelForMaskedLM",
-            Text,
-            heads.filled_masks,
-            heads.check_mask,
-            is_task=False,
+            "AutoModelForMaskedLM", Text, heads.filled_masks, heads.check_mask, is_task=False
         ),
         "text-classification": Head(
-            "ForSequenceClassification",
-            "AutoModelForSequenceClassification",
-            TextOrPair,
-            heads.classes,
-            heads.check_pair,
+            Classification.auto_class, TextOrPair, heads.classes, heads.check_pair
         ),
-        "token-classification": Head(
-            "ForTokenClassification",
-            "AutoModelForTokenClassification",
-            TextOrWords,
-            heads.tagged_words,
-        ),
-        "multiple-choice": Head(
-            "ForMultipleChoice", "AutoModelForMultipleChoice", TextWithChoices, heads.chosen
-        ),
-        "question-answering": Head(
-            "ForQuestionAnswering", "AutoModelForQuestionAnswering", Question, heads.answers
-        ),
+        "token-classification": Head(Tagging.auto_class, TextOrWords, heads.tagged_words),
+        "multiple-choice": Head(MultipleChoice.auto_class, TextWithChoices, heads.chosen),
+        "question-answering": Head(QuestionAnswering.auto_class, Question, heads.answers),
     }
 )
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model that is ready to be asked."""
+    """A loaded model of a task."""
 
     model: str
     task: str
     loaded: Loaded
 
     def parse(self, given: str | Mapping[str, Any], format: Format = "auto") -> Config:
-        """One input: a line of text, a line with a JSON object, or the object itself.
+        """Return an input from a line of text, a line with a JSON object, or the object itself.
 
-        Raises ValueError, in one line, if it is not what the task needs.
+        Raise ValueError, in one line, if it is no input of the task.
         """
         head = HEADS[self.task]
-        value = given_object(given, format) if isinstance(given, str) else given
+        value = parse_object(given, format) if isinstance(given, str) else given
         try:
             if value is None:
                 example = head.example.from_line(given)
@@ -119,17 +103,17 @@ class Predictor:
                 example = head.example.model_validate(value)
         except ValidationError as error:
             problem = error.errors()[0]
-            place = shown_place(problem["loc"])
+            path = json_path(problem["loc"])
             fields = ", ".join(head.example.model_fields)
-            told = problem["msg"].removeprefix("Value error, ").replace("tuple", "list")
+            message = problem["msg"].removeprefix("Value error, ").replace("tuple", "list")
             raise ValueError(
-                f"{place}{': ' if place else ''}{told}; {self.task} takes an object with {fields}"
+                f"{path}{': ' if path else ''}{message}; {self.task} takes an object with {fields}"
             ) from error
         head.check(self.loaded, example)
         return cast(Config, example)
 
     def answer(self, examples: Sequence[Config]) -> list[dict[str, Any]]:
-        """The model's output, one dict for each example."""
+        """Return the predictions, one dict for each example."""
         return [
             answer
             for index in range(0, len(examples), BATCH_SIZE)
@@ -140,9 +124,10 @@ class Predictor:
 def predict(
     predictor: Predictor, lines: Iterable[bytes], format: Format = "auto"
 ) -> Iterator[dict[str, Any] | None]:
-    """One answer for each line, in order, read a batch at a time; None for a blank line.
+    """Yield one prediction for each line, in order; None for a blank line.
 
-    Raises ValueError that names the line if one cannot be asked, when those before it are answered.
+    Lines are read a batch at a time. Raise ValueError with the number of an invalid line, after the
+    predictions of the lines before it.
     """
     waiting: list[Config | None] = []
     for number, line in numbered(lines):
@@ -167,76 +152,74 @@ def _answers(
 
 
 def load_predictor(model: str, task: str | None = None, device: str | None = None) -> Predictor:
-    """Load `model` with the head that its config names, or with that of `task`.
+    """Load `model` with the head of its config.json, or with that of `task`.
 
     `model` is a directory, an artifact of the publishing or fine-tuning stage, a URI of one of
-    these, or a name on the Hugging Face hub. `device` defaults to a GPU if there is one. Raises
-    ValueError if it cannot be loaded or was not trained for the task.
+    these, or a name on the Hugging Face hub. `device` defaults to a GPU if there is one. Raise
+    ValueError if the model cannot be loaded or was not trained for the task.
     """
     if task is not None and task not in HEADS:
         raise ValueError(f"unknown task {task!r}; choose one of {', '.join(HEADS)}")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     with model_directory(model, generator=task == "fill-mask") as directory:
-        source = Opened(model, directory, None)
+        source = ModelFiles(model, directory, None)
         config = source.load(AutoConfig)
         task = task or _task_of(model, config.architectures or [])
         head = HEADS[task]
         if head.is_task and task not in (_tasks_of(config.architectures or []) or [task]):
             raise ValueError(_untrained(model, config, task, "its head is another one"))
         loader = getattr(transformers, head.auto_class)
-        # In float32 as it was scored, whatever it was saved in
+        # in float32 as in scoring, whatever the dtype of the files
         module, report = source.load(loader, dtype=torch.float32, output_loading_info=True)
         tokenizer = load_tokenizer(source, config, of_words=task == "token-classification")
-        is_ours = any(open_artifact(Folder(at)) for at in (model, str(Path(directory).parent)))
+        is_artifact = any(open_artifact(Folder(at)) for at in (model, str(Path(directory).parent)))
     if report["missing_keys"]:
         missing = f"{sorted(report['missing_keys'])[0]} is missing"
         raise ValueError(_untrained(model, config, task, missing))
     check_all_used(model, module, report)
     if (broken := not_finite(module)) is not None:
-        raise ValueError(f"{model}: {broken} holds values that are not finite; give another model")
+        raise ValueError(
+            f"{model}: {broken} has values that are NaN or infinite; give another model"
+        )
     if module.config.pad_token_id is None:
         module.config.pad_token_id = tokenizer.pad_token_id
     try:
-        kept = settings.read(config) if head.is_task else None
+        settings = read_settings(config) if head.is_task else None
     except ValueError as error:
         raise ValueError(f"{model}: {error}") from error
-    if kept is None and head.is_task and (task == "question-answering" or is_ours):
+    if settings is None and head.is_task and (task == "question-answering" or is_artifact):
         logger.warning(
-            "%s: its config.json has no %s settings, which keep how it was scored: inputs are cut "
-            "at the model's own length, questions are always answered; fine-tune it again for the "
-            "scored predictions",
-            *(model, settings.KEY),
+            "%s: its config.json has no %s settings of the fine-tuning: inputs are cut at the "
+            "model's own length, questions are always answered; fine-tune it again for the "
+            "predictions that were scored",
+            *(model, KEY),
         )
-    problem = settings.problem_of(head.architecture, config, kept) if head.is_task else None
-    longest = (
-        kept.max_length
-        if kept is not None
+    kind = kind_of_model(head.auto_class, config, settings) if head.is_task else None
+    max_length = (
+        settings.max_length
+        if settings is not None
         else min(tokenizer.model_max_length, num_positions(config) or MAX_LENGTH)
     )
     return Predictor(
-        model, task, Loaded(module.eval().to(device), tokenizer, longest, problem, kept)
+        model, task, Loaded(module.eval().to(device), tokenizer, max_length, kind, settings)
     )
 
 
-def _untrained(model: str, config: Any, task: str, problem: str) -> str:
+def _untrained(model: str, config: Any, task: str, reason: str) -> str:
     return (
         f"{model}: {' '.join(config.architectures or ['it'])} has no trained weights for {task} "
-        f"({problem}); leave out --task, or fine-tune it for this task first"
+        f"({reason}); leave out --task, or fine-tune it for this task first"
     )
 
 
 def _tasks_of(architectures: Sequence[str]) -> list[str]:
-    return [
-        task
-        for task, head in HEADS.items()
-        if any(name.endswith(head.architecture) for name in architectures)
-    ]
+    return [task for task, head in HEADS.items() if any(map(head.fits, architectures))]
 
 
 def _task_of(model: str, architectures: Sequence[str]) -> str:
     if tasks := _tasks_of(architectures):
         return tasks[0]
     raise ValueError(
-        f"{model}: config.json names {' '.join(architectures) or 'no architecture'}, which none of "
-        f"the tasks serves; choose one with --task: {', '.join(HEADS)}"
+        f"{model}: config.json has {' '.join(architectures) or 'no architecture'}, which is of no "
+        f"task; choose one with --task: {', '.join(HEADS)}"
     )

@@ -18,16 +18,16 @@ from electra_pipeline.core.identity import Config
 from electra_pipeline.serving.lines import (
     BYTE_ORDER_MARK,
     decoded,
+    json_path,
     json_type,
-    shown_place,
     strict_json,
 )
 from electra_pipeline.serving.predict import Predictor
 
 MAX_INPUTS = 256  # in one request: some seconds of work for a base model on a CPU
 MAX_INPUT_CHARACTERS = 100_000  # in one text of one input: a long article
-MAX_REQUEST_BYTES = 16 * 2**20  # refused unread beyond it
-HOST = "127.0.0.1"  # loopback: there is no access control
+MAX_REQUEST_BYTES = 16 * 2**20  # larger ones are refused unread
+HOST = "127.0.0.1"  # loopback, because there is no access control
 PORT = 8080
 USAGE = 'POST /predict {"inputs": ["a text", {"text": "another"}]}'
 ENDPOINTS = f"{USAGE}; GET /health; GET /docs"
@@ -37,17 +37,17 @@ class Request(Config):
     """The body of POST /predict."""
 
     inputs: list[Any] = Field(min_length=1, max_length=MAX_INPUTS)
-    """Lines as `electra-pipeline predict` reads them, or objects with the fields of the task."""
+    """Lines as for `electra-pipeline predict`, or objects with the fields of the task."""
 
 
 def create_app(predictor: Predictor) -> FastAPI:
-    """The application; a request that cannot be answered gets a status and one line of why.
+    """Return the application; an invalid request gets a status and a reason in one line.
 
     POST /predict {"inputs": [...]} -> {"outputs": [...]}, one output for each input, in order. The
     body is JSON whatever its Content-Type, so that `curl -d` needs no header.
     GET /health -> {"status": "ok", "model": ..., "task": ...}.
     """
-    # No redirects: clients repeat a POST to another address without its body, or not at all.
+    # No redirects: clients repeat a redirected POST without its body, or not at all.
     app = FastAPI(title=f"{predictor.task}: {predictor.model}", redirect_slashes=False)
     one_at_a_time = threading.Lock()  # a tokenizer cannot be shared between threads
 
@@ -92,7 +92,7 @@ def create_app(predictor: Predictor) -> FastAPI:
 
     content = {"application/json": {"schema": Request.model_json_schema()}}
 
-    # Not async: FastAPI runs it in a thread, so that /health answers meanwhile.
+    # Not async: FastAPI runs it in a thread, so that /health still responds.
     @app.post("/predict", openapi_extra={"requestBody": {"content": content, "required": True}})
     def predict(body: Annotated[bytes, Depends(body)]) -> fastapi.Response:
         examples = []
@@ -109,7 +109,7 @@ def create_app(predictor: Predictor) -> FastAPI:
 
 
 def _request(body: bytes) -> Request:
-    """The request that a body holds. Raises HTTPException: 400 if it is no JSON, else 422."""
+    """Parse a body. Raise HTTPException: 400 if it is not JSON, else 422."""
     if not body.strip():
         raise HTTPException(400, f"the body is empty; send {USAGE}")
     try:
@@ -120,12 +120,12 @@ def _request(body: bytes) -> Request:
         return Request.model_validate(value)
     except ValidationError as error:
         problem = error.errors()[0]  # without the input, which may be long
-        place = shown_place(problem["loc"]) or f"a JSON {json_type(value)}"
-        raise HTTPException(422, f"{place}: {problem['msg']}; send {USAGE}") from error
+        path = json_path(problem["loc"]) or f"a JSON {json_type(value)}"
+        raise HTTPException(422, f"{path}: {problem['msg']}; send {USAGE}") from error
 
 
 def _example(predictor: Predictor, given: Any) -> Config:
-    """One input. Raises ValueError unless it is what the task needs, with texts not too long."""
+    """Parse an input. Raise ValueError if it is invalid for the task or a text is too long."""
     if not isinstance(given, str | dict):
         raise ValueError(f"expected a text or an object, got a JSON {json_type(given)}")
     example = predictor.parse(given)
@@ -140,7 +140,7 @@ def _example(predictor: Predictor, given: Any) -> Config:
 
 
 def serve(predictor: Predictor, host: str = HOST, port: int = PORT) -> None:
-    """Answer requests until interrupted. Raises ValueError if the address cannot be had."""
+    """Serve requests until interrupted. Raise ValueError if the address cannot be bound."""
     try:
         listener = socket.create_server((host, port))
     except (OSError, OverflowError) as error:

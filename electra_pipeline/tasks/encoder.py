@@ -1,4 +1,4 @@
-"""What trials start from: any encoder that transformers knows, wherever it lies."""
+"""Encoders to fine-tune: any of transformers, from an artifact, a directory, a URI or the hub."""
 
 import hashlib
 from collections.abc import Iterator
@@ -16,35 +16,41 @@ from electra_pipeline.core.transformers_logging import quiet_transformers
 from electra_pipeline.storage.artifact import Artifact, open_artifact
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.location import NO_CODE, load_problem, model_directory
-from electra_pipeline.tasks.kinds.kind import Problem
+from electra_pipeline.tasks.kinds.kind import TaskKind
 
-# What a model directory's bytes depend on; cards and pictures are left out.
+# Files whose contents make up a model; cards and pictures do not.
 MODEL_SUFFIXES = (".json", ".safetensors", ".bin", ".txt", ".model", ".jinja")
 DIGITS = 12  # as many hex digits as an artifact's fingerprint has
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """A trained encoder: where it lies, and what tells its weights from all others. Picklable."""
+    """A trained encoder and the identity of its weights. Picklable."""
 
-    place: str
-    """A published or fine-tuned artifact, a Hugging Face directory, their URI, or a hub name."""
+    model: str
+    """Path or URI of a published or fine-tuned artifact or a Hugging Face directory, or a name on
+    the hub."""
     fingerprint: str
-    """The artifact's; else a digest of the directory's files, or of the hub's name and commit."""
+    """Of the artifact; else a digest of the directory's files, or of the hub's name and commit."""
     revision: str | None = None
-    """The hub's commit."""
+    """Commit on the hub."""
 
 
 @dataclass(frozen=True)
-class Opened:
-    """An encoder's directory, for `from_pretrained`."""
+class ModelFiles:
+    """The files of a model, for `from_pretrained`."""
 
-    place: str
+    model: str
+    """As the user gave it, for messages."""
     directory: str
+    """A local directory, or a name on the hub."""
     revision: str | None
 
     def load(self, loader: Any, **options: Any) -> Any:
-        """What `loader` reads there, quietly. Raises ValueError in one line if it cannot."""
+        """Return what `loader` reads, without its logs.
+
+        loader: a class with `from_pretrained`. Raise ValueError in one line if it fails.
+        """
         if self.revision is not None:
             options["revision"] = self.revision
         try:
@@ -52,87 +58,87 @@ class Opened:
                 return loader.from_pretrained(self.directory, **NO_CODE, **options)
         except Exception as error:  # of transformers, tokenizers, safetensors, pickle
             raise ValueError(
-                f"{self.place}: {loader.__name__} cannot load it: {load_problem(error)}; give the "
+                f"{self.model}: {loader.__name__} cannot load it: {load_problem(error)}; give the "
                 "folder or the hub name of an encoder with its tokenizer"
             ) from error
 
 
 def find_encoder(model: Artifact | str) -> Encoder:
-    """The encoder of an artifact, or at a place. Raises ValueError if there is none."""
-    place = str(model.folder) if isinstance(model, Artifact) else model
-    folder = Folder(place)
-    if folder.exists():
-        place = folder.path if folder.is_local else place  # a worker has another working directory
-    with model_directory(place, generator=False) as directory:
+    """Return the encoder of an artifact, path, URI or hub name. Raise ValueError without one."""
+    name = str(model.folder) if isinstance(model, Artifact) else model
+    folder = Folder(name)
+    if folder.exists() and folder.is_local:
+        name = folder.path  # absolute, because a worker has another working directory
+    with model_directory(name, generator=False) as directory:
         artifact = open_artifact(folder) if folder.exists() else None
         if artifact is not None:
-            return Encoder(place, artifact.fingerprint)
+            return Encoder(name, artifact.fingerprint)
         if Path(directory).is_dir():
-            return Encoder(place, _digest(Path(directory)))
-        found = Opened(place, directory, None).load(transformers.AutoConfig)
+            return Encoder(name, _digest(Path(directory)))
+        found = ModelFiles(name, directory, None).load(transformers.AutoConfig)
         commit = getattr(found, "_commit_hash", None) or ""
-        return Encoder(place, _digits(f"{place}@{commit}".encode()), commit or None)
+        return Encoder(name, _digits(f"{name}@{commit}".encode()), commit or None)
 
 
 @contextmanager
-def opened(encoder: Encoder) -> Iterator[Opened]:
-    """Where an encoder's files can be read. Raises ValueError if they are others than before."""
-    with model_directory(encoder.place, generator=False) as directory:
-        folder = Folder(encoder.place)
+def open_encoder(encoder: Encoder) -> Iterator[ModelFiles]:
+    """Yield an encoder's files. Raise ValueError if they changed since `find_encoder`."""
+    with model_directory(encoder.model, generator=False) as directory:
+        folder = Folder(encoder.model)
         is_plain = Path(directory).is_dir() and open_artifact(folder) is None
         if is_plain and _digest(Path(directory)) != encoder.fingerprint:
             raise ValueError(
-                f"{encoder.place}: the model changed since its trials were planned; run it again"
+                f"{encoder.model}: the model changed since its trials were planned; run it again"
             )
-        yield Opened(encoder.place, directory, encoder.revision)
+        yield ModelFiles(encoder.model, directory, encoder.revision)
 
 
 def architecture(encoder: Encoder) -> Any:
-    """The encoder's transformers config. Raises ValueError if it is none, or for its tokenizer."""
-    with opened(encoder) as source:
+    """Return the config. Raise ValueError if it is no encoder's, or for an unusable tokenizer."""
+    with open_encoder(encoder) as source:
         config = source.load(transformers.AutoConfig)
-        check_encoder(encoder.place, config)
+        check_encoder(encoder.model, config)
         load_tokenizer(source, config, of_words=False)
         return config
 
 
-def check_encoder(place: str, config: Any) -> None:
-    """Raise ValueError for models that see no token to the right, or have a decoder."""
+def check_encoder(model: str, config: Any) -> None:
+    """Raise ValueError for causal models and models with a decoder."""
     is_masked = type(config) in transformers.MODEL_FOR_MASKED_LM_MAPPING
     is_causal = type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING
     if getattr(config, "is_decoder", False) or (
         not is_masked and (is_causal or config.is_encoder_decoder)
     ):
         raise ValueError(
-            f"{place}: a decoder or a model with one ({config.model_type}); give an encoder"
+            f"{model}: a decoder or a model with one ({config.model_type}); give an encoder"
         )
 
 
-def load_tokenizer(source: Opened, config: Any, *, of_words: bool) -> Any:
-    """The tokenizer, set to what its model takes; `of_words` where it is given words one by one.
+def load_tokenizer(source: ModelFiles, config: Any, *, of_words: bool) -> Any:
+    """Return the tokenizer, adapted to its model; `of_words` if its inputs are lists of words.
 
-    Byte-level tokenizers know a word by the space before it, so words get one too. Raises
-    ValueError for a tokenizer that is not of this model, or not an encoder's.
+    Byte-level tokenizers mark a word by the space before it, so each word of a list gets one. Raise
+    ValueError for a tokenizer that does not fit the model, or is not an encoder's.
     """
     tokenizer = source.load(transformers.AutoTokenizer)
-    if of_words and not _knows_words(tokenizer):
+    if of_words and not _splits_alike(tokenizer):
         tokenizer = source.load(transformers.AutoTokenizer, add_prefix_space=True)
-        _give_words_a_space(tokenizer)
-    num_rows = getattr(config, "vocab_size", 0)  # models of characters have none
+        _add_prefix_space(tokenizer)
+    num_rows = getattr(config, "vocab_size", 0)  # character models have none
     # Without tokenizer files transformers makes up a vocabulary of special tokens.
     if not len(tokenizer.all_special_ids) < len(tokenizer) <= num_rows:
         raise ValueError(
-            f"{source.place}: its tokenizer has {len(tokenizer)} tokens, and the model embeds "
+            f"{source.model}: its tokenizer has {len(tokenizer)} tokens, and the model embeds "
             f"{num_rows}; put the tokenizer's files beside the model that was trained with it"
         )
     if not tokenizer.is_fast:
         raise ValueError(
-            f"{source.place}: its tokenizer is written in Python and knows no offsets; save it as "
+            f"{source.model}: its tokenizer is written in Python and has no offsets; save it as "
             "tokenizer.json"
         )
     if tokenizer.padding_side != "right":
         raise ValueError(
-            f"{source.place}: its tokenizer pads on the {tokenizer.padding_side}, as decoders' do; "
+            f"{source.model}: its tokenizer pads on the {tokenizer.padding_side}, as decoders' do; "
             "give an encoder"
         )
     if getattr(config, "type_vocab_size", 0) < 2:
@@ -142,9 +148,9 @@ def load_tokenizer(source: Opened, config: Any, *, of_words: bool) -> Any:
 
 
 def num_positions(config: Any) -> int | None:
-    """The longest input in tokens; None where there is no bound.
+    """Return the longest input in tokens; None if it is unlimited.
 
-    RoBERTa and its like keep the first rows of their position table for padding.
+    RoBERTa and similar models reserve the first rows of their position table for padding.
     """
     with torch.device("meta"), quiet_transformers():
         encoder = transformers.AutoModel.from_config(config)
@@ -155,43 +161,45 @@ def num_positions(config: Any) -> int | None:
     return getattr(config, "max_position_embeddings", None)
 
 
-def new_model(problem: Problem[Any, Any], config: Any, weights: Opened | None) -> Any:
-    """A task's model in float32: a new head, on the encoder at `weights` or on random weights.
+def new_model(kind: TaskKind[Any, Any], config: Any, weights: ModelFiles | None) -> Any:
+    """Return a task's model in float32: a new head on the encoder of `weights`, or a random one.
 
-    The head is the same for the same state of torch's generator, whatever the encoder. Raises
-    ValueError if weights of the encoder are missing or left over; a pooler may be new, as not all
-    have one.
+    The head is the same for the same state of torch's generator, whatever the encoder. Raise
+    ValueError if weights of the encoder are missing or unused; the pooler may be new, because not
+    all encoders have one.
     """
-    model = problem.build(config).float()
+    model = kind.build(config).float()
     if weights is None:
         return model
     encoder, report = weights.load(
         transformers.AutoModel, dtype=torch.float32, output_loading_info=True
     )
-    check_all_used(weights.place, encoder, report)
+    check_all_used(weights.model, encoder, report)
     found = {
         name: value
         for name, value in encoder.state_dict().items()
         if name not in report["missing_keys"]
     }
     missing = model.base_model.load_state_dict(found, strict=False).missing_keys
-    lost = sorted(name for name in missing if "pooler" not in name)
-    if lost:
+    if required := sorted(name for name in missing if "pooler" not in name):
         raise ValueError(
-            f"{weights.place}: {len(lost)} weights of the encoder are missing, such as {lost[0]}; "
+            f"{weights.model}: {len(required)} weights of the encoder are missing, such as "
+            f"{required[0]}; "
             "its files are of another model or incomplete"
         )
     return model
 
 
-def check_all_used(place: str, model: Any, report: Any) -> None:
-    """Raise ValueError if an encoder's files have weights that its config leaves no use for.
+def check_all_used(model: str, module: Any, report: Any) -> None:
+    """Raise ValueError if an encoder's files have weights that its config does not use.
 
-    They are of more layers, or of relative positions (`relative_key`): without them the encoder is
-    another one. Heads, poolers and the numbers of positions may be left over.
+    These are of more layers, or of relative positions (`relative_key`): without them it would be
+    another encoder. Heads, poolers and position ids may be unused.
+
+    module: the loaded model; report: the loading info of `from_pretrained`.
     """
-    prefix = f"{model.base_model_prefix}."
-    parts = {name for name, _ in model.base_model.named_children()}
+    prefix = f"{module.base_model_prefix}."
+    parts = {name for name, _ in module.base_model.named_children()}
     unused = sorted(
         key
         for key in report["unexpected_keys"]
@@ -200,21 +208,21 @@ def check_all_used(place: str, model: Any, report: Any) -> None:
     )
     if unused:
         raise ValueError(
-            f"{place}: {len(unused)} weights of the encoder have no use in "
-            f"{type(model).__name__} with its config.json, such as {unused[0]}; give the config "
+            f"{model}: {len(unused)} weights of the encoder have no use in "
+            f"{type(module).__name__} with its config.json, such as {unused[0]}; give the config "
             "they were trained with, or load and save it with transformers if they are not needed"
         )
 
 
-def _knows_words(tokenizer: Any) -> bool:
-    """Whether words given one by one become the tokens that they are in a text."""
+def _splits_alike(tokenizer: Any) -> bool:
+    """Return whether a list of words has the same tokens as a text of them."""
     apart = tokenizer(["a", "a"], is_split_into_words=True, add_special_tokens=False)
     together = tokenizer("a a", add_special_tokens=False)
     return bool(apart["input_ids"] == together["input_ids"])
 
 
-def _give_words_a_space(tokenizer: Any) -> None:
-    """What `add_prefix_space` does in classes of one architecture, for those that ignore it."""
+def _add_prefix_space(tokenizer: Any) -> None:
+    """Set `add_prefix_space` in tokenizers whose class ignores it as an argument."""
     first: Any = tokenizer.backend_tokenizer.pre_tokenizer
     is_sequence = isinstance(first, pre_tokenizers.Sequence)
     for each in first if is_sequence else [first]:
@@ -223,7 +231,7 @@ def _give_words_a_space(tokenizer: Any) -> None:
 
 
 def _digest(directory: Path) -> str:
-    """Of the names and contents of a model directory's files."""
+    """Return a digest of the names and contents of a model directory's files."""
     digest = hashlib.sha256()
     for file in sorted(directory.iterdir()):
         if file.is_file() and file.suffix in MODEL_SUFFIXES:

@@ -8,25 +8,10 @@ from pydantic import StringConstraints
 from electra_pipeline.core.identity import Config
 from electra_pipeline.inputs.files import FileReference
 from electra_pipeline.inputs.records import Format
-from electra_pipeline.tasks.kinds.metrics import (
-    CHOICE_METRICS,
-    CLASSIFICATION_METRICS,
-    QUESTION_METRICS,
-    REGRESSION_METRICS,
-    TAGGING_METRICS,
-)
 
 Kind = Literal["classification", "regression", "tagging", "question-answering", "multiple-choice"]
 TaskName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Column = int | str
-
-METRICS: Mapping[Kind, tuple[str, ...]] = {
-    "classification": CLASSIFICATION_METRICS,
-    "regression": REGRESSION_METRICS,
-    "tagging": TAGGING_METRICS,
-    "question-answering": QUESTION_METRICS,
-    "multiple-choice": CHOICE_METRICS,
-}
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 from transformers import ElectraConfig
 
-from electra_pipeline.finetuning.loop import Hyperparameters, backward, predict, train
-from electra_pipeline.finetuning.microbatch import LateLosses, Parts, is_out_of_memory
+from electra_pipeline.finetuning.loop import Hyperparameters, LateLosses, backward, train
+from electra_pipeline.tasks.kinds.inference import predict_logits
 from electra_pipeline.tasks.kinds.kind import IGNORED, Feature
+from electra_pipeline.tasks.kinds.microbatch import MicroBatches, is_out_of_memory
 from electra_pipeline.tasks.kinds.question_answering import QuestionAnswering
 from electra_pipeline.tasks.kinds.tagging import Tagging
 from electra_pipeline.tasks.kinds.text_classification import Classification, Regression
@@ -30,9 +31,9 @@ KINDS = {
 }
 
 
-def make(kind, num_features=7):
+def make(name, num_features=7):
     """A tiny model without dropout, and features of several lengths."""
-    problem, target = KINDS[kind]
+    kind, target = KINDS[name]
     torch.manual_seed(0)
     config = ElectraConfig(
         vocab_size=50,
@@ -43,7 +44,7 @@ def make(kind, num_features=7):
         intermediate_size=32,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
-        **problem.head,
+        **kind.head,
     )
     rng = np.random.default_rng(0)
     features = []
@@ -51,7 +52,7 @@ def make(kind, num_features=7):
         length = int(rng.integers(4, 12))
         ids = rng.integers(5, 50, size=length).astype(np.int32)
         features.append(Feature(ids, length // 2, np.asarray(target(rng, length)), origin))
-    return problem.build(config), problem, features
+    return kind.build(config), kind, features
 
 
 def limited(model, num_examples, error):
@@ -68,13 +69,13 @@ def limited(model, num_examples, error):
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_parts_of_a_batch_give_the_gradient_and_loss_of_the_whole(kind, reduction):
-    model, problem, features = make(kind)
+@pytest.mark.parametrize("name", KINDS)
+def test_parts_of_a_batch_give_the_gradient_and_loss_of_the_whole(name, reduction):
+    model, kind, features = make(name)
     found = []
     for size in (7, 3, 1):
         parts = [features[i : i + size] for i in range(0, len(features), size)]
-        loss = backward(model, problem, parts, reduction=reduction)
+        loss = backward(model, kind, parts, reduction=reduction)
         found.append((loss, [p.grad.clone() for p in model.parameters() if p.grad is not None]))
     for loss, gradients in found[1:]:
         torch.testing.assert_close(loss, found[0][0])
@@ -84,7 +85,7 @@ def test_parts_of_a_batch_give_the_gradient_and_loss_of_the_whole(kind, reductio
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError(CPU_MESSAGE)]
 )
-def test_training_goes_on_with_half_the_batch_and_says_so(error, caplog):
+def test_training_continues_with_half_the_batch_and_warns(error, caplog):
     values = Hyperparameters(
         learning_rate=1e-3,
         layer_decay=1.0,
@@ -100,13 +101,13 @@ def test_training_goes_on_with_half_the_batch_and_says_so(error, caplog):
     )
     weights, losses = [], []
     for most in (8, 3):
-        model, problem, features = make("classification", 16)
+        model, kind, features = make("classification", 16)
         sizes = limited(model, most, error)
         told = []
         with caplog.at_level(logging.WARNING):
             facts = train(
                 model,
-                problem,
+                kind,
                 features,
                 values,
                 seed=0,
@@ -120,26 +121,26 @@ def test_training_goes_on_with_half_the_batch_and_says_so(error, caplog):
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
     torch.testing.assert_close(weights[1], weights[0], rtol=1e-3, atol=1e-5)
     assert [record.getMessage() for record in caplog.records] == [
-        "memory ran out with 8 examples at once; going on with 4 at once, to the same gradient",
-        "memory ran out with 4 examples at once; going on with 2 at once, to the same gradient",
+        "memory ran out with 8 examples at once; continuing with 4 and the same gradient",
+        "memory ran out with 4 examples at once; continuing with 2 and the same gradient",
     ]
 
 
-def test_scoring_goes_on_with_half_the_batch():
-    model, problem, features = make("tagging")
-    expected = predict(model, problem, features, batch_examples=4)
+def test_scoring_continues_with_half_the_batch():
+    model, kind, features = make("tagging")
+    expected = predict_logits(model, kind, features, batch_examples=4)
     sizes = limited(model, 1, torch.OutOfMemoryError("CUDA out of memory"))
-    found = predict(model, problem, features, batch_examples=4)
+    found = predict_logits(model, kind, features, batch_examples=4)
     assert sizes == [4, 2] + [1] * 7
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def test_an_example_that_does_not_fit_alone_is_an_error_in_one_line():
-    model, problem, features = make("classification")
+def test_example_that_does_not_fit_is_an_error_in_one_line():
+    model, kind, features = make("classification")
     limited(model, 0, torch.OutOfMemoryError("CUDA out of memory"))
     with pytest.raises(ValueError, match=r"one example of up to \d+ tokens; lower finetune\.max"):
-        predict(model, problem, features, batch_examples=4)
+        predict_logits(model, kind, features, batch_examples=4)
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory():
@@ -150,25 +151,25 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
-        Parts(2).run(fail, make("regression")[2])
+        MicroBatches(2).run(fail, make("regression")[2])
     assert attempts == [4]
 
 
-def test_what_torch_says_when_a_cpu_has_no_memory_is_known():
+def test_cpu_error_of_torch_is_recognized():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60, dtype=torch.uint8)
     assert is_out_of_memory(caught.value)
 
 
-def test_a_cpu_says_each_loss_at_once():
+def test_losses_of_a_cpu_are_read_at_once():
     losses = LateLosses(torch.device("cpu"))
     assert list(losses.add(0, torch.tensor(2.0))) == [(0, 2.0)]
-    assert list(losses.rest()) == []
+    assert list(losses.remaining()) == []
 
 
 @pytest.mark.gpu
-def test_a_gpu_says_each_loss_one_step_late_and_none_is_lost():
+def test_losses_of_a_gpu_are_read_one_step_late():
     losses = LateLosses(torch.device("cuda"))
     found = [list(losses.add(step, torch.tensor(float(step), device="cuda"))) for step in range(3)]
     assert found == [[], [(0, 0.0)], [(1, 1.0)]]
-    assert list(losses.rest()) == [(2, 2.0)]
+    assert list(losses.remaining()) == [(2, 2.0)]

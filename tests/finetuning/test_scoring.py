@@ -36,7 +36,7 @@ def scored(request, published, task_files, tmp_path_factory):
     data = dataclasses.replace(data, unlabelled={"test": hidden})
     directory = published.local_folder("discriminator")
     torch.manual_seed(0)
-    model = data.problem.build(ElectraConfig.from_pretrained(directory, **data.problem.head))
+    model = data.kind.build(ElectraConfig.from_pretrained(directory, **data.kind.head))
     hyperparameters = resolve(FinetuneConfig(tasks=("rte",)), task, model.config)
     tokenizer = AutoTokenizer.from_pretrained(directory)
 
@@ -47,7 +47,6 @@ def scored(request, published, task_files, tmp_path_factory):
             model,
             tokenizer,
             data,
-            kind=request.param,
             hyperparameters=hyperparameters,
             draft=draft,
             report=lambda *told: reported.append(told),
@@ -77,7 +76,7 @@ def test_the_file_has_the_agreed_columns_and_every_example(scored):
     assert table["split"].to_pylist() == ["validation"] * 60 + ["test"] * 7
 
 
-def test_what_is_shown_is_the_example_with_its_own_score(scored):
+def test_rows_have_the_example_and_its_score(scored):
     kind, data, artifact = scored
     rows = predictions.read(artifact)["validation"]
     metrics = artifact.counters["metrics"]["validation"]
@@ -102,7 +101,7 @@ def test_what_is_shown_is_the_example_with_its_own_score(scored):
             assert {"answer", "null_margin"} <= set(rows[0]["detail"])
 
 
-def test_every_metric_of_a_labelled_split_has_an_interval_around_it(scored):
+def test_every_metric_lies_in_its_interval(scored):
     _, _, artifact = scored
     metrics = artifact.counters["metrics"]["validation"]
     intervals = artifact.counters["intervals"]["validation"]
@@ -111,7 +110,7 @@ def test_every_metric_of_a_labelled_split_has_an_interval_around_it(scored):
         assert lower <= metrics[metric] <= upper
 
 
-def test_what_is_kept_back_is_predicted_and_not_scored(scored):
+def test_unlabelled_examples_are_predicted_and_not_scored(scored):
     kind, _, artifact = scored
     found = predictions.read(artifact)
     assert set(artifact.counters["metrics"]) == set(artifact.counters["majority"]) == {"validation"}

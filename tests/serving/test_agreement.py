@@ -222,7 +222,7 @@ def asked(predictor: Predictor, inputs: list[dict[str, Any]]) -> list[Any]:
         return list(predict(predictor, [orjson.dumps(each) + b"\n" for each in inputs]))
 
 
-def test_answers_are_the_scored_ones_to_the_last_digit(trial: Trial) -> None:
+def test_predict_gives_the_scored_predictions_exactly(trial: Trial) -> None:
     """The batches are the same here, and so is each sum of floats."""
     kind, artifact, inputs = trial
     (found,) = predictions.read(artifact).values()
@@ -239,7 +239,7 @@ def test_answers_are_the_scored_ones_to_the_last_digit(trial: Trial) -> None:
         assert all(answer["answer"] for answer in answers)
 
 
-def test_in_other_batches_they_differ_by_rounding_alone(trial: Trial) -> None:
+def test_predictions_in_other_batches_differ_only_by_rounding(trial: Trial) -> None:
     """Kernels sum in another order for another shape: float32 has seven digits."""
     kind, artifact, inputs = trial
     predictor = load_predictor(str(artifact.folder), device="cpu")
@@ -253,7 +253,7 @@ def test_in_other_batches_they_differ_by_rounding_alone(trial: Trial) -> None:
             assert other["probabilities"] == pytest.approx(detail["probabilities"], abs=1e-4)
 
 
-def test_the_kept_config_has_what_decoding_takes(trial: Trial) -> None:
+def test_saved_config_has_the_decoding_settings(trial: Trial) -> None:
     kind, artifact, _ = trial
     config = orjson.loads(artifact.folder.read_bytes("model/config.json"))["electra_pipeline"]
     assert config["max_length"] == MAX_LENGTH
@@ -284,7 +284,7 @@ def changed_config(artifact: Artifact, folder: Path, change: Callable[[Any], Non
     return str(folder)
 
 
-def test_a_broken_setting_is_one_line(trial: Trial, tmp_path: Path) -> None:
+def test_invalid_setting_is_an_error_in_one_line(trial: Trial, tmp_path: Path) -> None:
     _, artifact, _ = trial
 
     def break_length(config: Any) -> None:
@@ -295,7 +295,7 @@ def test_a_broken_setting_is_one_line(trial: Trial, tmp_path: Path) -> None:
     assert "\n" not in str(e.value)
 
 
-def test_a_model_of_an_older_format_is_warned_of_once(
+def test_model_without_decoding_settings_warns_once(
     trial: Trial, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     kind, artifact, inputs = trial
@@ -314,7 +314,7 @@ def test_a_model_of_an_older_format_is_warned_of_once(
     assert caplog.text.count("has no electra_pipeline settings") == is_question
 
 
-def test_a_model_from_elsewhere_always_answers(trial: Trial, tmp_path: Path) -> None:
+def test_model_from_elsewhere_always_answers(trial: Trial, tmp_path: Path) -> None:
     kind, artifact, inputs = trial
     if kind != "unanswerable":
         return

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from transformers import ElectraConfig, ElectraForSequenceClassification
 
 from electra_pipeline.serving.examples import TextOrPair
-from electra_pipeline.serving.lines import Format, given_object, numbered, strict_json
+from electra_pipeline.serving.lines import Format, numbered, parse_object, strict_json
 from electra_pipeline.serving.predict import HEADS, Predictor, predict
 from electra_pipeline.tokenizer import train
 from electra_pipeline.tokenizer.train import SPECIAL_TOKENS, TokenizerConfig
@@ -42,7 +42,7 @@ SURROGATE = '{"text": "caf\\ud83d"}'
     ],
 )
 def test_lines_that_are_text(line: str) -> None:
-    assert given_object(line, "auto") is None
+    assert parse_object(line, "auto") is None
 
 
 @pytest.mark.parametrize(
@@ -69,19 +69,19 @@ def test_lines_that_are_text(line: str) -> None:
 )
 def test_broken_or_other_json_is_refused(line: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem) as error:
-        given_object(line, "auto")
+        parse_object(line, "auto")
     assert "\n" not in str(error.value)
-    assert given_object(line, "text") is None
+    assert parse_object(line, "text") is None
 
 
 @pytest.mark.parametrize("line", ["plain", "12", "null", '"text"', "[MASK]"])
 def test_with_jsonl_each_line_is_an_object(line: str) -> None:
     with pytest.raises(ValueError, match=r"broken JSON|expected a JSON object, got") as error:
-        given_object(line, "jsonl")
+        parse_object(line, "jsonl")
     assert "--format" not in str(error.value)
 
 
-def test_line_ends_and_a_byte_order_mark_are_not_text() -> None:
+def test_line_ends_and_byte_order_mark_are_removed() -> None:
     content = (
         b"\xef\xbb\xbfone\r\ntwo\rthree\n\nfour \xc2\x85\xe2\x80\xa8 \x0b\x1c\n\xef\xbb\xbflast"
     )
@@ -98,7 +98,7 @@ def test_line_ends_and_a_byte_order_mark_are_not_text() -> None:
 
 
 def echo(format: Format, *lines: bytes) -> list[Any]:
-    """What `predict` asks a model, without one."""
+    """Return the parsed inputs that `predict` passes to a model."""
     head = replace(
         HEADS["text-classification"],
         answer=lambda loaded, examples: [each.model_dump(exclude_none=True) for each in examples],
@@ -150,7 +150,9 @@ LINES = st.one_of(
 @given(st.lists(LINES, max_size=6), st.sampled_from(["auto", "text", "jsonl"]))
 @example([b"\r", b"\n\n", b""], "auto")
 @settings(deadline=None, max_examples=400)
-def test_any_bytes_give_an_answer_a_line_or_one_error(lines: list[bytes], format: Format) -> None:
+def test_any_bytes_give_one_prediction_a_line_or_one_error(
+    lines: list[bytes], format: Format
+) -> None:
     """One output for each input line; or an error that names a line that there is."""
     content = b"\n".join(lines)
     number = len(content.splitlines())
@@ -166,7 +168,7 @@ def test_any_bytes_give_an_answer_a_line_or_one_error(lines: list[bytes], format
         text = line.removeprefix(b"\xef\xbb\xbf" if index == 0 else b"").decode()
         if answer is None:
             assert not text.strip()
-        elif format == "text" or given_object(text, format) is None:
+        elif format == "text" or parse_object(text, format) is None:
             assert answer == TextOrPair.from_line(text).model_dump(exclude_none=True)
         else:
             value = json.loads(text)
@@ -178,7 +180,7 @@ def test_strict_json_reads_what_orjson_writes(value: dict[str, str]) -> None:
     assert strict_json(orjson.dumps(value)) == value
 
 
-def test_the_command_names_the_line_and_ends_with_2(tmp_path: Path) -> None:
+def test_command_names_the_line_and_exits_with_2(tmp_path: Path) -> None:
     torch.manual_seed(0)
     pieces = (*SPECIAL_TOKENS, "ana", "lives")
     shape = ElectraConfig(

@@ -228,7 +228,7 @@ def test_entities_are_those_of_tags_in_other_notations(tmp_path: Path) -> None:
     ]
 
 
-def test_tags_that_spell_no_entities(tmp_path: Path) -> None:
+def test_tags_of_words_have_no_entities(tmp_path: Path) -> None:
     directory = tagger(tmp_path, {0: "NOUN", 1: "VERB"}, {"ana": 0, "lives": 1})
     [answer] = ask(directory, "ana lives")
     assert [word["label"] for word in answer["words"]] == ["NOUN", "VERB"]
@@ -292,7 +292,7 @@ def test_answers_come_from_every_window(tmp_path: Path) -> None:
         (ElectraForMultipleChoice, "ana lives " * 20 + "\tgood\tbad"),
     ],
 )
-def test_long_input_is_cut_and_says_so(model_class: Any, line: str, tmp_path: Path) -> None:
+def test_long_input_is_marked_as_truncated(model_class: Any, line: str, tmp_path: Path) -> None:
     others = {ElectraForMaskedLM: "[MASK] lives", ElectraForMultipleChoice: "ana\tgood\tbad"}
     short = others.get(model_class, "ana lives")
     answers = ask(save(tmp_path, model_class), short, line)
@@ -358,7 +358,7 @@ def test_many_lines_keep_their_order_and_blank_ones_are_null(tmp_path: Path) -> 
     assert answers[40]["scores"] == pytest.approx(alone["scores"], abs=1e-5)
 
 
-def test_lines_before_a_bad_one_are_answered(tmp_path: Path) -> None:
+def test_lines_before_an_invalid_one_are_predicted(tmp_path: Path) -> None:
     predictor = load_predictor(str(save(tmp_path, ElectraForMaskedLM)), device="cpu")
     answers: list[str | None] = []
     with pytest.raises(ValueError, match=r"line 4: nothing to fill in 'no mask'; write \[MASK\]"):
@@ -393,7 +393,7 @@ def test_lines_before_a_bad_one_are_answered(tmp_path: Path) -> None:
         (ElectraForPreTraining, '{"text": "a", "label": 1}', "line 1: label: Extra inputs"),
     ],
 )
-def test_lines_that_cannot_be_asked(
+def test_invalid_lines_are_refused(
     model_class: Any, line: str, problem: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=problem) as error:
@@ -417,11 +417,11 @@ def test_other_encoders_with_a_fitting_head(tmp_path: Path) -> None:
         (ElectraForPreTraining, "fill-mask", "ElectraForPreTraining has no trained weights for"),
         (ElectraForMaskedLM, "text-classification", "no trained weights for text-classification"),
         (BertForMaskedLM, "replaced-token-detection", "no trained weights for replaced-token"),
-        (ElectraModel, None, "names ElectraModel, which none of the tasks serves; choose one"),
+        (ElectraModel, None, "has ElectraModel, which is of no task; choose one"),
         (ElectraForMaskedLM, "translation", "unknown task 'translation'; choose one of replaced"),
     ],
 )
-def test_a_model_without_the_head(
+def test_model_without_the_head_is_refused(
     model_class: Any, task: str | None, problem: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=problem) as error:
@@ -429,7 +429,7 @@ def test_a_model_without_the_head(
     assert "\n" not in str(error.value)
 
 
-def test_a_model_with_weights_that_its_config_has_no_use_for(tmp_path: Path) -> None:
+def test_model_with_unused_weights_is_refused(tmp_path: Path) -> None:
     """As one trained with relative positions, which transformers 5 would leave out silently."""
     directory = save(tmp_path, ElectraForPreTraining)
     weights = load_file(directory / "model.safetensors")
@@ -440,7 +440,7 @@ def test_a_model_with_weights_that_its_config_has_no_use_for(tmp_path: Path) -> 
         load_predictor(str(directory))
 
 
-def test_models_in_half_precision_are_asked_in_float32(tmp_path: Path) -> None:
+def test_models_in_half_precision_predict_in_float32(tmp_path: Path) -> None:
     directory = save(tmp_path, ElectraForPreTraining)
     ElectraForPreTraining.from_pretrained(directory).half().save_pretrained(directory)
     predictor = load_predictor(str(directory), device="cpu")
@@ -491,14 +491,14 @@ def test_artifacts_and_remote_folders(
         fsspec.filesystem("memory").rm(f"/{tmp_path.name}", recursive=True)
 
 
-def test_a_head_of_the_same_shape_is_not_another_task(tmp_path: Path) -> None:
+def test_head_of_the_same_shape_is_not_another_task(tmp_path: Path) -> None:
     model = str(save(tmp_path, ElectraForSequenceClassification, num_labels=3))
     with pytest.raises(ValueError, match=r"no trained weights for token-classification \(its head"):
         load_predictor(model, "token-classification")
     assert load_predictor(model, "text-classification").task == "text-classification"
 
 
-def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+def test_nan_and_infinite_weights_are_refused(tmp_path: Path) -> None:
     model = save(tmp_path, ElectraForSequenceClassification, num_labels=3)
     weights = load_file(model / "model.safetensors")
     weights["classifier.out_proj.bias"][0] = float("nan")
@@ -509,7 +509,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
         load_predictor(str(model))
 
 
-def test_models_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_models_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     (tmp_path / "folder").mkdir()
     broken = save(tmp_path / "broken", ElectraForPreTraining)

@@ -60,7 +60,7 @@ def test_health(client: httpx.Client, predictor: Predictor) -> None:
     assert answer.json() == {"status": "ok", "model": predictor.model, "task": "fill-mask"}
 
 
-def test_answers_are_those_of_predict(client: httpx.Client, predictor: Predictor) -> None:
+def test_outputs_equal_those_of_predict(client: httpx.Client, predictor: Predictor) -> None:
     inputs = ["ana lives in [MASK]", {"text": "[MASK] xyz"}]
     answer = client.post("/predict", json={"inputs": inputs})
     assert answer.status_code == 200
@@ -134,7 +134,7 @@ def test_the_body_is_json_whatever_its_type(client: httpx.Client, content_type: 
         (b"[" * 5000, "the body is not JSON"),
     ],
 )
-def test_what_is_not_json(client: httpx.Client, body: bytes, problem: str) -> None:
+def test_invalid_json_is_refused(client: httpx.Client, body: bytes, problem: str) -> None:
     answer = client.post("/predict", content=body, headers={"Content-Type": CURL})
     assert answer.status_code == 400
     detail = answer.json()["detail"]
@@ -188,7 +188,7 @@ def test_a_connection_that_ends_within_the_body(
     assert "Exception in ASGI" not in caplog.text
 
 
-def test_content_that_is_not_encoded(client: httpx.Client) -> None:
+def test_identity_encoding_is_accepted(client: httpx.Client) -> None:
     headers = {"Content-Encoding": "Identity"}
     answer = client.post("/predict", json={"inputs": ["[MASK]"]}, headers=headers)
     assert answer.status_code == 200
@@ -202,7 +202,7 @@ def test_requests_that_are_too_large_are_not_read(client: httpx.Client) -> None:
     assert unbounded.status_code == 411
 
 
-def test_an_address_in_use(predictor: Predictor) -> None:
+def test_address_in_use_is_refused(predictor: Predictor) -> None:
     with socket.create_server((serving.HOST, 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ValueError, match=f"cannot serve on 127.0.0.1:{port}: .*another port"):

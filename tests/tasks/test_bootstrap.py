@@ -1,4 +1,4 @@
-"""Measures are the metrics of resampled examples; their intervals are scipy's, and cover."""
+"""Weighted scores are those of resampled examples; intervals equal scipy's and cover the truth."""
 
 import numpy as np
 import pytest
@@ -7,20 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from electra_pipeline.tasks import bootstrap
-from electra_pipeline.tasks.kinds.measures import measure
+from electra_pipeline.tasks.kinds.metrics import METRICS, statistic
 from electra_pipeline.tasks.kinds.question_answering import (
-    Answer,
+    AnswerPrediction,
     QuestionAnswering,
     QuestionExample,
 )
-from electra_pipeline.tasks.kinds.tagging import TaggedExample, Tagging
+from electra_pipeline.tasks.kinds.tagging import TaggedExample, Tagging, TagsPrediction
 from electra_pipeline.tasks.kinds.text_classification import (
     Classification,
-    Guess,
+    ClassPrediction,
     Regression,
     TextExample,
 )
-from electra_pipeline.tasks.task import METRICS
 
 TAGS = ("O", "B-A", "I-A", "B-B", "E-B", "S-A")
 ANSWERS = ("", "the", "north", "north pole", "a pole")
@@ -31,7 +30,7 @@ def classified(labels):
         st.tuples(st.sampled_from(labels), st.sampled_from(labels)).map(
             lambda pair: (
                 TextExample("i", "t", None, pair[0]),
-                Guess(pair[1], tuple(1 / len(labels) for _ in labels)),
+                ClassPrediction(pair[1], tuple(1 / len(labels) for _ in labels)),
             )
         ),
         min_size=1,
@@ -64,7 +63,10 @@ CASES = {
         lambda found: (
             Tagging(TAGS),
             [
-                (TaggedExample("i", ("w",) * len(s), tuple(a for a, _ in s)), [b for _, b in s])
+                (
+                    TaggedExample("i", ("w",) * len(s), tuple(a for a, _ in s)),
+                    TagsPrediction(tuple(b for _, b in s)),
+                )
                 for s in found
             ],
         )
@@ -73,7 +75,10 @@ CASES = {
         lambda found: (
             QuestionAnswering(True),
             [
-                (QuestionExample("i", "q?", context, tuple(answers), -1), Answer(text, margin))
+                (
+                    QuestionExample("i", "q?", context, tuple(answers), -1),
+                    AnswerPrediction(text, margin),
+                )
                 for answers, text, margin, context in found
             ],
         )
@@ -81,37 +86,31 @@ CASES = {
 }
 
 
-def shown(problem, cases):
-    return [problem.show(example, prediction) for example, prediction in cases]
+def intervals(kind, metrics, rows):
+    statistics = {metric: statistic(kind, metric, rows) for metric in metrics}
+    return bootstrap.intervals(statistics, bootstrap.groups(kind, rows))
 
 
 @pytest.mark.parametrize("kind", CASES)
 @settings(deadline=None, max_examples=25)
 @given(st.data())
-def test_a_measure_is_the_metric_of_the_examples_as_often_as_they_weigh(kind, data):
-    problem, cases = data.draw(CASES[kind])
+def test_weighted_score_is_the_score_of_repeated_examples(kind, data):
+    task_kind, cases = data.draw(CASES[kind])
     weights = data.draw(
         st.lists(st.integers(0, 3), min_size=len(cases), max_size=len(cases)).filter(any)
     )
-    kind = "classification" if kind == "binary" else kind
     names = [
         name
-        for name in METRICS[kind]
-        if (kind, name) != ("classification", "f1") or len(problem.labels) == 2
+        for name in METRICS[task_kind.name]
+        if (task_kind.name, name) != ("classification", "f1") or len(task_kind.labels) == 2
     ]
-    rows = shown(problem, cases)
-    for taken in ([1] * len(cases), weights):
-        repeated = [case for case, number in zip(cases, taken, strict=True) for _ in range(number)]
-        expected = problem.score(*zip(*repeated, strict=True), names)
-        for name in names:
-            (value,) = measure(kind, name, rows)(np.array([taken], dtype=np.float64))
-            assert value == pytest.approx(expected[name], abs=1e-9), name
-
-
-def test_a_metric_without_a_measure_has_no_interval():
-    rows = [{"expected": 1.0, "prediction": 2.0}, {"expected": 2.0, "prediction": 2.5}]
-    assert measure("regression", "kendall", rows) is None
-    assert list(bootstrap.intervals("regression", ("kendall", "pearson"), rows)) == ["pearson"]
+    rows = [task_kind.row(*case) for case in cases]
+    repeated = [case for case, number in zip(cases, weights, strict=True) for _ in range(number)]
+    expected = task_kind.score(*zip(*repeated, strict=True), names)
+    resamples = np.array([weights, weights], dtype=np.float64)
+    for name in names:
+        values = statistic(task_kind.name, name, rows)(resamples)
+        assert values == pytest.approx([expected[name]] * 2, abs=1e-9), name
 
 
 def correlated(num_examples, seed=0):
@@ -134,7 +133,7 @@ def test_intervals_of_correlations_are_those_of_scipy(metric):
         method="percentile",
         rng=1,
     ).confidence_interval
-    (lower, upper) = bootstrap.intervals("regression", (metric,), rows)[metric]
+    (lower, upper) = intervals("regression", (metric,), rows)[metric]
     # Both draw 1,000 times, each with its own generator: bounds differ by what the draws do.
     assert (lower, upper) == pytest.approx(tuple(oracle), abs=0.15 * (upper - lower))
     assert (lower, upper) != tuple(oracle)
@@ -146,27 +145,27 @@ def test_intervals_of_accuracy_are_those_of_scipy():
     oracle = scipy.stats.bootstrap(
         (right,), np.mean, n_resamples=1000, method="percentile", rng=1
     ).confidence_interval
-    found = bootstrap.intervals("classification", ("accuracy",), rows)["accuracy"]
+    found = intervals("classification", ("accuracy",), rows)["accuracy"]
     assert found == pytest.approx(list(oracle), abs=0.011)  # two examples of 200
 
 
-def test_an_interval_is_a_pure_function_of_the_predictions():
+def test_intervals_are_a_pure_function_of_the_predictions():
     rows = correlated(50)
     names = ("pearson", "spearman")
-    assert bootstrap.intervals("regression", names, rows) == bootstrap.intervals(
+    assert intervals("regression", names, rows) == intervals(
         "regression", names[::-1], correlated(50)
     )
 
 
-def test_intervals_cover_the_truth_as_often_as_they_say():
+def test_intervals_cover_the_truth_at_their_level():
     rng = np.random.default_rng(0)
     truth, num_sets, covered = 0.7, 200, 0
     for _ in range(num_sets):
         right = rng.random(200) < truth
         rows = [{"expected": 1, "prediction": int(is_right)} for is_right in right]
-        lower, upper = bootstrap.intervals("classification", ("accuracy",), rows)["accuracy"]
+        lower, upper = intervals("classification", ("accuracy",), rows)["accuracy"]
         covered += lower <= truth <= upper
-    # 95 %, three standard errors of a share either way
+    # 95 %, three standard errors of a fraction either way
     assert abs(covered / num_sets - 0.95) < 3 * (0.95 * 0.05 / num_sets) ** 0.5
 
 
@@ -181,19 +180,18 @@ def asked(num_contexts, num_questions):
 
 def test_questions_of_one_context_are_drawn_together():
     one, ten = (
-        bootstrap.intervals("question-answering", ("exact_match",), asked(40, number))
-        for number in (1, 10)
+        intervals("question-answering", ("exact_match",), asked(40, number)) for number in (1, 10)
     )
-    # ten questions that go together tell no more than one
+    # ten questions that are drawn together add nothing to one
     assert ten["exact_match"] == pytest.approx(one["exact_match"])
-    alone = bootstrap.intervals("classification", ("accuracy",), asked(40, 10))["accuracy"]
+    alone = intervals("classification", ("accuracy",), asked(40, 10))["accuracy"]
     width = ten["exact_match"][1] - ten["exact_match"][0]
     assert width > 2.5 * (alone[1] - alone[0])
 
 
-def test_measures_of_the_same_examples_are_drawn_alike(monkeypatch):
+def test_statistics_of_the_same_examples_have_the_same_draws(monkeypatch):
     rows = correlated(60)
-    taken = measure("regression", "pearson", rows)
+    taken = statistic("regression", "pearson", rows)
     monkeypatch.setattr(bootstrap, "BLOCK_CELLS", 600)  # ten draws at a time
     both = bootstrap.resampled([taken, taken], num_resamples=37)
     assert both.shape == (2, 37) and np.array_equal(both[0], both[1])

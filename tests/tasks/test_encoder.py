@@ -17,19 +17,23 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from electra_pipeline.core import optim
-from electra_pipeline.finetuning.loop import predict
 from electra_pipeline.tasks.encoder import (
     check_encoder,
     find_encoder,
     load_tokenizer,
     new_model,
     num_positions,
-    opened,
+    open_encoder,
 )
-from electra_pipeline.tasks.kinds.kind import output_layer
+from electra_pipeline.tasks.kinds.inference import predict_logits
 from electra_pipeline.tasks.kinds.question_answering import QuestionAnswering, QuestionExample
 from electra_pipeline.tasks.kinds.tagging import TaggedExample, Tagging
-from electra_pipeline.tasks.kinds.text_classification import Classification, Regression, TextExample
+from electra_pipeline.tasks.kinds.text_classification import (
+    Classification,
+    Regression,
+    TextExample,
+    output_layer,
+)
 from electra_pipeline.tokenizer.pretrained import save_loadable
 
 SENTENCES = [
@@ -202,13 +206,13 @@ def directories(tmp_path_factory):
     return folder
 
 
-def start(directory, problem, *, of_words=False):
+def start(directory, kind, *, of_words=False):
     """A task's model with its tokenizer, as a trial starts it."""
-    with opened(find_encoder(str(directory))) as source:
-        config = source.load(AutoConfig, **problem.head)
+    with open_encoder(find_encoder(str(directory))) as source:
+        config = source.load(AutoConfig, **kind.head)
         tokenizer = load_tokenizer(source, config, of_words=of_words)
         torch.manual_seed(0)
-        return new_model(problem, config, source).eval(), tokenizer
+        return new_model(kind, config, source).eval(), tokenizer
 
 
 def sharpened(model):
@@ -218,9 +222,9 @@ def sharpened(model):
     return model
 
 
-def predicted(model, tokenizer, problem, examples):
-    features = problem.encode(tokenizer, examples, POSITIONS, training=False).features
-    return predict(model, problem, features, batch_examples=len(examples))
+def predicted(model, tokenizer, kind, examples):
+    features = kind.encode(tokenizer, examples, POSITIONS, training=False).features
+    return predict_logits(model, kind, features, batch_examples=len(examples))
 
 
 def plain(loader, model, directory, tmp_path, *texts, **options):
@@ -235,9 +239,9 @@ def plain(loader, model, directory, tmp_path, *texts, **options):
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_pairs_have_the_logits_of_transformers(name, directories, tmp_path):
-    problem = Classification(labels=("a", "b"))
-    model, tokenizer = start(directories / name, problem)
-    ours = predicted(sharpened(model), tokenizer, problem, TEXTS)
+    kind = Classification(labels=("a", "b"))
+    model, tokenizer = start(directories / name, kind)
+    found = predicted(sharpened(model), tokenizer, kind, TEXTS)
     theirs, _ = plain(
         transformers.AutoModelForSequenceClassification,
         model,
@@ -246,15 +250,15 @@ def test_pairs_have_the_logits_of_transformers(name, directories, tmp_path):
         [example.text for example in TEXTS],
         [example.pair for example in TEXTS],
     )
-    np.testing.assert_allclose(np.stack(ours), theirs.logits, atol=1e-4)
-    assert np.ptp(np.stack(ours), axis=0).min() > 1e-2  # the texts do make a difference
+    np.testing.assert_allclose(np.stack(found), theirs.logits, atol=1e-4)
+    assert np.ptp(np.stack(found), axis=0).min() > 1e-2  # the texts do make a difference
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_answers_have_the_logits_of_transformers(name, directories, tmp_path):
-    problem = QuestionAnswering(has_unanswerable=False)
-    model, tokenizer = start(directories / name, problem)
-    ours = predicted(sharpened(model), tokenizer, problem, QUESTIONS)
+    kind = QuestionAnswering(has_unanswerable=False)
+    model, tokenizer = start(directories / name, kind)
+    found = predicted(sharpened(model), tokenizer, kind, QUESTIONS)
     theirs, lengths = plain(
         transformers.AutoModelForQuestionAnswering,
         model,
@@ -263,7 +267,7 @@ def test_answers_have_the_logits_of_transformers(name, directories, tmp_path):
         [example.question for example in QUESTIONS],
         [example.context for example in QUESTIONS],
     )
-    for row, (logits, length) in enumerate(zip(ours, lengths, strict=True)):
+    for row, (logits, length) in enumerate(zip(found, lengths, strict=True)):
         np.testing.assert_allclose(logits[:, 0], theirs.start_logits[row, :length], atol=1e-4)
         np.testing.assert_allclose(logits[:, 1], theirs.end_logits[row, :length], atol=1e-4)
 
@@ -271,9 +275,9 @@ def test_answers_have_the_logits_of_transformers(name, directories, tmp_path):
 # a class of one architecture can be asked for the space before a word; the generic one cannot
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "modernbert"])
 def test_tags_have_the_logits_of_transformers(name, directories, tmp_path):
-    problem = Tagging(labels=("x", "y"))
-    model, tokenizer = start(directories / name, problem, of_words=True)
-    ours = predicted(sharpened(model), tokenizer, problem, TAGGED)
+    kind = Tagging(labels=("x", "y"))
+    model, tokenizer = start(directories / name, kind, of_words=True)
+    found = predicted(sharpened(model), tokenizer, kind, TAGGED)
     theirs, lengths = plain(
         transformers.AutoModelForTokenClassification,
         model,
@@ -283,12 +287,12 @@ def test_tags_have_the_logits_of_transformers(name, directories, tmp_path):
         is_split_into_words=True,
         load={"add_prefix_space": True} if name == "roberta" else {},
     )
-    for row, (logits, length) in enumerate(zip(ours, lengths, strict=True)):
+    for row, (logits, length) in enumerate(zip(found, lengths, strict=True)):
         np.testing.assert_allclose(logits, theirs.logits[row, :length], atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_words_one_by_one_are_the_tokens_of_the_running_text(name, directories):
+def test_list_of_words_has_the_tokens_of_the_text(name, directories):
     _, tokenizer = start(directories / name, Tagging(labels=("x", "y")), of_words=True)
     words = tokenizer([list(WORDS)], is_split_into_words=True, add_special_tokens=False)
     text = tokenizer(" ".join(WORDS), add_special_tokens=False)
@@ -298,7 +302,7 @@ def test_words_one_by_one_are_the_tokens_of_the_running_text(name, directories):
 @pytest.mark.parametrize("of_words", [False, True])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_saved_tokenizer_keeps_its_own_class(name, of_words, directories, tmp_path):
-    with opened(find_encoder(str(directories / name))) as source:
+    with open_encoder(find_encoder(str(directories / name))) as source:
         tokenizer = load_tokenizer(source, source.load(AutoConfig), of_words=of_words)
     save_loadable(tokenizer, tmp_path)
     before, after = (
@@ -313,9 +317,9 @@ def test_a_saved_tokenizer_keeps_its_own_class(name, of_words, directories, tmp_
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_a_model_has_all_weights_of_its_encoder_and_one_head_for_all(name, directories):
-    problem = Classification(labels=("a", "b"))
-    model, _ = start(directories / name, problem)
+def test_model_has_all_weights_of_its_encoder_and_the_same_new_head(name, directories):
+    kind = Classification(labels=("a", "b"))
+    model, _ = start(directories / name, kind)
     kept = model.base_model.state_dict()
     encoder = AutoModel.from_pretrained(directories / name).state_dict()
     shared = [key for key in encoder if key in kept]
@@ -325,7 +329,7 @@ def test_a_model_has_all_weights_of_its_encoder_and_one_head_for_all(name, direc
     for key in shared:
         assert torch.equal(kept[key], encoder[key]), key
     torch.manual_seed(0)
-    random = new_model(problem, model.config, None)
+    random = new_model(kind, model.config, None)
     prefix = f"{model.base_model_prefix}."
     heads = [key for key in model.state_dict() if not key.startswith(prefix)]
     assert heads
@@ -334,12 +338,12 @@ def test_a_model_has_all_weights_of_its_encoder_and_one_head_for_all(name, direc
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_a_regression_model_ends_by_saying_the_units_numbers(name, directories):
-    problem = Regression(mean=100.0, deviation=25.0)
-    model, tokenizer = start(directories / name, problem)
-    before = np.stack(predicted(model, tokenizer, problem, _numbers()))
-    problem.finish(model)
-    after = np.stack(predicted(model, tokenizer, problem, _numbers()))
+def test_finished_regression_model_returns_numbers_in_the_unit(name, directories):
+    kind = Regression(mean=100.0, deviation=25.0)
+    model, tokenizer = start(directories / name, kind)
+    before = np.stack(predicted(model, tokenizer, kind, _numbers()))
+    kind.finish(model)
+    after = np.stack(predicted(model, tokenizer, kind, _numbers()))
     np.testing.assert_allclose(after, 100 + 25 * before, rtol=1e-4)
 
 
@@ -394,7 +398,7 @@ def test_layers_that_share_weights_count_once_and_a_model_without_layers_is_refu
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_a_model_takes_as_many_tokens_as_it_says(name, directories):
+def test_num_positions_is_the_longest_input(name, directories):
     model = AutoModel.from_pretrained(directories / name).eval()
     longest = num_positions(model.config)
     assert longest == POSITIONS
@@ -405,9 +409,7 @@ def test_a_model_takes_as_many_tokens_as_it_says(name, directories):
                 model(input_ids=torch.full((1, longest + 1), 5))
 
 
-def test_a_directory_is_told_by_its_weights_and_files_not_by_its_place_or_card(
-    directories, tmp_path
-):
+def test_fingerprint_of_a_directory_ignores_path_and_card(directories, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(directories / "bert", copy)
     (copy / "README.md").write_text("a card")
@@ -415,11 +417,14 @@ def test_a_directory_is_told_by_its_weights_and_files_not_by_its_place_or_card(
     assert first.fingerprint == second.fingerprint and len(first.fingerprint) == 12
     write_encoder("bert", copy, seed=8)
     assert find_encoder(str(copy)).fingerprint != first.fingerprint
-    with pytest.raises(ValueError, match="changed since its trials were planned"), opened(second):
+    with (
+        pytest.raises(ValueError, match="changed since its trials were planned"),
+        open_encoder(second),
+    ):
         pass
 
 
-def test_an_artifact_is_told_by_its_fingerprint(published):
+def test_fingerprint_of_an_artifact_is_its_own(published):
     assert find_encoder(published).fingerprint == published.fingerprint
     assert find_encoder(str(published.folder)) == find_encoder(published)
 
@@ -431,46 +436,46 @@ def test_an_artifact_is_told_by_its_fingerprint(published):
         ("nobody/nothing", "nobody/nothing: AutoConfig cannot load it: "),
     ],
 )
-def test_a_model_that_is_not_there_is_told_in_one_line(place, message, tmp_path, monkeypatch):
+def test_missing_model_is_an_error_in_one_line(place, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=message) as caught:
         find_encoder(place)
     assert "\n" not in str(caught.value)
 
 
-def test_models_that_cannot_be_used_are_refused(directories, tmp_path):
-    problem = Classification(labels=("a", "b"))
+def test_unusable_models_are_refused(directories, tmp_path):
+    kind = Classification(labels=("a", "b"))
     for name in ("foreign", "none", "left", "cut"):
         shutil.copytree(directories / "bert", tmp_path / name)
     roberta = AutoTokenizer.from_pretrained(directories / "roberta")
     roberta.save_pretrained(tmp_path / "foreign")
     with pytest.raises(ValueError, match=r"foreign: its tokenizer has \d+ tokens, and the model"):
-        start(tmp_path / "foreign", problem)
+        start(tmp_path / "foreign", kind)
     for file in (tmp_path / "none").glob("*token*"):
         file.unlink()
     with pytest.raises(ValueError, match="none: "):
-        start(tmp_path / "none", problem)
+        start(tmp_path / "none", kind)
     bert = AutoTokenizer.from_pretrained(directories / "bert", padding_side="left")
     bert.save_pretrained(tmp_path / "left")
     with pytest.raises(ValueError, match="left: its tokenizer pads on the left"):
-        start(tmp_path / "left", problem)
+        start(tmp_path / "left", kind)
     model = AutoModel.from_pretrained(directories / "bert")
     state = {key: value for key, value in model.state_dict().items() if "layer.1.output" not in key}
     model.save_pretrained(tmp_path / "cut", state_dict=state)
     with pytest.raises(ValueError, match=r"cut: 4 weights of the encoder are missing, such as"):
-        start(tmp_path / "cut", problem)
+        start(tmp_path / "cut", kind)
     shutil.copytree(directories / "bert", tmp_path / "shapes")
     wrong = {**model.state_dict(), "encoder.layer.0.output.dense.bias": torch.zeros(3)}
     save_file(wrong, tmp_path / "shapes/model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ValueError, match=r"shapes: .*its weights have other shapes than its"):
-        start(tmp_path / "shapes", problem)
+        start(tmp_path / "shapes", kind)
 
 
 @pytest.mark.parametrize("prefix", ["", "bert."])
 @pytest.mark.parametrize(
     "unused", ["encoder.layer.2.output.dense.bias", "embeddings.more_embeddings.weight"]
 )
-def test_weights_of_the_encoder_that_its_config_has_no_use_for(
+def test_unused_weights_of_the_encoder_are_refused(
     directories: Path, tmp_path: Path, prefix: str, unused: str
 ) -> None:
     """More layers, or the tables of relative positions: without them it is another encoder."""
@@ -519,7 +524,7 @@ def quantise(folder: Path) -> None:
         (lambda f: (f / "model.safetensors").write_bytes(b""), "model.safetensors cannot be read"),
     ],
 )
-def test_files_that_are_no_whole_model_are_refused_before_any_trial(
+def test_incomplete_models_are_refused_before_any_trial(
     directories: Path, tmp_path: Path, spoil: Callable[[Path], None], message: str
 ) -> None:
     shutil.copytree(directories / "bert", tmp_path / "model")

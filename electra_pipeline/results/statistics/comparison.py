@@ -22,7 +22,7 @@ from electra_pipeline.results.store import Row
 from electra_pipeline.results.tables.table import noted
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.tasks.bootstrap import LEVEL, groups, resampled
-from electra_pipeline.tasks.kinds.measures import measure
+from electra_pipeline.tasks.kinds.metrics import METRICS, statistic
 
 MAJORITY = (
     "majority"  # its rows refer to the trial of another model and have no predictions of their own
@@ -224,10 +224,9 @@ def _variance_over_examples(
         if trial is None or predictions.FILE not in trial.file_names():
             return None
         kind, rows = trial.config["type"], read(name)[split]
-        taken = measure(kind, metric, rows)
-        if taken is None:
+        if metric not in METRICS[kind]:
             return None
-        measures.append(taken)
+        measures.append(statistic(kind, metric, rows))
     values = resampled(measures, groups(kind, rows))
     differences = (values[0::2] - values[1::2]).mean(axis=0)
     return float(differences.var(ddof=1))

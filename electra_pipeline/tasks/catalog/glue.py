@@ -6,7 +6,7 @@ Epochs as in ELECTRA's table 7. Numbers of rows as on the Hub's card of nyu-mll/
 from collections.abc import Mapping
 from typing import Literal
 
-from electra_pipeline.tasks.kinds.metrics import REGRESSION_METRICS
+from electra_pipeline.tasks.kinds.metrics import METRICS
 from electra_pipeline.tasks.task import (
     TEST,
     TRAIN,
@@ -118,7 +118,7 @@ GLUE = (
         _sentences("sentence1", "sentence2"),
         None,
         sizes(5749, 1500, 1379),
-        metrics=REGRESSION_METRICS,
+        metrics=tuple(METRICS["regression"]),
         kind="regression",
         epochs=10.0,
         symmetric=True,

@@ -9,7 +9,7 @@ of the CoNLL sets without the empty sentence that ends the Hub's.
 from collections.abc import Mapping
 
 from electra_pipeline.tasks.catalog.glue import GLUE
-from electra_pipeline.tasks.kinds.metrics import CHOICE_METRICS, TAGGING_METRICS
+from electra_pipeline.tasks.kinds.metrics import METRICS
 from electra_pipeline.tasks.task import (
     TEST,
     TRAIN,
@@ -31,7 +31,7 @@ def _conll(
     num_rows: NumRows,
     encodings: tuple[str, ...] = ("utf-8",),
     label: int = -1,
-    metrics: tuple[str, ...] = TAGGING_METRICS,
+    metrics: tuple[str, ...] = tuple(METRICS["tagging"]),
 ) -> Task:
     return Task(
         name=name,
@@ -74,7 +74,7 @@ def _choices(
     return Task(
         name=name,
         type="multiple-choice",
-        metrics=CHOICE_METRICS,
+        metrics=tuple(METRICS["multiple-choice"]),
         columns=columns,
         num_rows=num_rows,
         published=published,

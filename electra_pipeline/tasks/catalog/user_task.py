@@ -9,8 +9,8 @@ from electra_pipeline.inputs.files import FileReference
 from electra_pipeline.inputs.records import Format
 from electra_pipeline.results import pretraining
 from electra_pipeline.tasks.catalog.published import TASKS
+from electra_pipeline.tasks.kinds.metrics import METRICS
 from electra_pipeline.tasks.task import (
-    METRICS,
     TEST,
     TRAIN,
     VALIDATION,

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from electra_pipeline.tasks.data.records import Example
+from electra_pipeline.tasks.kinds.answer_texts import is_unspaced
 from electra_pipeline.tasks.kinds.chunks import are_chunks, odd_tags, read_tag
-from electra_pipeline.tasks.kinds.metrics import TAGGING_METRICS, is_unspaced
+from electra_pipeline.tasks.kinds.metrics import METRICS
 from electra_pipeline.tasks.kinds.question_answering import QuestionExample
 from electra_pipeline.tasks.kinds.tagging import TaggedExample
-from electra_pipeline.tasks.task import METRICS, Task
+from electra_pipeline.tasks.task import Task
 
 OF_WORDS = ("accuracy",)  # of tags that mark no chunks, such as parts of speech
 
@@ -36,12 +37,12 @@ def metrics_of(
             f1 = "character_f1" if is_unspaced(text) else "f1"
             return task.metrics or ("exact_match", f1)
         case _:
-            return task.metrics or METRICS[task.type]
+            return task.metrics or tuple(METRICS[task.type])
 
 
 def _of_tags(task: Task, labels: Sequence[str], place: str) -> tuple[str, ...]:
     if are_chunks(labels):
-        return task.metrics or TAGGING_METRICS
+        return task.metrics or tuple(METRICS["tagging"])
     if task.metrics == OF_WORDS:
         return task.metrics
     if odd := odd_tags(labels):

@@ -20,7 +20,7 @@ from electra_pipeline.tasks.data.checks import (
 from electra_pipeline.tasks.data.fitting import OF_WORDS, check_chunks, metrics_of
 from electra_pipeline.tasks.data.locate import Source, locate, locate_unlabelled
 from electra_pipeline.tasks.data.records import Example
-from electra_pipeline.tasks.kinds.kind import Problem
+from electra_pipeline.tasks.kinds.kind import TaskKind
 from electra_pipeline.tasks.kinds.multiple_choice import ChoiceExample, MultipleChoice
 from electra_pipeline.tasks.kinds.question_answering import QuestionAnswering, QuestionExample
 from electra_pipeline.tasks.kinds.tagging import TaggedExample, Tagging
@@ -40,7 +40,7 @@ AnyExample = TypeVar(
 class TaskData:
     """Checked examples of a task: `train`, and one or more splits to score on."""
 
-    problem: Problem[Any, Any]
+    kind: TaskKind[Any, Any]
     metrics: tuple[str, ...]
     train: Sequence[Any]
     scored: Mapping[str, Sequence[Any]]
@@ -112,7 +112,7 @@ def load(task: Task, data: str | None) -> TaskData:
         " (validation is a part of train: there is no such file)" if carved else "",
     )
     return TaskData(
-        problem=_problem(task, labels, train, sources[TRAIN].place),
+        kind=_kind_of(task, labels, train, sources[TRAIN].place),
         metrics=metrics,
         train=train,
         scored=scored,
@@ -235,9 +235,9 @@ def digest(examples: Iterable[Example]) -> str:
     return hasher.hexdigest()
 
 
-def _problem(
+def _kind_of(
     task: Task, labels: tuple[str, ...], train: Sequence[Any], place: str
-) -> Problem[Any, Any]:
+) -> TaskKind[Any, Any]:
     match task.type:
         case "classification":
             return Classification(labels, task.symmetric)

@@ -1,257 +1,300 @@
-"""Scores of predictions: what each published benchmark reports, as fractions between -1 and 1."""
+"""The metrics of each kind of task, each defined once, for any weights of the examples.
+
+A metric computes some values for each example, and the score from these values and weights. The
+score that is reported has weight 1 for every example; in the score of a bootstrap resample an
+example weighs as often as it was drawn. All scores lie between -1 and 1. Where a published script
+divides by zero (F1 without a positive, a correlation with a constant) the score is 0.
+"""
 
 import math
-import re
-import string
-import unicodedata
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
-from seqeval.metrics import f1_score as entity_f1_score
-from seqeval.metrics import precision_score as entity_precision_score
-from seqeval.metrics import recall_score as entity_recall_score
-from sklearn import metrics as sk
+from numpy.typing import NDArray
 
-from electra_pipeline.tasks.kinds.chunks import conll_tag
-
-Scores = dict[str, float]
-
-# Letters of the scripts whose line breaking needs a dictionary or is between any two characters
-# (Unicode Standard Annex 14, classes SA and ID): Thai and Lao, Tibetan, Burmese, Khmer, kana and
-# their extensions, Chinese characters, with their marks.
-_UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf"
-    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua9e0-\ua9ff\uaa60-\uaa7f"
-    "\uf900-\ufaff\uff66-\uff9f\U0001b000-\U0001b16f\U00020000-\U0003ffff]"
+from electra_pipeline.tasks.kinds.answer_texts import (
+    answer_character_f1,
+    answer_exact,
+    answer_f1,
+    answer_korquad_f1,
+    best_accepted,
 )
+from electra_pipeline.tasks.kinds.chunks import chunks
 
-CLASSIFICATION_METRICS = ("accuracy", "f1", "macro_f1", "matthews")
-REGRESSION_METRICS = ("pearson", "spearman")
-CHOICE_METRICS = ("accuracy",)
-TAGGING_METRICS = ("f1", "precision", "recall", "accuracy")
-QUESTION_METRICS = (
-    *("exact_match", "f1", "best_exact_match", "best_f1"),
-    *("character_f1", "best_character_f1", "korquad_f1"),
-)
+Array = NDArray[np.float64]
+Row = Mapping[str, Any]
+"""What `TaskKind.row` returns for an example: expected value, prediction and details."""
 
 
-def classification_scores(
-    expected: Sequence[int], predicted: Sequence[int], names: Sequence[str]
-) -> Scores:
-    """The named scores of class indexes; `f1` is that of class 1, as in GLUE's MRPC and QQP.
+@dataclass(frozen=True)
+class Metric:
+    """A metric: the values that it needs of each example, and the score from them."""
 
-    All are sklearn's, which GLUE's own script calls; what it leaves undefined is 0, as there:
-    Matthews of a constant, F1 where class 1 is neither there nor predicted.
+    values: Callable[[Sequence[Row]], Sequence[Sequence[Any]]]
+    """From rows (examples) to numbers (examples, k)."""
+    score: Callable[[Array, Array], Array]
+    """From values (cells, k) and weights (resamples, cells) to scores (resamples,)."""
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A metric of given examples, as a function of their weights."""
+
+    values: Array
+    """(cells, k); a cell is an example, or several that have the same values."""
+    score: Callable[[Array, Array], Array]
+
+    def __call__(self, weights: Array) -> Array:
+        """Return the scores (resamples,) for weights (resamples, cells)."""
+        return self.score(self.values, weights)
+
+    def observed(self) -> float:
+        """Return the score of the examples as they are: each has weight 1."""
+        return float(self(np.ones((1, len(self.values))))[0])
+
+
+def statistic(kind: str, metric: str, rows: Sequence[Row]) -> Statistic:
+    """Return a kind's metric of labelled rows. Raise KeyError if the kind has no such metric."""
+    found = METRICS[kind][metric]
+    values = np.array(found.values(rows), dtype=np.float64).reshape(len(rows), -1)
+    return Statistic(values, found.score)
+
+
+# --- values of each example -----------------------------------------------------------------------
+
+
+def _pairs(rows: Sequence[Row]) -> list[tuple[Any, Any]]:
+    """Expected and predicted value."""
+    return [(row["expected"], row["prediction"]) for row in rows]
+
+
+def _is_right(rows: Sequence[Row]) -> list[tuple[bool, int]]:
+    return [(expected == predicted, 1) for expected, predicted in _pairs(rows)]
+
+
+def _class_codes(rows: Sequence[Row]) -> list[tuple[int, int]]:
+    """Expected and predicted class, as numbers from 0 in the order of the names."""
+    pairs = _pairs(rows)
+    codes = {label: code for code, label in enumerate(sorted({each for p in pairs for each in p}))}
+    return [(codes[expected], codes[predicted]) for expected, predicted in pairs]
+
+
+def _positives(rows: Sequence[Row]) -> list[tuple[bool, bool, bool]]:
+    """Whether the second of two classes is right, expected, predicted (GLUE's MRPC and QQP)."""
+    _, positive = rows[0]["detail"]["probabilities"]  # both classes, in their order
+    return [
+        (expected == predicted == positive, expected == positive, predicted == positive)
+        for expected, predicted in _pairs(rows)
+    ]
+
+
+def _right_words(rows: Sequence[Row]) -> list[tuple[int, int]]:
+    """Number of words with the right tag, as the file has it, and of all words."""
+    return [
+        (sum(a == b for a, b in zip(expected, predicted, strict=True)), len(expected))
+        for expected, predicted in _pairs(rows)
+    ]
+
+
+def _chunk_counts(rows: Sequence[Row]) -> list[tuple[int, int, int]]:
+    """Number of right, expected and predicted chunks.
+
+    A chunk is right if its type and both ends are (Tjong Kim Sang and Buchholz 2000, section 4).
     """
-    compute: Mapping[str, Callable[[], float]] = {
-        "accuracy": lambda: sk.accuracy_score(expected, predicted),
-        "f1": lambda: sk.f1_score(
-            expected, predicted, labels=[1], average="macro", zero_division=0
-        ),
-        "macro_f1": lambda: sk.f1_score(expected, predicted, average="macro", zero_division=0),
-        # a constant is correlated with nothing: 0, as sklearn says too, but with a warning
-        "matthews": lambda: (
-            sk.matthews_corrcoef(expected, predicted)
-            if len(set(expected)) > 1 and len(set(predicted)) > 1
-            else 0.0
-        ),
-    }
-    return {name: float(compute[name]()) for name in names}
+    counts = []
+    for tags, guesses in _pairs(rows):
+        expected, predicted = set(chunks(tags)), set(chunks(guesses))
+        counts.append((len(expected & predicted), len(expected), len(predicted)))
+    return counts
 
 
-def choice_scores(
-    expected: Sequence[int], predicted: Sequence[int], names: Sequence[str]
-) -> Scores:
-    """The named scores of chosen positions: the fraction that is right."""
-    compute = {"accuracy": lambda: float(sk.accuracy_score(expected, predicted))}
-    return {name: compute[name]() for name in names}
+def _answers(compare: Callable[[str, str], float]) -> Callable[[Sequence[Row]], Any]:
+    """The best comparison of the predicted answer with any of the accepted ones."""
+    return lambda rows: [
+        (best_accepted(compare, accepted, answer), 1) for accepted, answer in _pairs(rows)
+    ]
 
 
-def regression_scores(
-    expected: Sequence[float], predicted: Sequence[float], names: Sequence[str]
-) -> Scores:
-    """The named scores of real values.
+def _withdrawable(compare: Callable[[str, str], float]) -> Callable[[Sequence[Row]], Any]:
+    """As `_answers` for the answer and for none in its place, and the margin of "no answer"."""
 
-    A correlation with a constant is 0, for it orders nothing; scipy, and so GLUE's own script, has
-    no number there (nan).
-    """
+    def values(rows: Sequence[Row]) -> list[tuple[float, float, float]]:
+        found = []
+        for row in rows:
+            margin = row["detail"]["null_margin"]
+            kept = best_accepted(compare, row["expected"], row["detail"]["answer"])
+            withdrawn = best_accepted(compare, row["expected"], "")
+            found.append((kept, withdrawn, -np.inf if margin is None else margin))
+        return found
 
-    def correlation(function: Callable[..., Any]) -> float:
-        if len(expected) < 2 or np.ptp(expected) == 0 or np.ptp(predicted) == 0:
-            return 0.0
-        return float(function(expected, predicted).statistic)
-
-    compute: Mapping[str, Callable[[], float]] = {
-        "pearson": lambda: correlation(stats.pearsonr),
-        "spearman": lambda: correlation(stats.spearmanr),
-    }
-    return {name: float(compute[name]()) for name in names}
+    return values
 
 
-def tagging_scores(
-    expected: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], names: Sequence[str]
-) -> Scores:
-    """The named scores of tag sequences: chunk precision, recall and F1 by conlleval's rules.
-
-    A chunk counts when its type and both ends are right (Tjong Kim Sang and Buchholz 2000,
-    section 4; seqeval's default mode is that script), in any notation of `chunks`. Accuracy is over
-    single words and their tags as they are.
-    """
-    words = [tag for sentence in expected for tag in sentence]
-    guesses = [tag for sentence in predicted for tag in sentence]
-    given = [list(map(conll_tag, sentence)) for sentence in expected]
-    found = [list(map(conll_tag, sentence)) for sentence in predicted]
-    compute: Mapping[str, Callable[[], float]] = {
-        "f1": lambda: entity_f1_score(given, found, zero_division=0),
-        "precision": lambda: entity_precision_score(given, found, zero_division=0),
-        "recall": lambda: entity_recall_score(given, found, zero_division=0),
-        "accuracy": lambda: sk.accuracy_score(words, guesses),
-    }
-    return {name: float(compute[name]()) for name in names}
+# --- scores from values and weights ---------------------------------------------------------------
 
 
-def normalize_answer(text: str) -> str:
-    """Lower-cased text without punctuation, English articles and extra spaces.
-
-    The rule of SQuAD's official evaluate-v2.0.py (`normalize_answer`).
-    """
-    text = "".join(character for character in text.lower() if character not in string.punctuation)
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
+def _divide(numerator: Array, denominator: Array) -> Array:
+    """Return the quotient, 0 where the denominator is."""
+    positive = denominator > 0
+    return np.where(positive, numerator / np.where(positive, denominator, 1.0), 0.0)
 
 
-def answer_exact(expected: str, predicted: str) -> float:
-    """1.0 if both answers are the same after normalisation, else 0.0."""
-    return float(normalize_answer(expected) == normalize_answer(predicted))
+def _sums(values: Array, weights: Array) -> Array:
+    """Return the weighted sums (resamples, k) of values (cells, k)."""
+    if len(weights) == 1:  # a reported score: exact, whatever the order in which a BLAS adds
+        return np.array([[math.fsum(column) for column in (values * weights.T).T]])
+    return weights @ values
 
 
-def answer_f1(expected: str, predicted: str) -> float:
-    """F1 of the words that two answers share; empty answers match only each other."""
-    return _overlap_f1(normalize_answer(expected).split(), normalize_answer(predicted).split())
+def _ratio(values: Array, weights: Array) -> Array:
+    """Sum of the first value over sum of the second."""
+    sums = _sums(values, weights)
+    return _divide(sums[:, 0], sums[:, 1])
 
 
-def answer_character_f1(expected: str, predicted: str) -> float:
-    """F1 of the characters that two answers share, in scripts that put no spaces between words.
-
-    Text of other scripts counts in words: MLQA's mixed segmentation of Chinese
-    (mlqa_evaluation_v1.py), for every such script, and as there without Unicode's punctuation and
-    with articles.
-    """
-    return _overlap_f1(_mixed_segments(expected), _mixed_segments(predicted))
+def _f1(values: Array, weights: Array) -> Array:
+    """F1 of counts: right, expected, predicted."""
+    sums = _sums(values, weights)
+    return _divide(2 * sums[:, 0], sums[:, 1] + sums[:, 2])
 
 
-def answer_korquad_f1(expected: str, predicted: str) -> float:
-    """F1 of all characters that two answers share, but spaces: KorQuAD's (evaluate-v1.0.py)."""
-    return _overlap_f1(_korquad_characters(expected), _korquad_characters(predicted))
+def _recall(values: Array, weights: Array) -> Array:
+    return _ratio(values[:, [0, 1]], weights)
 
 
-def _korquad_characters(text: str) -> list[str]:
-    removed = string.punctuation + "《》〈〉\u2018\u2019"
-    return [each for each in text.lower() if each not in removed and not each.isspace()]
+def _precision(values: Array, weights: Array) -> Array:
+    return _ratio(values[:, [0, 2]], weights)
 
 
-def answer_overlap(expected: str, predicted: str) -> float:
-    """What one answer is worth: F1 of characters if the expected one's script has no spaces."""
-    f1 = answer_character_f1 if is_unspaced(expected) else answer_f1
-    return f1(expected, predicted)
-
-
-def is_unspaced(text: str) -> bool:
-    """Whether at least half of a text's letters are of scripts without spaces between words."""
-    letters = [character for character in text if character.isalpha()]
-    return 0 < len(letters) <= 2 * sum(map(bool, map(_UNSPACED.match, letters)))
-
-
-def _mixed_segments(text: str) -> list[str]:
-    kept = "".join(
-        character
-        for character in text.lower()
-        if character not in string.punctuation and unicodedata.category(character)[0] != "P"
+def _class_counts(codes: Array, weights: Array) -> tuple[Array, Array, Array]:
+    """Right, expected and predicted examples of each class, (resamples, classes) each."""
+    classes = np.arange(int(codes.max()) + 1)
+    expected, predicted = codes[:, :1] == classes, codes[:, 1:] == classes
+    right = expected & predicted
+    return (
+        weights @ right.astype(np.float64),
+        weights @ expected.astype(np.float64),
+        weights @ predicted.astype(np.float64),
     )
-    return _UNSPACED.sub(r" \g<0> ", kept).split()
 
 
-def _overlap_f1(gold: Sequence[str], guess: Sequence[str]) -> float:
-    if not gold or not guess:
-        return float(gold == guess)
-    shared = sum((Counter(gold) & Counter(guess)).values())
-    if shared == 0:
-        return 0.0
-    precision, recall = shared / len(guess), shared / len(gold)
-    return 2 * precision * recall / (precision + recall)
+def _macro_f1(codes: Array, weights: Array) -> Array:
+    """Mean F1 of the classes that are expected or predicted, as scikit-learn computes it."""
+    right, expected, predicted = _class_counts(codes, weights)
+    present = (expected + predicted > 0).sum(axis=1)
+    return np.asarray(_divide(2 * right, expected + predicted).sum(axis=1) / present)
 
 
-def question_scores(
-    expected: Sequence[Sequence[str]],
-    answers: Sequence[str],
-    null_margins: Sequence[float],
-    names: Sequence[str],
-) -> Scores:
-    """Mean over questions of the best score against any of the accepted answers.
+def _matthews(codes: Array, weights: Array) -> Array:
+    """Correlation of classes, for any number of them (Gorodkin 2004, equation 8)."""
+    right, expected, predicted = _class_counts(codes, weights)
+    total = weights.sum(axis=1)
+    covariance = right.sum(axis=1) * total - (expected * predicted).sum(axis=1)
+    variances = (total**2 - (expected**2).sum(axis=1)) * (total**2 - (predicted**2).sum(axis=1))
+    return _divide(covariance, np.sqrt(variances))
 
-    A question without accepted answers is unanswerable: only the empty answer is right for it.
-    `null_margins` says by how much "no answer" scored above the proposed answer; the proposal is
-    withdrawn where that is positive. The metrics that begin with `best_` withdraw at the threshold
-    that suits the scored questions best, as SQuAD 2.0's official script does for its leaderboard:
-    they are optimistic, because the threshold saw the labels.
+
+def _pearson(values: Array, weights: Array) -> Array:
+    # A constant side is exactly 0, so that its variance is.
+    centred = np.where(np.ptp(values, axis=0) > 0, values - values.mean(axis=0), 0.0)
+    return _correlation(centred[:, 0], centred[:, 1], weights)
+
+
+def _spearman(values: Array, weights: Array) -> Array:
+    return _correlation(_ranks(values[:, 0], weights), _ranks(values[:, 1], weights), weights)
+
+
+def _correlation(x: Array, y: Array, weights: Array) -> Array:
+    """Weighted correlation of x and y: (cells,), or (resamples, cells).
+
+    It is 0 where a side is constant, for a constant orders nothing; scipy, and so GLUE's own
+    script, has nan there.
     """
-
-    def values(score: Callable[[str, str], float], withdrawn: bool) -> list[float]:
-        guesses = [""] * len(answers) if withdrawn else answers
-        return [
-            best_accepted(score, accepted, guess)
-            for accepted, guess in zip(expected, guesses, strict=True)
-        ]
-
-    def mean(score: Callable[[str, str], float]) -> float:
-        pairs = zip(values(score, False), values(score, True), null_margins, strict=True)
-        return math.fsum(null if margin > 0 else kept for kept, null, margin in pairs) / len(
-            answers
-        )
-
-    def best(score: Callable[[str, str], float]) -> float:
-        return best_threshold(values(score, False), values(score, True), null_margins)[0]
-
-    compute = {
-        "exact_match": lambda: mean(answer_exact),
-        "f1": lambda: mean(answer_f1),
-        "best_exact_match": lambda: best(answer_exact),
-        "best_f1": lambda: best(answer_f1),
-        "character_f1": lambda: mean(answer_character_f1),
-        "best_character_f1": lambda: best(answer_character_f1),
-        "korquad_f1": lambda: mean(answer_korquad_f1),
-    }
-    return {name: compute[name]() for name in names}
+    total = weights.sum(axis=1, keepdims=True)
+    x = x - (weights * x).sum(axis=1, keepdims=True) / total
+    y = y - (weights * y).sum(axis=1, keepdims=True) / total
+    covariance = (weights * x * y).sum(axis=1)
+    variances = (weights * x**2).sum(axis=1), (weights * y**2).sum(axis=1)
+    # The variance of a constant side is not 0, but a rounding error.
+    floors = [1e-12 * weights.sum(axis=1) * np.max(side**2, initial=0.0) for side in (x, y)]
+    varied = (variances[0] > floors[0]) & (variances[1] > floors[1])
+    return _divide(covariance, np.where(varied, np.sqrt(variances[0] * variances[1]), 0.0))
 
 
-def best_accepted(score: Callable[[str, str], float], accepted: Sequence[str], guess: str) -> float:
-    """The best score of a guess against any of the accepted answers; without one, against ""."""
-    return max(score(answer, guess) for answer in _accepted(accepted))
+def _ranks(values: Array, weights: Array) -> Array:
+    """(resamples, cells): the mean rank of each cell's examples among the resampled ones."""
+    distinct, where = np.unique(values, return_inverse=True)
+    order = np.argsort(where, kind="stable")
+    starts = np.searchsorted(where[order], np.arange(len(distinct)))
+    counts = np.add.reduceat(weights[:, order], starts, axis=1)
+    ranks: Array = np.cumsum(counts, axis=1) - (counts - 1) / 2
+    return ranks[:, where]
 
 
-def _accepted(answers: Sequence[str]) -> list[str]:
-    # evaluate-v2.0.py: answers that normalise to nothing are not accepted; if none is left, "" is
-    return [answer for answer in answers if normalize_answer(answer)] or [""]
+def _best_ratio(values: Array, weights: Array) -> Array:
+    """The mean score at the threshold that suits these examples best.
 
-
-def best_threshold(
-    kept: Sequence[float], withdrawn: Sequence[float], null_margins: Sequence[float]
-) -> tuple[float, float]:
-    """The highest mean score that one threshold on the null margin reaches, and that threshold.
-
-    Question i scores withdrawn[i] where null_margins[i] > threshold, else kept[i]
-    (`find_best_thresh` of evaluate-v2.0.py). Raises ValueError if there is no question.
+    SQuAD 2.0's official script does this for its leaderboard. It is optimistic, because the
+    threshold is chosen on the scored labels.
     """
-    if not kept:
+    gains, _ = _gains(values, weights)
+    sums = _sums(values[:, 1:2], weights)[:, 0]
+    return _divide(sums + np.maximum(gains.max(axis=1), 0.0), weights.sum(axis=1))
+
+
+def best_threshold(values: Sequence[tuple[float, float, float]]) -> float:
+    """Return the threshold on the null margin with the highest mean score.
+
+    values: of each question the score of its answer, the score of none, and its null margin. A
+    question scores the second where its margin is above the threshold, else the first
+    (`find_best_thresh` of evaluate-v2.0.py). Raise ValueError if there is no question.
+    """
+    if not values:
         raise ValueError("no questions to choose a threshold on")
-    order = np.argsort(np.asarray(null_margins, dtype=np.float64), kind="stable")
-    margins = np.asarray(null_margins, dtype=np.float64)[order]
-    gains = (np.asarray(kept) - np.asarray(withdrawn))[order]
-    # totals[k]: the k smallest margins keep their answer; equal margins fall on the same side
-    totals = math.fsum(withdrawn) + np.concatenate([[0.0], np.cumsum(gains)])
-    possible = np.concatenate([[True], margins[1:] > margins[:-1], [True]])
-    k = int(np.argmax(np.where(possible, totals, -np.inf)))
-    threshold = float(margins[k - 1]) if k > 0 else float(margins[0]) - 1.0
-    return float(totals[k]) / len(kept), threshold
+    array = np.array(values, dtype=np.float64)
+    gains, margins = _gains(array, np.ones((1, len(array))))
+    totals = math.fsum(array[:, 1]) + np.concatenate([[0.0], gains[0]])
+    best = int(np.argmax(totals))
+    return float(margins[best - 1] if best > 0 else margins[0] - 1.0)
+
+
+def _gains(values: Array, weights: Array) -> tuple[Array, Array]:
+    """What answering gains over not answering, up to each distinct null margin.
+
+    Returns (resamples, margins) gains, and the margins in ascending order.
+    """
+    order = np.argsort(values[:, 2], kind="stable")
+    kept, withdrawn, margins = values[order].T
+    gains = np.cumsum(weights[:, order] * (kept - withdrawn), axis=1)
+    is_last = np.append(margins[1:] > margins[:-1], True)  # equal margins are decided together
+    return gains[:, is_last], margins[is_last]
+
+
+METRICS: Mapping[str, Mapping[str, Metric]] = {
+    "classification": {
+        "accuracy": Metric(_is_right, _ratio),
+        "f1": Metric(_positives, _f1),
+        "macro_f1": Metric(_class_codes, _macro_f1),
+        "matthews": Metric(_class_codes, _matthews),
+    },
+    "regression": {"pearson": Metric(_pairs, _pearson), "spearman": Metric(_pairs, _spearman)},
+    "tagging": {
+        "f1": Metric(_chunk_counts, _f1),
+        "precision": Metric(_chunk_counts, _precision),
+        "recall": Metric(_chunk_counts, _recall),
+        "accuracy": Metric(_right_words, _ratio),
+    },
+    "question-answering": {
+        "exact_match": Metric(_answers(answer_exact), _ratio),
+        "f1": Metric(_answers(answer_f1), _ratio),
+        "best_exact_match": Metric(_withdrawable(answer_exact), _best_ratio),
+        "best_f1": Metric(_withdrawable(answer_f1), _best_ratio),
+        "character_f1": Metric(_answers(answer_character_f1), _ratio),
+        "best_character_f1": Metric(_withdrawable(answer_character_f1), _best_ratio),
+        "korquad_f1": Metric(_answers(answer_korquad_f1), _ratio),
+    },
+    "multiple-choice": {"accuracy": Metric(_is_right, _ratio)},
+}
+"""By kind of task: the metrics, in the order in which they are reported."""

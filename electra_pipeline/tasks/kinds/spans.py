@@ -1,4 +1,4 @@
-"""Spans of a context as possible answers: the best of a window, and n-best lists."""
+"""Spans of a context as candidate answers: the best of a window, and n-best lists."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -17,13 +17,13 @@ NUM_BEST = 20
 
 @dataclass(frozen=True)
 class Span:
-    """A possible answer: its text, and the logits of its first and its last token."""
+    """A candidate answer: its text, and the logits of its first and last token."""
 
     text: str
     start_logit: float
     end_logit: float
     begin: int = 0
-    """Its characters in the context are [begin, end); none of them if there is no answer."""
+    """Characters [begin, end) of the context; none of them for no answer."""
     end: int = 0
 
     @property
@@ -38,20 +38,21 @@ def best_spans(
     num_best: int = NUM_BEST,
     answer_tokens: int = ANSWER_TOKENS,
 ) -> list[tuple[int, int, float, float]]:
-    """The best allowed answers in one window, best first; scores are (length, 2).
+    """Return the best allowed answers in one window, best first; scores are (length, 2).
 
-    Each is begin and end in characters and the logits of its ends. Allowed: both ends among the
-    `num_best` highest of their kind, in the context, in order, at most `answer_tokens` tokens, and
-    not empty (byte-level tokens of white space may have no character).
+    Each is begin and end in characters and the logits of its ends. Allowed: start among the
+    `num_best` best starts and end among the best ends, in the context, in order, at most
+    `answer_tokens` tokens, and not empty (byte-level tokens of white space may have no character).
     """
-    assert feature.places is not None
-    inside = feature.places[:, 1] >= 0
+    assert feature.alignment is not None
+    offsets = feature.alignment
+    inside = offsets[:, 1] >= 0
     masked = np.where(inside[:, None], scores, -np.inf)
     starts, ends = (np.argsort(-masked[:, side], kind="stable")[:num_best] for side in (0, 1))
     sums = masked[starts, 0][:, None] + masked[ends, 1][None, :]
     lengths = ends[None, :] - starts[:, None] + 1
     is_allowed = (lengths >= 1) & (lengths <= answer_tokens)
-    is_allowed &= feature.places[ends, 1][None, :] > feature.places[starts, 0][:, None]
+    is_allowed &= offsets[ends, 1][None, :] > offsets[starts, 0][:, None]
     sums = np.where(is_allowed, sums, -np.inf)
     found = []
     for flat in np.argsort(-sums, axis=None, kind="stable")[:num_best]:
@@ -59,28 +60,20 @@ def best_spans(
         if not np.isfinite(sums[row, column]):
             break
         start, end = starts[row], ends[column]
-        begin, stop = int(feature.places[start, 0]), int(feature.places[end, 1])
+        begin, stop = int(offsets[start, 0]), int(offsets[end, 1])
         found.append((begin, stop, float(masked[start, 0]), float(masked[end, 1])))
     return found
 
 
 def distinct_best(ranked: Iterable[Span], num_best: int = NUM_BEST) -> list[Span]:
-    """The first `num_best` spans of different text; they come best first."""
+    """Return the first `num_best` spans of different text; `ranked` is best first."""
     found: dict[str, Span] = {}
     for span in ranked:
         found.setdefault(span.text, span)
     return list(found.values())[:num_best]
 
 
-def with_probabilities(spans: Sequence[Span]) -> list[dict[str, Any]]:
-    """The n-best list as run_squad writes it: probabilities are a softmax over what it holds."""
+def probabilities(spans: Sequence[Span]) -> list[float]:
+    """Return the softmax of the spans' scores, as run_squad writes it for its n-best list."""
     weights = [math.exp(span.score - spans[0].score) for span in spans]
-    return [
-        {
-            "text": span.text,
-            "probability": weight / math.fsum(weights),
-            "start_logit": span.start_logit,
-            "end_logit": span.end_logit,
-        }
-        for span, weight in zip(spans, weights, strict=True)
-    ]
+    return [weight / math.fsum(weights) for weight in weights]

@@ -1,4 +1,4 @@
-"""Sentences whose words have a tag each: chunks, names, parts of speech."""
+"""Tagging of words: chunks, named entities, parts of speech."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
-import transformers
-from numpy.typing import NDArray
+from scipy.special import softmax
 from torch import Tensor
 
-from electra_pipeline.tasks.kinds.kind import IGNORED, Encoded, Feature, Frame, frame
-from electra_pipeline.tasks.kinds.metrics import tagging_scores
+from electra_pipeline.tasks.kinds.encoding import SpecialTokens, special_tokens
+from electra_pipeline.tasks.kinds.kind import IGNORED, Encoded, Feature, TaskKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +28,24 @@ class TaggedExample:
         return "\t".join(self.words)
 
 
+@dataclass(frozen=True, slots=True)
+class TagsPrediction:
+    """The likeliest tag of each word of a sentence, and its probability."""
+
+    tags: tuple[str, ...]
+    probabilities: tuple[float, ...] = ()
+
+
 @dataclass(frozen=True)
-class Tagging:
-    """Which of `labels` each word has; the first sub-token of a word speaks for it.
+class Tagging(TaskKind[TaggedExample, TagsPrediction]):
+    """One of `labels` for each word, predicted at the word's first token.
 
     A sentence that is longer than the model's input becomes several features, so that every word is
     trained on and predicted; the published code cuts it.
     """
+
+    name = "tagging"
+    auto_class = "AutoModelForTokenClassification"
 
     labels: tuple[str, ...]
 
@@ -46,9 +56,6 @@ class Tagging:
             "label2id": {label: index for index, label in enumerate(self.labels)},
         }
 
-    def build(self, config: Any) -> Any:
-        return transformers.AutoModelForTokenClassification.from_config(config)
-
     def encode(
         self, tokenizer: Any, examples: Sequence[TaggedExample], max_length: int, *, training: bool
     ) -> Encoded:
@@ -58,27 +65,23 @@ class Tagging:
             [list(example.words) for example in examples],
             is_split_into_words=True,
             add_special_tokens=False,
-            verbose=False,  # it would warn of sentences that are too long: they are windowed
+            verbose=False,  # it would warn of long sentences, which are windowed
         )
         index = {label: number for number, label in enumerate(self.labels)}
-        special = frame(tokenizer)
+        special = special_tokens(tokenizer)
         capacity = max_length - len(special.before) - len(special.after)
         features = []
-        for origin, example in enumerate(examples):
-            pieces: list[list[int]] = [[] for _ in example.words]
-            ids = encoded["input_ids"][origin]
-            for token, word in zip(ids, encoded.word_ids(origin), strict=True):
-                pieces[word].append(token)
-            # A word of characters that the tokenizer removes has no sub-token, and yet has a tag.
-            pieces = [piece[:capacity] or [tokenizer.unk_token_id] for piece in pieces]
-            tags = [index.get(tag, IGNORED) for tag in example.tags]  # scoring may meet new tags
-            for window in _windows(pieces, capacity):
-                features.append(_feature(pieces, tags, window, origin, special))
+        for position, example in enumerate(examples):
+            words: list[list[int]] = [[] for _ in example.words]
+            ids = encoded["input_ids"][position]
+            for token, word in zip(ids, encoded.word_ids(position), strict=True):
+                words[word].append(token)
+            # A word of characters that the tokenizer removes has no token, and yet has a tag.
+            words = [tokens[:capacity] or [tokenizer.unk_token_id] for tokens in words]
+            tags = [index.get(tag, IGNORED) for tag in example.tags]  # train may lack some tags
+            for window in _windows(words, capacity):
+                features.append(_feature(words, tags, window, position, special))
         return Encoded(features)
-
-    def logits(self, output: Any) -> Tensor:
-        logits: Tensor = output.logits
-        return logits
 
     def loss(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         losses = F.cross_entropy(
@@ -86,87 +89,75 @@ class Tagging:
         )
         return losses, (targets != IGNORED).sum()
 
-    def finish(self, model: Any) -> None:
-        pass
-
     def decode(
         self, examples: Sequence[TaggedExample], features: Sequence[Feature], logits: Sequence[Any]
-    ) -> list[list[str]]:
-        return [
-            [self.labels[best] for best in np.argmax(rows, axis=-1)]
-            for rows in self.word_logits(examples, features, logits)
-        ]
-
-    def word_logits(
-        self, examples: Sequence[TaggedExample], features: Sequence[Feature], logits: Sequence[Any]
-    ) -> list[NDArray[np.float32]]:
-        """The logits (words, labels) of each example's words: those of a word's first sub-token."""
-        found = [
+    ) -> list[TagsPrediction]:
+        words = [
             np.zeros((len(example.words), len(self.labels)), dtype=np.float32)
             for example in examples
         ]
         for feature, scores in zip(features, logits, strict=True):
-            assert feature.places is not None
-            is_first = feature.places >= 0
-            found[feature.origin][feature.places[is_first]] = scores[is_first]
+            assert feature.alignment is not None
+            is_first = feature.alignment >= 0
+            words[feature.example][feature.alignment[is_first]] = scores[is_first]
+        found = []
+        for scores in words:
+            best = np.argmax(scores, axis=-1)
+            probabilities = softmax(scores, axis=-1)[np.arange(len(best)), best]
+            tags = tuple(self.labels[index] for index in best)
+            found.append(TagsPrediction(tags, tuple(probabilities.tolist())))
         return found
 
     def majority(
         self, train: Sequence[TaggedExample], examples: Sequence[TaggedExample]
-    ) -> list[list[str]]:
+    ) -> list[TagsPrediction]:
         counts = Counter(tag for example in train for tag in example.tags)
         most = max(self.labels, key=lambda label: counts[label])
-        return [[most] * len(example.words) for example in examples]
+        return [TagsPrediction((most,) * len(example.words)) for example in examples]
 
-    def score(
-        self,
-        examples: Sequence[TaggedExample],
-        predictions: Sequence[Sequence[str]],
-        names: Sequence[str],
-    ) -> dict[str, float]:
-        return tagging_scores([example.tags for example in examples], predictions, names)
-
-    def show(self, example: TaggedExample, prediction: Sequence[str]) -> dict[str, Any]:
-        right = sum(tag == guess for tag, guess in zip(example.tags, prediction, strict=True))
+    def row(self, example: TaggedExample, prediction: TagsPrediction) -> dict[str, Any]:
+        right = sum(tag == guess for tag, guess in zip(example.tags, prediction.tags, strict=True))
         return {
             "input": " ".join(example.words),
             "expected": list(example.tags),
-            "prediction": list(prediction),
+            "prediction": list(prediction.tags),
             "score": right / len(example.words),
             "detail": None,
         }
 
 
-def _windows(pieces: Sequence[Sequence[int]], capacity: int) -> list[range]:
-    """Consecutive words whose sub-tokens fit into `capacity`; every word is in one window."""
+def _windows(words: Sequence[Sequence[int]], capacity: int) -> list[range]:
+    """Consecutive words whose tokens fit into `capacity`; every word is in one window."""
     windows, start, used = [], 0, 0
-    for word, piece in enumerate(pieces):
-        if used + len(piece) > capacity:
+    for word, tokens in enumerate(words):
+        if used + len(tokens) > capacity:
             windows.append(range(start, word))
             start, used = word, 0
-        used += len(piece)
-    return [*windows, range(start, len(pieces))]
+        used += len(tokens)
+    return [*windows, range(start, len(words))]
 
 
 def _feature(
-    pieces: Sequence[Sequence[int]],
+    words: Sequence[Sequence[int]],
     tags: Sequence[int],
     window: range,
-    origin: int,
-    special: Frame,
+    example: int,
+    special: SpecialTokens,
 ) -> Feature:
     ids = list(special.before)
-    targets, places = [IGNORED] * len(ids), [-1] * len(ids)
+    targets, alignment = [IGNORED] * len(ids), [-1] * len(ids)
     for word in window:
-        rest = len(pieces[word]) - 1
-        ids += pieces[word]
+        rest = len(words[word]) - 1
+        ids += words[word]
         targets += [tags[word]] + [IGNORED] * rest
-        places += [word] + [-1] * rest
-    end = [-1] * len(special.after)
+        alignment += [word] + [-1] * rest
+    ids += special.after
+    targets += [IGNORED] * len(special.after)
+    alignment += [-1] * len(special.after)
     return Feature(
-        input_ids=np.asarray([*ids, *special.after], dtype=np.int32),
-        second=len(ids) + len(end),
-        target=np.asarray([*targets, *(IGNORED for _ in end)], dtype=np.int64),
-        origin=origin,
-        places=np.asarray([*places, *end], dtype=np.int32),
+        input_ids=np.asarray(ids, dtype=np.int32),
+        segment_b=len(ids),
+        target=np.asarray(targets, dtype=np.int64),
+        example=example,
+        alignment=np.asarray(alignment, dtype=np.int32),
     )

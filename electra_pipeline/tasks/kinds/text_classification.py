@@ -1,4 +1,4 @@
-"""Texts and pairs of texts that have a class or a number."""
+"""Classification and regression of texts and pairs of texts."""
 
 import math
 from collections import Counter
@@ -8,31 +8,26 @@ from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
-import transformers
-from scipy.special import softmax
-from torch import Tensor
+from scipy.special import expit, softmax
+from torch import Tensor, nn
 
-from electra_pipeline.tasks.kinds.kind import (
-    IGNORED,
-    Encoded,
-    Feature,
-    names_segments,
-    num_cut,
-    output_layer,
-    shortened,
+from electra_pipeline.tasks.kinds.encoding import (
+    has_token_types,
+    num_characters_cut,
+    pre_truncate,
 )
-from electra_pipeline.tasks.kinds.metrics import classification_scores, regression_scores
+from electra_pipeline.tasks.kinds.kind import IGNORED, Encoded, Feature, TaskKind
 
 
 @dataclass(frozen=True, slots=True)
 class TextExample:
-    """A text, or a pair of texts, with its label as the file has it."""
+    """A text, or a pair of texts, with its label as in the file."""
 
     id: str
     text: str
     pair: str | None
     label: str | None
-    """None where it is kept back, as in GLUE's test files: to predict, not to score."""
+    """None if the example is to be predicted and not scored, as in GLUE's test files."""
 
     @property
     def content(self) -> str:
@@ -41,7 +36,7 @@ class TextExample:
 
     @property
     def number(self) -> float:
-        """The label of a regression; not a number where it is kept back."""
+        """The label of a regression; nan without a label."""
         return math.nan if self.label is None else float(self.label)
 
 
@@ -52,38 +47,39 @@ def _encode(
     max_length: int,
     both_orders: bool,
 ) -> Encoded:
-    """One text or a pair as the tokenizer frames them, the longer text cut first.
+    """Encode texts with the tokenizer's special tokens, cutting the longer text of a pair first.
 
-    White space around a text means nothing, as byte-level tokenizers would have it.
+    White space around a text is removed, because it would change the tokens of byte-level
+    tokenizers.
     """
     if not examples:
         return Encoded([])
-    texts = shortened(tokenizer, [example.text.strip() for example in examples], max_length)
+    texts = pre_truncate(tokenizer, [example.text.strip() for example in examples], max_length)
     pairs_of = [(example.pair or "").strip() for example in examples]
-    seconds = shortened(tokenizer, pairs_of, max_length)
+    seconds = pre_truncate(tokenizer, pairs_of, max_length)
     items = [
-        (origin, text, None if examples[origin].pair is None else second)
-        for origin, (text, second) in enumerate(zip(texts, seconds, strict=True))
+        (position, text, None if examples[position].pair is None else second)
+        for position, (text, second) in enumerate(zip(texts, seconds, strict=True))
     ]
     if both_orders:
-        items += [(origin, pair, text) for origin, text, pair in items if pair is not None]
+        items += [(position, pair, text) for position, text, pair in items if pair is not None]
     pairs = [pair or "" for _, _, pair in items] if items[0][2] is not None else None
     encoded = tokenizer(
         [text for _, text, _ in items], pairs, truncation=True, max_length=max_length
     )
-    told = names_segments(tokenizer)
+    has_segments = has_token_types(tokenizer)
     features = [
         Feature(
             input_ids=np.asarray(encoding.ids, dtype=np.int32),
-            second=len(encoding.ids) - (sum(encoding.type_ids) if told else 0),
-            target=np.asarray(targets[origin]),
-            origin=origin,
+            segment_b=len(encoding.ids) - (sum(encoding.type_ids) if has_segments else 0),
+            target=np.asarray(targets[position]),
+            example=position,
         )
-        for (origin, _, _), encoding in zip(items, encoded.encodings, strict=True)
+        for (position, _, _), encoding in zip(items, encoded.encodings, strict=True)
     ]
     rows = encoded.encodings[: len(examples)]
     truncated = {
-        i: num_cut((examples[i].text, examples[i].pair or ""), [row.offsets])
+        i: num_characters_cut((examples[i].text, examples[i].pair or ""), [row.offsets])
         for i, row in enumerate(rows)
         if row.overflowing
     }
@@ -91,20 +87,23 @@ def _encode(
 
 
 @dataclass(frozen=True, slots=True)
-class Guess:
-    """The likeliest class of a text, and how likely each class is, in the labels' order."""
+class ClassPrediction:
+    """The likeliest class of a text, and the probability of each class in the labels' order."""
 
     label: str
     probabilities: tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class Classification:
-    """Which of `labels` a text has."""
+class Classification(TaskKind[TextExample, ClassPrediction]):
+    """One of `labels` for each text."""
+
+    name = "classification"
+    auto_class = "AutoModelForSequenceClassification"
 
     labels: tuple[str, ...]
     symmetric: bool = False
-    """Whether the order of a pair means nothing; then training sees both orders."""
+    """Whether the order of a pair has no meaning; training then uses both orders."""
 
     @property
     def head(self) -> Mapping[str, Any]:
@@ -114,9 +113,6 @@ class Classification:
             "problem_type": "single_label_classification",
         }
 
-    def build(self, config: Any) -> Any:
-        return transformers.AutoModelForSequenceClassification.from_config(config)
-
     def encode(
         self, tokenizer: Any, examples: Sequence[TextExample], max_length: int, *, training: bool
     ) -> Encoded:
@@ -124,58 +120,47 @@ class Classification:
         targets = [np.int64(index.get(example.label, IGNORED)) for example in examples]
         return _encode(tokenizer, examples, targets, max_length, self.symmetric and training)
 
-    def logits(self, output: Any) -> Tensor:
-        logits: Tensor = output.logits
-        return logits
-
     def loss(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         return F.cross_entropy(logits, targets, reduction="sum"), targets.new_tensor(len(targets))
 
-    def finish(self, model: Any) -> None:
-        pass
-
     def decode(
         self, examples: Sequence[TextExample], features: Sequence[Feature], logits: Sequence[Any]
-    ) -> list[Guess]:
+    ) -> list[ClassPrediction]:
         return [
-            Guess(self.labels[int(np.argmax(row))], tuple(map(float, softmax(row))))
+            ClassPrediction(self.labels[int(np.argmax(row))], tuple(map(float, softmax(row))))
             for row in logits
         ]
 
     def majority(
         self, train: Sequence[TextExample], examples: Sequence[TextExample]
-    ) -> list[Guess]:
+    ) -> list[ClassPrediction]:
         counts = Counter(example.label for example in train)
         most = max(self.labels, key=lambda label: counts[label])
-        shares = tuple(counts[label] / len(train) for label in self.labels)
-        return [Guess(most, shares)] * len(examples)
+        fractions = tuple(counts[label] / len(train) for label in self.labels)
+        return [ClassPrediction(most, fractions)] * len(examples)
 
-    def score(
-        self, examples: Sequence[TextExample], predictions: Sequence[Guess], names: Sequence[str]
-    ) -> dict[str, float]:
-        expected = [self.labels.index(example.label) for example in examples]
-        predicted = [self.labels.index(prediction.label) for prediction in predictions]
-        return classification_scores(expected, predicted, names)
-
-    def show(self, example: TextExample, prediction: Guess) -> dict[str, Any]:
-        shares = zip(self.labels, prediction.probabilities, strict=True)
+    def row(self, example: TextExample, prediction: ClassPrediction) -> dict[str, Any]:
+        probabilities = zip(self.labels, prediction.probabilities, strict=True)
         return {
             "input": example.content,
             "expected": example.label,
             "prediction": prediction.label,
             "score": float(prediction.label == example.label),
-            "detail": {"probabilities": {label: round(share, 6) for label, share in shares}},
+            "detail": {"probabilities": {label: round(p, 6) for label, p in probabilities}},
         }
 
 
 @dataclass(frozen=True)
-class Regression:
-    """Which number a text has.
+class Regression(TaskKind[TextExample, float]):
+    """A number for each text.
 
-    The model learns numbers with mean 0 and deviation 1, so that any unit trains alike; at the end
-    the head takes up `mean` and `deviation`, so that the saved model says the unit's numbers. The
-    published code trains on STS-B's 0 to 5 as they are.
+    The model is trained on numbers with mean 0 and deviation 1, so that training does not depend on
+    the unit; afterwards `mean` and `deviation` are merged into the head, so that the saved model
+    returns numbers in the unit. The published code trains on STS-B's 0 to 5 as they are.
     """
+
+    name = "regression"
+    auto_class = "AutoModelForSequenceClassification"
 
     mean: float
     deviation: float
@@ -183,15 +168,13 @@ class Regression:
 
     @classmethod
     def of(cls, train: Sequence[TextExample], symmetric: bool) -> "Regression":
+        """Return the regression with mean and deviation of the training examples."""
         values = np.array([example.number for example in train], dtype=np.float64)
         return cls(float(values.mean()), float(values.std()) or 1.0, symmetric)
 
     @property
     def head(self) -> Mapping[str, Any]:
         return {"num_labels": 1, "problem_type": "regression"}
-
-    def build(self, config: Any) -> Any:
-        return transformers.AutoModelForSequenceClassification.from_config(config)
 
     def encode(
         self, tokenizer: Any, examples: Sequence[TextExample], max_length: int, *, training: bool
@@ -200,10 +183,6 @@ class Regression:
             np.float32((example.number - self.mean) / self.deviation) for example in examples
         ]
         return _encode(tokenizer, examples, targets, max_length, self.symmetric and training)
-
-    def logits(self, output: Any) -> Tensor:
-        logits: Tensor = output.logits
-        return logits
 
     def loss(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         squares = F.mse_loss(logits.squeeze(-1), targets, reduction="sum")
@@ -224,12 +203,7 @@ class Regression:
     ) -> list[float]:
         return [self.mean] * len(examples)
 
-    def score(
-        self, examples: Sequence[TextExample], predictions: Sequence[float], names: Sequence[str]
-    ) -> dict[str, float]:
-        return regression_scores([example.number for example in examples], predictions, names)
-
-    def show(self, example: TextExample, prediction: float) -> dict[str, Any]:
+    def row(self, example: TextExample, prediction: float) -> dict[str, Any]:
         expected = None if example.label is None else example.number
         return {
             "input": example.content,
@@ -238,3 +212,44 @@ class Regression:
             "score": None if expected is None else -abs(prediction - expected),
             "detail": None,
         }
+
+
+def output_layer(model: Any) -> nn.Linear:
+    """Return the linear layer that computes a model's logits, the last one of its head."""
+    *_, last = (each for each in model.modules() if isinstance(each, nn.Linear))
+    return last
+
+
+# --- heads of models from elsewhere, to predict with and not to train ----------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsPrediction:
+    """Those labels of a text that are more likely than not, and the probability of each label."""
+
+    labels: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+
+class MultiLabelClassification(Classification):
+    """Any number of `labels` for each text, each decided independently."""
+
+    def decode(  # type: ignore[override]
+        self, examples: Sequence[TextExample], features: Sequence[Feature], logits: Sequence[Any]
+    ) -> list[LabelsPrediction]:
+        rows = [tuple(map(float, expit(row))) for row in logits]
+        return [
+            LabelsPrediction(
+                tuple(label for label, p in zip(self.labels, row, strict=True) if p > 0.5), row
+            )
+            for row in rows
+        ]
+
+
+class MultipleRegression(Regression):
+    """Several numbers for each text."""
+
+    def decode(  # type: ignore[override]
+        self, examples: Sequence[TextExample], features: Sequence[Feature], logits: Sequence[Any]
+    ) -> list[list[float]]:
+        return [list(map(float, row)) for row in logits]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from electra_pipeline.tasks.catalog.user_task import UserTask
 from electra_pipeline.tasks.data.load import digest, load
 from electra_pipeline.tasks.data.records import record_examples
+from electra_pipeline.tasks.kinds.tagging import TagsPrediction
 
 NAMES = ["O", "B-PER", "I-PER"]
 
@@ -243,7 +244,7 @@ def test_numbers_in_one_split_and_texts_in_another_are_alike(tmp_path):
 def test_names_stand_for_numbers_in_the_order_of_the_list(tmp_path):
     path = lines(tmp_path / "t.jsonl", text_records([1, 0] * 10))
     data = load_task(path, validation=path, labels=["pos", "neg"])
-    assert data.problem.labels == ("pos", "neg")
+    assert data.kind.labels == ("pos", "neg")
     assert [example.label for example in data.train[:2]] == ["neg", "pos"]
     path = lines(tmp_path / "t.jsonl", text_records([2, 0] * 10))
     with pytest.raises(ValueError, match=r"record 1: label '2' is none of pos, neg"):
@@ -310,7 +311,7 @@ def test_pairs_on_which_nobody_agreed_have_no_label(tmp_path):
     path = lines(tmp_path / "t.jsonl", records)
     values = {"text_column": "sentence1", "label_column": "gold_label"}
     data = load_task(path, validation=path, **values)
-    assert data.problem.labels == ("entailment", "neutral")
+    assert data.kind.labels == ("entailment", "neutral")
     assert data.counters["dropped"]["train"] == {"no_label": 6}
     signs = lines(tmp_path / "s.jsonl", text_records(["+", "-"] * 6))
     assert load_task(signs).problem.labels == ("+", "-")
@@ -469,7 +470,7 @@ def test_folders_on_other_filesystems_and_with_odd_names(tmp_path):
     for path in folder.glob("*/*_7.txt"):
         filesystem.pipe_file(f"/reviews/{path.parent.name}/{path.name}", path.read_bytes())
     data = load_task("memory://reviews", validation="memory://reviews")
-    assert len(data.train) == 20 and data.problem.labels == ("neg", "pos")
+    assert len(data.train) == 20 and data.kind.labels == ("neg", "pos")
 
 
 def test_a_folder_without_folders_of_files_is_refused(tmp_path):
@@ -505,7 +506,7 @@ def test_a_test_file_without_labels_is_predicted(tmp_path, label, caplog):
 def test_a_label_of_minus_one_is_one_among_others(tmp_path):
     train = lines(tmp_path / "train.jsonl", text_records([-1, 0, 1] * 20))
     data = load_task(train, test=train)
-    assert data.problem.labels == ("-1", "0", "1") and len(data.scored["test"]) == 60
+    assert data.kind.labels == ("-1", "0", "1") and len(data.scored["test"]) == 60
 
 
 def test_words_without_tags_are_predicted(tmp_path):
@@ -515,4 +516,4 @@ def test_words_without_tags_are_predicted(tmp_path):
     data = load_task(train, test=test, type="tagging")
     (example,) = data.unlabelled["test"]
     assert example.words == ("Anna", "sings")
-    assert data.problem.show(example, ["B-PER", "O"])["prediction"] == ["B-PER", "O"]
+    assert data.kind.row(example, TagsPrediction(("B-PER", "O")))["prediction"] == ["B-PER", "O"]

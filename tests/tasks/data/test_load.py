@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from electra_pipeline.tasks.catalog.user_task import TASKS, UserTask, find_task
 from electra_pipeline.tasks.data.load import carve, load, sample
+from electra_pipeline.tasks.kinds.tagging import TagsPrediction
 from electra_pipeline.tasks.kinds.text_classification import TextExample
 from electra_pipeline.tasks.task import Columns, HubDataset
 
@@ -73,7 +74,7 @@ def test_mnli_scores_matched_and_mismatched(tmp_path):
         write(tmp_path / f"MNLI/{name}.tsv", header + "".join(rows))
     data = load(TASKS["mnli"], str(tmp_path))
     assert list(data.scored) == ["validation", "validation_mismatched"]
-    assert data.problem.labels == ("entailment", "neutral", "contradiction")
+    assert data.kind.labels == ("entailment", "neutral", "contradiction")
 
 
 def test_torn_rows_of_qqp_are_dropped_and_counted_and_refused_elsewhere(tmp_path):
@@ -113,7 +114,7 @@ def test_stsb_numbers_must_be_finite(tmp_path):
         load(TASKS["stsb"], str(tmp_path))
     write(tmp_path / "STS-B/dev.tsv", header + "0\ta\tb\t2.5\n")
     data = load(TASKS["stsb"], str(tmp_path))
-    assert data.problem.mean == pytest.approx(2.75)
+    assert data.kind.mean == pytest.approx(2.75)
 
 
 def test_test_files_and_diagnostics_are_predicted_and_not_scored(tmp_path):
@@ -143,10 +144,8 @@ def test_the_test_file_of_cola_has_a_header_where_train_has_none(tmp_path, token
     write(tmp_path / "CoLA/test.tsv", "index\tsentence\n0\tBill whistled.\n")
     data = load(TASKS["cola"], str(tmp_path))
     assert [(e.id, e.text) for e in data.unlabelled["test"]] == [("0", "Bill whistled.")]
-    (feature,) = data.problem.encode(
-        tokenizer, data.unlabelled["test"], 16, training=False
-    ).features
-    assert data.problem.decode(data.unlabelled["test"], [feature], [[0.0, 1.0]])
+    (feature,) = data.kind.encode(tokenizer, data.unlabelled["test"], 16, training=False).features
+    assert data.kind.decode(data.unlabelled["test"], [feature], [[0.0, 1.0]])
 
 
 # --- CoNLL columns --------------------------------------------------------------------------------
@@ -181,8 +180,10 @@ def test_bioes_tags_are_kept_and_unseen_tags_can_be_scored(tmp_path):
     train = write(tmp_path / "train.txt", "a B-X\nb E-X\nc S-X\n\nd O\n")
     dev = write(tmp_path / "dev.txt", "a S-NEW\nd O\n")
     data = load(user_task(train, dev, type="tagging"), None)
-    assert data.problem.labels == ("B-X", "E-X", "O", "S-X")
-    scores = data.problem.score(data.scored["validation"], [["O", "O"]], ("accuracy", "f1"))
+    assert data.kind.labels == ("B-X", "E-X", "O", "S-X")
+    scores = data.kind.score(
+        data.scored["validation"], [TagsPrediction(("O", "O"))], ("accuracy", "f1")
+    )
     assert scores == {"accuracy": 0.5, "f1": 0.0}
 
 
@@ -234,7 +235,7 @@ def test_squad_reads_answers_and_questions_without_one(tmp_path):
         ("Who?", ("cat",), 4),
         ("Why?", (), -1),
     ]
-    assert data.problem.has_unanswerable
+    assert data.kind.has_unanswerable
 
 
 @pytest.mark.parametrize(
@@ -287,7 +288,7 @@ def test_labels_come_from_train_and_every_format_reads_alike(tmp_path):
         str(tmp_path / "t.parquet"),
     ]
     loaded = [load(user_task(path, path), None) for path in paths]
-    assert {data.problem.labels for data in loaded} == {("x", "y")}
+    assert {data.kind.labels for data in loaded} == {("x", "y")}
     assert len({tuple(data.digests.items()) for data in loaded}) == 1
 
 
@@ -574,4 +575,4 @@ def test_real_questions_are_all_read(data_directory, version, size):
     train = data_directory / f"tasks/squad/v{version}-split-train.json"
     data = load(user_task(train, type="question-answering"), None)
     assert sum(data.counters["examples"].values()) == size
-    assert data.problem.has_unanswerable == (version == "2.0")
+    assert data.kind.has_unanswerable == (version == "2.0")

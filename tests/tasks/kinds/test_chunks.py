@@ -5,8 +5,7 @@ import pytest
 from electra_pipeline.tasks.catalog.user_task import UserTask
 from electra_pipeline.tasks.data.load import load
 from electra_pipeline.tasks.kinds.chunks import are_chunks, conll_tag, odd_tags
-from electra_pipeline.tasks.kinds.measures import measure
-from electra_pipeline.tasks.kinds.metrics import tagging_scores
+from tests.tasks.kinds.scores import tagging_scores
 
 CHUNKS = {  # the same sentence in each notation
     "IOB2": ["B-PER", "I-PER", "O", "B-ORG"],
@@ -31,8 +30,6 @@ def test_chunks_score_alike_in_every_notation(name):
     expected, guess = [tags], [[first, second, outside, outside]]
     scores = tagging_scores(expected, guess, ("f1", "precision", "recall", "accuracy"))
     assert scores == {"f1": pytest.approx(2 / 3), "precision": 1.0, "recall": 0.5, "accuracy": 0.75}
-    rows = [{"expected": tags, "prediction": guess[0]}]
-    assert measure("tagging", "f1", rows)([[1.0]]) == pytest.approx(2 / 3)
 
 
 def test_chunks_of_one_type_need_no_type():
@@ -77,7 +74,7 @@ def test_tags_unlike_the_others_are_named(name):
     assert not are_chunks(tags) and odd_tags(tags) == odd
 
 
-def test_what_is_no_chunk_stays_as_it_is():
+def test_unreadable_tags_are_unchanged():
     assert conll_tag("NOUN") == "NOUN" and conll_tag("O") == "O"
 
 

@@ -7,16 +7,11 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline.tasks.kinds.kind import (
-    IGNORED,
-    Feature,
-    collate,
-    scoring_batches,
-    training_batches,
-)
+from electra_pipeline.tasks.kinds.batches import collate, scoring_batches, training_batches
+from electra_pipeline.tasks.kinds.kind import IGNORED, Feature
 from electra_pipeline.tasks.kinds.question_answering import QuestionAnswering, QuestionExample
 from electra_pipeline.tasks.kinds.spans import ANSWER_TOKENS, Span, best_spans, distinct_best
-from electra_pipeline.tasks.kinds.tagging import TaggedExample, Tagging
+from electra_pipeline.tasks.kinds.tagging import TaggedExample, Tagging, TagsPrediction
 from electra_pipeline.tasks.kinds.text_classification import Classification, Regression, TextExample
 
 QUICK = settings(deadline=None, max_examples=50)
@@ -31,11 +26,11 @@ def tokens(tokenizer, feature):
 
 def test_a_pair_has_two_segments_and_training_sees_both_orders_if_it_is_symmetric(tokenizer):
     example = TextExample("0", "red dog", "blue", "y")
-    problem = Classification(("x", "y"), symmetric=True)
-    (feature,) = problem.encode(tokenizer, [example], 16, training=False).features
+    kind = Classification(("x", "y"), symmetric=True)
+    (feature,) = kind.encode(tokenizer, [example], 16, training=False).features
     assert tokens(tokenizer, feature) == ["[CLS]", "red", "dog", "[SEP]", "blue", "[SEP]"]
-    assert feature.second == 4 and feature.target == 1
-    both = problem.encode(tokenizer, [example], 16, training=True).features
+    assert feature.segment_b == 4 and feature.target == 1
+    both = kind.encode(tokenizer, [example], 16, training=True).features
     assert tokens(tokenizer, both[1]) == ["[CLS]", "blue", "[SEP]", "red", "dog", "[SEP]"]
 
 
@@ -49,8 +44,8 @@ def test_long_texts_are_cut_and_counted(tokenizer):
 
 def test_numbers_are_learned_in_units_of_their_deviation(tokenizer):
     examples = [TextExample(str(i), "red", None, str(v)) for i, v in enumerate((10.0, 20.0, 30.0))]
-    problem = Regression.of(examples, symmetric=False)
-    targets = [f.target for f in problem.encode(tokenizer, examples, 16, training=True).features]
+    kind = Regression.of(examples, symmetric=False)
+    targets = [f.target for f in kind.encode(tokenizer, examples, 16, training=True).features]
     assert np.mean(targets) == pytest.approx(0) and np.std(targets) == pytest.approx(1)
 
 
@@ -63,25 +58,27 @@ WORDS = st.lists(
 
 @QUICK
 @given(st.lists(WORDS, min_size=1, max_size=3))
-def test_every_word_is_trained_on_once_and_predicted_whatever_its_length(tokenizer, sentences):
+def test_every_word_has_one_target_and_one_prediction(tokenizer, sentences):
     labels = ("O", "B-X")
     examples = [
         TaggedExample(str(i), tuple(words), tuple(labels[len(word) % 2] for word in words))
         for i, words in enumerate(sentences)
     ]
-    problem = Tagging(labels)
-    features = problem.encode(tokenizer, examples, 16, training=True).features
+    kind = Tagging(labels)
+    features = kind.encode(tokenizer, examples, 16, training=True).features
     assert max(len(feature.input_ids) for feature in features) <= 16
     logits = []
     for feature in features:
-        assert len(feature.target) == len(feature.input_ids) == len(feature.places)
-        assert ((feature.target == IGNORED) == (feature.places == -1)).all()
+        assert len(feature.target) == len(feature.input_ids) == len(feature.alignment)
+        assert ((feature.target == IGNORED) == (feature.alignment == -1)).all()
         logits.append(np.eye(2)[np.where(feature.target == IGNORED, 0, feature.target)])
     # a model that is always right gives every word its tag back
-    assert problem.decode(examples, features, logits) == [list(e.tags) for e in examples]
+    assert [found.tags for found in kind.decode(examples, features, logits)] == [
+        example.tags for example in examples
+    ]
 
 
-def test_the_first_sub_token_speaks_for_the_word(tokenizer):
+def test_tag_of_a_word_is_that_of_its_first_token(tokenizer):
     example = TaggedExample("0", ("red", "zap"), ("O", "B-X"))
     (feature,) = Tagging(("O", "B-X")).encode(tokenizer, [example], 16, training=True).features
     assert tokens(tokenizer, feature) == ["[CLS]", "red", "z", "##a", "##p", "[SEP]"]
@@ -107,15 +104,15 @@ def test_windows_cover_the_context_and_some_window_has_the_whole_answer(
     context = " ".join(words)
     start = len(" ".join(words[:first])) + (first > 0)
     example = question(context, answer, start)
-    problem = QuestionAnswering(has_unanswerable=True)
-    features = problem.encode(tokenizer, [example], 32, training=True).features
+    kind = QuestionAnswering(has_unanswerable=True)
+    features = kind.encode(tokenizer, [example], 32, training=True).features
     covered, whole = set(), 0
     for feature in features:
         assert len(feature.input_ids) <= 32
-        covered.update(map(tuple, feature.places[feature.places[:, 1] >= 0].tolist()))
+        covered.update(map(tuple, feature.alignment[feature.alignment[:, 1] >= 0].tolist()))
         begin, end = feature.target
         if end:
-            found = context[feature.places[begin, 0] : feature.places[end, 1]]
+            found = context[feature.alignment[begin, 0] : feature.alignment[end, 1]]
             assert found == answer
             whole += 1
     assert whole >= 1
@@ -123,19 +120,19 @@ def test_windows_cover_the_context_and_some_window_has_the_whole_answer(
 
 
 def test_a_question_has_its_own_segment_and_no_answer_points_to_cls(tokenizer):
-    problem = QuestionAnswering(has_unanswerable=True)
+    kind = QuestionAnswering(has_unanswerable=True)
     example = question("red dog", None, -1)
-    (feature,) = problem.encode(tokenizer, [example], 40, training=True).features
+    (feature,) = kind.encode(tokenizer, [example], 40, training=True).features
     assert feature.target.tolist() == [0, 0]
-    assert tokens(tokenizer, feature)[feature.second :] == ["red", "dog", "[SEP]"]
+    assert tokens(tokenizer, feature)[feature.segment_b :] == ["red", "dog", "[SEP]"]
 
 
 def test_an_empty_context_gives_no_answer(tokenizer):
-    problem = QuestionAnswering(has_unanswerable=False)
+    kind = QuestionAnswering(has_unanswerable=False)
     example = question("", None, -1)
-    features = problem.encode(tokenizer, [example], 40, training=False).features
+    features = kind.encode(tokenizer, [example], 40, training=False).features
     logits = [np.zeros((len(features[0].input_ids), 2))]
-    (answer,) = problem.decode([example], features, logits)
+    (answer,) = kind.decode([example], features, logits)
     assert answer.text == ""
 
 
@@ -175,24 +172,24 @@ def test_an_answer_is_never_empty():
     assert found == {(0, 3), (0, 4), (0, 7), (4, 7)}
 
 
-def test_answers_are_the_best_over_windows_and_margins_the_least_null(tokenizer):
+def test_answer_is_the_best_and_null_the_lowest_over_windows(tokenizer):
     example = question("red dog", "dog", 4)
-    problem = QuestionAnswering(has_unanswerable=True)
-    (feature,) = problem.encode(tokenizer, [example], 40, training=False).features
+    kind = QuestionAnswering(has_unanswerable=True)
+    (feature,) = kind.encode(tokenizer, [example], 40, training=False).features
     low, high = (np.zeros((len(feature.input_ids), 2)) for _ in range(2))
     low[0], high[0] = 1.0, 2.0  # null scores 2 and 4
-    high[feature.second + 1] = 3.0  # "dog" scores 6
-    (answer,) = problem.decode([example], [feature, feature], [low, high])
+    high[feature.segment_b + 1] = 3.0  # "dog" scores 6
+    (answer,) = kind.decode([example], [feature, feature], [low, high])
     assert answer.text == "dog"
     assert answer.null_margin == pytest.approx(2.0 - 6.0)
     texts = [span.text for span in answer.best]
     assert texts[0] == "dog" and "" in texts and len(texts) == len(set(texts)) <= 20
-    shown = problem.show(example, answer)["detail"]["best"]
+    shown = kind.row(example, answer)["detail"]["best"]
     weights = np.exp([s["start_logit"] + s["end_logit"] for s in shown])
     assert [s["probability"] for s in shown] == pytest.approx((weights / weights.sum()).tolist())
 
 
-def test_an_n_best_list_has_each_text_once_where_it_scores_best():
+def test_n_best_list_has_each_text_once():
     ranked = [Span(text, float(-i), 0.0) for i, text in enumerate("abacd" * 10)]
     assert [(span.text, span.score) for span in distinct_best(ranked)] == [
         *(("a", 0.0), ("b", -1.0), ("c", -3.0), ("d", -4.0))
@@ -200,26 +197,26 @@ def test_an_n_best_list_has_each_text_once_where_it_scores_best():
     assert len(distinct_best(Span(str(i), -i, 0.0) for i in range(50))) == 20
 
 
-def test_the_threshold_is_the_one_that_suits_other_questions_and_moves_the_margins(tokenizer):
-    problem = QuestionAnswering(has_unanswerable=True)
+def test_calibrated_threshold_is_subtracted_from_the_margins(tokenizer):
+    kind = QuestionAnswering(has_unanswerable=True)
     examples = [question("red dog", "dog", 4), question("red dog", None, -1)]
-    features = problem.encode(tokenizer, examples, 40, training=False).features
+    features = kind.encode(tokenizer, examples, 40, training=False).features
     logits = [np.zeros((len(feature.input_ids), 2)) for feature in features]
     for rows, null in zip(logits, (4.0, 5.0), strict=True):  # "dog" scores 6, null 8 and 10
-        rows[features[0].second + 1] = 3.0
+        rows[features[0].segment_b + 1] = 3.0
         rows[0] = null
-    answers = problem.decode(examples, features, logits)
+    answers = kind.decode(examples, features, logits)
     assert [answer.null_margin for answer in answers] == [2.0, 4.0]  # both are withdrawn
-    calibrated = problem.calibrated(examples, answers)
+    calibrated = kind.calibrated(examples, answers)
     assert calibrated.threshold == 2.0
     moved = calibrated.decode(examples, features, logits)
     assert [answer.null_margin for answer in moved] == [0.0, 2.0]
-    assert problem.score(examples, answers, ("f1",)) == {"f1": 0.5}
+    assert kind.score(examples, answers, ("f1",)) == {"f1": 0.5}
     assert calibrated.score(examples, moved, ("f1",)) == {"f1": 1.0}
-    nothing = problem.decode(examples[:1], [], [])  # no token to answer with: it chooses nothing
-    assert problem.calibrated(examples[:1], nothing) == problem
+    nothing = kind.decode(examples[:1], [], [])  # no token to answer with: it chooses nothing
+    assert kind.calibrated(examples[:1], nothing) == kind
     best = ("best_f1", "best_exact_match")  # which see the labels, do not change
-    assert problem.score(examples, answers, best) == calibrated.score(examples, moved, best)
+    assert kind.score(examples, answers, best) == calibrated.score(examples, moved, best)
 
 
 # --- batches and losses ---------------------------------------------------------------------------
@@ -251,13 +248,13 @@ def test_padding_is_masked_and_skipped_by_the_loss(tokenizer):
         TaggedExample("0", ("red", "dog", "cat"), ("O", "B-X", "O")),
         TaggedExample("1", ("red",), ("B-X",)),
     ]
-    problem = Tagging(("O", "B-X"))
-    features = problem.encode(tokenizer, examples, 16, training=True).features
+    kind = Tagging(("O", "B-X"))
+    features = kind.encode(tokenizer, examples, 16, training=True).features
     inputs, targets = collate(features, pad_id=0)
     assert inputs["attention_mask"].sum(dim=1).tolist() == [5, 3]
     assert inputs["input_ids"][1, 3:].tolist() == [0, 0]
     logits = torch.randn(2, 5, 2)
-    total, count = problem.loss(logits, targets)
+    total, count = kind.loss(logits, targets)
     words = [(0, 1, 0), (0, 2, 1), (0, 3, 0), (1, 1, 1)]
     expected = sum(
         F.cross_entropy(logits[row, place][None], torch.tensor([label]))
@@ -270,11 +267,14 @@ def test_padding_is_masked_and_skipped_by_the_loss(tokenizer):
 def test_words_that_the_tokenizer_removes_have_one_tag_each(tokenizer):
     words = ("red", "\u200b", "\x07", "\u00ad", "", "\u0301", "\u3000", "\x00", "dog")
     example = TaggedExample("0", words, ("O",) * len(words))
-    problem = Tagging(("O", "B-X"))
-    features = problem.encode(tokenizer, [example], 8, training=False).features
+    kind = Tagging(("O", "B-X"))
+    features = kind.encode(tokenizer, [example], 8, training=False).features
     logits = [np.eye(2)[np.ones(len(feature.input_ids), dtype=int)] for feature in features]
-    assert problem.decode([example], features, logits) == [["B-X"] * len(words)]
-    assert problem.score([example], [["O"] * len(words)], ["accuracy"]) == {"accuracy": 1.0}
+    (found,) = kind.decode([example], features, logits)
+    assert found.tags == ("B-X",) * len(words)
+    assert found.probabilities == pytest.approx([torch.sigmoid(torch.ones(())).item()] * len(words))
+    outside = TagsPrediction(("O",) * len(words))
+    assert kind.score([example], [outside], ["accuracy"]) == {"accuracy": 1.0}
 
 
 def test_a_long_question_is_cut_and_its_characters_are_counted(tokenizer):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from electra_pipeline.tasks.catalog.user_task import TASKS, UserTask
 from electra_pipeline.tasks.data.load import load
-from electra_pipeline.tasks.kinds.kind import collate
+from electra_pipeline.tasks.kinds.batches import collate
 from electra_pipeline.tasks.kinds.multiple_choice import ChoiceExample, MultipleChoice
 
 QUICK = settings(deadline=None, max_examples=30)
@@ -32,7 +32,7 @@ def loaded(task):
     return [(e.text, e.choices, e.gold) for e in load(task, None).train]
 
 
-def test_prompts_lists_with_names_and_columns_of_choices_read_alike(tmp_path):
+def test_all_layouts_of_choices_give_equal_examples(tmp_path):
     expected = [("q?", ("a", "b", "c"), 1), ("r?", ("d", "e"), 0)]
     prompts = jsonl(
         tmp_path / "prompts.jsonl",
@@ -81,7 +81,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("reason", BAD)
-def test_bad_records_are_refused_with_their_place(tmp_path, reason):
+def test_invalid_records_are_refused_with_their_position(tmp_path, reason):
     good = {"text": "q", "choices": ["a", "b"], "label": 0}
     path = jsonl(tmp_path / "t.jsonl", [good, BAD[reason]])
     with pytest.raises(ValueError, match=rf"t\.jsonl: record 2.*{reason}"):
@@ -111,7 +111,7 @@ EXAMPLES = st.lists(
 
 @QUICK
 @given(EXAMPLES)
-def test_each_choice_is_read_as_the_pair_that_the_tokenizer_makes(tokenizer, examples):
+def test_each_choice_is_encoded_as_the_tokenizer_encodes_a_pair(tokenizer, examples):
     encoded = MultipleChoice().encode(tokenizer, examples, 16, training=True)
     inputs, targets = collate(encoded.features, pad_id=0)
     shape = inputs["input_ids"].shape
@@ -133,7 +133,7 @@ def test_each_choice_is_read_as_the_pair_that_the_tokenizer_makes(tokenizer, exa
     assert encoded.num_truncated == num_cut
 
 
-def test_a_long_text_is_cut_for_all_choices_alike(tokenizer):
+def test_long_text_is_cut_equally_for_all_choices(tokenizer):
     example = ChoiceExample("0", "red " * 30, ("dog", "dog cat bird"), 0)
     encoded = MultipleChoice().encode(tokenizer, [example], 16, training=True)
     (feature,) = encoded.features
@@ -157,12 +157,12 @@ def test_choices_of_other_examples_in_the_batch_change_nothing(tokenizer):
             intermediate_size=32,
         )
     ).eval()
-    problem = MultipleChoice()
+    kind = MultipleChoice()
     examples = [
         ChoiceExample("0", "red", ("dog", "cat"), 1),
         ChoiceExample("1", "blue house", ("a", "b c d", "dog", "tree"), 3),
     ]
-    features = problem.encode(tokenizer, examples, 32, training=True).features
+    features = kind.encode(tokenizer, examples, 32, training=True).features
     total = torch.zeros(())
     alone = []
     for feature in features:
@@ -172,12 +172,12 @@ def test_choices_of_other_examples_in_the_batch_change_nothing(tokenizer):
         alone.append(logits[0].detach())
     inputs, targets = collate(features, pad_id=0)
     logits = model(**inputs).logits
-    loss, count = problem.loss(logits, targets)
+    loss, count = kind.loss(logits, targets)
     loss.backward()
     assert count == 2
     torch.testing.assert_close(loss.detach(), total.detach())
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
-    found = problem.decode(examples, features, logits.detach().numpy())
+    found = kind.decode(examples, features, logits.detach().numpy())
     for choice, expected in zip(found, alone, strict=True):
         np.testing.assert_allclose(choice.probabilities, expected.softmax(0).numpy(), rtol=1e-4)
         assert choice.index == int(expected.argmax())
@@ -186,7 +186,7 @@ def test_choices_of_other_examples_in_the_batch_change_nothing(tokenizer):
 def test_the_majority_guess_is_the_position_that_is_right_most_often():
     train = [ChoiceExample("0", "q", ("a", "b", "c"), gold) for gold in (2, 2, 0)]
     scored = [ChoiceExample("0", "q", ("a", "b"), 1), ChoiceExample("1", "q", ("a",) * 4, 0)]
-    problem = MultipleChoice()
-    guesses = problem.majority(train, scored)
+    kind = MultipleChoice()
+    guesses = kind.majority(train, scored)
     assert [guess.index for guess in guesses] == [1, 2]
-    assert problem.score(scored, guesses, ("accuracy",)) == {"accuracy": 0.5}
+    assert kind.score(scored, guesses, ("accuracy",)) == {"accuracy": 0.5}

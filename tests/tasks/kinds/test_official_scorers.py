@@ -1,4 +1,4 @@
-"""Scores equal those of the official scripts, digit for digit; the scripts' rules stand here."""
+"""Scores equal those of the official scripts, whose rules are repeated here."""
 
 import collections
 import re
@@ -10,9 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import f1_score, matthews_corrcoef
+from seqeval.metrics import f1_score as seqeval_f1_score
+from seqeval.metrics import precision_score, recall_score
+from seqeval.metrics.sequence_labeling import get_entities
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-from electra_pipeline.tasks.kinds.metrics import (
+from electra_pipeline.tasks.kinds.chunks import chunks
+from tests.tasks.kinds.scores import (
     classification_scores,
     question_scores,
     regression_scores,
@@ -30,9 +34,26 @@ def test_matthews_and_f1_are_those_of_glues_script(pairs):
     scores = classification_scores(expected, predicted, ("matthews", "f1", "accuracy"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is not defined; it is 0 then
-        assert scores["matthews"] == float(matthews_corrcoef(expected, predicted))
-        assert scores["f1"] == float(f1_score(expected, predicted))
+        assert scores["matthews"] == matthews_corrcoef(expected, predicted)
+        assert scores["f1"] == f1_score(expected, predicted)
     assert scores["accuracy"] == float((np.array(expected) == np.array(predicted)).mean())
+
+
+CLASSES = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=1, max_size=40)
+
+
+@QUICK
+@given(CLASSES)
+def test_scores_of_many_classes_are_those_of_scikit_learn(pairs):
+    expected, predicted = [e for e, _ in pairs], [p for _, p in pairs]
+    scores = classification_scores(expected, predicted, ("matthews", "macro_f1", "accuracy"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of undefined values, which are 0
+        oracle = matthews_corrcoef(expected, predicted)
+        assert scores["matthews"] == pytest.approx(oracle, abs=1e-12)
+        oracle = f1_score(expected, predicted, average="macro")
+        assert scores["macro_f1"] == pytest.approx(oracle, abs=1e-12)
+    assert scores["accuracy"] == accuracy_score(expected, predicted)
 
 
 @pytest.mark.parametrize("constant", [0, 1])
@@ -53,8 +74,16 @@ def test_correlations_are_those_of_scipy(pairs):
     if len(set(expected)) < 2 or len(set(predicted)) < 2:
         return
     scores = regression_scores(expected, predicted, ("pearson", "spearman"))
-    assert scores["pearson"] == float(pearsonr(expected, predicted)[0])
-    assert scores["spearman"] == float(spearmanr(expected, predicted)[0])
+    assert scores["pearson"] == pytest.approx(pearsonr(expected, predicted)[0], abs=1e-12)
+    assert scores["spearman"] == pytest.approx(spearmanr(expected, predicted)[0], abs=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 1000])
+@pytest.mark.parametrize("value", [0.1, -2.7, 1e6 / 3])
+def test_two_constants_have_no_correlation(size, value):
+    constants = [value] * size, [3 * value] * size
+    scores = regression_scores(*constants, ("pearson", "spearman"))
+    assert scores == {"pearson": 0.0, "spearman": 0.0}
 
 
 # --- conlleval (Tjong Kim Sang 2000), the rules of startOfChunk and endOfChunk --------------------
@@ -121,6 +150,18 @@ def test_entities_are_counted_as_conlleval_prints_them(pairs):
     names = ("precision", "recall", "f1")
     scores = tagging_scores(expected, predicted, names)
     assert [f"{100 * scores[name]:.2f}" for name in names] == conlleval(expected, predicted)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(SENTENCE, min_size=1, max_size=5))
+def test_chunks_and_their_scores_are_those_of_seqeval(pairs):
+    expected, predicted = [e for e, _ in pairs], [p for _, p in pairs]
+    for tags in expected:
+        assert chunks(tags) == get_entities(tags)
+    scores = tagging_scores(expected, predicted, ("precision", "recall", "f1"))
+    oracles = (precision_score, recall_score, seqeval_f1_score)
+    values = [oracle(expected, predicted, zero_division=0) for oracle in oracles]
+    assert list(scores.values()) == pytest.approx(values, abs=1e-12)
 
 
 # --- SQuAD's evaluate-v2.0.py ---------------------------------------------------------------------

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from electra_pipeline.tasks.catalog.user_task import UserTask
 from electra_pipeline.tasks.data.load import load
 from electra_pipeline.tasks.data.squad import is_misplaced, question_examples
-from electra_pipeline.tasks.kinds.question_answering import Answer
+from electra_pipeline.tasks.kinds.question_answering import AnswerPrediction
 
 CONTEXT = "The cat sat on the mat."
 
@@ -53,7 +53,7 @@ NO_ANSWERS = [
 
 
 @pytest.mark.parametrize("question", NO_ANSWERS)
-def test_whatever_has_no_text_is_unanswerable(question):
+def test_answers_without_text_are_unanswerable(question):
     (example,), _ = read(question)
     assert (example.answers, example.start) == ((), -1)
 
@@ -70,7 +70,7 @@ ANSWERED = [
 
 
 @pytest.mark.parametrize("question", ANSWERED)
-def test_answers_stand_in_objects_lists_or_texts(question):
+def test_answers_may_be_objects_lists_or_texts(question):
     (example,), _ = read(question)
     assert (example.answers, example.start) == (("cat",), 4)
 
@@ -92,7 +92,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("question", "message"), REFUSED)
-def test_what_is_no_answer_is_refused_with_its_question(question, message):
+def test_invalid_answers_are_refused_with_their_question(question, message):
     with pytest.raises(ValueError, match=rf"q\.json.*{message}") as caught:
         read(question)
     assert "\n" not in str(caught.value)
@@ -123,7 +123,7 @@ def test_offsets_may_count_units_of_another_encoding(encoding, caplog):
         ([("dog", 0), ("mat", 2)], 19, "mat"),  # training points at one that is there
     ],
 )
-def test_an_answer_elsewhere_is_at_the_nearest_place(given, start, text, caplog):
+def test_answer_at_another_offset_is_found_at_the_nearest_one(given, start, text, caplog):
     (example,), _ = read({"answers": [{"text": t, "answer_start": s} for t, s in given]})
     assert (example.answers[0], example.start) == (text, start)
     assert {t for t, _ in given} <= set(example.answers) and not is_misplaced(example)
@@ -137,12 +137,12 @@ def test_an_answer_may_be_in_another_normal_form():
     assert (example.answers, example.start) == (("caf\u00e9", "cafe\u0301"), 3)
 
 
-def test_an_answer_that_is_nowhere_is_misplaced():
+def test_answer_that_is_not_in_the_context_is_misplaced():
     (example,), _ = read({"answers": ["dog"]})
     assert is_misplaced(example) and example.answers == ("dog",)
 
 
-def test_questions_of_nothing_are_counted():
+def test_empty_questions_are_counted():
     examples, dropped = read(
         {"answers": [], "question": " "},
         {"answers": [], "context": "\n"},
@@ -171,7 +171,7 @@ def test_columns_that_are_not_read_do_not_matter(tmp_path):
     assert load_file(tmp_path / "c.parquet", type="multiple-choice", validation_fraction=0.5).train
 
 
-def test_every_layout_reads_alike(tmp_path, caplog):
+def test_all_layouts_give_equal_examples(tmp_path, caplog):
     flat = [
         {
             "id": f"q{i}",
@@ -241,7 +241,7 @@ def test_every_layout_reads_alike(tmp_path, caplog):
     assert all(each == digests[0] for each in digests)
 
 
-def test_the_format_that_is_given_counts_and_not_the_name(tmp_path):
+def test_given_format_takes_precedence_over_the_file_name(tmp_path):
     rows = [{"id": i, "context": f"cat {i}", "question": "?", "answers": ["cat"]} for i in range(9)]
     for name in ("rows.json", "rows", "rows.txt"):
         assert load_file(lines(tmp_path / name, rows), format="jsonl").train[0].answers == ("cat",)
@@ -250,7 +250,7 @@ def test_the_format_that_is_given_counts_and_not_the_name(tmp_path):
     assert load_file(tmp_path / "rows").train and load_file(tmp_path / "rows.txt").train
 
 
-def test_files_that_hold_no_questions_are_refused_with_the_remedy(tmp_path):
+def test_files_without_questions_are_refused(tmp_path):
     path = lines(tmp_path / "flat.json", [{"id": 1}, {"id": 2}])
     with pytest.raises(ValueError, match=r"flat\.json: broken JSON .* set format to jsonl"):
         load_file(path)
@@ -282,7 +282,7 @@ def test_f1_is_of_characters_where_words_have_no_spaces(tmp_path, answer, metric
     records = [{**record, "context": f"{record['context']} {i}"} for i in range(20)]
     data = load_file(lines(tmp_path / "train.jsonl", records))
     assert data.metrics == ("exact_match", metric)
-    shown = data.problem.show(data.train[0], Answer(answer[:1], -1.0))
+    shown = data.kind.row(data.train[0], AnswerPrediction(answer[:1], -1.0))
     assert (shown["score"] > 0) == (metric == "character_f1")
 
 
