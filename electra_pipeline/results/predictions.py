@@ -24,7 +24,7 @@ SCHEMA = pa.schema(
 )
 
 Shown = Mapping[str, Any]
-"""A row of the file with Python values instead of JSON, as `TaskKind.show` returns it."""
+"""A row of the file with Python values instead of JSON, as `TaskKind.row` returns it."""
 
 
 class Writer(Protocol):
