@@ -27,14 +27,15 @@ from electra_pipeline.config import PipelineConfig, to_yaml
 from electra_pipeline.core.execution import LocalExecutor
 from electra_pipeline.inputs.files import UrlFile, fetch
 from electra_pipeline.pretraining import initialization, snapshot
-from electra_pipeline.pretraining.initial_files import InitialModels
+from electra_pipeline.pretraining.initial_models import InitialModels
 from electra_pipeline.serving.predict import load_predictor
 from electra_pipeline.storage import location
 from electra_pipeline.storage.artifact import Written, open_artifact, produce
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.tasks import encoder as starting
+from electra_pipeline.text.tokenization import SPECIAL_TOKENS
 from electra_pipeline.tokenizer import pretrained, train
-from electra_pipeline.tokenizer.train import SPECIAL_TOKENS, TokenizerConfig
+from electra_pipeline.tokenizer.config import TokenizerConfig
 
 ROOT = Path(__file__).parents[1]
 PIECES = (*SPECIAL_TOKENS, "ana", "lives", *"xyz", *("##" + c for c in "xyz"))
@@ -113,7 +114,7 @@ def continue_from(directory: str) -> None:
 
 
 def take_over(directory: str) -> None:
-    pretrained.take_over(directory, 64)
+    pretrained.load_pretrained(directory, 64)
 
 
 def predict(directory: str) -> None:

@@ -15,11 +15,11 @@ from electra_pipeline.core.execution import Scale
 from electra_pipeline.core.optim import Adam
 from electra_pipeline.pretraining.checkpoint import (
     BEST,
-    Checkpoints,
-    History,
+    CheckpointStore,
     Place,
-    Position,
+    ResumePoint,
     State,
+    TrainingLog,
     file_name,
 )
 from electra_pipeline.pretraining.model import Electra
@@ -39,7 +39,7 @@ class _Written:
     warning: str = ""
 
 
-class Saver:
+class AsyncCheckpointWriter:
     """Copies the state, and lets one background thread write it.
 
     Used as a context, whose end waits for the last one. `warn` is called, in the thread of the
@@ -48,7 +48,7 @@ class Saver:
 
     def __init__(
         self,
-        checkpoints: Checkpoints,
+        checkpoints: CheckpointStore,
         scale: Scale,
         num_steps: int,
         warn: Callable[[str], None],
@@ -62,7 +62,7 @@ class Saver:
         self._copy_seconds: list[float] = []
         self._written: list[_Written] = []
 
-    def __enter__(self) -> "Saver":
+    def __enter__(self) -> "AsyncCheckpointWriter":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
@@ -75,7 +75,7 @@ class Saver:
         finally:
             self._pool.shutdown()
 
-    def places(self, step: int, history: History) -> list[Place]:
+    def places(self, step: int, history: TrainingLog) -> list[Place]:
         """Where the checkpoint of `step` belongs; nowhere if none is due.
 
         The last step has none, since its weights are the artifact; but the best may be its.
@@ -93,7 +93,7 @@ class Saver:
         return places
 
     def save(
-        self, places: list[Place], position: Position, model: Electra, optimizer: Adam
+        self, places: list[Place], position: ResumePoint, model: Electra, optimizer: Adam
     ) -> None:
         """Copy the state to memory and begin to write it, once the one before is written."""
         started = time.monotonic()
@@ -162,7 +162,7 @@ class Saver:
         return _Written(num_bytes, time.monotonic() - started)
 
 
-def best_step(history: History) -> int | None:
+def best_step(history: TrainingLog) -> int | None:
     """The step with the lowest held-out loss after training began; the first of equals."""
     held_out = [line for line in history if line["split"] == "held_out" and line["step"] > 0]
     return min(held_out, key=lambda line: line["loss"])["step"] if held_out else None

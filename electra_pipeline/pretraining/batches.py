@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from electra_pipeline.pretraining.objective import Masking
-from electra_pipeline.pretraining.sequences import SequenceReader
+from electra_pipeline.pretraining.sequence_shards import SequenceReader
 
 FREQUENCY_ROWS = 16_384  # two million tokens of length 128: enough for what matters to a bias
 

@@ -24,22 +24,22 @@ logger = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 BEST = "best.pt"
 
-History = list[dict[str, Any]]
+TrainingLog = list[dict[str, Any]]
 State = dict[str, Any]
 Place = tuple[Folder, str]
 
 
 @dataclass(frozen=True)
-class Position:
+class ResumePoint:
     """Where a run stands: `step` updates are done; `history` holds the metrics up to there."""
 
     step: int
-    history: History
+    history: TrainingLog
     seconds: float
 
 
 @dataclass(frozen=True)
-class Checkpoints:
+class CheckpointStore:
     """The checkpoints of one run: where they lie, and how to go on from them."""
 
     fingerprint: str
@@ -49,11 +49,11 @@ class Checkpoints:
     """Those that stay, and the best one."""
 
     @classmethod
-    def of(cls, draft: Draft, root: str) -> "Checkpoints":
+    def of(cls, draft: Draft, root: str) -> "CheckpointStore":
         kept = kept_folder(root, draft.folder.name)
         return cls(draft.fingerprint, draft.work / "checkpoints", kept)
 
-    def state(self, position: Position, model: Electra, optimizer: Adam) -> State:
+    def state(self, position: ResumePoint, model: Electra, optimizer: Adam) -> State:
         """What a checkpoint holds, copied to the CPU's memory.
 
         Weights and optimizer moments are all there is to save besides the step: the data, the masks
@@ -68,7 +68,7 @@ class Checkpoints:
             **_copied({"model": model.state_dict(), "optimizer": optimizer.state_dict()}),
         }
 
-    def restore(self, model: Electra, optimizer: Adam, device: torch.device) -> Position:
+    def restore(self, model: Electra, optimizer: Adam, device: torch.device) -> ResumePoint:
         """Load the newest readable checkpoint into model and optimizer; step 0 if there is none.
 
         Raises ValueError if a checkpoint belongs to another configuration or other data.
@@ -87,8 +87,8 @@ class Checkpoints:
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
             logger.info("pretrain: resuming at step %d", state["step"])
-            return Position(state["step"], state["history"], state["seconds"])
-        return Position(0, [], 0.0)
+            return ResumePoint(state["step"], state["history"], state["seconds"])
+        return ResumePoint(0, [], 0.0)
 
     def sweep(self) -> None:
         """Remove what a killed writer left half-written; only while nobody writes."""

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from electra_pipeline.core.identity import Config
 from electra_pipeline.core.optim import Schedule
-from electra_pipeline.pretraining.initial_files import InitialModels
+from electra_pipeline.pretraining.initial_models import InitialModels
 from electra_pipeline.pretraining.sizes import ModelOverrides, Size
 
 

@@ -11,18 +11,18 @@ import transformers
 from torch import Tensor
 
 from electra_pipeline.core.transformers_logging import quiet_transformers
-from electra_pipeline.pretraining.encoder import LAYER_NORM_EPSILON
-from electra_pipeline.pretraining.initial_files import (
+from electra_pipeline.pretraining.initial_models import (
     InitialModels,
     Kind,
     directories,
     has_tokenizer,
-    pieces_of,
     read_object,
+    read_vocabulary,
     weights_files,
 )
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.sizes import ModelConfig
+from electra_pipeline.pretraining.transformer import LAYER_NORM_EPSILON
 from electra_pipeline.storage.location import load_problem
 from electra_pipeline.storage.weights import not_finite
 
@@ -170,13 +170,13 @@ def read(source: str | InitialModels) -> Pair:
     with directories(source) as found, quiet_transformers():
         discriminator = _read(transformers.ElectraForPreTraining, found["discriminator"])
         generator = _read(transformers.ElectraForMaskedLM, found["generator"])
-        pieces = pieces_of(found["discriminator"])
+        pieces = read_vocabulary(found["discriminator"])
         if discriminator[WORDS].shape != generator[WORDS].shape:
             raise ValueError(
                 f"pretrain.initialize_from: the discriminator has {len(discriminator[WORDS])} "
                 f"pieces and the generator {len(generator[WORDS])}; give two of one training"
             )
-        if has_tokenizer(found["generator"]) and pieces_of(found["generator"]) != pieces:
+        if has_tokenizer(found["generator"]) and read_vocabulary(found["generator"]) != pieces:
             raise ValueError(
                 f"pretrain.initialize_from: the tokenizers in {found['discriminator']} and "
                 f"{found['generator']} have other vocabularies; give two models of one training"
@@ -290,5 +290,5 @@ def apply(model: Electra, source: str | InitialModels, pieces: Mapping[str, int]
 def count(source: str | InitialModels, pieces: Mapping[str, int]) -> dict[str, int]:
     """How much of the vocabulary of a run carries over."""
     with directories(source) as found:
-        shared = Shared.of(pieces, pieces_of(found["discriminator"]))
+        shared = Shared.of(pieces, read_vocabulary(found["discriminator"]))
     return {"pieces": len(pieces), "shared_pieces": len(shared.rows)}

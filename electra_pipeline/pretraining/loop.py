@@ -15,20 +15,21 @@ from torch.nn.parallel import DistributedDataParallel
 from electra_pipeline.core.execution import Scale, StageContext, Worker
 from electra_pipeline.core.optim import Adam, clip_gradients, learning_rate, parameter_groups
 from electra_pipeline.core.prior import only_the_prior
-from electra_pipeline.pretraining import initial_files, initialization
-from electra_pipeline.pretraining.async_checkpoint import Saver
+from electra_pipeline.pretraining import initial_models, initialization
+from electra_pipeline.pretraining.async_checkpoint import AsyncCheckpointWriter
 from electra_pipeline.pretraining.batches import BatchSource
-from electra_pipeline.pretraining.checkpoint import Checkpoints, Position
+from electra_pipeline.pretraining.checkpoint import CheckpointStore, ResumePoint
 from electra_pipeline.pretraining.config import PretrainConfig
-from electra_pipeline.pretraining.initial_files import InitialModels
-from electra_pipeline.pretraining.metrics_log import Journal, Meter
+from electra_pipeline.pretraining.initial_models import InitialModels
+from electra_pipeline.pretraining.metrics_log import MetricsLog, ThroughputMeter
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.objective import Masking, SpecialIds, num_slots
-from electra_pipeline.pretraining.outputs import count, observe, write_history, write_weights
-from electra_pipeline.pretraining.scalars import Scalars
-from electra_pipeline.pretraining.sequences import SequenceReader, Vocabulary, load_vocabulary
+from electra_pipeline.pretraining.outputs import count, observe, write_training_log, write_weights
+from electra_pipeline.pretraining.scalars import TensorBoardWriter
+from electra_pipeline.pretraining.sequence_shards import SequenceReader
 from electra_pipeline.pretraining.sizes import model_config
-from electra_pipeline.pretraining.step import Step, arithmetic, is_compiled
+from electra_pipeline.pretraining.step import Step, compute_dtype, is_compiled
+from electra_pipeline.pretraining.vocabulary import Vocabulary, load_vocabulary
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.shards import HELD_OUT_PREFIX
@@ -94,7 +95,7 @@ def identity(
         "inputs": {
             "tokenizer": tokenizer.fingerprint,
             "sequences": sequences.fingerprint,
-            **(initial_files.digests(source) if source is not None else {}),
+            **(initial_models.digests(source) if source is not None else {}),
         },
     }
 
@@ -103,7 +104,7 @@ def _continued(
     source: str | InitialModels, tokenizer: Artifact
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the manifest counts of a pair to continue from, and where it lay."""
-    shared = initialization.count(source, load_vocabulary(tokenizer).pieces)
+    shared = initialization.count(source, load_vocabulary(tokenizer).ids)
     place = source if isinstance(source, str) else source.model_dump()
     logger.info(
         "pretrain: starts from %s: %d of %d pieces of the vocabulary carry over",
@@ -154,7 +155,7 @@ def _train(run: Run, worker: Worker, stack: ExitStack) -> None:
         epsilon=config.adam_epsilon,
         bias_correction=config.has_bias_correction,
     )
-    checkpoints = Checkpoints.of(run.draft, run.root)
+    checkpoints = CheckpointStore.of(run.draft, run.root)
     position = checkpoints.restore(model, optimizer, worker.device)
     source = _source(run, SequenceReader(run.sequences), model.masking, worker)
     held_out = _source(run, SequenceReader(run.sequences, HELD_OUT_PREFIX), model.masking, worker)
@@ -162,22 +163,26 @@ def _train(run: Run, worker: Worker, stack: ExitStack) -> None:
         if config.initial_token_bias == "frequency":
             model.set_token_bias(source.log_frequencies(vocabulary.size))
         if config.initialize_from is not None:
-            initialization.apply(model, config.initialize_from, vocabulary.pieces)
+            initialization.apply(model, config.initialize_from, vocabulary.ids)
     wrapped = DistributedDataParallel(model) if worker.world_size > 1 else model
     num_held_out = min(len(held_out.reader), config.held_out_sequences)
     step_of = Step(
         worker,
-        arithmetic(worker.device, scale.precision),
+        compute_dtype(worker.device, scale.precision),
         config.generator_weight,
         config.discriminator_weight,
         scale.micro_batch_sequences,
     )
 
-    journal = Journal(STAGE, config.steps, worker, position, _scalars(run, worker, position, stack))
+    journal = MetricsLog(
+        STAGE, config.steps, worker, position, _scalars(run, worker, position, stack)
+    )
     if worker.rank == 0:
         checkpoints.sweep()
-    saver = stack.enter_context(Saver(checkpoints, scale, config.steps, journal.say))
-    meter = Meter()
+    saver = stack.enter_context(
+        AsyncCheckpointWriter(checkpoints, scale, config.steps, journal.say)
+    )
+    meter = ThroughputMeter()
     if position.step == 0:
         journal.add(0, "held_out", step_of.evaluate(model, held_out, num_held_out))
     previous = torch.zeros(())
@@ -213,11 +218,11 @@ def _train(run: Run, worker: Worker, stack: ExitStack) -> None:
         # if the norm is not finite the next step says so, on all workers at once
         places = saver.places(done, journal.history) if worker.rank == 0 else []
         if places and torch.isfinite(norm):
-            reached = Position(done, journal.history, journal.seconds)
+            reached = ResumePoint(done, journal.history, journal.seconds)
             saver.save(places, reached, model, optimizer)
     if worker.rank == 0:
         write_weights(run.draft, model)
-        write_history(run.draft, journal.history)
+        write_training_log(run.draft, journal.history)
         counters = count(
             config.steps, config.batch_sequences, run.sequences, model, journal.history
         )
@@ -226,13 +231,15 @@ def _train(run: Run, worker: Worker, stack: ExitStack) -> None:
         run.draft.work.write_json("summary.json", summary)
 
 
-def _scalars(run: Run, worker: Worker, position: Position, stack: ExitStack) -> Scalars | None:
+def _scalars(
+    run: Run, worker: Worker, position: ResumePoint, stack: ExitStack
+) -> TensorBoardWriter | None:
     """TensorBoard's files, which rank 0 writes where the root is a local disk."""
     folder = Folder(run.root) / "tensorboard" / run.draft.folder.name
     if worker.rank != 0 or not run.scale.tensorboard or not folder.is_local:
         return None
     # the metrics of the step where a run resumes are there already
-    scalars = Scalars(Path(folder.path), position.step + 1 if position.step else 0)
+    scalars = TensorBoardWriter(Path(folder.path), position.step + 1 if position.step else 0)
     stack.callback(scalars.close)
     return scalars
 
@@ -261,7 +268,7 @@ def _source(run: Run, reader: SequenceReader, masking: Masking, worker: Worker) 
 
 
 def _stop_if_not_finite(
-    norm: Tensor, step: int, config: PretrainConfig, worker: Worker, saver: Saver
+    norm: Tensor, step: int, config: PretrainConfig, worker: Worker, saver: AsyncCheckpointWriter
 ) -> None:
     """Raise ValueError on all workers if the gradient of `step` shows that the run diverged.
 

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from electra_pipeline.core.execution import Worker
 from electra_pipeline.core.progress import Update
-from electra_pipeline.pretraining.checkpoint import History, Position
-from electra_pipeline.pretraining.scalars import Scalars
+from electra_pipeline.pretraining.checkpoint import ResumePoint, TrainingLog
+from electra_pipeline.pretraining.scalars import TensorBoardWriter
 
 REPORT_SECONDS = 1.0  # how often rank 0 shows a sign of life
 
@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Rates:
+class Throughput:
     """How fast the work went since the last line of metrics."""
 
     tokens_per_second: float
@@ -26,8 +26,8 @@ class Rates:
     """Share of the time that the step waited for its batch."""
 
 
-class Meter:
-    """Measures `Rates` between two readings."""
+class ThroughputMeter:
+    """Measures `Throughput` between two readings."""
 
     def __init__(self) -> None:
         self.restart()
@@ -53,24 +53,29 @@ class Meter:
     def count(self, num_tokens: int) -> None:
         self._num_tokens += num_tokens
 
-    def read(self) -> Rates:
+    def read(self) -> Throughput:
         """The rates since the last reading; the next ones begin now."""
         seconds = max(time.monotonic() - self._started, 1e-9)
-        rates = Rates(self._num_tokens / seconds, self._waited / seconds)
+        rates = Throughput(self._num_tokens / seconds, self._waited / seconds)
         self.restart()
         return rates
 
 
-class Journal:
+class MetricsLog:
     """Keeps the history and shows it: as progress and, where `scalars` is given, in TensorBoard.
 
     All workers keep one, since a line of training metrics needs all of them; rank 0 alone shows it.
     """
 
     def __init__(
-        self, stage: str, steps: int, worker: Worker, position: Position, scalars: Scalars | None
+        self,
+        stage: str,
+        steps: int,
+        worker: Worker,
+        position: ResumePoint,
+        scalars: TensorBoardWriter | None,
     ) -> None:
-        self.history: History = list(position.history)
+        self.history: TrainingLog = list(position.history)
         self._stage, self._steps = stage, steps
         self._worker = worker
         self._scalars = scalars
@@ -87,7 +92,7 @@ class Journal:
         return time.monotonic() - self._started
 
     def add(
-        self, step: int, split: str, metrics: Mapping[str, float], rates: Rates | None = None
+        self, step: int, split: str, metrics: Mapping[str, float], rates: Throughput | None = None
     ) -> None:
         """Note a line of metrics, if there are any; rates are shown and never part of it."""
         if not metrics:

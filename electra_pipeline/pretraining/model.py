@@ -8,11 +8,11 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from electra_pipeline.pretraining import encoder, objective
+from electra_pipeline.pretraining import objective, transformer
 from electra_pipeline.pretraining.batches import Batch
-from electra_pipeline.pretraining.encoder import Rows
 from electra_pipeline.pretraining.objective import Masking
 from electra_pipeline.pretraining.sizes import ModelConfig
+from electra_pipeline.pretraining.transformer import Rows
 
 INITIALIZER_STANDARD_DEVIATION = 0.02  # truncated at two deviations; model/modeling.py of the code
 
@@ -72,7 +72,7 @@ class Electra(nn.Module):
     ) -> None:
         super().__init__()
         self.masking = masking
-        self.kernels = encoder.kernels(compiled)
+        self.kernels = transformer.kernels(compiled)
         self.discriminator = transformers.ElectraForPreTraining(
             _electra_config(
                 config,
@@ -121,9 +121,9 @@ class Electra(nn.Module):
         return table
 
     @property
-    def _using(self) -> encoder.Kernels:
+    def _using(self) -> transformer.Kernels:
         """Compiled kernels in training alone: evaluation has other shapes, and little to do."""
-        return self.kernels if self.training else encoder.PLAIN
+        return self.kernels if self.training else transformer.PLAIN
 
     def generator_logits(
         self, masked: objective.Masked, rows: Rows, dropout_keys: Tensor | None
@@ -133,8 +133,8 @@ class Electra(nn.Module):
         All other positions have no loss; leaving them out is most of the speed of a small model.
         """
         model = self.generator.electra
-        embedded = encoder.embed(model.embeddings, masked.input_ids, rows)
-        hidden = encoder.encode(model, embedded, rows.visible, dropout_keys, self._using)
+        embedded = transformer.embed(model.embeddings, masked.input_ids, rows)
+        hidden = transformer.encode(model, embedded, rows.visible, dropout_keys, self._using)
         slots = masked.positions[..., None].expand(-1, -1, hidden.shape[-1])
         head = self.generator.generator_predictions(hidden.gather(1, slots))
         logits: Tensor = self.generator.generator_lm_head(head)
@@ -146,8 +146,8 @@ class Electra(nn.Module):
         """One logit a token, positive for "replaced", (b, l)."""
         model = self.discriminator.electra
         beneath = None if self.is_tied else self.generator.electra.embeddings
-        embedded = encoder.embed(model.embeddings, input_ids, rows, beneath)
-        hidden = encoder.encode(model, embedded, rows.visible, dropout_keys, self._using)
+        embedded = transformer.embed(model.embeddings, input_ids, rows, beneath)
+        hidden = transformer.encode(model, embedded, rows.visible, dropout_keys, self._using)
         logits: Tensor = self.discriminator.discriminator_predictions(hidden)
         return logits
 

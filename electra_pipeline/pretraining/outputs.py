@@ -12,7 +12,7 @@ import torch
 
 from electra_pipeline.core.execution import Worker
 from electra_pipeline.core.transformers_logging import quiet_transformers
-from electra_pipeline.pretraining.checkpoint import History
+from electra_pipeline.pretraining.checkpoint import TrainingLog
 from electra_pipeline.pretraining.model import Electra, count_parameters
 from electra_pipeline.storage.artifact import Artifact, Draft
 
@@ -25,14 +25,14 @@ def write_weights(draft: Draft, model: Electra) -> None:
         draft.folder.upload(Path(scratch))
 
 
-def write_history(draft: Draft, history: History) -> None:
+def write_training_log(draft: Draft, history: TrainingLog) -> None:
     """`metrics.jsonl`: a line for each reading of the metrics."""
     lines = b"".join(orjson.dumps(line) + b"\n" for line in history)
     draft.folder.write_bytes("metrics.jsonl", lines)
 
 
 def count(
-    steps: int, batch_sequences: int, sequences: Artifact, model: Electra, history: History
+    steps: int, batch_sequences: int, sequences: Artifact, model: Electra, history: TrainingLog
 ) -> dict[str, Any]:
     """The reproducible numbers: what was seen, how large the models are, the last held-out metrics.
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-class Scalars:
+class TensorBoardWriter:
     """TensorBoard's file of one attempt at a run; all attempts share `directory`.
 
     Of an attempt that was interrupted, TensorBoard hides the steps from `first_step` on, because

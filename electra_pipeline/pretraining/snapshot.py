@@ -20,8 +20,8 @@ from electra_pipeline.pretraining.checkpoint import (
     steps_in,
 )
 from electra_pipeline.pretraining.config import PretrainConfig
-from electra_pipeline.pretraining.outputs import count, write_history, write_weights
-from electra_pipeline.pretraining.sequences import load_vocabulary
+from electra_pipeline.pretraining.outputs import count, write_training_log, write_weights
+from electra_pipeline.pretraining.vocabulary import load_vocabulary
 from electra_pipeline.storage.artifact import (
     Artifact,
     Draft,
@@ -38,7 +38,7 @@ FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
-class Training:
+class PretrainingRun:
     """A pre-training run, finished or not, as its configuration and inputs name it."""
 
     config: PretrainConfig
@@ -73,7 +73,7 @@ class Training:
         return sorted({*steps_in(self.checkpoints), *(int(s.config["step"]) for s in made)})
 
 
-def extract(training: Training, step: int) -> Artifact:
+def from_checkpoint(training: PretrainingRun, step: int) -> Artifact:
     """The artifact of `step`, with the files and counters of a finished pre-training.
 
     Raises ValueError if the checkpoint is damaged or another run's.
@@ -87,7 +87,7 @@ def extract(training: Training, step: int) -> Artifact:
         model = loop.build_model(training.config, vocabulary, training.sequences)
         model.load_state_dict(state["model"])
         write_weights(draft, model)
-        write_history(draft, state["history"])
+        write_training_log(draft, state["history"])
         batch_sequences = training.config.batch_sequences
         counters = count(step, batch_sequences, training.sequences, model, state["history"])
         return Written(counters, {"training_seconds": round(state["seconds"], 1)})

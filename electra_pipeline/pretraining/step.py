@@ -18,7 +18,7 @@ from electra_pipeline.pretraining.model import Electra
 NUM_SUMS = 5  # generator and discriminator loss, right predictions and verdicts, replaced tokens
 
 
-def arithmetic(device: torch.device, precision: str) -> torch.dtype:
+def compute_dtype(device: torch.device, precision: str) -> torch.dtype:
     """Type of the matrix products; `auto` is bfloat16 on GPUs that have it, else float32."""
     if precision == "auto":
         has_bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported()

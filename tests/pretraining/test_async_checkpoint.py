@@ -1,4 +1,4 @@
-"""Checkpoints: written beside the work, kept by a policy, survived by the old one."""
+"""CheckpointStore: written beside the work, kept by a policy, survived by the old one."""
 
 import contextlib
 import errno
@@ -22,10 +22,10 @@ from electra_pipeline.core.execution import (
 from electra_pipeline.core.optim import Adam, parameter_groups
 from electra_pipeline.core.progress import Progress, Update, silent
 from electra_pipeline.pretraining import loop, metrics_log
-from electra_pipeline.pretraining.async_checkpoint import Saver, best_step
+from electra_pipeline.pretraining.async_checkpoint import AsyncCheckpointWriter, best_step
 from electra_pipeline.pretraining.checkpoint import (
-    Checkpoints,
-    Position,
+    CheckpointStore,
+    ResumePoint,
     refuse_foreign,
     steps_in,
 )
@@ -272,16 +272,18 @@ def test_writing_goes_on_beside_the_work_and_one_at_a_time(
     monkeypatch.setattr(Folder, "create", slow)
     model: Any = torch.nn.Linear(2, 2)
     optimizer = Adam(parameter_groups(model, 0.0))
-    checkpoints = Checkpoints.of(Draft(Folder(str(tmp_path / "test-0")), "0" * 12), str(tmp_path))
+    checkpoints = CheckpointStore.of(
+        Draft(Folder(str(tmp_path / "test-0")), "0" * 12), str(tmp_path)
+    )
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    with Saver(checkpoints, Scale(), 24, print) as saver:
-        saver.save([(checkpoints.newest, "first.pt")], Position(1, [], 0.0), model, optimizer)
+    with AsyncCheckpointWriter(checkpoints, Scale(), 24, print) as saver:
+        saver.save([(checkpoints.newest, "first.pt")], ResumePoint(1, [], 0.0), model, optimizer)
         assert not checkpoints.newest.exists()  # the work goes on although nothing is written yet
         with torch.no_grad():
             model.weight.add_(1.0)  # the next step
         second = threading.Thread(
             target=saver.save,
-            args=([(checkpoints.newest, "second.pt")], Position(2, [], 0.0), model, optimizer),
+            args=([(checkpoints.newest, "second.pt")], ResumePoint(2, [], 0.0), model, optimizer),
         )
         second.start()
         second.join(0.5)

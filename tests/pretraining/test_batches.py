@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from electra_pipeline.pretraining.batches import BatchSource, global_rows
 from electra_pipeline.pretraining.objective import Masking, SpecialIds
-from electra_pipeline.pretraining.sequences import SequenceReader
+from electra_pipeline.pretraining.sequence_shards import SequenceReader
 from electra_pipeline.storage.artifact import Artifact
 
 

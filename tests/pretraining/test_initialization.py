@@ -13,14 +13,15 @@ from safetensors.torch import load_file, save_file
 
 from electra_pipeline.core.execution import LocalExecutor, Scale, StageContext
 from electra_pipeline.core.progress import silent
-from electra_pipeline.pretraining import initial_files, initialization, loop
+from electra_pipeline.pretraining import initial_models, initialization, loop
 from electra_pipeline.pretraining.config import PretrainConfig
-from electra_pipeline.pretraining.initial_files import InitialModels
+from electra_pipeline.pretraining.initial_models import InitialModels
 from electra_pipeline.pretraining.initialization import Pair, Shared, initial_state
 from electra_pipeline.pretraining.sizes import ModelOverrides, model_config
 from electra_pipeline.storage.artifact import Artifact
+from electra_pipeline.text.tokenization import SPECIAL_TOKENS
 from electra_pipeline.tokenizer import train as tokenizer_stage
-from electra_pipeline.tokenizer.train import SPECIAL_TOKENS, TokenizerConfig
+from electra_pipeline.tokenizer.config import TokenizerConfig
 
 CONFIG = PretrainConfig(
     size="tiny",
@@ -230,7 +231,7 @@ def test_a_name_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         (cached / "refs" / "main").write_text("0" * 40)
         shutil.copytree(saved / kind, cached / "snapshots" / ("0" * 40))
     initialization.check("someone/tiny", SHAPE, LENGTH)
-    assert initial_files.digests("someone/tiny") == initial_files.digests(str(saved))
+    assert initial_models.digests("someone/tiny") == initial_models.digests(str(saved))
     with pytest.raises(ValueError, match="nobody/tiny-discriminator cannot be had from the hub"):
         initialization.check("nobody/tiny", SHAPE, LENGTH)
 
@@ -464,7 +465,7 @@ def test_weights_are_read_in_float32_whatever_their_files(tmp_path: Path, layout
             case "half":
                 model.bfloat16().save_pretrained(folder / kind)
     initialization.check(str(folder), SHAPE, LENGTH)
-    assert set(initial_files.digests(str(folder))) == {
+    assert set(initial_models.digests(str(folder))) == {
         "initial_discriminator",
         "initial_generator",
         "initial_vocabulary",

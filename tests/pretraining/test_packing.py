@@ -15,8 +15,8 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from electra_pipeline.inputs.decompression import decompress
-from electra_pipeline.pretraining.encoding import Encoder, split_text
 from electra_pipeline.pretraining.packing import SENTENCE_END_WITHIN, Piece, cut, pack
+from electra_pipeline.pretraining.text_encoding import SentenceEncoder, split_text
 
 CLS, SEP = 2, 3
 sentences = st.lists(st.lists(st.integers(5, 999), max_size=60), max_size=25)
@@ -180,6 +180,6 @@ def test_padding_of_real_news(data_directory: Path, length: int) -> None:
     name = "corpora/wikinews-en/part-000.jsonl.zst"
     with (data_directory / name).open("rb") as file, decompress(file, ".zst", name) as lines:
         texts = [orjson.loads(line)["text"] for line in itertools.islice(lines, 2_000)]
-    encoder = Encoder(tokenizer)
+    encoder = SentenceEncoder(tokenizer)
     articles = [list(encoder.encode(split_text(text, "en", "sentences"))) for text in texts]
     assert padding(length, articles) < 0.04

@@ -11,15 +11,12 @@ import pytest
 from electra_pipeline.core.execution import LocalExecutor, Outcome, StageContext
 from electra_pipeline.core.progress import Update, silent
 from electra_pipeline.pretraining import sequences as stage
-from electra_pipeline.pretraining.encoding import Encoder, split_text
 from electra_pipeline.pretraining.packing import cut
 from electra_pipeline.pretraining.rows import Layout
-from electra_pipeline.pretraining.sequences import (
-    SequenceReader,
-    SequencesConfig,
-    load_vocabulary,
-    sequence_schema,
-)
+from electra_pipeline.pretraining.sequence_shards import SequenceReader, sequence_schema
+from electra_pipeline.pretraining.sequences import SequencesConfig
+from electra_pipeline.pretraining.text_encoding import SentenceEncoder, split_text
+from electra_pipeline.pretraining.vocabulary import load_vocabulary
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.shards import HELD_OUT_PREFIX, TRAIN_PREFIX, read_documents
 
@@ -144,7 +141,7 @@ def test_packed_rows_hold_all_pieces_of_all_documents(
 ) -> None:
     vocabulary = load_vocabulary(tokenizer)
     pad, cls, sep = (vocabulary.id_of(p) for p in ("[PAD]", "[CLS]", "[SEP]"))
-    encoder = Encoder(vocabulary.tokenizer)
+    encoder = SentenceEncoder(vocabulary.tokenizer)
     expected: Counter[tuple[int, ...]] = Counter()
     for batch in read_documents(corpus, prefix):
         for text in batch.column("text").to_pylist():

@@ -24,8 +24,9 @@ from transformers import (
 from electra_pipeline.core.execution import StageContext
 from electra_pipeline.publishing.huggingface import PublishConfig, corpus_languages, publish
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce, verify
+from electra_pipeline.text.tokenization import SPECIAL_TOKENS
 from electra_pipeline.tokenizer import train
-from electra_pipeline.tokenizer.train import SPECIAL_TOKENS, TokenizerConfig
+from electra_pipeline.tokenizer.config import TokenizerConfig
 
 SENTENCE = "The quick brown fox jumps over the lazy dog"
 FAKE_SENTENCE = "The quick brown fox fake over the lazy dog"

@@ -126,7 +126,7 @@ def digests(source: str | InitialModels) -> dict[str, str]:
                     while block := file.read(1 << 20):
                         digest.update(block)
             inputs[f"initial_{kind}"] = digest.hexdigest()
-        pieces = canonical_json(pieces_of(found["discriminator"]))
+        pieces = canonical_json(read_vocabulary(found["discriminator"]))
         return {**inputs, "initial_vocabulary": hashlib.sha256(pieces).hexdigest()}
 
 
@@ -135,7 +135,7 @@ def has_tokenizer(directory: Path) -> bool:
     return any((directory / name).exists() for name in TOKENIZER_FILES)
 
 
-def pieces_of(directory: Path) -> dict[str, int]:
+def read_vocabulary(directory: Path) -> dict[str, int]:
     """The row of each piece of the vocabulary. Raises ValueError if there is none."""
     # without these files transformers makes up a tokenizer of five pieces
     if not has_tokenizer(directory):

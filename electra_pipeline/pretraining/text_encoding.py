@@ -28,7 +28,7 @@ def split_text(text: str, language: str | None, split: Split) -> Iterator[str]:
         yield from (unit for unit in units if unit.strip())
 
 
-class Encoder:
+class SentenceEncoder:
     """Sentences -> token ids without special tokens, as the tokenizer gives them for each sentence.
 
     A space ends a word of our pre-tokenizer and of BERT's, and what the normalizer makes of a word
