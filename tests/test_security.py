@@ -38,7 +38,7 @@ from electra_pipeline.tokenizer import pretrained, train
 from electra_pipeline.tokenizer.config import TokenizerConfig
 
 ROOT = Path(__file__).parents[1]
-PIECES = (*SPECIAL_TOKENS, "ana", "lives", *"xyz", *("##" + c for c in "xyz"))
+TOKENS = (*SPECIAL_TOKENS, "ana", "lives", *"xyz", *("##" + c for c in "xyz"))
 SECRET = "s3cr3t-of-nobody-else"
 
 
@@ -89,7 +89,7 @@ def model(tmp_path: Path) -> Path:
     """A tiny discriminator of somebody else's."""
     directory = tmp_path / "model"
     shape = ElectraConfig(
-        vocab_size=len(PIECES),
+        vocab_size=len(TOKENS),
         embedding_size=8,
         hidden_size=8,
         intermediate_size=8,
@@ -97,7 +97,7 @@ def model(tmp_path: Path) -> Path:
         num_hidden_layers=1,
     )
     ElectraForPreTraining(shape).save_pretrained(directory)
-    train.save(train.assemble(PIECES, TokenizerConfig()), directory)
+    train.save(train.assemble(TOKENS, TokenizerConfig()), directory)
     return directory
 
 

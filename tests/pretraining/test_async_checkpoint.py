@@ -1,4 +1,4 @@
-"""CheckpointStore: written beside the work, kept by a policy, survived by the old one."""
+"""Asynchronous checkpoints: when they are written, which are kept, what a failure leaves."""
 
 import contextlib
 import errno
@@ -26,7 +26,7 @@ from electra_pipeline.pretraining.async_checkpoint import AsyncCheckpointWriter,
 from electra_pipeline.pretraining.checkpoint import (
     CheckpointStore,
     ResumePoint,
-    refuse_foreign,
+    check_belongs_to,
     steps_in,
 )
 from electra_pipeline.pretraining.config import PretrainConfig
@@ -140,7 +140,7 @@ def test_a_run_goes_on_from_a_kept_one_that_is_newer(
     with pytest.raises(Killed):
         train(die_at(13), keep_every_steps=6)
     train()
-    assert "resuming at step 12" in caplog.text
+    assert "resumed from step 12" in caplog.text
 
 
 def test_the_best_is_the_first_with_the_lowest_held_out_loss_of_a_trained_model() -> None:
@@ -235,7 +235,7 @@ def test_a_checkpoint_of_another_run_is_refused(
 def test_what_is_no_checkpoint_of_this_format_is_refused_or_passed_over(tmp_path: Path) -> None:
     for state in ({"model": {}}, {"format": 99, "fingerprint": "abc"}):
         with pytest.raises(ValueError, match=r"place is a checkpoint of run .* \(format 1\)"):
-            refuse_foreign(state, "abc", "place")
+            check_belongs_to("abc", state, "place")
     folder = Folder(str(tmp_path))
     for name in ("step-000000005.pt", "best.pt", "notes.txt"):
         folder.write_bytes(name, b"")

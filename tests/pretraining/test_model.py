@@ -35,7 +35,7 @@ def tiny(masking: MakeMasking) -> Electra:
     return build(masking(32))
 
 
-# The published counts: google/electra-* with 30,522 pieces; joint counts shared tables once.
+# The published counts: google/electra-* with 30,522 tokens; joint counts shared tables once.
 @pytest.mark.parametrize(
     ("size", "joint", "discriminator", "generator"),
     [
@@ -215,7 +215,7 @@ def test_documents_of_a_packed_row_do_not_see_each_other(
 
 
 def rows_starts(ids: torch.Tensor) -> list[int]:
-    return [place for place, piece in enumerate(ids.tolist()) if piece == 101]
+    return [place for place, token in enumerate(ids.tolist()) if token == 101]
 
 
 def test_compiled_layers_compute_the_same(masking: MakeMasking, make_batch: MakeBatch) -> None:

@@ -83,14 +83,14 @@ NASTY = (
     lowercase=st.booleans(),
     strip_accents=st.sampled_from([True, False, None]),
     documents=st.lists(st.lists(st.text(NASTY, max_size=30), max_size=6), max_size=3),
-    max_remembered=st.integers(0, 60),
+    max_cached=st.integers(0, 60),
 )
 def test_remembered_words_give_the_ids_of_whole_sentences(
-    lowercase: bool, strip_accents: bool | None, documents: list[list[str]], max_remembered: int
+    lowercase: bool, strip_accents: bool | None, documents: list[list[str]], max_cached: int
 ) -> None:
     tokenizer = small_tokenizer(BertNormalizer(True, True, strip_accents, lowercase))
     assert splits_at_spaces(tokenizer)
-    encoder = SentenceEncoder(tokenizer, max_remembered=max_remembered)
+    encoder = SentenceEncoder(tokenizer, max_cached=max_cached)
     for sentences in documents:
         whole = [tokenizer.encode(text, add_special_tokens=False).ids for text in sentences]
         assert list(encoder.encode(sentences)) == whole
@@ -149,10 +149,10 @@ def test_a_tokenizer_that_looks_across_spaces_is_given_whole_sentences() -> None
 
 
 def small_tokenizer(normalizer: Normalizer, pre_tokenizer: PreTokenizer | None = None) -> Tokenizer:
-    """Every nasty character is a piece, at the start of a word and within it."""
+    """Every nasty character is a token, at the start of a word and within it."""
     characters = sorted({form for each in NASTY for form in (each, each.lower())} - {" "})
-    pieces = ["[UNK]", *characters, *(f"##{each}" for each in characters)]
-    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    tokens = ["[UNK]", *characters, *(f"##{each}" for each in characters)]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
     tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = pre_tokenizer or BertPreTokenizer()
