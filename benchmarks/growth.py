@@ -25,7 +25,7 @@ from electra_pipeline.pretraining import sequences as sequences_stage
 from electra_pipeline.pretraining.sequences import SequencesConfig
 from electra_pipeline.storage.artifact import Artifact, find_artifacts
 from electra_pipeline.tokenizer import train
-from electra_pipeline.tokenizer.train import TokenizerConfig
+from electra_pipeline.tokenizer.config import TokenizerConfig
 
 TIMES = 10
 SHARD_MEGABYTES = 1

@@ -40,11 +40,11 @@ def measure(size: Size, length: int, micro_batch: int) -> tuple[int, int]:
     from electra_pipeline.core.execution import LocalWorker
     from electra_pipeline.core.optim import Adam, clip_gradients, parameter_groups
     from electra_pipeline.pretraining.batches import BatchSource
-    from electra_pipeline.pretraining.checkpoint import Checkpoints, Position
+    from electra_pipeline.pretraining.checkpoint import CheckpointStore, ResumePoint
     from electra_pipeline.pretraining.model import Electra, count_parameters
     from electra_pipeline.pretraining.objective import Masking, SpecialIds, num_slots
     from electra_pipeline.pretraining.outputs import peak_memory_bytes
-    from electra_pipeline.pretraining.step import Step, arithmetic
+    from electra_pipeline.pretraining.step import Step, compute_dtype
     from electra_pipeline.storage.folder import Folder
 
     worker = LocalWorker()
@@ -52,7 +52,7 @@ def measure(size: Size, length: int, micro_batch: int) -> tuple[int, int]:
     masking = Masking(MASK_FRACTION, num_slots(length, MASK_FRACTION), False, special)
     model = Electra(SIZES[size], VOCAB_SIZE, masking, seed=0).to(worker.device)
     optimizer = Adam(parameter_groups(model, 0.01))
-    step = Step(worker, arithmetic(worker.device, "auto"), 1.0, 50.0, micro_batch)
+    step = Step(worker, compute_dtype(worker.device, "auto"), 1.0, 50.0, micro_batch)
     source = BatchSource(RandomRows(length), 0, micro_batch + (micro_batch + 1) // 2, masking)
     model.train()
     for index in range(2):
@@ -62,7 +62,7 @@ def measure(size: Size, length: int, micro_batch: int) -> tuple[int, int]:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
     nowhere = Folder("memory://nowhere")
-    state = Checkpoints("", nowhere, nowhere).state(Position(2, [], 0.0), model, optimizer)
+    state = CheckpointStore("", nowhere, nowhere).state(ResumePoint(2, [], 0.0), model, optimizer)
     del state
     return count_parameters(model), peak_memory_bytes(worker.device)
 

@@ -44,9 +44,10 @@ from electra_pipeline.core.progress import silent
 from electra_pipeline.pretraining.batches import BatchSource
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.objective import Masking, SpecialIds, num_slots
-from electra_pipeline.pretraining.sequences import SequenceReader, load_vocabulary
+from electra_pipeline.pretraining.sequence_shards import SequenceReader
 from electra_pipeline.pretraining.sizes import SIZES
-from electra_pipeline.pretraining.step import Step, arithmetic
+from electra_pipeline.pretraining.step import Step, compute_dtype
+from electra_pipeline.pretraining.vocabulary import load_vocabulary
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.shards import TRAIN_PREFIX, open_shard
 
@@ -61,7 +62,7 @@ Examples = Callable[[int], list[list[int]]]
 
 def ours(model: Electra, source: BatchSource, device: torch.device) -> Run:
     """What `electra_pipeline.pretraining.loop` does in a step."""
-    step = Step(LocalWorker(), arithmetic(device, "auto"), 1.0, 50.0, None)
+    step = Step(LocalWorker(), compute_dtype(device, "auto"), 1.0, 50.0, None)
     optimizer = Adam(parameter_groups(model, 0.01))
     batches = source.batches(0, TOTAL_STEPS)
     model.train()

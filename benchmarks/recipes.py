@@ -38,7 +38,8 @@ from electra_pipeline.core.execution import LocalExecutor, LocalWorker, values_i
 from electra_pipeline.core.progress import silent
 from electra_pipeline.core.transformers_logging import quiet_transformers
 from electra_pipeline.finetuning import plan
-from electra_pipeline.pretraining.sequences import SequenceReader, load_vocabulary
+from electra_pipeline.pretraining.sequence_shards import SequenceReader
+from electra_pipeline.pretraining.vocabulary import load_vocabulary
 from electra_pipeline.results.tables import table
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.shards import HELD_OUT_PREFIX

@@ -19,7 +19,7 @@ from electra_pipeline import config as configuration
 from electra_pipeline import stages
 from electra_pipeline.core.execution import LocalExecutor
 from electra_pipeline.core.progress import silent
-from electra_pipeline.pretraining.sequences import load_vocabulary
+from electra_pipeline.pretraining.vocabulary import load_vocabulary
 from electra_pipeline.storage.shards import HELD_OUT_PREFIX, TRAIN_PREFIX, read_documents
 
 BATCH_TEXTS = 1000  # the default of datasets.map, with which tutorials tokenize

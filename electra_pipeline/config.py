@@ -23,7 +23,7 @@ from electra_pipeline.results.database import sqlite_url
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.stores import open_store
 from electra_pipeline.storage.uri import shown
-from electra_pipeline.tokenizer.train import TokenizerConfig
+from electra_pipeline.tokenizer.config import TokenizerConfig
 
 # File systems take 255 bytes a name; a trial's folder is named after run, task and model.
 NAME_CHARACTERS = 100

@@ -27,17 +27,18 @@ from electra_pipeline.config import PipelineConfig, to_yaml
 from electra_pipeline.core.execution import LocalExecutor
 from electra_pipeline.inputs.files import UrlFile, fetch
 from electra_pipeline.pretraining import initialization, snapshot
-from electra_pipeline.pretraining.initial_files import InitialModels
+from electra_pipeline.pretraining.initial_models import InitialModels
 from electra_pipeline.serving.predict import load_predictor
 from electra_pipeline.storage import location
 from electra_pipeline.storage.artifact import Written, open_artifact, produce
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.tasks import encoder as starting
+from electra_pipeline.text.tokenization import SPECIAL_TOKENS
 from electra_pipeline.tokenizer import pretrained, train
-from electra_pipeline.tokenizer.train import SPECIAL_TOKENS, TokenizerConfig
+from electra_pipeline.tokenizer.config import TokenizerConfig
 
 ROOT = Path(__file__).parents[1]
-PIECES = (*SPECIAL_TOKENS, "ana", "lives", *"xyz", *("##" + c for c in "xyz"))
+TOKENS = (*SPECIAL_TOKENS, "ana", "lives", *"xyz", *("##" + c for c in "xyz"))
 SECRET = "s3cr3t-of-nobody-else"
 
 
@@ -88,7 +89,7 @@ def model(tmp_path: Path) -> Path:
     """A tiny discriminator of somebody else's."""
     directory = tmp_path / "model"
     shape = ElectraConfig(
-        vocab_size=len(PIECES),
+        vocab_size=len(TOKENS),
         embedding_size=8,
         hidden_size=8,
         intermediate_size=8,
@@ -96,7 +97,7 @@ def model(tmp_path: Path) -> Path:
         num_hidden_layers=1,
     )
     ElectraForPreTraining(shape).save_pretrained(directory)
-    train.save(train.assemble(PIECES, TokenizerConfig()), directory)
+    train.save(train.assemble(TOKENS, TokenizerConfig()), directory)
     return directory
 
 
@@ -113,7 +114,7 @@ def continue_from(directory: str) -> None:
 
 
 def take_over(directory: str) -> None:
-    pretrained.take_over(directory, 64)
+    pretrained.load_pretrained(directory, 64)
 
 
 def predict(directory: str) -> None:

@@ -1,4 +1,4 @@
-"""Writes checkpoints while the training goes on: which ones, and what becomes of them."""
+"""Asynchronous checkpoints: written by a background thread while training continues."""
 
 import errno
 import logging
@@ -15,11 +15,11 @@ from electra_pipeline.core.execution import Scale
 from electra_pipeline.core.optim import Adam
 from electra_pipeline.pretraining.checkpoint import (
     BEST,
-    Checkpoints,
-    History,
-    Place,
-    Position,
+    CheckpointFile,
+    CheckpointStore,
+    ResumePoint,
     State,
+    TrainingLog,
     file_name,
 )
 from electra_pipeline.pretraining.model import Electra
@@ -27,28 +27,27 @@ from electra_pipeline.storage.folder import NO_SPACE_ERRNOS, Folder
 
 logger = logging.getLogger(__name__)
 
-# A full disk, a full quota, and a file larger than allowed.
-
 
 @dataclass(frozen=True)
-class _Written:
-    """What became of a checkpoint: its cost, or why there was no room for it."""
+class _Result:
+    """Size and time of a written checkpoint, or a warning that there was no space for it."""
 
     bytes: int = 0
     seconds: float = 0.0
     warning: str = ""
 
 
-class Saver:
-    """Copies the state, and lets one background thread write it.
+class AsyncCheckpointWriter:
+    """Copies the state of the training, and lets one background thread write it.
 
-    Used as a context, whose end waits for the last one. `warn` is called, in the thread of the
-    caller, with what the user must know and the training survives: a full disk.
+    A context manager, which waits for the last checkpoint at its end. `warn` is called in the
+    thread of the caller if a checkpoint was not written because the disk is full; training
+    continues.
     """
 
     def __init__(
         self,
-        checkpoints: Checkpoints,
+        checkpoints: CheckpointStore,
         scale: Scale,
         num_steps: int,
         warn: Callable[[str], None],
@@ -58,74 +57,74 @@ class Saver:
         self._num_steps = num_steps
         self._warn = warn
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
-        self._pending: Future[_Written] | None = None
+        self._pending: Future[_Result] | None = None
         self._copy_seconds: list[float] = []
-        self._written: list[_Written] = []
+        self._written: list[_Result] = []
 
-    def __enter__(self) -> "Saver":
+    def __enter__(self) -> "AsyncCheckpointWriter":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         try:
             self.collect(wait=True)
-        except OSError as lost:
+        except OSError as failure:
             if kind is None:
                 raise
-            logger.warning("%s", lost)  # the error that ends the run is the one to raise
+            logger.warning("%s", failure)  # the error that ends the run is the one to raise
         finally:
             self._pool.shutdown()
 
-    def places(self, step: int, history: History) -> list[Place]:
-        """Where the checkpoint of `step` belongs; nowhere if none is due.
+    def files_due(self, step: int, training_log: TrainingLog) -> list[CheckpointFile]:
+        """Return the files to which the state after `step` is to be saved, often none.
 
-        The last step has none, since its weights are the artifact; but the best may be its.
+        The last step has none, since its weights are the artifact, except for the best one.
         """
         kept, scale = self._checkpoints.kept, self._scale
-        places = []
-        is_evaluated = bool(history) and history[-1]["step"] == step
-        if scale.keep_best and is_evaluated and step == best_step(history):
-            places.append((kept, BEST))
+        files = []
+        is_evaluated = bool(training_log) and training_log[-1]["step"] == step
+        if scale.keep_best and is_evaluated and step == best_step(training_log):
+            files.append((kept, BEST))
         if step < self._num_steps:
             if scale.keep_every_steps and step % scale.keep_every_steps == 0:
-                places.append((kept, file_name(step)))
+                files.append((kept, file_name(step)))
             elif step % scale.checkpoint_every_steps == 0:
-                places.append((self._checkpoints.newest, file_name(step)))
-        return places
+                files.append((self._checkpoints.newest, file_name(step)))
+        return files
 
     def save(
-        self, places: list[Place], position: Position, model: Electra, optimizer: Adam
+        self, files: list[CheckpointFile], reached: ResumePoint, model: Electra, optimizer: Adam
     ) -> None:
-        """Copy the state to memory and begin to write it, once the one before is written."""
+        """Wait for the previous checkpoint, copy the state to memory and start to write it."""
         started = time.monotonic()
         self.collect(wait=True)
-        state = self._checkpoints.state(position, model, optimizer)
+        state = self._checkpoints.state(reached, model, optimizer)
         self._copy_seconds.append(time.monotonic() - started)
-        self._pending = self._pool.submit(self._write, places, state)
+        self._pending = self._pool.submit(self._write, files, state)
 
     def collect(self, *, wait: bool = False) -> None:
-        """Take note of a checkpoint that has been written, or that could not be.
+        """Record the result of the pending checkpoint, if it is written or `wait` is true.
 
-        Raises OSError, in one line, if storage refused it for another reason than its size.
+        Raises OSError, in one line, if it could not be written for a reason other than space.
         """
         if self._pending is None or not (wait or self._pending.done()):
             return
         pending, self._pending = self._pending, None
-        written = pending.result()
-        if written.warning:
-            self._warn(written.warning)
+        result = pending.result()
+        if result.warning:
+            self._warn(result.warning)
         else:
-            self._written.append(written)
+            self._written.append(result)
 
     def last_good(self, step: int) -> str | None:
-        """The newest checkpoint before a `step` that diverged; later ones are removed."""
+        """Return the newest checkpoint before a diverged `step`; remove the later ones."""
         self.collect(wait=True)
-        return self._checkpoints.discard_from(step)
+        return self._checkpoints.remove_from(step)
 
-    def costs(self) -> dict[str, float]:
-        """Number, size and mean times of the checkpoints of this process; empty without any.
+    def statistics(self) -> dict[str, float]:
+        """Return number, size and mean times of this process's checkpoints; empty without any.
 
-        checkpoint_copy_seconds: how long a step waited; checkpoint_write_seconds: how long the
-        thread was busy beside the next ones.
+        checkpoint_copy_seconds: time that the step waited; checkpoint_write_seconds: time that the
+        background thread took.
         """
         self.collect(wait=True)
         if not self._written:
@@ -138,38 +137,38 @@ class Saver:
             "checkpoint_write_seconds": round(sum(w.seconds for w in self._written) / number, 4),
         }
 
-    def _write(self, places: list[Place], state: State) -> _Written:
-        """Write a checkpoint that appears whole or not at all, then drop the oldest ones."""
+    def _write(self, files: list[CheckpointFile], state: State) -> _Result:
+        """Write a checkpoint, which appears whole or not at all, and remove the oldest ones."""
         started = time.monotonic()
         num_bytes = 0
-        for folder, name in places:
+        for folder, name in files:
             try:
                 with folder.create(name) as file:
                     torch.save(state, file)
             except Exception as error:  # torch hides the disk's error behind one of its own
                 reason = _os_error(error)
                 if reason is not None and reason.errno in NO_SPACE_ERRNOS:
-                    return _Written(warning=_no_space(state, folder))
+                    return _Result(warning=_no_space(state, folder))
                 raise OSError(
                     reason.errno if reason is not None else errno.EIO,
                     f"pretrain: the checkpoint of step {state['step']} cannot be written to "
-                    f"{folder}: {reason or error}; see that the folder can be written to",
+                    f"{folder}: {reason or error}; make the folder writable",
                 ) from error
             num_bytes = folder.size(name)
         newest = self._checkpoints.newest
         for name in newest.files()[: -self._scale.keep_checkpoints]:
             newest.remove(name)
-        return _Written(num_bytes, time.monotonic() - started)
+        return _Result(num_bytes, time.monotonic() - started)
 
 
-def best_step(history: History) -> int | None:
-    """The step with the lowest held-out loss after training began; the first of equals."""
-    held_out = [line for line in history if line["split"] == "held_out" and line["step"] > 0]
+def best_step(training_log: TrainingLog) -> int | None:
+    """Return the first step with the lowest held-out loss; the untrained model does not count."""
+    held_out = [line for line in training_log if line["split"] == "held_out" and line["step"] > 0]
     return min(held_out, key=lambda line: line["loss"])["step"] if held_out else None
 
 
 def _os_error(error: BaseException | None) -> OSError | None:
-    """The operating system's error behind an exception."""
+    """Return the operating system's error that caused an exception, if any."""
     while error is not None and not isinstance(error, OSError):
         error = error.__cause__ or error.__context__
     return error
@@ -183,11 +182,11 @@ def _no_space(state: State, folder: Folder) -> str:
     )
     if folder.is_local:
         line += f", where {shutil.disk_usage(folder.path).free / 1e6:,.1f} MB are free"
-    return f"{line}; the older ones stay, the training goes on and will try again"
+    return f"{line}; the older ones stay, training continues and tries again at the next one"
 
 
 def _tensors(value: Any) -> dict[int, torch.Tensor]:
-    """All tensors of nested dicts and lists, a shared one once."""
+    """Return all tensors of nested dicts and lists by identity, a shared one once."""
     if isinstance(value, torch.Tensor):
         return {id(value): value}
     found: dict[int, torch.Tensor] = {}

@@ -1,7 +1,7 @@
-"""Global batch k as a pure function of (seed, k): its rows and all of its randomness.
+"""Global batch k as a pure function of (seed, k): its rows and all of its random numbers.
 
-Nothing here depends on how many workers train: a worker takes its rows of the global batch and the
-noise that belongs to those rows. The only state of the data is the step.
+Nothing here depends on the number of workers: a worker takes its rows of the global batch and the
+noise of those rows. The step is the only state of the data.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,29 +13,29 @@ import numpy as np
 import torch
 
 from electra_pipeline.pretraining.objective import Masking
-from electra_pipeline.pretraining.sequences import SequenceReader
+from electra_pipeline.pretraining.sequence_shards import SequenceReader
 
-FREQUENCY_ROWS = 16_384  # two million tokens of length 128: enough for what matters to a bias
+FREQUENCY_ROWS = 16_384  # two million tokens at length 128: enough for biases
 
 # Philox streams: one counter-based generator for each purpose, keyed by (seed, purpose, index).
 ORDER, NOISE, HELD_OUT_NOISE, DROPOUT = 0, 1, 2, 3
 
 
 def philox(seed: int, stream: int, index: int) -> np.random.Generator:
-    """A generator whose numbers depend on (seed, stream, index) alone."""
+    """Return a generator whose numbers depend on (seed, stream, index) alone."""
     return np.random.Generator(np.random.Philox(key=[seed, (stream << 56) | index]))
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The rows of a global batch that one worker computes, with the sums over the whole batch."""
+    """One worker's rows of a global batch, with counts of the whole batch."""
 
     input_ids: torch.Tensor
     """(rows, length) int64, the original text."""
     lengths: torch.Tensor
     """(rows,) int64, tokens that are not padding."""
     segment_b: torch.Tensor
-    """(rows,) int64, where segment B starts; equal to the length if there is none."""
+    """(rows,) int64, start of segment B; equal to the length if there is none."""
     counts: torch.Tensor
     """(rows,) int64, masked slots that each row uses."""
     position_noise: torch.Tensor
@@ -43,7 +43,7 @@ class Batch:
     slot_noise: torch.Tensor
     """(rows, slots, 2) float32 uniform in [0, 1): [MASK] coin, sampled replacement."""
     dropout_keys: torch.Tensor
-    """(rows, 2) int64, of generator and discriminator."""
+    """(rows, 2) int64, keys of `dropout.keys_at` for generator and discriminator."""
     num_tokens: int
     """Non-padding tokens of the *global* batch: denominator of the discriminator's loss."""
     num_predictions: int
@@ -55,15 +55,15 @@ class Batch:
         return len(self.input_ids)
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch with its tensors on `device`."""
+        """Return the batch with its tensors on `device`."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin(self) -> "Batch":
-        """The same batch in page-locked memory, from which a GPU copies without the host."""
+        """Return the batch in page-locked memory, from which a GPU copies asynchronously."""
         return self._each(lambda tensor: tensor.pin_memory())
 
     def split(self, num_rows: int | None) -> Iterator["Batch"]:
-        """Micro-batches of at most `num_rows` rows that keep the global denominators."""
+        """Yield micro-batches of at most `num_rows` rows, with the counts of the global batch."""
         step = num_rows or max(1, len(self))
         for start in range(0, len(self), step):
             part = slice(start, start + step)
@@ -84,7 +84,7 @@ def _permutation(seed: int, epoch: int, num_rows: int) -> np.ndarray:
 
 
 def global_rows(seed: int, step: int, num_rows: int, batch_sequences: int) -> np.ndarray:
-    """Row numbers of global batch `step`, (batch_sequences,) int64.
+    """Return the row numbers of global batch `step`, (batch_sequences,) int64.
 
     Batches are consecutive slices of the endless concatenation of one permutation per epoch, so
     each epoch shows every row exactly once and no tail is dropped.
@@ -110,12 +110,12 @@ class BatchSource:
     world_size: int = 1
 
     def batch(self, step: int) -> Batch:
-        """This worker's rows (rank, rank + world_size, ...) of global training batch `step`."""
+        """Return this worker's rows (rank, rank + world_size, ...) of global batch `step`."""
         rows = global_rows(self.seed, step, len(self.reader), self.batch_sequences)
         return self._batch(rows, philox(self.seed, NOISE, step), philox(self.seed, DROPOUT, step))
 
     def held_out_batch(self, index: int, num_rows: int) -> Batch:
-        """This worker's rows of held-out batch `index`: the same rows and noise at every call."""
+        """Return this worker's rows of held-out batch `index`; rows and noise never change."""
         start = index * self.batch_sequences
         rows = np.arange(start, min(start + self.batch_sequences, num_rows))
         noise = philox(self.seed, HELD_OUT_NOISE, index)
@@ -124,8 +124,8 @@ class BatchSource:
     def _batch(
         self, rows: np.ndarray, noise: np.random.Generator, dropout: np.random.Generator
     ) -> Batch:
-        # Every worker draws the noise of the whole batch and keeps that of its rows: it costs
-        # microseconds, and the numbers belong to the row's place in the batch, not to a rank.
+        # Every worker draws the noise of the whole batch and keeps that of its rows: it takes
+        # microseconds, and the numbers depend on the row's position in the batch, not on a rank.
         num_rows, slots = len(rows), self.masking.num_slots
         num_positions = self.reader.length if self.masking.distinct else slots
         position_noise = noise.random((num_rows, num_positions), dtype=np.float32)
@@ -135,28 +135,28 @@ class BatchSource:
         ids, lengths, segment_b = (torch.from_numpy(column) for column in self.reader.rows(rows))
         counts = self.masking.count(ids, lengths)
 
-        def mine(tensor: torch.Tensor) -> torch.Tensor:
+        def own_rows(tensor: torch.Tensor) -> torch.Tensor:
             return tensor[self.rank :: self.world_size].contiguous()
 
         return Batch(
-            input_ids=mine(ids),
-            lengths=mine(lengths),
-            segment_b=mine(segment_b),
-            counts=mine(counts),
-            position_noise=mine(torch.from_numpy(position_noise)),
-            slot_noise=mine(torch.from_numpy(slot_noise)),
-            dropout_keys=mine(torch.from_numpy(keys)),
+            input_ids=own_rows(ids),
+            lengths=own_rows(lengths),
+            segment_b=own_rows(segment_b),
+            counts=own_rows(counts),
+            position_noise=own_rows(torch.from_numpy(position_noise)),
+            slot_noise=own_rows(torch.from_numpy(slot_noise)),
+            dropout_keys=own_rows(torch.from_numpy(keys)),
             num_tokens=int(lengths.sum()),
             num_predictions=int(counts.sum()),
             is_packed=self.reader.is_packed,
         )
 
     def log_frequencies(self, vocab_size: int) -> torch.Tensor:
-        """Logarithms of how often each piece may be predicted, (vocab_size,) float32.
+        """Return log frequencies of the tokens at maskable positions, (vocab_size,) float32.
 
-        Counted over the first rows that training will see, the same for every worker: in the order
-        of the shards they would be those of one source. Half an occurrence is added to each piece,
-        so that unseen ones are finite.
+        They are counted over the first rows of the training order, the same for every worker; in
+        the order of the shards these would all come from one source. Half an occurrence is added to
+        each token, so that the values of unseen tokens are finite.
         """
         rows = _permutation(self.seed, 0, len(self.reader))[:FREQUENCY_ROWS]
         ids, lengths, _ = (torch.from_numpy(column) for column in self.reader.rows(rows))
@@ -164,7 +164,7 @@ class BatchSource:
         return torch.log((counts + 0.5) / (counts + 0.5).sum())
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
-        """Training batches of the steps [start, stop), the next one prepared while one is used."""
+        """Yield the training batches of the steps [start, stop); a thread prepares the next one."""
         if start >= stop:
             return
 

@@ -1,8 +1,9 @@
-"""Checkpoints of a run: everything that the next step depends on, and where it lies.
+"""Checkpoints of a run: their content, their files, and how a run resumes from them.
 
-The newest lie in the draft's work folder, which goes when the artifact is finished. Those that are
-kept for ever lie beside the artifacts, in `<root>/checkpoints/<name>-<fingerprint>/`: how many
-there are is scale, which must not change what an artifact holds.
+The newest ones are in the draft's work folder, which is removed when the artifact is finished.
+Those that are kept for good are beside the artifacts, in
+`<root>/checkpoints/<name>-<fingerprint>/`: their number is scale, which must not change the content
+of an artifact.
 """
 
 import logging
@@ -24,37 +25,41 @@ logger = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 BEST = "best.pt"
 
-History = list[dict[str, Any]]
+TrainingLog = list[dict[str, Any]]
+"""Lines of metrics: each has a step, a split ("train" or "held_out") and values by name."""
 State = dict[str, Any]
-Place = tuple[Folder, str]
+CheckpointFile = tuple[Folder, str]
+"""Folder and name of a checkpoint."""
 
 
 @dataclass(frozen=True)
-class Position:
-    """Where a run stands: `step` updates are done; `history` holds the metrics up to there."""
+class ResumePoint:
+    """The progress of a run after `step` updates."""
 
     step: int
-    history: History
+    training_log: TrainingLog
+    """The metrics of all steps so far."""
     seconds: float
+    """Training time so far."""
 
 
 @dataclass(frozen=True)
-class Checkpoints:
-    """The checkpoints of one run: where they lie, and how to go on from them."""
+class CheckpointStore:
+    """The checkpoint files of one run."""
 
     fingerprint: str
     newest: Folder
-    """Those that go when the artifact is finished."""
+    """Those that are removed when the artifact is finished."""
     kept: Folder
-    """Those that stay, and the best one."""
+    """Those that are kept for good, and the best one."""
 
     @classmethod
-    def of(cls, draft: Draft, root: str) -> "Checkpoints":
+    def of(cls, draft: Draft, root: str) -> "CheckpointStore":
         kept = kept_folder(root, draft.folder.name)
         return cls(draft.fingerprint, draft.work / "checkpoints", kept)
 
-    def state(self, position: Position, model: Electra, optimizer: Adam) -> State:
-        """What a checkpoint holds, copied to the CPU's memory.
+    def state(self, reached: ResumePoint, model: Electra, optimizer: Adam) -> State:
+        """Return the content of a checkpoint, copied to the CPU's memory.
 
         Weights and optimizer moments are all there is to save besides the step: the data, the masks
         and the samples are functions of (seed, step).
@@ -62,53 +67,53 @@ class Checkpoints:
         return {
             "format": FORMAT_VERSION,
             "fingerprint": self.fingerprint,
-            "step": position.step,
-            "history": list(position.history),
-            "seconds": position.seconds,
+            "step": reached.step,
+            "history": list(reached.training_log),  # the key in checkpoint files
+            "seconds": reached.seconds,
             **_copied({"model": model.state_dict(), "optimizer": optimizer.state_dict()}),
         }
 
-    def restore(self, model: Electra, optimizer: Adam, device: torch.device) -> Position:
-        """Load the newest readable checkpoint into model and optimizer; step 0 if there is none.
+    def restore(self, model: Electra, optimizer: Adam, device: torch.device) -> ResumePoint:
+        """Load the newest readable checkpoint; return step 0 if there is none.
 
         Raises ValueError if a checkpoint belongs to another configuration or other data.
         """
-        for _, (folder, name) in self._found():
+        for _, (folder, name) in self._newest_first():
             try:
                 with folder.open(name) as file:
                     state = torch.load(file, map_location=device, weights_only=True)
             except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
                 problem = str(error).partition("\n")[0]
                 logger.warning(
-                    "%s/%s cannot be read (%s); trying an older one", folder, name, problem
+                    "%s/%s cannot be read (%s); trying an older checkpoint", folder, name, problem
                 )
                 continue
-            refuse_foreign(state, self.fingerprint, f"{folder}/{name}")
+            check_belongs_to(self.fingerprint, state, f"{folder}/{name}")
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
-            logger.info("pretrain: resuming at step %d", state["step"])
-            return Position(state["step"], state["history"], state["seconds"])
-        return Position(0, [], 0.0)
+            logger.info("pretrain: resumed from step %d", state["step"])
+            return ResumePoint(state["step"], state["history"], state["seconds"])
+        return ResumePoint(0, [], 0.0)
 
-    def sweep(self) -> None:
-        """Remove what a killed writer left half-written; only while nobody writes."""
+    def remove_temporary(self) -> None:
+        """Remove partial files of killed writers; call it only while nothing is being written."""
         self.newest.remove_temporary()
         self.kept.remove_temporary()
 
-    def discard_from(self, step: int) -> str | None:
-        """Remove those that a diverged `step` makes suspect; the last good one's place, if any.
+    def remove_from(self, step: int) -> str | None:
+        """Remove the checkpoints from a diverged `step` on; return the newest one before it.
 
-        The step's loss was computed with the weights of the checkpoint of the same number, so that
-        one is among them: a run that went on from it would stop again at once.
+        The loss of `step` was computed with the weights of the checkpoint of that number, so that
+        one is removed too: a run that resumed from it would diverge again at once.
         """
-        for reached, (folder, name) in self._found():
+        for reached, (folder, name) in self._newest_first():
             if reached < step:
                 return f"{folder}/{name}"
             folder.remove(name)
         return None
 
-    def _found(self) -> Iterator[tuple[int, Place]]:
-        """Step and place of each checkpoint of a step, newest first."""
+    def _newest_first(self) -> Iterator[tuple[int, CheckpointFile]]:
+        """Yield step and file of each checkpoint of a step."""
         found = [
             (step, (folder, file_name(step)))
             for folder in (self.newest, self.kept)
@@ -118,37 +123,37 @@ class Checkpoints:
 
 
 def file_name(step: int) -> str:
-    """Names sort as their steps do."""
+    """Return the file name of a step's checkpoint; names sort by step."""
     return f"step-{step:09d}.pt"
 
 
 def steps_in(folder: Folder) -> list[int]:
-    """The steps of which a folder has checkpoints."""
+    """Return the steps of the checkpoints in a folder."""
     found = (re.fullmatch(r"step-(\d+)\.pt", name) for name in folder.files())
     return [int(name[1]) for name in found if name is not None]
 
 
 def kept_folder(root: str, artifact: str) -> Folder:
-    """Where the checkpoints stay that are kept for ever; `artifact` is the run's folder name."""
+    """Return the folder of the checkpoints kept for good; `artifact` is the run's folder name."""
     return Folder(root) / "checkpoints" / artifact
 
 
-def refuse_foreign(state: State, fingerprint: str, place: str) -> None:
+def check_belongs_to(fingerprint: str, state: State, uri: str) -> None:
     """Raise ValueError if a checkpoint belongs to another configuration or other data."""
-    made_by, made = state.get("fingerprint"), state.get("format")
-    if made != FORMAT_VERSION or made_by != fingerprint:
+    found, found_format = state.get("fingerprint"), state.get("format")
+    if found_format != FORMAT_VERSION or found != fingerprint:
         raise ValueError(
-            f"{place} is a checkpoint of run {made_by} (format {made}), "
-            f"and this is run {fingerprint} (format {FORMAT_VERSION}), of other data or "
+            f"{uri} is a checkpoint of run {found} (format {found_format}), "
+            f"but this is run {fingerprint} (format {FORMAT_VERSION}), with other data or another "
             "configuration; move the file away"
         )
 
 
 def _copied(state: Any) -> Any:
-    """A copy of nested dicts and lists whose tensors lie in the CPU's memory.
+    """Copy nested dicts and lists, with all tensors in the CPU's memory.
 
-    A tensor that has several names (tied embeddings) is copied once and shared again. Copies from a
-    GPU go through pinned memory, which torch's allocator keeps for the next time.
+    A tensor with several names (tied embeddings) is copied once and shared again. Copies from a GPU
+    go through pinned memory, which torch's allocator reuses for the next checkpoint.
     """
     copies: dict[tuple[Any, ...], torch.Tensor] = {}
 

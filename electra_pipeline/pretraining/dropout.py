@@ -1,8 +1,8 @@
-"""Dropout that belongs to a row of the global batch, not to a worker's generator state.
+"""Dropout masks as functions of a row of the global batch, not of a worker's generator state.
 
-Each mask is a hash of (seed, step, row, place in the model, element). So another number of workers,
-another micro-batch or a resumed run drops the same elements. On a CPU the hash is also faster than
-torch's own generator, which draws one number after another.
+Each mask is a hash of (seed, step, row, dropout of the model, element). So the same elements are
+dropped for any number of workers, any micro-batch and after resuming. On a CPU the hash is also
+faster than torch's generator, which draws one number after another.
 """
 
 import torch
@@ -15,11 +15,11 @@ INCREMENT = 0x9E3779B97F4A7C15 - 2**64
 MULTIPLIERS = (0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64)
 
 LANES = 4  # 16-bit numbers in one 64-bit hash
-RESOLUTION = 2**16  # so a fraction is met to 1 / 131,072
+RESOLUTION = 2**16  # a fraction is accurate to 1 / 131,072
 
 
 def mix(bits: Tensor) -> Tensor:
-    """splitmix64's finalizer, elementwise on int64; works in place and returns its argument."""
+    """Apply splitmix64's finalizer elementwise to int64, in place, and return the argument."""
     for shift, multiplier in ((30, MULTIPLIERS[0]), (27, MULTIPLIERS[1]), (31, 1)):
         # the shift of int64 keeps the sign; the mask makes it logical
         bits ^= (bits >> shift).bitwise_and_((1 << (64 - shift)) - 1)
@@ -28,17 +28,17 @@ def mix(bits: Tensor) -> Tensor:
     return bits
 
 
-def keys_at(row_keys: Tensor, num_places: int) -> Tensor:
-    """A key for each row at each place of a model where something is dropped.
+def keys_at(row_keys: Tensor, num_dropouts: int) -> Tensor:
+    """Return a key for each dropout of a model and each row, (num_dropouts, b) int64.
 
-    row_keys: (b,) int64; returns (num_places, b) int64.
+    row_keys: (b,) int64.
     """
-    places = torch.arange(1, num_places + 1, device=row_keys.device)
-    return mix(row_keys + places[:, None] * INCREMENT)
+    numbers = torch.arange(1, num_dropouts + 1, device=row_keys.device)
+    return mix(row_keys + numbers[:, None] * INCREMENT)
 
 
 def keep(keys: Tensor, shape: tuple[int, ...], fraction: float) -> Tensor:
-    """Which elements of each row stay, (b, *shape) bool; `fraction` of them is false.
+    """Return which elements of each row are kept, (b, *shape) bool; `fraction` of them is false.
 
     keys: (b,) int64.
     """
@@ -51,5 +51,5 @@ def keep(keys: Tensor, shape: tuple[int, ...], fraction: float) -> Tensor:
 
 
 def drop(values: Tensor, kept: Tensor | None, fraction: float) -> Tensor:
-    """`values` with what is not kept at 0 and the rest scaled up; unchanged without a mask."""
+    """Set the elements that are not kept to 0 and scale up the others; no mask changes nothing."""
     return values if kept is None else values * kept * (1.0 / (1.0 - fraction))

@@ -1,4 +1,4 @@
-"""Continue from a trained pair: its weights, with or without its vocabulary."""
+"""Initialization from a trained pair of models, with the same or another vocabulary."""
 
 import logging
 from collections.abc import Mapping
@@ -11,18 +11,18 @@ import transformers
 from torch import Tensor
 
 from electra_pipeline.core.transformers_logging import quiet_transformers
-from electra_pipeline.pretraining.encoder import LAYER_NORM_EPSILON
-from electra_pipeline.pretraining.initial_files import (
+from electra_pipeline.pretraining.initial_models import (
     InitialModels,
     Kind,
     directories,
     has_tokenizer,
-    pieces_of,
     read_object,
+    read_vocabulary,
     weights_files,
 )
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.sizes import ModelConfig
+from electra_pipeline.pretraining.transformer import LAYER_NORM_EPSILON
 from electra_pipeline.storage.location import load_problem
 from electra_pipeline.storage.weights import not_finite
 
@@ -34,9 +34,9 @@ TABLES = tuple(
 )
 WORDS, POSITIONS, _ = TABLES
 HEAD, HEAD_BIAS = "generator_lm_head.weight", "generator_lm_head.bias"
-# What a config.json has that does not name it. transformers 5 has no other positions any more.
+# Defaults of keys that a config.json may omit. transformers 5 supports no other positions.
 ABSENT = {"position_embedding_type": "absolute"}
-# What is the same in every model that is trained here
+# The keys that are equal in all models of this pipeline.
 FIXED: dict[str, Any] = {
     "hidden_act": "gelu",
     "type_vocab_size": 2,
@@ -53,18 +53,18 @@ class Pair:
     """A trained generator and discriminator."""
 
     discriminator: Weights
-    """Of a `transformers.ElectraForPreTraining`, by its names."""
+    """Of a `transformers.ElectraForPreTraining`, by name."""
     generator: Weights
-    """Of a `transformers.ElectraForMaskedLM`, by its names."""
-    pieces: Mapping[str, int]
-    """The row of each piece of the vocabulary."""
+    """Of a `transformers.ElectraForMaskedLM`, by name."""
+    ids: Mapping[str, int]
+    """The id of each token of the vocabulary, its row in the embeddings."""
 
 
 def check(source: str | InitialModels, shape: ModelConfig, length: int) -> None:
-    """Raise ValueError, in one line, unless all of the pair carries over into the configured shape.
+    """Raise ValueError, in one line, unless all weights of the pair fit the configured shape.
 
-    Of a shape it names the first difference and the `--set`s that mend all of them. Positions of
-    sequences of `length` tokens that the pair does not have are warned of.
+    The message names the first difference, and the `--set` options that remove all differences.
+    A warning is logged if sequences of `length` tokens have more positions than the pair.
     """
     with directories(source) as found:
         for kind, directory in found.items():
@@ -81,7 +81,7 @@ def check(source: str | InitialModels, shape: ModelConfig, length: int) -> None:
     if num_positions < length:
         logger.warning(
             "pretrain.initialize_from: the pair has %d positions, and sequences.length is %d: the "
-            "positions beyond start from random weights",
+            "other positions are initialized randomly",
             *(num_positions, length),
         )
 
@@ -95,34 +95,34 @@ def _is_shared(pair: Pair, name: str) -> bool:
 
 
 def _check_config(kind: Kind, directory: Path, shape: ModelConfig) -> None:
-    """Raise ValueError unless config.json is that of the configured shape."""
+    """Raise ValueError unless config.json has the configured shape."""
     config = read_object(directory / "config.json")
-    place = f"pretrain.initialize_from: the {kind} in {directory}"
+    subject = f"pretrain.initialize_from: the {kind} in {directory}"
     if config.get("model_type") != "electra":
-        raise ValueError(f"{place} is of type {config.get('model_type')!r}, not 'electra'")
+        raise ValueError(f"{subject} is of type {config.get('model_type')!r}, not 'electra'")
     try:
-        given = ABSENT | transformers.ElectraConfig.from_dict(config).to_dict()
+        found = ABSENT | transformers.ElectraConfig.from_dict(config).to_dict()
     except Exception as error:  # of the validation that transformers uses
         raise ValueError(
-            f"{place} has a config.json that cannot be used ({load_problem(error)}); repair it"
+            f"{subject} has a config.json that cannot be used ({load_problem(error)}); repair it"
         ) from error
-    wanted = _wanted(kind, shape)
-    differing = [name for name in wanted if given[name] != wanted[name]]
+    expected = _expected(kind, shape)
+    differing = [name for name in expected if found[name] != expected[name]]
     if not differing:
         return
     name = differing[0]
-    sets = [_remedy(kind, each, given, shape) for each in differing if name not in FIXED]
-    mending = " ".join(each for each in sets if each)
+    remedies = [_remedy(kind, each, found, shape) for each in differing if name not in FIXED]
+    options = " ".join(each for each in remedies if each)
     raise ValueError(
-        f"{place} has {name} {given[name]}, and {wanted[name]} is configured; "
-        + (f"give --set {mending}" if mending else "give another pair")
+        f"{subject} has {name} {found[name]}, and {expected[name]} is configured; "
+        + (f"give --set {options}" if options else "give another pair")
     )
 
 
-def _wanted(kind: Kind, shape: ModelConfig) -> dict[str, Any]:
-    """Keys of transformers' configuration that give the weights their shapes and meaning.
+def _expected(kind: Kind, shape: ModelConfig) -> dict[str, Any]:
+    """Return the keys of transformers' configuration that determine the use of the weights.
 
-    Those that nothing here can change come first.
+    Those that cannot be configured come first.
     """
     if kind == "discriminator":
         return FIXED | {
@@ -141,8 +141,8 @@ def _wanted(kind: Kind, shape: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _remedy(kind: Kind, name: str, given: Mapping[str, Any], shape: ModelConfig) -> str | None:
-    """The `--set` that makes the configured shape agree, if there is one."""
+def _remedy(kind: Kind, name: str, found: Mapping[str, Any], shape: ModelConfig) -> str | None:
+    """Return the value of `--set` that makes the configured shape equal in `name`, if any."""
     if kind == "generator":
         fractions = {
             "hidden_size": ("generator_width_fraction", shape.hidden_size),
@@ -151,7 +151,7 @@ def _remedy(kind: Kind, name: str, given: Mapping[str, Any], shape: ModelConfig)
         if name not in fractions:
             return None
         key, whole = fractions[name]
-        return f"pretrain.model.{key}={given[name] / whole:.6g}"
+        return f"pretrain.model.{key}={found[name] / whole:.6g}"
     keys = {
         "embedding_size": "embedding_size",
         "hidden_size": "hidden_size",
@@ -159,41 +159,41 @@ def _remedy(kind: Kind, name: str, given: Mapping[str, Any], shape: ModelConfig)
         "num_attention_heads": "num_heads",
         "intermediate_size": "feed_forward_size",
     }
-    return f"pretrain.model.{keys[name]}={given[name]}" if name in keys else None
+    return f"pretrain.model.{keys[name]}={found[name]}" if name in keys else None
 
 
 def read(source: str | InitialModels) -> Pair:
-    """The pair in float32, in the CPU's memory.
+    """Load the pair in float32 to the CPU's memory.
 
-    Raises ValueError for files that are no such pair, or with weights that nothing here takes up.
+    Raises ValueError if the files are no such pair, or have weights that would not be used.
     """
     with directories(source) as found, quiet_transformers():
         discriminator = _read(transformers.ElectraForPreTraining, found["discriminator"])
         generator = _read(transformers.ElectraForMaskedLM, found["generator"])
-        pieces = pieces_of(found["discriminator"])
+        ids = read_vocabulary(found["discriminator"])
         if discriminator[WORDS].shape != generator[WORDS].shape:
             raise ValueError(
                 f"pretrain.initialize_from: the discriminator has {len(discriminator[WORDS])} "
-                f"pieces and the generator {len(generator[WORDS])}; give two of one training"
+                f"tokens and the generator {len(generator[WORDS])}; give two models of one training"
             )
-        if has_tokenizer(found["generator"]) and pieces_of(found["generator"]) != pieces:
+        if has_tokenizer(found["generator"]) and read_vocabulary(found["generator"]) != ids:
             raise ValueError(
                 f"pretrain.initialize_from: the tokenizers in {found['discriminator']} and "
-                f"{found['generator']} have other vocabularies; give two models of one training"
+                f"{found['generator']} have different vocabularies; give two models of one training"
             )
-        if max(pieces.values()) >= len(discriminator[WORDS]):
+        if max(ids.values()) >= len(discriminator[WORDS]):
             raise ValueError(
                 f"pretrain.initialize_from: the tokenizer in {found['discriminator']} has "
-                f"{len(pieces)} pieces, and the model embeds {len(discriminator[WORDS])}; put the "
-                "files of the one it was trained with there"
+                f"{len(ids)} tokens, and the model embeds {len(discriminator[WORDS])}; replace it "
+                "by the one that the model was trained with"
             )
         if not torch.equal(generator[HEAD], generator[WORDS]):
             raise ValueError(
                 f"pretrain.initialize_from: the generator in {found['generator']} has an output "
-                f"matrix of its own ({HEAD}), which is tied to its embeddings here; give a "
+                f"matrix of its own ({HEAD}), but this pipeline ties it to the embeddings; give a "
                 "generator that was trained with tie_word_embeddings"
             )
-        return Pair(discriminator, generator, pieces)
+        return Pair(discriminator, generator, ids)
 
 
 def _read(model_class: Any, directory: Path) -> Weights:
@@ -203,7 +203,7 @@ def _read(model_class: Any, directory: Path) -> Weights:
             directory,
             dtype=torch.float32,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # it would not name them
+            ignore_mismatched_sizes=True,  # else its error would not name them
         )
     except Exception as error:  # of safetensors, pickle, or transformers
         raise ValueError(
@@ -211,22 +211,22 @@ def _read(model_class: Any, directory: Path) -> Weights:
             "again"
         ) from error
     name = model_class.__name__
-    # Old checkpoints hold the numbers of the positions as well.
+    # Old checkpoints contain position numbers, too.
     unused = {key for key in report["unexpected_keys"] if not key.endswith(".position_ids")}
     others = {key for key, *_ in report["mismatched_keys"]}
     for keys, problem in (
         (others, f"has {{}} of another shape than its config.json gives {name}"),
         (report["missing_keys"], f"has no {{}}, which {name} needs"),
-        (unused, f"has {{}}, which {name} has no use for"),
+        (unused, f"has {{}}, which {name} does not use"),
     ):
         if keys:
             raise ValueError(
                 f"pretrain.initialize_from: {directory} {problem.format(min(keys))}; give a pair "
-                "as pre-training leaves it"
+                "as pre-training writes it"
             )
     if (broken := not_finite(model)) is not None:
         raise ValueError(
-            f"pretrain.initialize_from: {directory}: {broken} holds values that are not finite; "
+            f"pretrain.initialize_from: {directory}: {broken} has values that are not finite; "
             "give another pair"
         )
     weights: Weights = model.state_dict()
@@ -234,8 +234,8 @@ def _read(model_class: Any, directory: Path) -> Weights:
 
 
 @dataclass(frozen=True)
-class Shared:
-    """Pieces that two vocabularies have in common."""
+class SharedTokens:
+    """The tokens that two vocabularies have in common."""
 
     rows: tuple[int, ...]
     """Their rows in the new tables."""
@@ -243,18 +243,20 @@ class Shared:
     """Their rows in the tables of the pair."""
 
     @classmethod
-    def of(cls, pieces: Mapping[str, int], initial: Mapping[str, int]) -> "Shared":
-        both = sorted((row, initial[piece]) for piece, row in pieces.items() if piece in initial)
+    def of(cls, ids: Mapping[str, int], initial: Mapping[str, int]) -> "SharedTokens":
+        both = sorted((row, initial[token]) for token, row in ids.items() if token in initial)
         return cls(tuple(row for row, _ in both), tuple(row for _, row in both))
 
 
-def initial_state(fresh: Weights, pair: Pair, shared: Shared, *, tied: bool) -> dict[str, Tensor]:
-    """The state of `model.Electra` that continues `pair`; all that it cannot know stays fresh.
+def initial_state(
+    fresh: Weights, pair: Pair, shared: SharedTokens, *, tied: bool
+) -> dict[str, Tensor]:
+    """Return the state of `model.Electra` with the weights of `pair`, and `fresh` ones elsewhere.
 
-    Embedding rows, and the generator's output biases, of shared pieces carry over; of the position
-    tables as many rows as both have; everything else whole. With tied embeddings both models get
-    the discriminator's block. Without, the discriminator's tables are what it adds to the
-    generator's.
+    Copied are the embedding rows and the generator's output biases of shared tokens, as many rows
+    of the position tables as both have, and all other weights whole. With tied embeddings both
+    models get the discriminator's block. Without, the discriminator's tables become the difference
+    that it adds to the generator's.
     """
     discriminator, generator = dict(pair.discriminator), dict(pair.generator)
     if tied:
@@ -279,16 +281,17 @@ def initial_state(fresh: Weights, pair: Pair, shared: Shared, *, tied: bool) -> 
     return state
 
 
-def apply(model: Electra, source: str | InitialModels, pieces: Mapping[str, int]) -> None:
-    """Load a pair into a fresh model whose vocabulary is `pieces`."""
+def apply(model: Electra, source: str | InitialModels, ids: Mapping[str, int]) -> None:
+    """Load a pair into a fresh model; ids: the id of each token of the model's vocabulary."""
     pair = read(source)
     tied = model.generator.electra.embeddings is model.discriminator.electra.embeddings
-    shared = Shared.of(pieces, pair.pieces)
+    shared = SharedTokens.of(ids, pair.ids)
     model.load_state_dict(initial_state(model.state_dict(), pair, shared, tied=tied))
 
 
-def count(source: str | InitialModels, pieces: Mapping[str, int]) -> dict[str, int]:
-    """How much of the vocabulary of a run carries over."""
+def count_shared_tokens(source: str | InitialModels, ids: Mapping[str, int]) -> dict[str, int]:
+    """Return the size of a run's vocabulary, and how many of its tokens the pair has."""
     with directories(source) as found:
-        shared = Shared.of(pieces, pieces_of(found["discriminator"]))
-    return {"pieces": len(pieces), "shared_pieces": len(shared.rows)}
+        shared = SharedTokens.of(ids, read_vocabulary(found["discriminator"]))
+    # manifests keep the keys "pieces"
+    return {"pieces": len(ids), "shared_pieces": len(shared.rows)}

@@ -1,7 +1,10 @@
-"""The pre-training stage: one loop, run by every worker alike."""
+"""The pre-training stage, and the training loop that all workers run.
+
+`pretrain` makes the artifact; `train` is the loop. A step is in `step.py`, the objective in
+`objective.py` and `model.py`, the data of a step in `batches.py`.
+"""
 
 import logging
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,23 +18,28 @@ from torch.nn.parallel import DistributedDataParallel
 from electra_pipeline.core.execution import Scale, StageContext, Worker
 from electra_pipeline.core.optim import Adam, clip_gradients, learning_rate, parameter_groups
 from electra_pipeline.core.prior import only_the_prior
-from electra_pipeline.pretraining import initial_files, initialization
-from electra_pipeline.pretraining.async_checkpoint import Saver
+from electra_pipeline.pretraining import initial_models, initialization
+from electra_pipeline.pretraining.async_checkpoint import AsyncCheckpointWriter
 from electra_pipeline.pretraining.batches import BatchSource
-from electra_pipeline.pretraining.checkpoint import Checkpoints, Position
+from electra_pipeline.pretraining.checkpoint import CheckpointStore, ResumePoint
 from electra_pipeline.pretraining.config import PretrainConfig
-from electra_pipeline.pretraining.initial_files import InitialModels
-from electra_pipeline.pretraining.metrics_log import Journal, Meter
+from electra_pipeline.pretraining.initial_models import InitialModels
+from electra_pipeline.pretraining.metrics_log import MetricsLog, TensorBoardWriter, ThroughputMeter
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.objective import Masking, SpecialIds, num_slots
-from electra_pipeline.pretraining.outputs import count, observe, write_history, write_weights
-from electra_pipeline.pretraining.scalars import Scalars
-from electra_pipeline.pretraining.sequences import SequenceReader, Vocabulary, load_vocabulary
+from electra_pipeline.pretraining.outputs import (
+    counters,
+    measurements,
+    write_training_log,
+    write_weights,
+)
+from electra_pipeline.pretraining.sequence_shards import SequenceReader
 from electra_pipeline.pretraining.sizes import model_config
-from electra_pipeline.pretraining.step import Step, arithmetic, is_compiled
+from electra_pipeline.pretraining.step import Step, compute_dtype, is_compiled
+from electra_pipeline.pretraining.vocabulary import Vocabulary, load_vocabulary
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.storage.folder import Folder
-from electra_pipeline.storage.shards import HELD_OUT_PREFIX
+from electra_pipeline.storage.shards import HELD_OUT_PREFIX, TRAIN_PREFIX
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +51,7 @@ FORMAT_VERSION = 3
 
 @dataclass(frozen=True)
 class Run:
-    """All that a worker needs to know to take part."""
+    """What a worker needs to take part in a run."""
 
     config: PretrainConfig
     scale: Scale
@@ -60,7 +68,7 @@ def pretrain(
     context: StageContext,
     scale: Scale,
 ) -> Artifact:
-    """Train a generator and a discriminator; killed at any step, the next call goes on from there.
+    """Train a generator and a discriminator. After an interruption, the next call resumes.
 
     Raises ValueError if the configuration does not fit the data or the workers.
     """
@@ -68,11 +76,11 @@ def pretrain(
     source = config.initialize_from
 
     def write(draft: Draft) -> Written:
-        counters, observed = _continued(source, tokenizer) if source is not None else ({}, {})
+        counted, observed = _initialized_from(source, tokenizer) if source is not None else ({}, {})
         run = Run(config, scale, tokenizer, sequences, draft, context.root)
         context.executor.train(partial(train, run), scale, context.progress)
         summary = draft.work.read_json("summary.json")
-        return Written(summary["counters"] | counters, summary["observed"] | observed)
+        return Written(summary["counters"] | counted, summary["observed"] | observed)
 
     artifact = produce(**identity(config, tokenizer, sequences, context), write=write)
     if verdict := only_the_prior(artifact.counters["held_out"]):
@@ -83,7 +91,7 @@ def pretrain(
 def identity(
     config: PretrainConfig, tokenizer: Artifact, sequences: Artifact, context: StageContext
 ) -> dict[str, Any]:
-    """What names the artifact of a run, for `produce` and `locate`."""
+    """Return the identity of a run's artifact, as arguments of `produce` and `locate`."""
     source = config.initialize_from
     return {
         "root": context.root,
@@ -94,26 +102,13 @@ def identity(
         "inputs": {
             "tokenizer": tokenizer.fingerprint,
             "sequences": sequences.fingerprint,
-            **(initial_files.digests(source) if source is not None else {}),
+            **(initial_models.digests(source) if source is not None else {}),
         },
     }
 
 
-def _continued(
-    source: str | InitialModels, tokenizer: Artifact
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the manifest counts of a pair to continue from, and where it lay."""
-    shared = initialization.count(source, load_vocabulary(tokenizer).pieces)
-    place = source if isinstance(source, str) else source.model_dump()
-    logger.info(
-        "pretrain: starts from %s: %d of %d pieces of the vocabulary carry over",
-        *(place, shared["shared_pieces"], shared["pieces"]),
-    )
-    return {"initialized_from": shared}, {"initialized_from": place}
-
-
 def check(config: PretrainConfig, length: int, scale: Scale) -> None:
-    """Refuse what cannot train, before any work."""
+    """Raise ValueError, before any work, if sequences of `length` tokens cannot be trained on."""
     shape = model_config(config.size, config.model)
     if length > shape.max_positions:
         raise ValueError(
@@ -134,19 +129,26 @@ def check(config: PretrainConfig, length: int, scale: Scale) -> None:
         )
 
 
+def _initialized_from(
+    source: str | InitialModels, tokenizer: Artifact
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what the manifest counts and observes of the initial models."""
+    counted = initialization.count_shared_tokens(source, load_vocabulary(tokenizer).ids)
+    origin = source if isinstance(source, str) else source.model_dump()
+    logger.info(
+        "pretrain: initialized from %s; %d of %d tokens of the vocabulary are shared",
+        *(origin, counted["shared_pieces"], counted["pieces"]),
+    )
+    return {"initialized_from": counted}, {"initialized_from": origin}
+
+
 def train(run: Run, worker: Worker) -> None:
-    """Take the steps that are left, evaluate, save; rank 0 writes."""
-    with ExitStack() as stack:
-        _train(run, worker, stack)
-
-
-def _train(run: Run, worker: Worker, stack: ExitStack) -> None:
+    """Take the remaining steps, evaluate and save. All workers run this; rank 0 writes."""
     config, scale = run.config, run.scale
     torch.set_num_threads(worker.num_threads)
     vocabulary = load_vocabulary(run.tokenizer)
-    model = build_model(
-        config, vocabulary, run.sequences, is_compiled(worker.device, scale.compile)
-    ).to(worker.device)
+    compiled = is_compiled(worker.device, scale.compile)
+    model = build_model(config, vocabulary, run.sequences, compiled).to(worker.device)
     optimizer = Adam(
         parameter_groups(model, config.weight_decay),
         beta1=config.adam_beta1,
@@ -154,94 +156,81 @@ def _train(run: Run, worker: Worker, stack: ExitStack) -> None:
         epsilon=config.adam_epsilon,
         bias_correction=config.has_bias_correction,
     )
-    checkpoints = Checkpoints.of(run.draft, run.root)
-    position = checkpoints.restore(model, optimizer, worker.device)
-    source = _source(run, SequenceReader(run.sequences), model.masking, worker)
-    held_out = _source(run, SequenceReader(run.sequences, HELD_OUT_PREFIX), model.masking, worker)
-    if position.step == 0:
+    checkpoints = CheckpointStore.of(run.draft, run.root)
+    resumed = checkpoints.restore(model, optimizer, worker.device)
+    source = _batch_source(run, TRAIN_PREFIX, model.masking, worker)
+    held_out = _batch_source(run, HELD_OUT_PREFIX, model.masking, worker)
+    num_held_out = min(len(held_out.reader), config.held_out_sequences)
+    if resumed.step == 0:
         if config.initial_token_bias == "frequency":
             model.set_token_bias(source.log_frequencies(vocabulary.size))
         if config.initialize_from is not None:
-            initialization.apply(model, config.initialize_from, vocabulary.pieces)
+            initialization.apply(model, config.initialize_from, vocabulary.ids)
     wrapped = DistributedDataParallel(model) if worker.world_size > 1 else model
-    num_held_out = min(len(held_out.reader), config.held_out_sequences)
-    step_of = Step(
+    step = Step(
         worker,
-        arithmetic(worker.device, scale.precision),
+        compute_dtype(worker.device, scale.precision),
         config.generator_weight,
         config.discriminator_weight,
         scale.micro_batch_sequences,
     )
-
-    journal = Journal(STAGE, config.steps, worker, position, _scalars(run, worker, position, stack))
+    log = MetricsLog(STAGE, config.steps, worker, resumed, _tensorboard(run, worker, resumed))
     if worker.rank == 0:
-        checkpoints.sweep()
-    saver = stack.enter_context(Saver(checkpoints, scale, config.steps, journal.say))
-    meter = Meter()
-    if position.step == 0:
-        journal.add(0, "held_out", step_of.evaluate(model, held_out, num_held_out))
-    previous = torch.zeros(())
-    batches = meter.timed(source.batches(position.step, config.steps))
-    for index, batch in zip(range(position.step, config.steps), batches, strict=True):
-        rate = learning_rate(
-            index, config.learning_rate, config.steps, config.warmup_steps, config.schedule
-        )
-        sums = step_of.backward(wrapped, batch.to(worker.device))
-        norm = clip_gradients(model.parameters(), config.gradient_clip)
-        # Looked at one step late, so that a GPU never waits for the host.
-        _stop_if_not_finite(previous, index - 1, config, worker, saver)
-        optimizer.set_learning_rate(rate)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        previous = norm
-        meter.count(batch.num_tokens)
-        saver.collect()
+        checkpoints.remove_temporary()
+    with log, AsyncCheckpointWriter(checkpoints, scale, config.steps, log.warn) as writer:
+        meter = ThroughputMeter()
+        if resumed.step == 0:
+            log.add(0, "held_out", step.evaluate(model, held_out, num_held_out))
+        batches = meter.timed(source.batches(resumed.step, config.steps))
+        last_norm = torch.zeros(())
+        for index, batch in zip(range(resumed.step, config.steps), batches, strict=True):
+            rate = learning_rate(
+                index, config.learning_rate, config.steps, config.warmup_steps, config.schedule
+            )
+            sums = step.backward(wrapped, batch.to(worker.device))
+            norm = clip_gradients(model.parameters(), config.gradient_clip)
+            # Checked one step late, so that a GPU never waits for the host.
+            _stop_if_not_finite(last_norm, index - 1, config, worker, writer)
+            optimizer.set_learning_rate(rate)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            last_norm = norm
+            meter.count(batch.num_tokens)
+            writer.collect()
 
-        done = index + 1
-        if done % config.log_every_steps == 0 or done == config.steps:
-            _stop_if_not_finite(norm, index, config, worker, saver)
-            facts = {"learning_rate": rate, "gradient_norm": norm.item()}
-            metrics = {**step_of.train_metrics(sums, batch), **facts}
-            journal.add(done, "train", metrics, meter.read())
-        if done % config.evaluate_every_steps == 0 or done == config.steps:
-            metrics = step_of.evaluate(model, held_out, num_held_out)
-            journal.add(done, "held_out", metrics)
-            meter.restart()
-            if config.warmup_steps < done < config.steps and (verdict := only_the_prior(metrics)):
-                journal.say(f"at step {done}, {verdict}")
-        journal.show(done)
-        # if the norm is not finite the next step says so, on all workers at once
-        places = saver.places(done, journal.history) if worker.rank == 0 else []
-        if places and torch.isfinite(norm):
-            reached = Position(done, journal.history, journal.seconds)
-            saver.save(places, reached, model, optimizer)
-    if worker.rank == 0:
-        write_weights(run.draft, model)
-        write_history(run.draft, journal.history)
-        counters = count(
-            config.steps, config.batch_sequences, run.sequences, model, journal.history
-        )
-        observed = {**observe(counters, journal.seconds, worker), **saver.costs()}
-        summary = {"counters": counters, "observed": observed}
-        run.draft.work.write_json("summary.json", summary)
-
-
-def _scalars(run: Run, worker: Worker, position: Position, stack: ExitStack) -> Scalars | None:
-    """TensorBoard's files, which rank 0 writes where the root is a local disk."""
-    folder = Folder(run.root) / "tensorboard" / run.draft.folder.name
-    if worker.rank != 0 or not run.scale.tensorboard or not folder.is_local:
-        return None
-    # the metrics of the step where a run resumes are there already
-    scalars = Scalars(Path(folder.path), position.step + 1 if position.step else 0)
-    stack.callback(scalars.close)
-    return scalars
+            done = index + 1
+            if done % config.log_every_steps == 0 or done == config.steps:
+                _stop_if_not_finite(norm, index, config, worker, writer)
+                optimization = {"learning_rate": rate, "gradient_norm": norm.item()}
+                metrics = {**step.train_metrics(sums, batch), **optimization}
+                log.add(done, "train", metrics, meter.read())
+            if done % config.evaluate_every_steps == 0 or done == config.steps:
+                metrics = step.evaluate(model, held_out, num_held_out)
+                log.add(done, "held_out", metrics)
+                meter.restart()
+                is_warmed_up = config.warmup_steps < done < config.steps
+                if is_warmed_up and (verdict := only_the_prior(metrics)):
+                    log.warn(f"at step {done}, {verdict}")
+            log.report_progress(done)
+            # If the norm is not finite, the next step raises, on all workers at once.
+            files = writer.files_due(done, log.lines) if worker.rank == 0 else []
+            if files and torch.isfinite(norm):
+                writer.save(files, ResumePoint(done, log.lines, log.seconds), model, optimizer)
+        if worker.rank == 0:
+            write_weights(run.draft, model)
+            write_training_log(run.draft, log.lines)
+            counted = counters(
+                config.steps, config.batch_sequences, run.sequences, model, log.lines
+            )
+            observed = {**measurements(counted, log.seconds, worker), **writer.statistics()}
+            run.draft.work.write_json("summary.json", {"counters": counted, "observed": observed})
 
 
 def build_model(
     config: PretrainConfig, vocabulary: Vocabulary, sequences: Artifact, compiled: bool = False
 ) -> Electra:
-    """The two models of a run as they are before its first step."""
-    special = SpecialIds(*(vocabulary.id_of(p) for p in ("[PAD]", "[CLS]", "[SEP]", "[MASK]")))
+    """Return the two models of a run as they are before its first step."""
+    special = SpecialIds(*(vocabulary.id_of(t) for t in ("[PAD]", "[CLS]", "[SEP]", "[MASK]")))
     slots = num_slots(int(sequences.config["length"]), config.mask_fraction)
     return Electra(
         model_config(config.size, config.model),
@@ -253,31 +242,43 @@ def build_model(
     )
 
 
-def _source(run: Run, reader: SequenceReader, masking: Masking, worker: Worker) -> BatchSource:
-    config = run.config
+def _batch_source(run: Run, prefix: str, masking: Masking, worker: Worker) -> BatchSource:
     return BatchSource(
-        reader, config.seed, config.batch_sequences, masking, worker.rank, worker.world_size
+        SequenceReader(run.sequences, prefix),
+        run.config.seed,
+        run.config.batch_sequences,
+        masking,
+        worker.rank,
+        worker.world_size,
     )
 
 
-def _stop_if_not_finite(
-    norm: Tensor, step: int, config: PretrainConfig, worker: Worker, saver: Saver
-) -> None:
-    """Raise ValueError on all workers if the gradient of `step` shows that the run diverged.
+def _tensorboard(run: Run, worker: Worker, resumed: ResumePoint) -> TensorBoardWriter | None:
+    """Return a TensorBoard writer on rank 0, if wanted and the root is on a local disk."""
+    folder = Folder(run.root) / "tensorboard" / run.draft.folder.name
+    if worker.rank != 0 or not run.scale.tensorboard or not folder.is_local:
+        return None
+    # the metrics of the step from which a run resumes exist already
+    return TensorBoardWriter(Path(folder.path), resumed.step + 1 if resumed.step else 0)
 
-    The norm is that of the gradient which all workers share, so all of them stop at the same step.
+
+def _stop_if_not_finite(
+    norm: Tensor, step: int, config: PretrainConfig, worker: Worker, writer: AsyncCheckpointWriter
+) -> None:
+    """Raise ValueError on all workers if the gradient of `step` is not finite.
+
+    All workers have the same gradient, and so the same norm: they stop at the same step.
     """
     if torch.isfinite(norm):
         return
     message = [""]
     if worker.rank == 0:
-        good = saver.last_good(step)
         message = [
             f"pretrain: the loss or its gradient is not finite at step {step}; "
-            f"the last good checkpoint is {good or 'none'}; likely causes: "
+            f"the last good checkpoint is {writer.last_good(step) or 'none'}; likely causes: "
             f"pretrain.learning_rate {config.learning_rate:g} is too high, "
             f"pretrain.warmup_steps {config.warmup_steps} too few, or bfloat16 too coarse "
-            "(with scale.precision=float32 the run goes on from the last good checkpoint)"
+            "(with scale.precision=float32 the run resumes from the last good checkpoint)"
         ]
     if worker.world_size > 1:
         dist.broadcast_object_list(message)

@@ -1,4 +1,4 @@
-"""What the held-out text says about a generator and a discriminator."""
+"""Metrics of a generator and a discriminator on held-out text."""
 
 import math
 from collections.abc import Sequence
@@ -11,23 +11,23 @@ from sklearn.metrics import roc_auc_score
 
 @dataclass(frozen=True)
 class Tally:
-    """Raw material of the metrics from some batches of one worker."""
+    """Sums and scores of one evaluation batch of one worker, from which metrics are computed."""
 
     generator_loss_sum: float
     discriminator_loss_sum: float
     num_predictions: int
     num_predicted: int
-    """Masked slots where the generator's best guess was the original."""
+    """Masked slots where the generator's most likely token is the original."""
     num_sampled: int
-    """Masked slots where the generator's sample was the original."""
+    """Masked slots where the generator's sampled token is the original."""
     scores: np.ndarray
-    """(tokens,) float32, the discriminator's logit of every non-padding token."""
+    """(tokens,) float32, logits of the discriminator at non-padding tokens."""
     labels: np.ndarray
-    """(tokens,) bool, true where the token was replaced."""
+    """(tokens,) bool, true where the token is replaced."""
 
 
 def tally(outputs: dict[str, torch.Tensor]) -> Tally:
-    """Reduce one forward pass of `model.Electra` to what the metrics need."""
+    """Reduce the outputs of `model.Electra` for one batch to a `Tally`."""
     used = outputs["weights"] > 0
     present = outputs["present"]
     original = outputs["original_ids"]
@@ -43,7 +43,7 @@ def tally(outputs: dict[str, torch.Tensor]) -> Tally:
 
 
 def prior_entropy(rate: float) -> float:
-    """Cross-entropy in nats of a guess that knows only the rate of replaced tokens."""
+    """Return the cross-entropy in nats of always predicting the rate of replaced tokens."""
     if rate in (0.0, 1.0):
         return 0.0
     return -(rate * math.log(rate) + (1 - rate) * math.log(1 - rate))
@@ -52,17 +52,17 @@ def prior_entropy(rate: float) -> float:
 def held_out_metrics(
     tallies: Sequence[Tally], generator_weight: float, discriminator_weight: float
 ) -> dict[str, float]:
-    """Metrics over all tallies together; non-padding tokens only.
+    """Return metrics over all tallies together; non-padding tokens only.
 
-    `base_rate_accuracy` is what the guess "all original" gets and `prior_entropy` the loss of a
-    guess that knows the rate alone: a discriminator no better than both has learnt nothing yet.
-    AUC is left out while only one kind of token is there.
+    `base_rate_accuracy` is the accuracy of predicting "original" for all tokens, `prior_entropy`
+    the loss of always predicting the rate of replaced tokens: a discriminator no better than both
+    has learnt nothing yet. AUC is left out if all tokens have the same label.
     """
     labels = np.concatenate([part.labels for part in tallies])
     scores = np.concatenate([part.scores for part in tallies])
     num_predictions = sum(part.num_predictions for part in tallies)
-    guesses = scores > 0  # a logit of 0 is a probability of one half
-    hits = int((guesses & labels).sum())
+    predicted = scores > 0  # a logit of 0 is a probability of one half
+    hits = int((predicted & labels).sum())
     generator_loss = sum(part.generator_loss_sum for part in tallies) / num_predictions
     discriminator_loss = sum(part.discriminator_loss_sum for part in tallies) / len(labels)
     rate = float(labels.mean())
@@ -72,8 +72,8 @@ def held_out_metrics(
         "generator_accuracy": sum(part.num_predicted for part in tallies) / num_predictions,
         "sampled_accuracy": sum(part.num_sampled for part in tallies) / num_predictions,
         "discriminator_loss": discriminator_loss,
-        "discriminator_accuracy": float((guesses == labels).mean()),
-        "discriminator_precision": hits / max(1, int(guesses.sum())),
+        "discriminator_accuracy": float((predicted == labels).mean()),
+        "discriminator_precision": hits / max(1, int(predicted.sum())),
         "discriminator_recall": hits / max(1, int(labels.sum())),
         "base_rate_accuracy": 1.0 - rate,
         "prior_entropy": prior_entropy(rate),

@@ -1,45 +1,47 @@
-"""What a run tells of itself while it trains: metrics, rates, signs of life."""
+"""The metrics log of a training run: lines of metrics, progress updates, TensorBoard."""
 
+import contextlib
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from electra_pipeline.core.execution import Worker
 from electra_pipeline.core.progress import Update
-from electra_pipeline.pretraining.checkpoint import History, Position
-from electra_pipeline.pretraining.scalars import Scalars
+from electra_pipeline.pretraining.checkpoint import ResumePoint, TrainingLog
 
-REPORT_SECONDS = 1.0  # how often rank 0 shows a sign of life
+REPORT_SECONDS = 1.0  # minimum interval of the progress updates of rank 0
+SHOWN = ("D loss", "G loss", "AUC", "lr", "tokens/s", "wait")  # in this order
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Rates:
-    """How fast the work went since the last line of metrics."""
+class Throughput:
+    """Speed of the training since the last line of metrics."""
 
     tokens_per_second: float
-    """Tokens that are not padding, of all workers together."""
+    """Tokens without padding, of all workers together."""
     waiting_fraction: float
-    """Share of the time that the step waited for its batch."""
+    """Fraction of the time that the step waited for its batch."""
 
 
-class Meter:
-    """Measures `Rates` between two readings."""
+class ThroughputMeter:
+    """Measures `Throughput` between two readings."""
 
     def __init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
-        """Begin anew; what was before is in no reading."""
+        """Start a new interval; the current one is not reported."""
         self._started = time.monotonic()
         self._waited = 0.0
         self._num_tokens = 0
 
     def timed(self, batches: Iterable[Item]) -> Iterator[Item]:
-        """The same batches, with the time measured that each lets the loop wait."""
+        """Yield the batches and measure how long the loop waits for each."""
         iterator = iter(batches)
         while True:
             started = time.monotonic()
@@ -53,90 +55,126 @@ class Meter:
     def count(self, num_tokens: int) -> None:
         self._num_tokens += num_tokens
 
-    def read(self) -> Rates:
-        """The rates since the last reading; the next ones begin now."""
+    def read(self) -> Throughput:
+        """Return the throughput since the last reading and start a new interval."""
         seconds = max(time.monotonic() - self._started, 1e-9)
-        rates = Rates(self._num_tokens / seconds, self._waited / seconds)
+        throughput = Throughput(self._num_tokens / seconds, self._waited / seconds)
         self.restart()
-        return rates
+        return throughput
 
 
-class Journal:
-    """Keeps the history and shows it: as progress and, where `scalars` is given, in TensorBoard.
+class TensorBoardWriter:
+    """Writes the TensorBoard file of one attempt at a run; all attempts share `directory`.
 
-    All workers keep one, since a line of training metrics needs all of them; rank 0 alone shows it.
+    The files are outside the artifact, because they contain times. TensorBoard hides the steps from
+    `first_step` on of an earlier attempt that was interrupted: this one repeats them.
+    """
+
+    def __init__(self, directory: Path, first_step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # takes a second to import
+
+        self._writer = SummaryWriter(str(directory), purge_step=first_step)
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        """Write and flush the values of a step. Raises OSError."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+        self._writer.flush()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # each line was flushed when it was written
+            self._writer.close()
+
+
+class MetricsLog:
+    """Collects lines of metrics; rank 0 reports them as progress and to TensorBoard, if given.
+
+    Every worker has one, because the training metrics are computed by all workers together.
     """
 
     def __init__(
-        self, stage: str, steps: int, worker: Worker, position: Position, scalars: Scalars | None
+        self,
+        stage: str,
+        num_steps: int,
+        worker: Worker,
+        resume_point: ResumePoint,
+        tensorboard: TensorBoardWriter | None,
     ) -> None:
-        self.history: History = list(position.history)
-        self._stage, self._steps = stage, steps
+        self.lines: TrainingLog = list(resume_point.training_log)
+        self._stage, self._num_steps = stage, num_steps
         self._worker = worker
-        self._scalars = scalars
-        self._step = position.step
-        self._started = time.monotonic() - position.seconds
-        self._shown_at = -math.inf
-        self._facts: dict[str, float | str] = {}
-        for line in self.history:
-            self._facts |= facts(line)
+        self._tensorboard = tensorboard
+        self._writes_tensorboard = tensorboard is not None
+        self._step = resume_point.step
+        self._started = time.monotonic() - resume_point.seconds
+        self._reported_at = -math.inf
+        self._shown: dict[str, float | str] = {}
+        for line in self.lines:
+            self._shown |= progress_metrics(line)
+
+    def __enter__(self) -> "MetricsLog":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._tensorboard is not None:
+            self._tensorboard.close()
 
     @property
     def seconds(self) -> float:
-        """Time spent on training, that before an interruption included."""
+        """Training time, including that before an interruption."""
         return time.monotonic() - self._started
 
     def add(
-        self, step: int, split: str, metrics: Mapping[str, float], rates: Rates | None = None
+        self,
+        step: int,
+        split: str,
+        metrics: Mapping[str, float],
+        throughput: Throughput | None = None,
     ) -> None:
-        """Note a line of metrics, if there are any; rates are shown and never part of it."""
+        """Append a line, unless `metrics` is empty; the throughput is shown but not in the line."""
         if not metrics:
             return
         line: dict[str, Any] = {"step": step, "split": split, **metrics}
-        self.history.append(line)
-        self._facts |= facts(line)
-        shown = {f"{split}/{name}": value for name, value in metrics.items()}
-        if rates is not None:
-            self._facts["tokens/s"] = f"{rates.tokens_per_second:,.0f}"
-            self._facts["wait"] = f"{rates.waiting_fraction:.0%}"
-            shown["speed/tokens_per_second"] = rates.tokens_per_second
-            shown["speed/waiting_fraction"] = rates.waiting_fraction
-        if self._scalars is not None:
+        self.lines.append(line)
+        self._shown |= progress_metrics(line)
+        scalars = {f"{split}/{name}": value for name, value in metrics.items()}
+        if throughput is not None:
+            self._shown["tokens/s"] = f"{throughput.tokens_per_second:,.0f}"
+            self._shown["wait"] = f"{throughput.waiting_fraction:.0%}"
+            scalars["speed/tokens_per_second"] = throughput.tokens_per_second
+            scalars["speed/waiting_fraction"] = throughput.waiting_fraction
+        if self._tensorboard is not None and self._writes_tensorboard:
             try:
-                self._scalars.add(step, shown)
-            except OSError as error:  # curves are worth no training
-                self._scalars = None
-                self.say(f"no more metrics for TensorBoard: {error}")
+                self._tensorboard.add(step, scalars)
+            except OSError as error:  # a TensorBoard error must not stop training
+                self._writes_tensorboard = False
+                self.warn(f"no more metrics for TensorBoard: {error}")
 
-    def show(self, step: int) -> None:
-        """A sign of life, if the last one is some time ago or the work is done."""
+    def report_progress(self, step: int) -> None:
+        """Report a progress update if the last one is old enough or the work is done."""
         self._step = step
         now = time.monotonic()
         if self._worker.rank == 0 and (
-            now - self._shown_at >= REPORT_SECONDS or step == self._steps
+            now - self._reported_at >= REPORT_SECONDS or step == self._num_steps
         ):
-            self._shown_at = now
+            self._reported_at = now
             self._worker.report(self._update())
 
-    def say(self, message: str) -> None:
-        """Put a line into the driver's log."""
+    def warn(self, message: str) -> None:
+        """Send a warning to the driver's log."""
         if self._worker.rank == 0:
             self._worker.report(self._update(f"{self._stage}: {message}"))
 
     def _update(self, message: str = "") -> Update:
-        # in a fixed order, whichever came first
-        shown = {name: self._facts[name] for name in FACTS if name in self._facts}
-        return Update(self._stage, self._step, self._steps, "steps", shown, message)
+        shown = {name: self._shown[name] for name in SHOWN if name in self._shown}
+        return Update(self._stage, self._step, self._num_steps, "steps", shown, message)
 
 
-FACTS = ("D loss", "G loss", "AUC", "lr", "tokens/s", "wait")
+def progress_metrics(line: Mapping[str, Any]) -> dict[str, float | str]:
+    """Return the metrics of a line that a progress update shows.
 
-
-def facts(line: Mapping[str, Any]) -> dict[str, float | str]:
-    """What of a line of metrics is shown on one line: losses beside what a guess would get.
-
-    `D loss 0.3615 (prior 0.3736)`: the prior knows only how often tokens are replaced. The AUC is
-    the last one on held-out text.
+    `D loss 0.3615 (prior 0.3736)`: the prior is the loss of a constant prediction of the rate of
+    replaced tokens. The AUC is the latest one on held-out text.
     """
     if line["split"] == "train":
         return {

@@ -1,4 +1,7 @@
-"""Generator and discriminator: transformers' ELECTRA modules, tied and initialised as published."""
+"""Generator and discriminator: transformers' ELECTRA modules, tied and initialised as published.
+
+Shapes: b rows, l tokens, n masked slots, v tokens in the vocabulary, h hidden size.
+"""
 
 import copy
 import math
@@ -8,11 +11,11 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from electra_pipeline.pretraining import encoder, objective
+from electra_pipeline.pretraining import objective, transformer
 from electra_pipeline.pretraining.batches import Batch
-from electra_pipeline.pretraining.encoder import Rows
 from electra_pipeline.pretraining.objective import Masking
 from electra_pipeline.pretraining.sizes import ModelConfig
+from electra_pipeline.pretraining.transformer import Rows
 
 INITIALIZER_STANDARD_DEVIATION = 0.02  # truncated at two deviations; model/modeling.py of the code
 
@@ -34,7 +37,7 @@ def _electra_config(
 
 @torch.no_grad()
 def _initialise(module: nn.Module, generator: torch.Generator) -> None:
-    """Weights from a normal truncated at two deviations, biases 0, LayerNorm 1 and 0."""
+    """Draw weights from a normal truncated at two deviations; biases 0, LayerNorm 1 and 0."""
     limit = 2 * INITIALIZER_STANDARD_DEVIATION
     for child in module.modules():
         if isinstance(child, nn.Linear | nn.Embedding):
@@ -54,11 +57,11 @@ def _initialise(module: nn.Module, generator: torch.Generator) -> None:
 class Electra(nn.Module):
     """Generator and discriminator, trained by one backward pass.
 
-    With tied embeddings the block (word, position and type tables and their LayerNorm) and the
-    generator's output matrix are the discriminator's own modules, as in the published code
-    (modeling.py:187-218; the paper's text shares token and position embeddings only). With gdes the
-    generator has its own block, and the discriminator's tables are what it adds to them, 0 at the
-    start.
+    With tied embeddings, both models share the discriminator's embedding block (word, position and
+    type tables and their LayerNorm), and its word table is the generator's output matrix, as in the
+    published code (modeling.py:187-218; the paper's text shares token and position embeddings
+    only). With gdes the generator has its own block, and the discriminator adds its own tables,
+    initially 0, to the generator's.
     """
 
     def __init__(
@@ -72,7 +75,7 @@ class Electra(nn.Module):
     ) -> None:
         super().__init__()
         self.masking = masking
-        self.kernels = encoder.kernels(compiled)
+        self.kernels = transformer.kernels(compiled)
         self.discriminator = transformers.ElectraForPreTraining(
             _electra_config(
                 config,
@@ -98,7 +101,7 @@ class Electra(nn.Module):
         self.is_tied = config.embedding_sharing == "tied"
         if self.is_tied:
             self.generator.electra.embeddings = self.discriminator.electra.embeddings
-        # transformers ties the output to the table that it built itself: tie it to the one in use
+        # transformers ties the output to the table that it has built: tie it to the one in use
         self.generator.generator_lm_head.weight = self.word_embeddings
         _initialise(self, torch.Generator().manual_seed(seed))
         if not self.is_tied:
@@ -111,30 +114,30 @@ class Electra(nn.Module):
 
     @torch.no_grad()
     def set_token_bias(self, log_frequencies: Tensor) -> None:
-        """Let the untrained generator guess pieces by their frequency; (v,) logarithms."""
+        """Let the untrained generator predict tokens by their log frequencies, (v,) float32."""
         self.generator.generator_lm_head.bias.copy_(log_frequencies)
 
     @property
     def word_embeddings(self) -> nn.Parameter:
-        """The generator's token table, (v, embedding_size), input and output."""
+        """The generator's word table, (v, embedding_size), both input and output."""
         table: nn.Parameter = self.generator.electra.embeddings.word_embeddings.weight
         return table
 
     @property
-    def _using(self) -> encoder.Kernels:
-        """Compiled kernels in training alone: evaluation has other shapes, and little to do."""
-        return self.kernels if self.training else encoder.PLAIN
+    def _using(self) -> transformer.Kernels:
+        """Compiled kernels in training only: evaluation has other shapes and takes little time."""
+        return self.kernels if self.training else transformer.PLAIN
 
     def generator_logits(
         self, masked: objective.Masked, rows: Rows, dropout_keys: Tensor | None
     ) -> Tensor:
-        """Vocabulary logits at the masked slots only, (b, n, v).
+        """Return vocabulary logits at the masked slots only, (b, n, v).
 
-        All other positions have no loss; leaving them out is most of the speed of a small model.
+        Other positions have no loss; leaving them out makes small models several times faster.
         """
         model = self.generator.electra
-        embedded = encoder.embed(model.embeddings, masked.input_ids, rows)
-        hidden = encoder.encode(model, embedded, rows.visible, dropout_keys, self._using)
+        embedded = transformer.embed(model.embeddings, masked.input_ids, rows)
+        hidden = transformer.encode(model, embedded, rows.visible, dropout_keys, self._using)
         slots = masked.positions[..., None].expand(-1, -1, hidden.shape[-1])
         head = self.generator.generator_predictions(hidden.gather(1, slots))
         logits: Tensor = self.generator.generator_lm_head(head)
@@ -143,20 +146,19 @@ class Electra(nn.Module):
     def discriminator_logits(
         self, input_ids: Tensor, rows: Rows, dropout_keys: Tensor | None
     ) -> Tensor:
-        """One logit a token, positive for "replaced", (b, l)."""
+        """Return one logit per token, positive for "replaced", (b, l)."""
         model = self.discriminator.electra
         beneath = None if self.is_tied else self.generator.electra.embeddings
-        embedded = encoder.embed(model.embeddings, input_ids, rows, beneath)
-        hidden = encoder.encode(model, embedded, rows.visible, dropout_keys, self._using)
+        embedded = transformer.embed(model.embeddings, input_ids, rows, beneath)
+        hidden = transformer.encode(model, embedded, rows.visible, dropout_keys, self._using)
         logits: Tensor = self.discriminator.discriminator_predictions(hidden)
         return logits
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Loss sums over this worker's rows, and what the metrics need, all without averaging.
+        """Return loss sums over this worker's rows and the inputs of the metrics.
 
-        Keys: generator_loss_sum, discriminator_loss_sum (with gradient); sampled_ids,
-        predicted_ids (b, n), discriminator_logits (b, l), labels (b, l), present (b, l), weights,
-        original_ids (b, n).
+        Keys: generator_loss_sum, discriminator_loss_sum, () with gradient; predicted_ids,
+        sampled_ids, original_ids, weights, (b, n); discriminator_logits, labels, present, (b, l).
         """
         rows = layout(batch, self.masking.special.cls)
         generator_keys, discriminator_keys = (
@@ -191,7 +193,7 @@ class Electra(nn.Module):
 
     @torch.no_grad()
     def published(self) -> tuple[Any, Any]:
-        """Generator and discriminator as transformers has them, with gdes' tables summed up."""
+        """Return generator and discriminator for transformers, with the tables of gdes added up."""
         if self.is_tied:
             return self.generator, self.discriminator
         discriminator = copy.deepcopy(self.discriminator)
@@ -201,7 +203,7 @@ class Electra(nn.Module):
 
 
 def _tables(part: Any) -> tuple[nn.Parameter, ...]:
-    """Word, position and type tables of one of the two models."""
+    """Return the word, position and type tables of one of the two models."""
     embeddings = part.electra.embeddings
     return (
         embeddings.word_embeddings.weight,
@@ -211,19 +213,19 @@ def _tables(part: Any) -> tuple[nn.Parameter, ...]:
 
 
 def layout(batch: Batch, cls: int) -> Rows:
-    """Types, positions and sight of a batch's tokens, the same for both models."""
+    """Return types, positions and visibility of a batch's tokens, the same for both models."""
     length = batch.input_ids.shape[1]
     present = objective.attention_mask(batch.lengths, length)
     types = objective.token_type_ids(batch.segment_b, batch.lengths, length)
-    places = torch.arange(length, device=batch.input_ids.device).expand_as(batch.input_ids)
+    positions = torch.arange(length, device=batch.input_ids.device).expand_as(batch.input_ids)
     visible = present[:, None, None, :]
     if not batch.is_packed:
-        return Rows(types, places, visible)
+        return Rows(types, positions, visible)
     starts = objective.document_starts(batch.input_ids, cls)
     same_document = starts[:, None, :, None] == starts[:, None, None, :]
-    return Rows(types, places - starts, visible & same_document)
+    return Rows(types, positions - starts, visible & same_document)
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Trainable numbers, a shared tensor once."""
+    """Return the number of trainable parameters, counting a shared tensor once."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)

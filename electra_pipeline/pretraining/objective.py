@@ -2,7 +2,8 @@
 
 Paper: Clark et al. 2020, section 3 (arXiv:2003.10555). Code: google-research/electra at 8a46635,
 pretrain/pretrain_helpers.py and run_pretraining.py. Shapes: b sequences, l tokens, n masked slots,
-v pieces in the vocabulary.
+v tokens in the
+vocabulary.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ REPLACE_WITH_MASK_FRACTION = 0.85  # pretrain_helpers.py:203; the rest stays as 
 
 @dataclass(frozen=True)
 class SpecialIds:
-    """Ids that are never masked ([UNK] may be, as in the published code), and padding."""
+    """Ids of the tokens that are never masked ([UNK] may be, as in the published code)."""
 
     pad: int
     cls: int
@@ -26,43 +27,43 @@ class SpecialIds:
 
 @dataclass(frozen=True)
 class Masked:
-    """The generator's input and what it is to predict."""
+    """The generator's input and targets."""
 
     input_ids: Tensor
     """(b, l) int64 with [MASK] at most of the chosen positions."""
     positions: Tensor
     """(b, n) int64; 0 in unused slots."""
     original_ids: Tensor
-    """(b, n) int64, the text at the chosen positions."""
+    """(b, n) int64, original tokens at the chosen positions."""
     weights: Tensor
     """(b, n) float32, 1 in used slots and 0 in the others."""
 
 
 @dataclass(frozen=True)
 class Masking:
-    """How positions are chosen. Host and device count alike, so that nobody waits to know."""
+    """How positions are chosen. Host and device compute the counts alike, so neither waits."""
 
     fraction: float
-    """Of the tokens of a sequence, [CLS] and [SEP] counted."""
+    """Fraction of the tokens of a sequence, including [CLS] and [SEP]."""
     num_slots: int
-    """Most positions that a sequence can have: the fixed shape n."""
+    """Maximum number of positions in a sequence: the static shape n."""
     distinct: bool
-    """Whether positions differ (recipe clean), or are drawn with replacement (google)."""
+    """Whether positions are distinct (recipe clean) or drawn with replacement (google)."""
     special: SpecialIds
 
     def candidates(self, input_ids: Tensor, lengths: Tensor) -> Tensor:
-        """Positions that may be masked, (b, l) bool."""
+        """Return which positions may be masked, (b, l) bool."""
         found = attention_mask(lengths, input_ids.shape[1])
         for identifier in (self.special.cls, self.special.sep, self.special.mask):
             found &= input_ids != identifier
         return found
 
     def count(self, input_ids: Tensor, lengths: Tensor) -> Tensor:
-        """Slots that each sequence uses, (b,) int64: max(1, min(slots, round(fraction * length))).
+        """Return the number of slots in use, (b,) int64: max(1, min(slots, round(fraction * len))).
 
-        The length counts [CLS] and [SEP], which are never masked themselves
-        (pretrain_helpers.py:174); halves are rounded to even, as TensorFlow does. Where there is
-        nothing to mask it is 0, and distinct positions are no more than there are candidates.
+        The length includes [CLS] and [SEP], which are never masked (pretrain_helpers.py:174);
+        halves are rounded to even, as in TensorFlow. Without candidates the number is 0, and there
+        are at most as many distinct positions as candidates.
         """
         num_candidates = self.candidates(input_ids, lengths).sum(dim=1)
         wanted = torch.round(lengths.to(torch.float32) * self.fraction).to(torch.int64)
@@ -71,23 +72,23 @@ class Masking:
 
 
 def num_slots(length: int, mask_fraction: float) -> int:
-    """Masked slots of a sequence of `length` tokens (configure_pretraining.py:106)."""
+    """Return the masked slots of a sequence of `length` tokens (configure_pretraining.py:106)."""
     return int((mask_fraction + 0.005) * length)
 
 
 def attention_mask(lengths: Tensor, length: int) -> Tensor:
-    """(b, l) bool, true at tokens that are not padding."""
+    """Return (b, l) bool, true at tokens that are not padding."""
     return torch.arange(length, device=lengths.device) < lengths[:, None]
 
 
 def token_type_ids(segment_b: Tensor, lengths: Tensor, length: int) -> Tensor:
-    """(b, l) int64, 1 in segment B with its [SEP], 0 elsewhere and at padding."""
+    """Return (b, l) int64, 1 in segment B with its [SEP], 0 elsewhere and at padding."""
     place = torch.arange(length, device=lengths.device)
     return ((place >= segment_b[:, None]) & (place < lengths[:, None])).to(torch.int64)
 
 
 def document_starts(input_ids: Tensor, cls: int) -> Tensor:
-    """Where the document of each token begins, (b, l) int64; padding goes with the last one.
+    """Return the start of each token's document, (b, l) int64; padding belongs to the last one.
 
     Packed rows hold several documents, and each begins with [CLS], which no text contains.
     """
@@ -96,10 +97,10 @@ def document_starts(input_ids: Tensor, cls: int) -> Tensor:
 
 
 def draw_positions(candidates: Tensor, uniforms: Tensor) -> Tensor:
-    """Positions drawn with replacement among `candidates`, (b, n) int64.
+    """Draw positions with replacement among `candidates`; return (b, n) int64.
 
     candidates: (b, l) bool; uniforms: (b, n) in [0, 1). The published code draws a multinomial
-    *with* replacement (pretrain_helpers.py:188), so a position may come twice.
+    *with* replacement (pretrain_helpers.py:188), so a position may occur twice.
     """
     counts = candidates.sum(dim=1, keepdim=True)
     # float32 just below 1 times a count may round up to the count: stay inside
@@ -109,7 +110,7 @@ def draw_positions(candidates: Tensor, uniforms: Tensor) -> Tensor:
 
 
 def draw_distinct_positions(candidates: Tensor, uniforms: Tensor, slots: int) -> Tensor:
-    """Positions drawn without replacement among `candidates`, (b, slots) int64, best first.
+    """Draw positions without replacement among `candidates`; return (b, slots) int64.
 
     candidates: (b, l) bool; uniforms: (b, l) in [0, 1). Slots beyond the number of candidates hold
     other positions: `Masking.count` leaves them unused.
@@ -118,10 +119,10 @@ def draw_distinct_positions(candidates: Tensor, uniforms: Tensor, slots: int) ->
 
 
 def scatter_update(sequence: Tensor, updates: Tensor, positions: Tensor) -> Tensor:
-    """`sequence` (b, l) with `updates` (b, n) written at `positions` (b, n), all int64.
+    """Write `updates` (b, n) into a copy of `sequence` (b, l) at `positions` (b, n), all int64.
 
-    Position 0 is left alone: [CLS] stands there, and unused slots point to it. Updates that meet at
-    one position are averaged and rounded down, the published quirk (pretrain_helpers.py:100-107).
+    Position 0 is never written: it holds [CLS], and unused slots point to it. Several updates of
+    one position are averaged and rounded down, a published quirk (pretrain_helpers.py:100-107).
     """
     zeros = torch.zeros_like(sequence)
     sums = zeros.scatter_add(1, positions, updates)
@@ -139,10 +140,11 @@ def mask_tokens(
     coins: Tensor,
     masking: Masking,
 ) -> Masked:
-    """Choose positions and hide them (pretrain_helpers.py:160-210).
+    """Choose positions and mask them (pretrain_helpers.py:160-210).
 
     input_ids: (b, l) int64; lengths: (b,); counts: (b,), from `masking.count`; position_noise:
-    uniform in [0, 1), (b, l) where positions are distinct and (b, n) where not; coins: (b, n).
+    uniform in [0, 1), (b, l) for distinct positions and (b, n) otherwise; coins: (b, n), uniform in
+    [0, 1).
     """
     slots = masking.num_slots
     candidates = masking.candidates(input_ids, lengths)
@@ -164,12 +166,12 @@ def mask_tokens(
 
 @torch.no_grad()
 def sample(logits: Tensor, uniforms: Tensor) -> Tensor:
-    """Ids drawn from softmax(logits), (b, n) int64, without a gradient.
+    """Draw ids from softmax(logits), (b, n) int64, without a gradient.
 
     logits: (b, n, v) of any precision; uniforms: (b, n) in [0, 1). The distribution is that of the
-    published Gumbel trick; inverting the cumulative distribution needs one number a slot instead of
-    v, so that the noise can belong to the slot and not to a device. In float32 always: half
-    precision biases the tail (NaN with Gumbel noise; reference trouble in several ports).
+    published Gumbel trick; inverting the cumulative distribution needs one number per slot instead
+    of v, so the noise can be a function of the slot and not of a device. Always in float32: half
+    precision biases the tail (and gives NaN with Gumbel noise, a known fault of several ports).
     """
     cumulative = torch.softmax(logits.float(), dim=-1).cumsum(dim=-1)
     # the last entry is 1 only up to rounding; scaling by it keeps every draw inside
@@ -179,9 +181,9 @@ def sample(logits: Tensor, uniforms: Tensor) -> Tensor:
 
 
 def corrupt(input_ids: Tensor, masked: Masked, sampled_ids: Tensor) -> tuple[Tensor, Tensor]:
-    """The discriminator's input and its labels, both (b, l) int64.
+    """Return the discriminator's input and its labels, both (b, l) int64.
 
-    Starts from the *original* text and writes the samples at all chosen positions, hidden or not
+    The input is the *original* text with the samples at all chosen positions, masked or not
     (run_pretraining.py:220-241). A sample that equals the original is labelled original.
     """
     corrupted = scatter_update(input_ids, sampled_ids, masked.positions)
@@ -189,7 +191,7 @@ def corrupt(input_ids: Tensor, masked: Masked, sampled_ids: Tensor) -> tuple[Ten
 
 
 def generator_loss_sum(logits: Tensor, masked: Masked) -> Tensor:
-    """Cross-entropy summed over used slots; logits (b, n, v), in float32."""
+    """Return the cross-entropy summed over the slots in use, in float32; logits: (b, n, v)."""
     losses = F.cross_entropy(
         logits.float().flatten(0, 1), masked.original_ids.flatten(), reduction="none"
     )
@@ -197,6 +199,9 @@ def generator_loss_sum(logits: Tensor, masked: Masked) -> Tensor:
 
 
 def discriminator_loss_sum(logits: Tensor, labels: Tensor, present: Tensor) -> Tensor:
-    """Binary cross-entropy summed over non-padding tokens, [CLS] and [SEP] included; (b, l)."""
+    """Return the binary cross-entropy summed over non-padding tokens; all arguments (b, l).
+
+    [CLS] and [SEP] are included.
+    """
     losses = F.binary_cross_entropy_with_logits(logits.float(), labels.float(), reduction="none")
     return (losses * present).sum()

@@ -1,4 +1,4 @@
-"""What a finished run leaves: weights, history, and the numbers of its manifest."""
+"""Outputs of a finished run: weights, training log, and the values of its manifest."""
 
 import resource
 import sys
@@ -12,35 +12,35 @@ import torch
 
 from electra_pipeline.core.execution import Worker
 from electra_pipeline.core.transformers_logging import quiet_transformers
-from electra_pipeline.pretraining.checkpoint import History
+from electra_pipeline.pretraining.checkpoint import TrainingLog
 from electra_pipeline.pretraining.model import Electra, count_parameters
 from electra_pipeline.storage.artifact import Artifact, Draft
 
 
 def write_weights(draft: Draft, model: Electra) -> None:
-    """`generator/` and `discriminator/`, as plain transformers loads them."""
+    """Write `generator/` and `discriminator/`, which plain transformers loads."""
     with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch, quiet_transformers():
         for kind, part in zip(("generator", "discriminator"), model.published(), strict=True):
             part.save_pretrained(Path(scratch) / kind)
         draft.folder.upload(Path(scratch))
 
 
-def write_history(draft: Draft, history: History) -> None:
-    """`metrics.jsonl`: a line for each reading of the metrics."""
-    lines = b"".join(orjson.dumps(line) + b"\n" for line in history)
+def write_training_log(draft: Draft, training_log: TrainingLog) -> None:
+    """Write `metrics.jsonl`, one line of metrics each."""
+    lines = b"".join(orjson.dumps(line) + b"\n" for line in training_log)
     draft.folder.write_bytes("metrics.jsonl", lines)
 
 
-def count(
-    steps: int, batch_sequences: int, sequences: Artifact, model: Electra, history: History
+def counters(
+    steps: int, batch_sequences: int, sequences: Artifact, model: Electra, training_log: TrainingLog
 ) -> dict[str, Any]:
-    """The reproducible numbers: what was seen, how large the models are, the last held-out metrics.
+    """Return the reproducible values of a manifest: data seen, model sizes, final held-out metrics.
 
-    Tokens are those that are no padding, on the average of all sequences.
+    Tokens exclude padding and are estimated from the mean of all sequences.
     """
     text = sequences.counters["train"]
     num_sequences = steps * batch_sequences
-    held_out = [line for line in history if line["split"] == "held_out"]
+    held_out = [line for line in training_log if line["split"] == "held_out"]
     final = held_out[-1] if held_out else {}
     return {
         "steps": steps,
@@ -56,11 +56,11 @@ def count(
     }
 
 
-def observe(counters: Mapping[str, Any], seconds: float, worker: Worker) -> dict[str, Any]:
-    """What this machine made of it: time, rate, memory of rank 0."""
+def measurements(counted: Mapping[str, Any], seconds: float, worker: Worker) -> dict[str, Any]:
+    """Return the values that depend on the machine: time, rate, memory of rank 0."""
     return {
         "training_seconds": round(seconds, 1),
-        "tokens_per_second": round(counters["tokens_seen"] / seconds, 1),
+        "tokens_per_second": round(counted["tokens_seen"] / seconds, 1),
         "workers": worker.world_size,
         "device": str(worker.device),
         "peak_memory_bytes": peak_memory_bytes(worker.device),
@@ -68,7 +68,7 @@ def observe(counters: Mapping[str, Any], seconds: float, worker: Worker) -> dict
 
 
 def peak_memory_bytes(device: torch.device) -> int:
-    """Most memory that this worker had: of its GPU, or resident in the machine's."""
+    """Return the peak memory of this worker: of its GPU, or resident in the machine's memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,4 +1,4 @@
-"""Documents -> rows of ids by either layout, and what is counted on the way."""
+"""Documents -> rows of ids in either layout, with counters."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ class Document:
     sentences: Iterable[Sequence[int]]
     """Token ids of each sentence, without special tokens."""
     seed: str
-    """Seed of the coins that are this document's own."""
+    """Seed of the random choices for this document."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Row:
 
     ids: Sequence[int]
     segment_b: int
-    """Where segment B starts; the number of ids if there is none."""
+    """Start of segment B; the number of ids if there is none."""
     discarded: Sequence[int] = ()
-    """Ids of text that had no room in this row and is in no other."""
+    """Ids of text that did not fit in this row and is in no other."""
 
 
 class RowBuilder(Protocol):
-    """Rows of at most `length` ids from documents; `counts` is complete after the last row."""
+    """Yields rows of at most `length` ids; `counts` is complete after the last row."""
 
     def __call__(
         self, documents: Iterable[Document], length: int, cls: int, sep: int, counts: Counter[str]
@@ -44,7 +44,7 @@ class RowBuilder(Protocol):
 def google_rows(
     documents: Iterable[Document], length: int, cls: int, sep: int, counts: Counter[str]
 ) -> Iterator[Row]:
-    """`[CLS] A [SEP] B [SEP]` or `[CLS] A [SEP]`."""
+    """Yield rows `[CLS] A [SEP] B [SEP]` or `[CLS] A [SEP]`."""
     for document in documents:
         for pair in build_pairs(document.sentences, length, Random(document.seed)):
             counts["tokens_discarded"] += len(pair.discarded)
@@ -58,30 +58,31 @@ def google_rows(
 def packed_rows(
     documents: Iterable[Document], length: int, cls: int, sep: int, counts: Counter[str]
 ) -> Iterator[Row]:
-    """Runs of `[CLS] piece [SEP]`, each piece from one document."""
+    """Yield runs of `[CLS] subsequence [SEP]`, each subsequence from one document."""
 
     def counted(sentences: Iterable[Sequence[int]]) -> Iterator[Sequence[int]]:
         for sentence in sentences:
-            counts["tokens_discarded"] += len(sentence)  # until they leave in a row
+            counts["tokens_discarded"] += len(sentence)  # until a row contains them
             yield sentence
 
-    def pieces() -> Iterator[Sequence[int]]:
+    def subsequences() -> Iterator[Sequence[int]]:
         for document in documents:
             counts["documents"] += 1
-            for index, piece in enumerate(cut(counted(document.sentences), length - 2)):
-                counts["pieces"] += 1
+            for index, subsequence in enumerate(cut(counted(document.sentences), length - 2)):
+                counts["pieces"] += 1  # the key of subsequences in manifests
                 counts["documents_split"] += index == 1
-                counts["sentences_split"] += not piece.ends_sentence
-                yield piece.ids
+                counts["sentences_split"] += not subsequence.ends_sentence
+                yield subsequence.ids
 
-    for ids in pack(pieces(), length, cls, sep):
+    for ids in pack(subsequences(), length, cls, sep):
         counts["tokens_discarded"] -= len(ids) - ids.count(cls) - ids.count(sep)
         yield Row(ids, len(ids))
 
 
 ROWS: Mapping[Layout, RowBuilder] = {"google": google_rows, "packed": packed_rows}
-# What a layout counts beside sequences, tokens, tokens_discarded and reordered. `documents_split`
-# are in more than one piece, `sentences_split` are cuts of a document inside a sentence.
+# Counters of a layout besides sequences, tokens, tokens_discarded and reordered. `pieces` are
+# subsequences, `documents_split` have more than one of them, `sentences_split` are cuts of a
+# document inside a sentence.
 COUNTED: Mapping[Layout, tuple[str, ...]] = {
     "google": ("single_segment",),
     "packed": ("documents", "documents_split", "pieces", "sentences_split"),

@@ -1,12 +1,12 @@
 """Google's segment builder: tokenized sentences of a document -> [CLS] A [SEP] B [SEP] sequences.
 
 Source: google-research/electra, build_pretraining_dataset.py:40-110 (commit 8a46635). Its quirks
-are kept, because only so can a run claim parity, and each is counted:
+are kept, because parity with the published code requires them, and each is counted:
 
-* text that does not fit is thrown away (`tokens_discarded`);
-* a later short sentence may go back into segment A, out of order (`reordered`): the length rule is
-  not gated on segment B being empty;
-* a tenth of the sequences has one segment; a twentieth aims at a random shorter length.
+* text that does not fit is discarded (`tokens_discarded`);
+* a later short sentence may be added to segment A, out of order (`reordered`): the length rule does
+  not require segment B to be empty;
+* a tenth of the sequences has one segment; a twentieth has a random shorter target length.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,12 +26,12 @@ class Pair:
     first: Sequence[int]
     second: Sequence[int]
     discarded: Sequence[int]
-    """What had no room."""
+    """Ids of text that did not fit."""
     reordered: bool
 
     @property
     def length(self) -> int:
-        """Number of tokens with [CLS] and one [SEP] for each segment."""
+        """Number of tokens, including [CLS] and one [SEP] for each segment."""
         return len(self.first) + len(self.second) + (3 if self.second else 2)
 
 
@@ -70,11 +70,11 @@ def _split(
 def build_pairs(
     sentences: Iterable[Sequence[int]], max_length: int, random: Random
 ) -> Iterator[Pair]:
-    """Sequences of at most `max_length` tokens from one document's sentences; none is empty.
+    """Yield the non-empty sequences, of at most `max_length` tokens, of one document's sentences.
 
-    The published code draws the next target length after each sequence and carries it into the
-    next document; here it is drawn before each sequence, which is the same law and makes a
-    document's sequences independent of its neighbours.
+    The published code draws the next target length after each sequence and carries it into the next
+    document. Here it is drawn before each sequence, which has the same distribution and makes the
+    sequences of a document independent of other documents.
     """
     current: list[Sequence[int]] = []
     current_length = 0

@@ -1,4 +1,4 @@
-"""The published sizes, and what of their shape can be replaced."""
+"""The published model sizes, and overrides of their shape."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -13,7 +13,7 @@ EmbeddingSharing = Literal["tied", "gdes"]
 
 
 class ModelConfig(Config):
-    """Shape of the discriminator, and how much smaller the generator is."""
+    """Shape of the discriminator, and the size of the generator relative to it."""
 
     embedding_size: int = Field(ge=1)
     """Width of the token embeddings that generator and discriminator share."""
@@ -26,18 +26,18 @@ class ModelConfig(Config):
     feed_forward_size: int = Field(ge=1)
     """Width of the discriminator's feed-forward layers."""
     generator_width_fraction: float = Field(gt=0, le=1)
-    """Generator's hidden size, heads and feed-forward width over the discriminator's."""
+    """Hidden size, heads and feed-forward width of the generator, relative to the discriminator."""
     generator_depth_fraction: float = Field(default=1.0, gt=0, le=1)
-    """Generator's layers over the discriminator's."""
+    """Layers of the generator, relative to the discriminator."""
     max_positions: int = Field(default=512, ge=8)
-    """Rows of the position table: the longest input the model will ever read."""
+    """Rows of the position table: the longest input of the model, in tokens."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Hidden dropout of both models."""
     attention_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout of the attention probabilities of both models."""
     embedding_sharing: EmbeddingSharing = "tied"
     """tied: one embedding block for both models, as published. gdes: the discriminator adds its own
-    to the generator's and sends no gradient there (DeBERTaV3, arXiv:2111.09543, section 3)."""
+    to the generator's and sends no gradient to it (DeBERTaV3, arXiv:2111.09543, section 3)."""
 
     @model_validator(mode="after")
     def _check_heads(self) -> "ModelConfig":
@@ -53,7 +53,7 @@ class ModelConfig(Config):
 
     @property
     def generator_hidden_size(self) -> int:
-        """The fraction of the hidden size (run_pretraining.py:338-348); its feed-forward is 4x."""
+        """The fraction of the hidden size (run_pretraining.py:338-348); feed-forward is 4x this."""
         return round(self.hidden_size * self.generator_width_fraction)
 
     @property
@@ -64,7 +64,7 @@ class ModelConfig(Config):
 
 
 class ModelOverrides(Config):
-    """Any field of `ModelConfig`; null takes the value of the chosen size."""
+    """Overrides of `ModelConfig`; null takes the value of the chosen size."""
 
     embedding_size: int | None = None
     hidden_size: int | None = None
@@ -80,8 +80,8 @@ class ModelOverrides(Config):
 
 
 # Paper table 6 and configure_pretraining.py. `tiny` has the shape of BERT-Tiny (Turc et al. 2019,
-# arXiv:1908.08962) with narrower embeddings, for laptops: few layers learn soonest from little
-# text. Its dropout is 0 because so small a model underfits what it sees a few times.
+# arXiv:1908.08962) with narrower embeddings, for laptops: few layers learn fastest from little
+# text. Its dropout is 0 because so small a model underfits text that it sees a few times.
 SIZES: Mapping[str, ModelConfig] = MappingProxyType(
     {
         "tiny": ModelConfig(
@@ -123,6 +123,6 @@ SIZES: Mapping[str, ModelConfig] = MappingProxyType(
 
 
 def model_config(size: Size, overrides: ModelOverrides) -> ModelConfig:
-    """The shape of a size with some fields replaced. Raises ValueError if they do not fit."""
+    """Return the shape of a size with overrides. Raises ValueError if they are inconsistent."""
     chosen = {key: value for key, value in overrides.model_dump().items() if value is not None}
     return ModelConfig(**{**SIZES[size].model_dump(), **chosen})

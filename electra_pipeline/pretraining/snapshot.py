@@ -1,7 +1,7 @@
-"""A run at one of its steps: a kept checkpoint as an artifact that can be published like any.
+"""Snapshots: a kept checkpoint as an artifact, to publish and evaluate like a finished run.
 
-It has what a finished run has (weights, history, numbers), so that publishing and evaluating need
-not know the difference. The run itself may still be training.
+It has the same files as a finished pre-training (weights, training log, counters). The run itself
+may still be training.
 """
 
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from electra_pipeline.core.execution import StageContext
 from electra_pipeline.core.identity import fingerprint
 from electra_pipeline.pretraining import loop
 from electra_pipeline.pretraining.checkpoint import (
+    check_belongs_to,
     file_name,
     kept_folder,
-    refuse_foreign,
     steps_in,
 )
 from electra_pipeline.pretraining.config import PretrainConfig
-from electra_pipeline.pretraining.outputs import count, write_history, write_weights
-from electra_pipeline.pretraining.sequences import load_vocabulary
+from electra_pipeline.pretraining.outputs import counters, write_training_log, write_weights
+from electra_pipeline.pretraining.vocabulary import load_vocabulary
 from electra_pipeline.storage.artifact import (
     Artifact,
     Draft,
@@ -38,8 +38,8 @@ FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
-class Training:
-    """A pre-training run, finished or not, as its configuration and inputs name it."""
+class PretrainingRun:
+    """A pre-training run, finished or not, identified by its configuration and inputs."""
 
     config: PretrainConfig
     tokenizer: Artifact
@@ -48,13 +48,13 @@ class Training:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What names the run's artifact; hashing a model that it continues takes a while."""
+        """The identity of the run's artifact; hashing an initial model takes a while."""
         return loop.identity(self.config, self.tokenizer, self.sequences, self.context)
 
     @property
     def fingerprint(self) -> str:
-        named = ("stage", "format_version", "config", "inputs")
-        return fingerprint(*(self.identity[key] for key in named))
+        hashed = ("stage", "format_version", "config", "inputs")
+        return fingerprint(*(self.identity[key] for key in hashed))
 
     @property
     def finished(self) -> Artifact | None:
@@ -63,56 +63,54 @@ class Training:
 
     @property
     def checkpoints(self) -> Folder:
-        """Where its kept checkpoints lie."""
+        """The folder of its kept checkpoints."""
         return kept_folder(self.context.root, f"{self.context.name}-{self.fingerprint}")
 
     def steps(self) -> list[int]:
-        """Steps before the last that can be looked at: their checkpoint or snapshot is there."""
+        """Return the steps before the last one that have a checkpoint or a snapshot."""
         snapshots = find_artifacts(self.context.root, STAGE)
         made = [s for s in snapshots if s.inputs["pretrained"] == self.fingerprint]
         return sorted({*steps_in(self.checkpoints), *(int(s.config["step"]) for s in made)})
 
 
-def extract(training: Training, step: int) -> Artifact:
-    """The artifact of `step`, with the files and counters of a finished pre-training.
+def from_checkpoint(run: PretrainingRun, step: int) -> Artifact:
+    """Return the snapshot of `step`, with the files and counters of a finished pre-training.
 
-    Raises ValueError if the checkpoint is damaged or another run's.
+    Raises ValueError if the checkpoint is damaged or belongs to another run.
     """
 
     def write(draft: Draft) -> Written:
-        place = f"{training.checkpoints}/{file_name(step)}"
-        state = _load(training.checkpoints, step, place)
-        refuse_foreign(state, training.fingerprint, place)
-        vocabulary = load_vocabulary(training.tokenizer)
-        model = loop.build_model(training.config, vocabulary, training.sequences)
+        uri = f"{run.checkpoints}/{file_name(step)}"
+        state = _load(run.checkpoints, step, uri)
+        check_belongs_to(run.fingerprint, state, uri)
+        vocabulary = load_vocabulary(run.tokenizer)
+        model = loop.build_model(run.config, vocabulary, run.sequences)
         model.load_state_dict(state["model"])
+        training_log = state["history"]  # the key in checkpoint files
         write_weights(draft, model)
-        write_history(draft, state["history"])
-        batch_sequences = training.config.batch_sequences
-        counters = count(step, batch_sequences, training.sequences, model, state["history"])
-        return Written(counters, {"training_seconds": round(state["seconds"], 1)})
+        write_training_log(draft, training_log)
+        batch_sequences = run.config.batch_sequences
+        counted = counters(step, batch_sequences, run.sequences, model, training_log)
+        return Written(counted, {"training_seconds": round(state["seconds"], 1)})
 
     return produce(
-        root=training.context.root,
+        root=run.context.root,
         stage=STAGE,
-        name=f"{training.context.name}@{step}",
+        name=f"{run.context.name}@{step}",
         format_version=FORMAT_VERSION,
-        config={**training.identity["config"], "step": step},
-        inputs={
-            "pretrained": training.fingerprint,
-            "tokenizer": training.tokenizer.fingerprint,
-        },
+        config={**run.identity["config"], "step": step},
+        inputs={"pretrained": run.fingerprint, "tokenizer": run.tokenizer.fingerprint},
         write=write,
     )
 
 
-def _load(folder: Folder, step: int, place: str) -> dict[str, Any]:
+def _load(folder: Folder, step: int, uri: str) -> dict[str, Any]:
     try:
         with folder.open(file_name(step)) as file:
             state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch, pickle and the file system each have their own
         problem = str(error).partition("\n")[0]
         raise ValueError(
-            f"{place} cannot be read ({problem}); remove it to leave out its step"
+            f"{uri} cannot be read ({problem}); remove it to leave out its step"
         ) from error
     return state

@@ -1,4 +1,4 @@
-"""What one worker computes in one step: gradients of the global losses, and held-out metrics."""
+"""One step of one worker: gradients of the global losses, training metrics, evaluation."""
 
 import contextlib
 import math
@@ -15,11 +15,12 @@ from electra_pipeline.pretraining.batches import Batch, BatchSource
 from electra_pipeline.pretraining.metrics import Tally, held_out_metrics, prior_entropy, tally
 from electra_pipeline.pretraining.model import Electra
 
-NUM_SUMS = 5  # generator and discriminator loss, right predictions and verdicts, replaced tokens
+# Loss sums of generator and discriminator, correct predictions of each, replaced tokens.
+NUM_SUMS = 5
 
 
-def arithmetic(device: torch.device, precision: str) -> torch.dtype:
-    """Type of the matrix products; `auto` is bfloat16 on GPUs that have it, else float32."""
+def compute_dtype(device: torch.device, precision: str) -> torch.dtype:
+    """Return the type of matrix products; `auto` is bfloat16 on GPUs with support, else float32."""
     if precision == "auto":
         has_bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
         return torch.bfloat16 if has_bfloat16 else torch.float32
@@ -27,16 +28,16 @@ def arithmetic(device: torch.device, precision: str) -> torch.dtype:
 
 
 def is_compiled(device: torch.device, choice: bool | None) -> bool:
-    """Whether to compile the model's layers: as chosen, else on GPUs alone.
+    """Return whether to compile the model's layers; without a choice, on GPUs only.
 
-    On a CPU it needs a C++ compiler and a minute, and gains a tenth: worth it in long runs only.
+    On a CPU, compiling needs a C++ compiler and a minute, and gains a tenth: useful for long runs.
     """
     return device.type == "cuda" if choice is None else choice
 
 
 @dataclass(frozen=True)
 class Step:
-    """The objective's numbers and the worker that computes its part of them."""
+    """Computes a worker's part of a global batch."""
 
     worker: Worker
     dtype: torch.dtype
@@ -45,6 +46,7 @@ class Step:
     micro_batch_sequences: int | None
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Return the outputs of `Electra.forward`, with matrix products in `dtype`."""
         enabled = self.dtype != torch.float32
         with torch.autocast(self.worker.device.type, dtype=self.dtype, enabled=enabled):
             outputs: dict[str, Tensor] = model(batch)
@@ -53,17 +55,18 @@ class Step:
     def backward(self, model: nn.Module, batch: Batch) -> Tensor:
         """Accumulate gradients of the global mean losses; return this worker's (NUM_SUMS,) sums.
 
-        Sums are divided by the counts of the whole global batch, which every worker knows, and
-        multiplied by the number of workers, because DistributedDataParallel averages: unequal
-        shares of masked or padded tokens change nothing.
+        Loss sums are divided by the token counts of the global batch, which every worker has, and
+        multiplied by the number of workers, because DistributedDataParallel averages. So the result
+        does not depend on how masked and padded tokens are distributed over workers.
         """
         sums = torch.zeros(NUM_SUMS, dtype=torch.float64, device=self.worker.device)
-        parts = list(batch.split(self.micro_batch_sequences))
-        for index, part in enumerate(parts):
-            # gradients are exchanged once a step, with the last micro-batch
-            waits = isinstance(model, DistributedDataParallel) and index < len(parts) - 1
-            with model.no_sync() if waits else contextlib.nullcontext():  # type: ignore[operator]
-                outputs = self.forward(model, part)
+        micro_batches = list(batch.split(self.micro_batch_sequences))
+        for index, micro_batch in enumerate(micro_batches):
+            is_last = index == len(micro_batches) - 1
+            # workers exchange gradients once a step, with the last micro-batch
+            no_sync = isinstance(model, DistributedDataParallel) and not is_last
+            with model.no_sync() if no_sync else contextlib.nullcontext():  # type: ignore[operator]
+                outputs = self.forward(model, micro_batch)
                 loss = self._loss(
                     outputs["generator_loss_sum"] / batch.num_predictions,
                     outputs["discriminator_loss_sum"] / batch.num_tokens,
@@ -73,10 +76,10 @@ class Step:
         return sums
 
     def train_metrics(self, sums: Tensor, batch: Batch) -> dict[str, float]:
-        """Metrics of one training batch over all workers; every worker must call it."""
+        """Return the metrics of a training batch over all workers; every worker must call it."""
         if self.worker.world_size > 1:
             dist.all_reduce(sums)
-        generator, discriminator, predicted, right, replaced = sums.tolist()
+        generator, discriminator, predicted, detected, replaced = sums.tolist()
         generator /= batch.num_predictions
         discriminator /= batch.num_tokens
         return {
@@ -84,13 +87,13 @@ class Step:
             "generator_loss": generator,
             "generator_accuracy": predicted / batch.num_predictions,
             "discriminator_loss": discriminator,
-            "discriminator_accuracy": right / batch.num_tokens,
+            "discriminator_accuracy": detected / batch.num_tokens,
             "prior_entropy": prior_entropy(replaced / batch.num_tokens),
         }
 
     @torch.no_grad()
     def evaluate(self, model: Electra, source: BatchSource, num_rows: int) -> dict[str, float]:
-        """Held-out metrics on rank 0, empty on the others; the same rows and noise every time."""
+        """Return held-out metrics on rank 0, none on others; rows and noise are always the same."""
         model.eval()
         tallies: list[Tally] = []
         for index in range(math.ceil(num_rows / source.batch_sequences)):
@@ -102,7 +105,7 @@ class Step:
             is_first = self.worker.rank == 0
             gathered: list[Any] | None = [None] * self.worker.world_size if is_first else None
             dist.gather_object(tallies, gathered)
-            tallies = [one for part in gathered or [] for one in part]
+            tallies = [each for of_worker in gathered or [] for each in of_worker]
         if not tallies:
             return {}
         return held_out_metrics(tallies, self.generator_weight, self.discriminator_weight)
@@ -112,15 +115,15 @@ class Step:
 
 
 def _sums(outputs: dict[str, Tensor]) -> Tensor:
-    """What a log line needs of one forward pass, (NUM_SUMS,) float64, without waiting for it."""
-    right = (outputs["discriminator_logits"] > 0) == (outputs["labels"] > 0)
+    """Return the sums for a log line, (NUM_SUMS,) float64, without waiting for the device."""
+    detected = (outputs["discriminator_logits"] > 0) == (outputs["labels"] > 0)
     predicted = (outputs["predicted_ids"] == outputs["original_ids"]) * outputs["weights"]
     return torch.stack(
         [
             outputs["generator_loss_sum"].detach().double(),
             outputs["discriminator_loss_sum"].detach().double(),
             predicted.sum().double(),
-            (right & outputs["present"]).sum().double(),
+            (detected & outputs["present"]).sum().double(),
             (outputs["labels"] * outputs["present"]).sum().double(),
         ]
     )

@@ -19,6 +19,15 @@ from electra_pipeline.text.characters import (
 )
 from electra_pipeline.text.normalization import ALWAYS_REMOVED, STRAY
 
+SPECIAL_TOKEN_ROLES = {  # role in transformers -> token, in the order of BERT's vocabulary
+    "pad": "[PAD]",
+    "unk": "[UNK]",
+    "cls": "[CLS]",
+    "sep": "[SEP]",
+    "mask": "[MASK]",
+}
+SPECIAL_TOKENS = tuple(SPECIAL_TOKEN_ROLES.values())
+
 # WordPiece tries each beginning of a word, in time that grows with the square of the length, and
 # what has more than 100 characters it gives up as [UNK]. In scripts without spaces this many are
 # some eight words, and take the time that English does; twice as many give 1 % fewer tokens.

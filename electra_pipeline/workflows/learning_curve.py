@@ -15,7 +15,7 @@ from electra_pipeline.core.execution import Executor, StageContext
 from electra_pipeline.core.progress import Progress, Update
 from electra_pipeline.finetuning.plan import Trial
 from electra_pipeline.pretraining import snapshot
-from electra_pipeline.pretraining.snapshot import Training
+from electra_pipeline.pretraining.snapshot import PretrainingRun
 from electra_pipeline.storage.artifact import Artifact, find_artifacts
 
 
@@ -58,7 +58,7 @@ def run(config: PipelineConfig, executor: Executor, progress: Progress) -> Histo
 
 def _inputs(
     config: PipelineConfig, executor: Executor, progress: Progress
-) -> tuple[Training, Artifact]:
+) -> tuple[PretrainingRun, Artifact]:
     """The training that `config` names and its corpus."""
     if config.finetune is None:
         raise ValueError("finetune: missing; name the tasks, for instance finetune.tasks=[cola]")
@@ -71,13 +71,13 @@ def _inputs(
     corpus = stages.build_corpus(config, executor, progress)
     tokenizer = stages.train_tokenizer(config, corpus, progress)
     sequences = stages.build_sequences(config, corpus, tokenizer, executor, progress)
-    return Training(
+    return PretrainingRun(
         config.pretrain, tokenizer, sequences, StageContext(config.root, config.name)
     ), corpus
 
 
 def _published(
-    config: PipelineConfig, training: Training, corpus: Artifact, progress: Progress
+    config: PipelineConfig, training: PretrainingRun, corpus: Artifact, progress: Progress
 ) -> Iterator[tuple[PipelineConfig, Artifact, Artifact]]:
     """Each step's configuration, pre-trained artifact and published model, in order of steps."""
     steps = training.steps()
@@ -88,7 +88,7 @@ def _published(
         )
     for num_done, step in enumerate(steps, start=1):
         config_of_step = _at(config, step)
-        pretrained = snapshot.extract(training, step)
+        pretrained = snapshot.from_checkpoint(training, step)
         model = stages.publish(config_of_step, pretrained, training.tokenizer, corpus)
         progress(Update("history", num_done, len(steps), "checkpoints"))
         yield config_of_step, pretrained, model

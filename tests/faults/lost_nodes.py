@@ -185,14 +185,16 @@ def _armed(function: Callable[[Any], Any], marks: Path, lose: Lose) -> Callable[
         if "electra_pipeline.pretraining.loop" in sys.modules:  # imported with the function
             from electra_pipeline.pretraining import async_checkpoint
 
-            collect = async_checkpoint.Saver.collect  # each worker calls it in each step
+            collect = (
+                async_checkpoint.AsyncCheckpointWriter.collect
+            )  # each worker calls it in each step
 
             def collect_or_die(saver: Any, **options: bool) -> None:
                 collect(saver, **options)
                 if any(marks.parent.glob("runs/pretrain/*/work/checkpoints/step-*.pt")):
                     lose_node("pretrain")
 
-            async_checkpoint.Saver.collect = collect_or_die  # type: ignore[method-assign]
+            async_checkpoint.AsyncCheckpointWriter.collect = collect_or_die  # type: ignore[method-assign]
         if "electra_pipeline.finetuning.trial" in sys.modules:
             from electra_pipeline.finetuning import trial
 

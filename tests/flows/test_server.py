@@ -325,7 +325,7 @@ def test_runs_wait_for_each_other_stop_within_seconds_and_go_on(with_worker, tin
     ended, started = (server.client.read_flow_run(run.id) for run in (first, second))
     assert started.start_time >= ended.end_time
     # What the training worker of Ray logs is in the run.
-    server.wait_for_line(second, "pretrain: resuming at step")
+    server.wait_for_line(second, "pretrain: resumed from step")
 
     processes = worker.children(recursive=True)
     server.prefect("flow-run", "cancel", str(second.id))

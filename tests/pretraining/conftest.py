@@ -66,7 +66,7 @@ def corpus(root: str) -> Artifact:
 @pytest.fixture(scope="session")
 def tokenizer(root: str, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    vocabulary = {piece: i for i, piece in enumerate([*special, *WORDS, "."])}
+    vocabulary = {token: i for i, token in enumerate([*special, *WORDS, "."])}
     built = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     built.normalizer = normalizers.BertNormalizer()
     built.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

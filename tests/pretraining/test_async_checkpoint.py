@@ -1,4 +1,4 @@
-"""Checkpoints: written beside the work, kept by a policy, survived by the old one."""
+"""Asynchronous checkpoints: when they are written, which are kept, what a failure leaves."""
 
 import contextlib
 import errno
@@ -22,11 +22,11 @@ from electra_pipeline.core.execution import (
 from electra_pipeline.core.optim import Adam, parameter_groups
 from electra_pipeline.core.progress import Progress, Update, silent
 from electra_pipeline.pretraining import loop, metrics_log
-from electra_pipeline.pretraining.async_checkpoint import Saver, best_step
+from electra_pipeline.pretraining.async_checkpoint import AsyncCheckpointWriter, best_step
 from electra_pipeline.pretraining.checkpoint import (
-    Checkpoints,
-    Position,
-    refuse_foreign,
+    CheckpointStore,
+    ResumePoint,
+    check_belongs_to,
     steps_in,
 )
 from electra_pipeline.pretraining.config import PretrainConfig
@@ -140,7 +140,7 @@ def test_a_run_goes_on_from_a_kept_one_that_is_newer(
     with pytest.raises(Killed):
         train(die_at(13), keep_every_steps=6)
     train()
-    assert "resuming at step 12" in caplog.text
+    assert "resumed from step 12" in caplog.text
 
 
 def test_the_best_is_the_first_with_the_lowest_held_out_loss_of_a_trained_model() -> None:
@@ -235,7 +235,7 @@ def test_a_checkpoint_of_another_run_is_refused(
 def test_what_is_no_checkpoint_of_this_format_is_refused_or_passed_over(tmp_path: Path) -> None:
     for state in ({"model": {}}, {"format": 99, "fingerprint": "abc"}):
         with pytest.raises(ValueError, match=r"place is a checkpoint of run .* \(format 1\)"):
-            refuse_foreign(state, "abc", "place")
+            check_belongs_to("abc", state, "place")
     folder = Folder(str(tmp_path))
     for name in ("step-000000005.pt", "best.pt", "notes.txt"):
         folder.write_bytes(name, b"")
@@ -272,16 +272,18 @@ def test_writing_goes_on_beside_the_work_and_one_at_a_time(
     monkeypatch.setattr(Folder, "create", slow)
     model: Any = torch.nn.Linear(2, 2)
     optimizer = Adam(parameter_groups(model, 0.0))
-    checkpoints = Checkpoints.of(Draft(Folder(str(tmp_path / "test-0")), "0" * 12), str(tmp_path))
+    checkpoints = CheckpointStore.of(
+        Draft(Folder(str(tmp_path / "test-0")), "0" * 12), str(tmp_path)
+    )
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    with Saver(checkpoints, Scale(), 24, print) as saver:
-        saver.save([(checkpoints.newest, "first.pt")], Position(1, [], 0.0), model, optimizer)
+    with AsyncCheckpointWriter(checkpoints, Scale(), 24, print) as saver:
+        saver.save([(checkpoints.newest, "first.pt")], ResumePoint(1, [], 0.0), model, optimizer)
         assert not checkpoints.newest.exists()  # the work goes on although nothing is written yet
         with torch.no_grad():
             model.weight.add_(1.0)  # the next step
         second = threading.Thread(
             target=saver.save,
-            args=([(checkpoints.newest, "second.pt")], Position(2, [], 0.0), model, optimizer),
+            args=([(checkpoints.newest, "second.pt")], ResumePoint(2, [], 0.0), model, optimizer),
         )
         second.start()
         second.join(0.5)

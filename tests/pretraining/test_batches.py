@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from electra_pipeline.pretraining.batches import BatchSource, global_rows
 from electra_pipeline.pretraining.objective import Masking, SpecialIds
-from electra_pipeline.pretraining.sequences import SequenceReader
+from electra_pipeline.pretraining.sequence_shards import SequenceReader
 from electra_pipeline.storage.artifact import Artifact
 
 
@@ -74,12 +74,12 @@ def test_micro_batches_are_the_batch(sequences: Artifact) -> None:
 def test_frequencies_are_counted_over_what_may_be_predicted(sequences: Artifact) -> None:
     ids, lengths, _ = SequenceReader(sequences).rows(np.arange(len(SequenceReader(sequences))))
     counts = Counter(
-        int(piece)
+        int(token)
         for row, length in zip(ids, lengths, strict=True)
-        for piece in row[:length]
-        if piece not in (2, 3, 4)
+        for token in row[:length]
+        if token not in (2, 3, 4)
     )
     total = sum(counts.values()) + 0.5 * 50
-    expected = [math.log((counts[piece] + 0.5) / total) for piece in range(50)]
+    expected = [math.log((counts[token] + 0.5) / total) for token in range(50)]
     found = source(sequences, rank=1, world_size=2).log_frequencies(50)
     assert torch.allclose(found, torch.tensor(expected))

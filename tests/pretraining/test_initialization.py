@@ -13,14 +13,15 @@ from safetensors.torch import load_file, save_file
 
 from electra_pipeline.core.execution import LocalExecutor, Scale, StageContext
 from electra_pipeline.core.progress import silent
-from electra_pipeline.pretraining import initial_files, initialization, loop
+from electra_pipeline.pretraining import initial_models, initialization, loop
 from electra_pipeline.pretraining.config import PretrainConfig
-from electra_pipeline.pretraining.initial_files import InitialModels
-from electra_pipeline.pretraining.initialization import Pair, Shared, initial_state
+from electra_pipeline.pretraining.initial_models import InitialModels
+from electra_pipeline.pretraining.initialization import Pair, SharedTokens, initial_state
 from electra_pipeline.pretraining.sizes import ModelOverrides, model_config
 from electra_pipeline.storage.artifact import Artifact
+from electra_pipeline.text.tokenization import SPECIAL_TOKENS
 from electra_pipeline.tokenizer import train as tokenizer_stage
-from electra_pipeline.tokenizer.train import SPECIAL_TOKENS, TokenizerConfig
+from electra_pipeline.tokenizer.config import TokenizerConfig
 
 CONFIG = PretrainConfig(
     size="tiny",
@@ -36,13 +37,13 @@ CONFIG = PretrainConfig(
     held_out_sequences=20,
 )
 SHAPE = model_config("tiny", CONFIG.model)
-PIECES = (*SPECIAL_TOKENS, *"abcdefgh")
+TOKENS = (*SPECIAL_TOKENS, *"abcdefgh")
 LENGTH = 32  # of the sequences, in tokens
 
 
 def save_pair(
     folder: Path,
-    pieces: tuple[str, ...] = PIECES,
+    tokens: tuple[str, ...] = TOKENS,
     *,
     tied: bool = True,
     **changes: Any,
@@ -52,7 +53,7 @@ def save_pair(
     tied: whether both have one embedding block; changes are of the discriminator's config.
     """
     shape = {
-        "vocab_size": len(pieces),
+        "vocab_size": len(tokens),
         "embedding_size": 16,
         "hidden_size": 32,
         "num_hidden_layers": 2,
@@ -76,7 +77,7 @@ def save_pair(
                 model.electra.embeddings.load_state_dict(block)
         block = model.electra.embeddings.state_dict()
         model.save_pretrained(folder / kind)
-        tokenizer_stage.save(tokenizer_stage.assemble(pieces, TokenizerConfig()), folder / kind)
+        tokenizer_stage.save(tokenizer_stage.assemble(tokens, TokenizerConfig()), folder / kind)
     return folder
 
 
@@ -132,7 +133,7 @@ def test_a_run_begins_exactly_where_the_pair_ended(
     size = tokenizer.counters["vocab_size"]
     assert history(continued)[0] == {**history(trained)[-1], "step": 0}
     assert continued.counters["initialized_from"] == {"pieces": size, "shared_pieces": size}
-    assert f"{size} of {size} pieces of the vocabulary carry over" in caplog.text
+    assert f"{size} of {size} tokens of the vocabulary are shared" in caplog.text
     assert continued.observed["initialized_from"] == str(published)
 
 
@@ -156,12 +157,12 @@ def test_what_counts_is_what_the_pair_says_not_where_it_lies(
     assert run(str(moved)).fingerprint != first.fingerprint
 
 
-def fresh_state(pair: Pair, num_pieces: int, num_positions: int) -> dict[str, torch.Tensor]:
+def fresh_state(pair: Pair, num_tokens: int, num_positions: int) -> dict[str, torch.Tensor]:
     """A state of other numbers for a vocabulary and a position table of other sizes."""
     rows = {
-        initialization.WORDS: num_pieces,
-        initialization.HEAD: num_pieces,
-        initialization.HEAD_BIAS: num_pieces,
+        initialization.WORDS: num_tokens,
+        initialization.HEAD: num_tokens,
+        initialization.HEAD_BIAS: num_tokens,
         initialization.POSITIONS: num_positions,
     }
     return {
@@ -176,14 +177,14 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     return initialization.read(str(save_pair(tmp_path_factory.mktemp("pair"), tied=False)))
 
 
-NEW = {"h": 0, "new": 1, "[CLS]": 2, "a": 3}  # three of the pair's pieces, elsewhere, and a new one
+NEW = {"h": 0, "new": 1, "[CLS]": 2, "a": 3}  # three of the pair's tokens, elsewhere, and a new one
 
 
 @pytest.mark.parametrize("num_positions", [40, 64])
-def test_rows_of_shared_pieces_carry_over_and_the_others_stay_fresh(
+def test_rows_of_shared_tokens_are_copied_and_the_others_stay_fresh(
     pair: Pair, num_positions: int
 ) -> None:
-    shared = Shared.of(NEW, pair.pieces)
+    shared = SharedTokens.of(NEW, pair.ids)
     assert shared.rows == (0, 2, 3)
     fresh = fresh_state(pair, len(NEW), num_positions)
     state = initial_state(fresh, pair, shared, tied=True)
@@ -194,9 +195,9 @@ def test_rows_of_shared_pieces_carry_over_and_the_others_stay_fresh(
         (f"generator.{initialization.HEAD}", pair.discriminator[initialization.WORDS]),
         (f"generator.{initialization.HEAD_BIAS}", pair.generator[initialization.HEAD_BIAS]),
     ):
-        for piece, row in NEW.items():
-            expected = given[pair.pieces[piece]] if piece != "new" else fresh[name][row]
-            assert torch.equal(state[name][row], expected), (name, piece)
+        for token, row in NEW.items():
+            expected = given[pair.ids[token]] if token != "new" else fresh[name][row]
+            assert torch.equal(state[name][row], expected), (name, token)
     name = f"discriminator.{initialization.POSITIONS}"
     given = pair.discriminator[initialization.POSITIONS]
     number = min(48, num_positions)
@@ -209,8 +210,8 @@ def test_rows_of_shared_pieces_carry_over_and_the_others_stay_fresh(
 
 def test_without_tied_embeddings_both_models_keep_their_own(pair: Pair) -> None:
     """The discriminator's tables are what it adds to the generator's (gdes)."""
-    shared = Shared.of(pair.pieces, pair.pieces)
-    state = initial_state(fresh_state(pair, len(PIECES), 48), pair, shared, tied=False)
+    shared = SharedTokens.of(pair.ids, pair.ids)
+    state = initial_state(fresh_state(pair, len(TOKENS), 48), pair, shared, tied=False)
     for name in initialization.TABLES:
         generator, added = state[f"generator.{name}"], state[f"discriminator.{name}"]
         assert torch.equal(generator, pair.generator[name])
@@ -230,8 +231,10 @@ def test_a_name_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         (cached / "refs" / "main").write_text("0" * 40)
         shutil.copytree(saved / kind, cached / "snapshots" / ("0" * 40))
     initialization.check("someone/tiny", SHAPE, LENGTH)
-    assert initial_files.digests("someone/tiny") == initial_files.digests(str(saved))
-    with pytest.raises(ValueError, match="nobody/tiny-discriminator cannot be had from the hub"):
+    assert initial_models.digests("someone/tiny") == initial_models.digests(str(saved))
+    with pytest.raises(
+        ValueError, match="nobody/tiny-discriminator cannot be downloaded from the hub"
+    ):
         initialization.check("nobody/tiny", SHAPE, LENGTH)
 
 
@@ -320,7 +323,7 @@ def break_output_matrix(folder: Path) -> None:
 
 def break_output_matrix_alone(folder: Path) -> None:
     """The config still says that it is tied."""
-    table = torch.rand(len(PIECES), 16)
+    table = torch.rand(len(TOKENS), 16)
     change_weights(folder / "generator", lambda w: w.update({initialization.HEAD: table}))
 
 
@@ -357,14 +360,14 @@ def break_a_number(folder: Path) -> None:
 
 
 def break_by_fewer_rows(folder: Path) -> None:
-    pieces = (*PIECES, "more", "pieces")
+    tokens = (*TOKENS, "more", "pieces")
     for kind in ("discriminator", "generator"):
-        tokenizer_stage.save(tokenizer_stage.assemble(pieces, TokenizerConfig()), folder / kind)
+        tokenizer_stage.save(tokenizer_stage.assemble(tokens, TokenizerConfig()), folder / kind)
 
 
 def break_one_vocabulary(folder: Path) -> None:
-    pieces = (*SPECIAL_TOKENS, *"hgfedcba")
-    tokenizer_stage.save(tokenizer_stage.assemble(pieces, TokenizerConfig()), folder / "generator")
+    tokens = (*SPECIAL_TOKENS, *"hgfedcba")
+    tokenizer_stage.save(tokenizer_stage.assemble(tokens, TokenizerConfig()), folder / "generator")
 
 
 def break_by_swapping(folder: Path) -> None:
@@ -417,18 +420,18 @@ def break_tokenizer(folder: Path) -> None:
         (break_tokenizer, "has no tokenizer.json or vocab.txt"),
         (break_config, "generator/config.json cannot be read"),
         (break_config_value, "generator has a config.json that cannot be used|has hidden_size x"),
-        (break_index, "model.safetensors.index.json holds no JSON object"),
+        (break_index, "model.safetensors.index.json contains no JSON object"),
         (break_tokenizer_content, "the tokenizer in .*discriminator cannot be read"),
         (break_output_matrix, r"has an output matrix of its own .*tie_word_embeddings$"),
         (break_output_matrix_alone, r"has an output matrix of its own .*tie_word_embeddings$"),
         (break_one_embedding, r"differ in electra\.embeddings\.LayerNorm\.bias.*sharing=gdes"),
-        (break_by_more_layers, r"has electra\.encoder\.layer\.2\..*, which .* has no use for"),
-        (break_by_relative_positions, r"distance_embedding\.weight, which .* has no use for"),
+        (break_by_more_layers, r"has electra\.encoder\.layer\.2\..*, which .* does not use"),
+        (break_by_relative_positions, r"distance_embedding\.weight, which .* does not use"),
         (break_by_a_missing_layer, r"has no electra\.encoder\.layer\.1\.output\.dense\.bias"),
         (break_shapes, r"layer\.1\.output\.dense\.bias of another shape than its config"),
-        (break_a_number, r"layer\.1\.output\.dense\.bias holds values that are not finite"),
-        (break_by_fewer_rows, "has 15 pieces, and the model embeds 13"),
-        (break_one_vocabulary, "have other vocabularies; give two models of one training"),
+        (break_a_number, r"layer\.1\.output\.dense\.bias has values that are not finite"),
+        (break_by_fewer_rows, "has 15 tokens, and the model embeds 13"),
+        (break_one_vocabulary, "have different vocabularies; give two models of one training"),
         (break_by_swapping, "pretrain.initialize_from: .*generator has "),
         (break_no_discriminator, "has no discriminator/config.json"),
         (break_shards, "has no model-00002-of-.*, which model.safetensors.index.json names"),
@@ -464,7 +467,7 @@ def test_weights_are_read_in_float32_whatever_their_files(tmp_path: Path, layout
             case "half":
                 model.bfloat16().save_pretrained(folder / kind)
     initialization.check(str(folder), SHAPE, LENGTH)
-    assert set(initial_files.digests(str(folder))) == {
+    assert set(initial_models.digests(str(folder))) == {
         "initial_discriminator",
         "initial_generator",
         "initial_vocabulary",

@@ -12,9 +12,13 @@ from electra_pipeline.core.execution import LocalWorker
 from electra_pipeline.core.progress import Update
 from electra_pipeline.core.terminal import progress_line
 from electra_pipeline.pretraining import metrics_log
-from electra_pipeline.pretraining.checkpoint import Position
-from electra_pipeline.pretraining.metrics_log import Journal, Meter, Rates
-from electra_pipeline.pretraining.scalars import Scalars
+from electra_pipeline.pretraining.checkpoint import ResumePoint
+from electra_pipeline.pretraining.metrics_log import (
+    MetricsLog,
+    TensorBoardWriter,
+    Throughput,
+    ThroughputMeter,
+)
 
 TRAIN = {
     "generator_loss": 6.09412,
@@ -23,22 +27,22 @@ TRAIN = {
     "learning_rate": 0.0005,
 }
 HELD_OUT = {"discriminator_loss": 0.36, "prior_entropy": 0.37, "discriminator_auc": 0.58612}
-BEGINNING = Position(0, [], 0.0)
+BEGINNING = ResumePoint(0, [], 0.0)
 
 
 def start(
-    position: Position = BEGINNING, scalars: Scalars | None = None
-) -> tuple[Journal, list[Update]]:
+    position: ResumePoint = BEGINNING, scalars: TensorBoardWriter | None = None
+) -> tuple[MetricsLog, list[Update]]:
     updates: list[Update] = []
     worker = LocalWorker(progress=updates.append)
-    return Journal("pretrain", 1_000_000, worker, position, scalars), updates
+    return MetricsLog("pretrain", 1_000_000, worker, position, scalars), updates
 
 
 def test_one_line_tells_losses_beside_their_base_rates_and_fits_a_terminal() -> None:
-    kept, updates = start()
-    kept.add(123_000, "held_out", HELD_OUT)
-    kept.add(123_400, "train", TRAIN, Rates(114_000.4, 0.123))
-    kept.show(123_456)
+    log, updates = start()
+    log.add(123_000, "held_out", HELD_OUT)
+    log.add(123_400, "train", TRAIN, Throughput(114_000.4, 0.123))
+    log.report_progress(123_456)
     line = progress_line(updates[0], 456, 45.6)
     assert line == (
         "pretrain 123456/1000000 steps (12%), 10 steps/s, 24.3 h left  "
@@ -53,29 +57,29 @@ def test_a_resumed_run_shows_what_it_knows_at_once() -> None:
         {"step": 50, "split": "train", **TRAIN},
         {"step": 50, "split": "held_out", **HELD_OUT},
     ]
-    kept, updates = start(Position(60, history, 10.0))
-    kept.show(61)
+    log, updates = start(ResumePoint(60, history, 10.0))
+    log.report_progress(61)
     assert updates[0].metrics["AUC"] == 0.58612
-    assert kept.seconds >= 10.0
+    assert log.seconds >= 10.0
 
 
 def test_times_are_no_metrics() -> None:
-    kept, _ = start()
-    kept.add(4, "train", TRAIN, Rates(1.0, 0.5))
-    assert kept.history == [{"step": 4, "split": "train", **TRAIN}]
+    log, _ = start()
+    log.add(4, "train", TRAIN, Throughput(1.0, 0.5))
+    assert log.lines == [{"step": 4, "split": "train", **TRAIN}]
 
 
 def test_signs_of_life_are_spaced_and_the_last_step_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics_log, "REPORT_SECONDS", 60.0)
-    kept, updates = start()
+    log, updates = start()
     for step in (1, 2, 3, 1_000_000):
-        kept.show(step)
+        log.report_progress(step)
     assert [update.done for update in updates] == [1, 1_000_000]
 
 
 def test_what_the_user_must_know_reaches_the_drivers_log(caplog: pytest.LogCaptureFixture) -> None:
-    kept, _ = start()
-    kept.say("the disk is full")
+    log, _ = start()
+    log.warn("the disk is full")
     assert [record.getMessage() for record in caplog.records] == ["pretrain: the disk is full"]
 
 
@@ -98,7 +102,7 @@ def test_the_meter_tells_waiting_from_working(monkeypatch: pytest.MonkeyPatch) -
             clock.seconds += 0.75
             yield None
 
-    meter = Meter()
+    meter = ThroughputMeter()
     for _ in meter.timed(slow()):
         clock.seconds += 0.25
         meter.count(100)
@@ -117,10 +121,10 @@ def curve(directory: Path, tag: str) -> list[tuple[int, float]]:
 def test_tensorboard_shows_no_step_twice(tmp_path: Path, resumed_at: int) -> None:
     first = resumed_at + 1 if resumed_at else 0
     for attempt, steps in enumerate((range(8), range(first, 12))):
-        scalars = Scalars(tmp_path, steps.start)
-        kept, _ = start(scalars=scalars)
+        scalars = TensorBoardWriter(tmp_path, steps.start)
+        log, _ = start(scalars=scalars)
         for step in steps:
-            kept.add(step, "train", TRAIN | {"generator_loss": float(attempt)}, Rates(7.0, 0.5))
+            log.add(step, "train", TRAIN | {"generator_loss": float(attempt)}, Throughput(7.0, 0.5))
         if attempt == 1:  # the first one is killed
             scalars.close()
     points = curve(tmp_path, "train/generator_loss")
@@ -133,19 +137,19 @@ def test_a_disk_that_refuses_the_curves_does_not_stop_the_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = set(threading.enumerate())
-    scalars = Scalars(tmp_path, 0)
-    kept, _ = start(scalars=scalars)
-    kept.add(4, "train", TRAIN)
+    scalars = TensorBoardWriter(tmp_path, 0)
+    log, _ = start(scalars=scalars)
+    log.add(4, "train", TRAIN)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # as a full disk
-        kept.add(8, "train", TRAIN)
-        kept.add(12, "train", TRAIN)
+        log.add(8, "train", TRAIN)
+        log.add(12, "train", TRAIN)
         for thread in set(threading.enumerate()) - before:  # TensorBoard's, which ends with a trace
             thread.join(20)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert [line["step"] for line in kept.history] == [4, 8, 12]
+    assert [line["step"] for line in log.lines] == [4, 8, 12]
     (warning,) = [
         record.getMessage()
         for record in caplog.records

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForMaskedLM, AutoModelForPreTraining
 
-from electra_pipeline.pretraining import encoder, objective
+from electra_pipeline.pretraining import objective, transformer
 from electra_pipeline.pretraining.batches import Batch
 from electra_pipeline.pretraining.model import Electra, count_parameters, layout
 from electra_pipeline.pretraining.objective import Masking
@@ -35,7 +35,7 @@ def tiny(masking: MakeMasking) -> Electra:
     return build(masking(32))
 
 
-# The published counts: google/electra-* with 30,522 pieces; joint counts shared tables once.
+# The published counts: google/electra-* with 30,522 tokens; joint counts shared tables once.
 @pytest.mark.parametrize(
     ("size", "joint", "discriminator", "generator"),
     [
@@ -171,8 +171,8 @@ def test_attention_with_dropout_is_attention_where_all_is_kept(
     rows = layout(make_batch(tiny.masking, packed=True), tiny.masking.special.cls)
     heads = torch.randn(3, 4, 2, 32, 16)
     everything = torch.ones(4, 2, 32, 32, dtype=torch.bool)
-    explicit = encoder.attend(heads, rows.visible, everything, 0.0)
-    assert torch.allclose(explicit, encoder.attend(heads, rows.visible, None, 0.0), atol=1e-6)
+    explicit = transformer.attend(heads, rows.visible, everything, 0.0)
+    assert torch.allclose(explicit, transformer.attend(heads, rows.visible, None, 0.0), atol=1e-6)
 
 
 @pytest.mark.parametrize("distinct", [False, True], ids=["google", "clean"])
@@ -215,7 +215,7 @@ def test_documents_of_a_packed_row_do_not_see_each_other(
 
 
 def rows_starts(ids: torch.Tensor) -> list[int]:
-    return [place for place, piece in enumerate(ids.tolist()) if piece == 101]
+    return [place for place, token in enumerate(ids.tolist()) if token == 101]
 
 
 def test_compiled_layers_compute_the_same(masking: MakeMasking, make_batch: MakeBatch) -> None:
@@ -228,8 +228,8 @@ def test_compiled_layers_compute_the_same(masking: MakeMasking, make_batch: Make
     direction = torch.randn(*some.input_ids.shape, electra.config.hidden_size)
 
     def run(compiled: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        hidden = encoder.encode(
-            electra, embedded, rows.visible, some.dropout_keys[:, 0], encoder.kernels(compiled)
+        hidden = transformer.encode(
+            electra, embedded, rows.visible, some.dropout_keys[:, 0], transformer.kernels(compiled)
         )
         weight = electra.encoder.layer[0].attention.self.value.weight
         (gradient,) = torch.autograd.grad((hidden * direction).sum(), weight)
@@ -265,10 +265,10 @@ def test_disentangled_embeddings_keep_the_discriminators_gradient_out_of_the_gen
     # at the start the discriminator's own tables are 0: both models see the generator's
     rows = layout(some, model.masking.special.cls)
     embeddings = model.generator.electra.embeddings
-    ours = encoder.embed(
+    ours = transformer.embed(
         model.discriminator.electra.embeddings, some.input_ids, rows, beneath=embeddings
     )
-    assert torch.equal(ours, encoder.embed(embeddings, some.input_ids, rows))
+    assert torch.equal(ours, transformer.embed(embeddings, some.input_ids, rows))
 
 
 @pytest.mark.parametrize("overrides", [OVERRIDES, GDES], ids=["tied", "gdes"])

@@ -91,7 +91,7 @@ def test_special_tokens_and_padding_are_never_chosen(distinct: bool) -> None:
     assert (masked.original_ids == ids.gather(1, masked.positions)).all()
 
 
-def test_unknown_pieces_may_be_chosen_as_in_the_published_code() -> None:
+def test_unknown_tokens_may_be_chosen_as_in_the_published_code() -> None:
     _, _, masked = mask(5000)
     assert (masked.original_ids[masked.weights > 0] == 100).any()
 

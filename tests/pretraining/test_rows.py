@@ -29,27 +29,29 @@ def test_packed_rows_hold_every_document_whole_and_in_order(
 ) -> None:
     text = documents(shape)
     counts: Counter[str] = Counter()
-    pieces: list[list[int]] = []
+    subsequences: list[list[int]] = []
     for row in packed_rows(as_input(text), length, CLS, SEP, counts):
         assert len(row.ids) == row.segment_b <= length
         for identifier in row.ids:
             if identifier == CLS:
-                pieces.append([])
+                subsequences.append([])
             elif identifier != SEP:
-                pieces[-1].append(identifier)
-    # tokens ascend through the corpus: in order of their first tokens the pieces are the corpus
-    pieces.sort()
-    rejoined = [token for piece in pieces for token in piece]
+                subsequences[-1].append(identifier)
+    # tokens ascend through the corpus: sorted by first token, the subsequences are the corpus
+    subsequences.sort()
+    rejoined = [token for subsequence in subsequences for token in subsequence]
     assert rejoined == [token for sentences in text for s in sentences for token in s]
 
     owner = {t: index for index, sentences in enumerate(text) for s in sentences for t in s}
-    by_document = Counter(owner[piece[0]] for piece in pieces)
-    assert all(len({owner[token] for token in piece}) == 1 for piece in pieces)
+    by_document = Counter(owner[subsequence[0]] for subsequence in subsequences)
+    assert all(len({owner[token] for token in subsequence}) == 1 for subsequence in subsequences)
     ends = {s[-1] for sentences in text for s in sentences if s}
     assert counts["documents"] == len(text)
-    assert counts["pieces"] == len(pieces)
+    assert counts["pieces"] == len(subsequences)
     assert counts["documents_split"] == sum(number > 1 for number in by_document.values())
-    assert counts["sentences_split"] == sum(piece[-1] not in ends for piece in pieces)
+    assert counts["sentences_split"] == sum(
+        subsequence[-1] not in ends for subsequence in subsequences
+    )
     assert counts["tokens_discarded"] == 0
 
 

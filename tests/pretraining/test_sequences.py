@@ -11,15 +11,12 @@ import pytest
 from electra_pipeline.core.execution import LocalExecutor, Outcome, StageContext
 from electra_pipeline.core.progress import Update, silent
 from electra_pipeline.pretraining import sequences as stage
-from electra_pipeline.pretraining.encoding import Encoder, split_text
 from electra_pipeline.pretraining.packing import cut
 from electra_pipeline.pretraining.rows import Layout
-from electra_pipeline.pretraining.sequences import (
-    SequenceReader,
-    SequencesConfig,
-    load_vocabulary,
-    sequence_schema,
-)
+from electra_pipeline.pretraining.sequence_shards import SequenceReader, sequence_schema
+from electra_pipeline.pretraining.sequences import SequencesConfig
+from electra_pipeline.pretraining.text_encoding import SentenceEncoder, split_text
+from electra_pipeline.pretraining.vocabulary import load_vocabulary
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.shards import HELD_OUT_PREFIX, TRAIN_PREFIX, read_documents
 
@@ -139,20 +136,20 @@ def test_a_long_shard_tells_how_far_it_is(
 
 
 @pytest.mark.parametrize("prefix", [TRAIN_PREFIX, HELD_OUT_PREFIX])
-def test_packed_rows_hold_all_pieces_of_all_documents(
+def test_packed_rows_hold_all_subsequences_of_all_documents(
     packed: Artifact, corpus: Artifact, tokenizer: Artifact, prefix: str
 ) -> None:
     vocabulary = load_vocabulary(tokenizer)
     pad, cls, sep = (vocabulary.id_of(p) for p in ("[PAD]", "[CLS]", "[SEP]"))
-    encoder = Encoder(vocabulary.tokenizer)
+    encoder = SentenceEncoder(vocabulary.tokenizer)
     expected: Counter[tuple[int, ...]] = Counter()
     for batch in read_documents(corpus, prefix):
         for text in batch.column("text").to_pylist():
             sentences = list(encoder.encode(split_text(text, "en", "sentences")))
-            pieces = [tuple(piece.ids) for piece in cut(sentences, 30)]
+            tokens = [tuple(token.ids) for token in cut(sentences, 30)]
             whole = vocabulary.tokenizer.encode(text, add_special_tokens=False).ids
-            assert list(itertools.chain(*pieces)) == whole
-            expected.update(pieces)
+            assert list(itertools.chain(*tokens)) == whole
+            expected.update(tokens)
 
     found: Counter[tuple[int, ...]] = Counter()
     reader = SequenceReader(packed, prefix)
@@ -227,7 +224,7 @@ def test_what_the_layout_discards_is_warned_of(
     )
 
 
-def test_sixteen_bits_hold_exactly_65536_pieces() -> None:
+def test_sixteen_bits_hold_exactly_65536_tokens() -> None:
     schema = sequence_schema(2, pa.uint16())
     column = schema.field("input_ids").type
     pa.array([[0, 65_535]], type=column)
@@ -238,6 +235,6 @@ def test_sixteen_bits_hold_exactly_65536_pieces() -> None:
 def test_a_special_token_spelt_out_in_a_text_is_text(tokenizer: Artifact) -> None:
     vocabulary = load_vocabulary(tokenizer)
     ids = vocabulary.tokenizer.encode("[MASK] bat [SEP]", add_special_tokens=False).ids
-    special = {vocabulary.id_of(piece) for piece in ("[MASK]", "[SEP]", "[CLS]", "[PAD]")}
+    special = {vocabulary.id_of(token) for token in ("[MASK]", "[SEP]", "[CLS]", "[PAD]")}
     assert not special & set(ids)
     assert vocabulary.id_of("bat") in ids

@@ -11,7 +11,7 @@ from electra_pipeline.core.progress import silent
 from electra_pipeline.pretraining import loop, snapshot
 from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.sizes import ModelOverrides
-from electra_pipeline.pretraining.snapshot import Training
+from electra_pipeline.pretraining.snapshot import PretrainingRun
 from electra_pipeline.storage.artifact import Artifact, verify
 
 SHAPE = {"embedding_size": 16, "hidden_size": 32, "num_layers": 1, "num_heads": 2}
@@ -33,7 +33,7 @@ def config(steps: int, **more: Any) -> PretrainConfig:
 
 @pytest.fixture
 def train(tokenizer: Artifact, sequences: Artifact, tmp_path: Path) -> Any:
-    def run(config: PretrainConfig, **scale: Any) -> tuple[Training, Artifact]:
+    def run(config: PretrainConfig, **scale: Any) -> tuple[PretrainingRun, Artifact]:
         artifact = loop.pretrain(
             config,
             tokenizer,
@@ -41,7 +41,9 @@ def train(tokenizer: Artifact, sequences: Artifact, tmp_path: Path) -> Any:
             StageContext(str(tmp_path), "test", LocalExecutor(1), silent),
             scale=Scale(tensorboard=False, **scale),
         )
-        return Training(config, tokenizer, sequences, StageContext(str(tmp_path), "test")), artifact
+        return PretrainingRun(
+            config, tokenizer, sequences, StageContext(str(tmp_path), "test")
+        ), artifact
 
     return run
 
@@ -53,7 +55,7 @@ def test_a_snapshot_is_what_a_run_of_so_many_steps_leaves(train: Any, sharing: s
     assert training.finished == finished
     assert training.fingerprint == finished.fingerprint
     assert training.steps() == [4]
-    found = snapshot.extract(training, 4)
+    found = snapshot.from_checkpoint(training, 4)
     assert verify(found) == []
     assert found.counters == short.counters
     weights = [name for name in short.file_names() if name != "metrics.jsonl"]
@@ -66,10 +68,10 @@ def test_a_snapshot_is_what_a_run_of_so_many_steps_leaves(train: Any, sharing: s
 def test_a_snapshot_stays_when_its_checkpoint_goes(train: Any) -> None:
     training, _ = train(config(6), keep_every_steps=2)
     assert training.steps() == [2, 4]
-    made = snapshot.extract(training, 2)
+    made = snapshot.from_checkpoint(training, 2)
     training.checkpoints.remove()
     assert training.steps() == [2]
-    assert snapshot.extract(training, 2).manifest == made.manifest
+    assert snapshot.from_checkpoint(training, 2).manifest == made.manifest
 
 
 def test_a_checkpoint_that_is_damaged_or_another_runs_is_named(train: Any) -> None:
@@ -79,9 +81,9 @@ def test_a_checkpoint_that_is_damaged_or_another_runs_is_named(train: Any) -> No
     torch.save({**state, "fingerprint": "another"}, folder / "step-000000002.pt")
     (folder / "step-000000004.pt").write_bytes(b"half of it")
     with pytest.raises(ValueError, match=r"step-000000002\.pt is a checkpoint of run another"):
-        snapshot.extract(training, 2)
+        snapshot.from_checkpoint(training, 2)
     with pytest.raises(
         ValueError, match=r"step-000000004\.pt cannot be read .*; remove it"
     ) as told:
-        snapshot.extract(training, 4)
+        snapshot.from_checkpoint(training, 4)
     assert "\n" not in str(told.value)

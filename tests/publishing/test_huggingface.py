@@ -24,13 +24,14 @@ from transformers import (
 from electra_pipeline.core.execution import StageContext
 from electra_pipeline.publishing.huggingface import PublishConfig, corpus_languages, publish
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce, verify
+from electra_pipeline.text.tokenization import SPECIAL_TOKENS
 from electra_pipeline.tokenizer import train
-from electra_pipeline.tokenizer.train import SPECIAL_TOKENS, TokenizerConfig
+from electra_pipeline.tokenizer.config import TokenizerConfig
 
 SENTENCE = "The quick brown fox jumps over the lazy dog"
 FAKE_SENTENCE = "The quick brown fox fake over the lazy dog"
 WORDS = sorted({*FAKE_SENTENCE.lower().split(), "jumps", "el", "zorro", "rojo", "muy", "rápido"})
-PIECES = (*SPECIAL_TOKENS, *WORDS, *"abcdefghij", *("##" + c for c in "abcdefghij"), ".", ",")
+TOKENS = (*SPECIAL_TOKENS, *WORDS, *"abcdefghij", *("##" + c for c in "abcdefghij"), ".", ",")
 POSITIONS = 48  # fewer than the tokenizer's 512
 HELD_OUT = {
     "generator_loss": 2.5,
@@ -49,11 +50,11 @@ HELD_OUT = {
 def make_tokenizer(root: Path) -> Artifact:
     def write(draft: Draft) -> Written:
         train.save(
-            train.assemble(PIECES, TokenizerConfig()),
+            train.assemble(TOKENS, TokenizerConfig()),
             Path(draft.folder.path) / "tokenizer",
         )
         counters = {
-            "vocab_size": len(PIECES),
+            "vocab_size": len(TOKENS),
             "lowercase": True,
             "strip_accents": False,
             "fertility": 1.25,
@@ -82,7 +83,7 @@ def make_corpus(root: Path, language: str | None = "en", **counters: Any) -> Art
 def make_pretrained(root: Path, tokenizer_fingerprint: str, **held_out: float | None) -> Artifact:
     """Untrained models with the joints of real ones: a projected embedding, a tied output."""
     common = {
-        "vocab_size": len(PIECES),
+        "vocab_size": len(TOKENS),
         "embedding_size": 8,
         "num_attention_heads": 2,
         "max_position_embeddings": POSITIONS,
@@ -181,7 +182,7 @@ def test_weights_are_the_pretrained_ones(pretrained: Artifact, published: Artifa
         )
         assert not report["missing_keys"]
         assert not report["unexpected_keys"]
-        ids = torch.randint(5, len(PIECES), (3, 20), generator=torch.Generator().manual_seed(0))
+        ids = torch.randint(5, len(TOKENS), (3, 20), generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             assert torch.equal(before(ids).logits, after.eval()(ids).logits)
 
@@ -382,7 +383,7 @@ def test_card_states_what_the_manifests_say(
         "| Parameters | 12,345 |",
         "| Hidden size | 16 |",
         "| Embedding size | 8 |",
-        f"| Vocabulary | {len(PIECES)} WordPieces, uncased, accents kept |",
+        f"| Vocabulary | {len(TOKENS)} WordPieces, uncased, accents kept |",
         "| discriminator auc | 0.8765 | 0.5000 | chance |",
         "| discriminator accuracy | 0.9100 | 0.8750 | all original |",
         "| discriminator loss | 0.3100 | 0.3768 | knows only the rate |",

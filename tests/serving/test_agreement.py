@@ -26,8 +26,9 @@ from electra_pipeline.serving.loaded import BATCH_SIZE
 from electra_pipeline.serving.predict import Predictor, load_predictor, predict
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.tasks.catalog.user_task import UserTask
+from electra_pipeline.text.tokenization import SPECIAL_TOKENS
 from electra_pipeline.tokenizer import train as tokenizer_stage
-from electra_pipeline.tokenizer.train import SPECIAL_TOKENS, TokenizerConfig
+from electra_pipeline.tokenizer.config import TokenizerConfig
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz\u00e9\u6771\u4eac\u0e01\u0e32\U0001f600.,?'"
 PIECES = (*SPECIAL_TOKENS, "red", "dog", "house", *LETTERS, *(f"##{each}" for each in LETTERS))

@@ -19,8 +19,9 @@ from transformers import ElectraConfig, ElectraForSequenceClassification
 from electra_pipeline.serving.examples import TextOrPair
 from electra_pipeline.serving.lines import Format, numbered, parse_object, strict_json
 from electra_pipeline.serving.predict import HEADS, Predictor, predict
+from electra_pipeline.text.tokenization import SPECIAL_TOKENS
 from electra_pipeline.tokenizer import train
-from electra_pipeline.tokenizer.train import SPECIAL_TOKENS, TokenizerConfig
+from electra_pipeline.tokenizer.config import TokenizerConfig
 
 SURROGATE = '{"text": "caf\\ud83d"}'
 

@@ -25,8 +25,9 @@ from transformers import (
 
 from electra_pipeline.serving.predict import HEADS, Predictor, load_predictor, predict
 from electra_pipeline.storage.artifact import Artifact, Written, produce
+from electra_pipeline.text.tokenization import SPECIAL_TOKENS
 from electra_pipeline.tokenizer import train
-from electra_pipeline.tokenizer.train import SPECIAL_TOKENS, TokenizerConfig
+from electra_pipeline.tokenizer.config import TokenizerConfig
 
 WORDS = ("ana", "lives", "in", "paris", "who", "where", "does", "live", "good", "bad", "film")
 PIECES = (*SPECIAL_TOKENS, *WORDS, ".", "?", *"xyz", *("##" + c for c in "xyz"))

@@ -15,8 +15,9 @@ from transformers import ElectraConfig, ElectraForMaskedLM
 
 from electra_pipeline.serving import serve as serving
 from electra_pipeline.serving.predict import Predictor, load_predictor, predict
+from electra_pipeline.text.tokenization import SPECIAL_TOKENS
 from electra_pipeline.tokenizer import train
-from electra_pipeline.tokenizer.train import SPECIAL_TOKENS, TokenizerConfig
+from electra_pipeline.tokenizer.config import TokenizerConfig
 
 PIECES = (*SPECIAL_TOKENS, "ana", "lives", "in", "paris", *"xyz", *("##" + c for c in "xyz"))
 

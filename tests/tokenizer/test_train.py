@@ -27,9 +27,10 @@ from electra_pipeline.core.execution import StageContext
 from electra_pipeline.core.progress import Update
 from electra_pipeline.storage import shards
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce, verify
-from electra_pipeline.tokenizer import pretrained
+from electra_pipeline.text.tokenization import SPECIAL_TOKENS
+from electra_pipeline.tokenizer import quality
 from electra_pipeline.tokenizer import train as tokenizer
-from electra_pipeline.tokenizer.train import SPECIAL_TOKENS, TokenizerConfig
+from electra_pipeline.tokenizer.config import TokenizerConfig
 
 SPANISH = (
     "El zorro rojo es muy rápido y el niño lo mira desde la montaña con mucha atención",
@@ -163,7 +164,7 @@ import json, sys
 from electra_pipeline.tokenizer import train
 from electra_pipeline.storage.artifact import open_artifact
 from electra_pipeline.storage.folder import Folder
-from electra_pipeline.tokenizer.train import TokenizerConfig
+from electra_pipeline.tokenizer.config import TokenizerConfig
 corpus = open_artifact(Folder(sys.argv[1]))
 config = TokenizerConfig(vocab_size=400, min_frequency=1, character_coverage=0.97)
 print(json.dumps(train.train_vocabulary(config, corpus)))
@@ -356,7 +357,7 @@ def test_turkish_has_two_letters_i(tmp_path: Path) -> None:
     assert (
         tokenizer.train(cased, corpus, StageContext(str(tmp_path), "t")).config["language"] is None
     )
-    assert tokenizer.for_corpus(english, corpus).identity == config_of(**size).identity
+    assert tokenizer.with_corpus_language(english, corpus).identity == config_of(**size).identity
 
 
 def test_more_than_a_hundredth_unknown_is_warned_of(
@@ -395,7 +396,7 @@ def test_rare_characters_are_left_out_and_their_words_unknown(tmp_path: Path) ->
 def test_measures_against_a_plain_count() -> None:
     pieces = [*SPECIAL_TOKENS, "ab", "##c", "c", ".", "unseen"]
     loaded = tokenizer.assemble(pieces, TokenizerConfig())
-    assert pretrained.measure(loaded, ["ab abc.", "zzz c", "\u200b"]) == {
+    assert quality.measure(loaded, ["ab abc.", "zzz c", "\u200b"]) == {
         "num_characters": 10,
         "num_words": 4,
         "num_pieces": 6,  # ab | ab ##c . | [UNK] | c
@@ -407,7 +408,7 @@ def test_measures_against_a_plain_count() -> None:
         "vocabulary_coverage": 0.8,
         "whole_word_fraction": 0.6,  # of ab, abc, ".", zzz, c: ab, "." and c
     }
-    nothing = pretrained.measure(loaded, [])
+    nothing = quality.measure(loaded, [])
     assert (nothing["num_words"], nothing["fertility"]) == (0, None)
 
 
@@ -415,9 +416,9 @@ def test_measures_against_a_plain_count() -> None:
 def test_measures_of_words_are_those_of_whole_texts(texts: list[str]) -> None:
     pieces = [*SPECIAL_TOKENS, "a", "##b", "c", ".", "ไ", "##ม", "é", "😀", "天"]
     loaded = tokenizer.assemble(pieces, TokenizerConfig())
-    by_words = pretrained.measure(loaded, texts)
+    by_words = quality.measure(loaded, texts)
     loaded.backend_tokenizer.add_tokens(["x y"])  # so that a text is no longer its words
-    by_texts = pretrained.measure(loaded, texts)
+    by_texts = quality.measure(loaded, texts)
     coverage = by_words.pop("vocabulary_coverage") * 9
     assert by_texts.pop("vocabulary_coverage") == pytest.approx(coverage / 10, abs=1e-5)
     assert by_words == by_texts
@@ -425,7 +426,7 @@ def test_measures_of_words_are_those_of_whole_texts(texts: list[str]) -> None:
 
 def test_without_spaces_there_are_no_words_to_count_pieces_of() -> None:
     loaded = tokenizer.assemble([*SPECIAL_TOKENS, "天", "##气", "แม่", "##น้ำ", "气"], config_of())
-    measured = pretrained.measure(loaded, ["天气。天气", "แม่น้ำ"])
+    measured = quality.measure(loaded, ["天气。天气", "แม่น้ำ"])
     assert measured["fertility"] is measured["whole_word_fraction"] is None
     assert measured["unknown_fraction"] == round(1 / 11, 6)
     assert measured["characters_per_piece"] == round(11 / 7, 6)
@@ -434,10 +435,10 @@ def test_without_spaces_there_are_no_words_to_count_pieces_of() -> None:
 
 def test_counters_are_measured_on_held_out_text(trained: Artifact, spanish: Artifact) -> None:
     loaded = tokenizer.load(trained)
-    held_out = pretrained.measure(loaded, SPANISH[:1])
+    held_out = quality.measure(loaded, SPANISH[:1])
     assert trained.counters["measured_on"] == "held_out"
     assert {key: trained.counters[key] for key in held_out} == held_out
-    assert trained.counters["train"] == pretrained.measure(loaded, SPANISH * 3)
+    assert trained.counters["train"] == quality.measure(loaded, SPANISH * 3)
     assert trained.counters["vocab_size"] == 150
     assert trained.manifest["inputs"] == {"corpus": spanish.fingerprint}
 
@@ -498,7 +499,7 @@ def test_vocabulary_larger_than_the_corpus_is_refused_before_training(tmp_path: 
 
 def test_vocabulary_too_small_for_the_alphabet(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, SPANISH * 3)
-    with pytest.raises(ValueError, match=r"vocab_size is 20.* alone are \d+ pieces.*coverage"):
+    with pytest.raises(ValueError, match=r"vocab_size is 20.* already are \d+ tokens.*coverage"):
         tokenizer.train(config_of(vocab_size=20), corpus, StageContext(str(tmp_path), "t"))
 
 
@@ -574,7 +575,7 @@ def test_a_tokenizer_of_ours_is_taken_over_byte_for_byte(trained: Artifact, tmp_
     assert artifact.file_names() == trained.file_names()
     for name in trained.file_names():
         assert artifact.folder.read_bytes(name) == trained.folder.read_bytes(name), name
-    expected = pretrained.measure(tokenizer.load(trained), ["El año que viene, más."] * 3)
+    expected = quality.measure(tokenizer.load(trained), ["El año que viene, más."] * 3)
     assert artifact.counters["train"] == expected
     assert artifact.counters["lowercase"] is True
     assert artifact.observed["initialized_from"] == str(trained.folder)
@@ -650,7 +651,7 @@ def test_one_of_another_model_with_its_own_ids(spanish: Artifact, tmp_path: Path
     assert artifact.counters["lowercase"] is artifact.counters["strip_accents"] is False
     assert artifact.counters["vocab_size"] == len(pieces)
     # [UNK] occurs, at an id beyond the first five, and is no regular piece
-    assert pretrained.measure(loaded, ["zzz a"])["vocabulary_coverage"] == round(1 / 4, 6)
+    assert quality.measure(loaded, ["zzz a"])["vocabulary_coverage"] == round(1 / 4, 6)
 
 
 def write_tokenizer(directory: Path, model: object, **roles: str) -> Path:
@@ -677,7 +678,7 @@ def test_what_cannot_be_taken_over_is_told_in_one_line(
         (tmp_path / "empty", "neither a tokenizer"),
         (broken, "cannot be loaded as a tokenizer"),
         (spanish.folder, "a corpus artifact is no model"),
-        (write_tokenizer(tmp_path / "bpe", models.BPE(ids, [])), "no WordPiece tokenizer"),
+        (write_tokenizer(tmp_path / "bpe", models.BPE(ids, [])), "not a WordPiece tokenizer"),
         (write_tokenizer(tmp_path / "maskless", word_piece, **roles), "its mask token is None"),
         (
             write_tokenizer(tmp_path / "gap", gap, **roles, mask_token="[MASK]"),

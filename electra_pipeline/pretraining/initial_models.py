@@ -1,4 +1,4 @@
-"""The files of a trained pair to continue from: found, fetched from the hub, digested."""
+"""The initial models of a pre-training: their files, found, downloaded and hashed."""
 
 import hashlib
 from collections.abc import Iterator
@@ -24,37 +24,39 @@ KINDS: tuple[Kind, ...] = ("discriminator", "generator")
 
 
 class InitialModels(Config):
-    """The two models of a pair, where they do not lie side by side."""
+    """The two models of a pair, if they are not in one directory."""
 
     discriminator: str
     """A Hugging Face directory (path or URI) or the name of a model on the hub."""
     generator: str
-    """The same for the generator."""
+    """Likewise, for the generator."""
 
 
 @contextmanager
 def directories(source: str | InitialModels) -> Iterator[dict[Kind, Path]]:
-    """Local directories of the two models, downloaded if need be.
+    """Provide local directories of the two models, downloaded if necessary.
 
     source: a folder or URI with `discriminator/` and `generator/`, such as a published artifact; a
-    name on the hub without its ending -discriminator or -generator; or the two one by one. Raises
-    ValueError if one is missing.
+    name on the hub without its ending -discriminator or -generator; or the two models separately.
+
+    Raises ValueError if one is missing.
     """
-    places = _places(source)
+    uris = _uris(source)
     with ExitStack() as stack:
         found: dict[Kind, Path] = {}
         for kind in KINDS:
             try:
-                place = stack.enter_context(
-                    model_directory(places[kind], generator=kind == "generator")
+                directory = stack.enter_context(
+                    model_directory(uris[kind], generator=kind == "generator")
                 )
             except ValueError as error:
                 raise ValueError(f"pretrain.initialize_from: {error}") from error
-            found[kind] = Path(place) if Path(place).is_dir() else _download(place)
+            is_local = Path(directory).is_dir()
+            found[kind] = Path(directory) if is_local else _download(directory)
         yield found
 
 
-def _places(source: str | InitialModels) -> dict[Kind, str]:
+def _uris(source: str | InitialModels) -> dict[Kind, str]:
     if isinstance(source, InitialModels):
         return {"discriminator": source.discriminator, "generator": source.generator}
     folder = Folder(source)
@@ -75,8 +77,8 @@ def _places(source: str | InitialModels) -> dict[Kind, str]:
 
 
 def _download(name: str) -> Path:
-    """The files of a model on the hub; safetensors rather than pickles."""
-    from huggingface_hub import snapshot_download  # half a second, which most commands do not need
+    """Download a model from the hub, preferring safetensors to pickles."""
+    from huggingface_hub import snapshot_download  # takes half a second
     from huggingface_hub.errors import HFValidationError
 
     try:
@@ -88,14 +90,14 @@ def _download(name: str) -> Path:
     except (OSError, HFValidationError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(
-            f"pretrain.initialize_from: {name} cannot be had from the hub ({reason}); "
+            f"pretrain.initialize_from: {name} cannot be downloaded from the hub ({reason}); "
             "give the name of a model there, or a directory"
         ) from error
     return directory
 
 
 def read_object(file: Path) -> dict[str, Any]:
-    """The JSON object in a file of a model. Raises ValueError if there is none."""
+    """Read a JSON object from a model's file. Raises ValueError if the file has none."""
     try:
         value = orjson.loads(file.read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:
@@ -103,12 +105,12 @@ def read_object(file: Path) -> dict[str, Any]:
             f"pretrain.initialize_from: {file} cannot be read ({error}); copy it again"
         ) from error
     if not isinstance(value, dict):
-        raise ValueError(f"pretrain.initialize_from: {file} holds no JSON object; copy it again")
+        raise ValueError(f"pretrain.initialize_from: {file} contains no JSON object; copy it again")
     return value
 
 
 def weights_files(directory: Path) -> list[Path]:
-    """The files that `from_pretrained` reads the weights from: one, or the shards of an index."""
+    """Return the files of weights that `from_pretrained` reads: one, or the shards of an index."""
     try:
         return weights.weights_files(directory)
     except ValueError as error:
@@ -116,7 +118,7 @@ def weights_files(directory: Path) -> list[Path]:
 
 
 def digests(source: str | InitialModels) -> dict[str, str]:
-    """What of a pair shapes the bytes of a run: sha256 of all weight files and the vocabulary."""
+    """Return the inputs that a pair adds to a run's identity: sha256 of weights and vocabulary."""
     with directories(source) as found:
         inputs = {}
         for kind, directory in found.items():
@@ -126,22 +128,22 @@ def digests(source: str | InitialModels) -> dict[str, str]:
                     while block := file.read(1 << 20):
                         digest.update(block)
             inputs[f"initial_{kind}"] = digest.hexdigest()
-        pieces = canonical_json(pieces_of(found["discriminator"]))
-        return {**inputs, "initial_vocabulary": hashlib.sha256(pieces).hexdigest()}
+        vocabulary = canonical_json(read_vocabulary(found["discriminator"]))
+        return {**inputs, "initial_vocabulary": hashlib.sha256(vocabulary).hexdigest()}
 
 
 def has_tokenizer(directory: Path) -> bool:
-    """Whether a tokenizer lies there."""
+    """Return whether a directory has the files of a tokenizer."""
     return any((directory / name).exists() for name in TOKENIZER_FILES)
 
 
-def pieces_of(directory: Path) -> dict[str, int]:
-    """The row of each piece of the vocabulary. Raises ValueError if there is none."""
-    # without these files transformers makes up a tokenizer of five pieces
+def read_vocabulary(directory: Path) -> dict[str, int]:
+    """Return the id of each token of a model. Raises ValueError if it has no tokenizer."""
+    # without these files transformers invents a tokenizer with five tokens
     if not has_tokenizer(directory):
         raise ValueError(
-            f"pretrain.initialize_from: {directory} has no tokenizer.json or vocab.txt; put it "
-            "there, for it says which row belongs to which piece"
+            f"pretrain.initialize_from: {directory} has no tokenizer.json or vocab.txt; add "
+            "it, because it maps the tokens to rows of the embeddings"
         )
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(directory, **NO_CODE)
@@ -150,5 +152,5 @@ def pieces_of(directory: Path) -> dict[str, int]:
             f"pretrain.initialize_from: the tokenizer in {directory} cannot be read "
             f"({load_problem(error)}); copy it again"
         ) from error
-    pieces: dict[str, int] = tokenizer.get_vocab()
-    return pieces
+    ids: dict[str, int] = tokenizer.get_vocab()
+    return ids

@@ -1,14 +1,16 @@
 """The forward pass of ELECTRA's encoder, over the weights of transformers' modules.
 
-The weights stay in transformers' modules, so that what is trained is what is published. The
-arithmetic is theirs too (a test compares values and gradients), with three liberties: dropout
-belongs to the row, several documents may share a row, and a layer is one function of tensors, which
-torch.compile fuses once for all layers of a model.
+The weights stay in transformers' modules, so that the trained modules are the published ones. The
+arithmetic is the same too (a test compares values and gradients), with three differences: dropout
+masks are functions of the row, several documents may share a row, and a layer is one function of
+tensors, which torch.compile compiles once for all layers of a model.
+
+Shapes: b rows, l tokens, e embedding size, h hidden size, d size of an attention head.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,42 +18,53 @@ from torch.nn import functional as F
 
 from electra_pipeline.pretraining.dropout import drop, keep, keys_at
 
-PLACES_PER_LAYER = 3  # where a layer drops: attention probabilities, and both residual branches
+DROPOUTS_PER_LAYER = 3  # of the attention probabilities and of both residual branches
 LAYER_NORM_EPSILON = 1e-12  # of the published configurations (google/electra-*), as in BERT
 
 
 @dataclass(frozen=True)
 class Rows:
-    """How the tokens of a batch stand in their rows."""
+    """Layout of the tokens in the rows of a batch."""
 
     types: Tensor
     """(b, l) int64, segment of each token."""
     positions: Tensor
-    """(b, l) int64, place of each token in its document."""
+    """(b, l) int64, position of each token in its document."""
     visible: Tensor
-    """(b, 1, 1 or l, l) bool, true where a token (second last) may look at another (last)."""
+    """(b, 1, 1 or l, l) bool, true where a token (dimension 2) may attend to one (dimension 3)."""
+
+
+class LayerMasks(NamedTuple):
+    """Elements that a layer's dropout keeps, from `dropout.keep`; None where nothing is dropped."""
+
+    probabilities: Tensor | None
+    """(b, heads, l, l) bool."""
+    projection: Tensor | None
+    """(b, l, h) bool."""
+    output: Tensor | None
+    """(b, l, h) bool."""
 
 
 @dataclass(frozen=True)
 class Kernels:
-    """The functions that take the time, as they are or compiled."""
+    """The functions that take most of the time, plain or compiled."""
 
-    transform: Callable[..., Tensor]
+    layer: Callable[..., Tensor]
     keep: Callable[..., Tensor]
 
 
 def kernels(compiled: bool) -> Kernels:
-    """The kernels of training; compiling takes half a minute or more when they are first used.
+    """Return the kernels of training; their first use compiles them in half a minute or more.
 
-    Shapes stay fixed: with dynamic ones, torch 2.13 compiles `keep` for CPUs to wrong masks.
+    Shapes are static: with dynamic ones, torch 2.13 compiles `keep` for CPUs to wrong masks.
     """
     if not compiled:
         return PLAIN
-    return Kernels(torch.compile(transform, dynamic=False), torch.compile(keep, dynamic=False))
+    return Kernels(torch.compile(layer, dynamic=False), torch.compile(keep, dynamic=False))
 
 
 def embed(embeddings: Any, input_ids: Tensor, rows: Rows, beneath: Any = None) -> Tensor:
-    """Sum and normalisation of word, type and position vectors, (b, l, e).
+    """Return the normalised sum of word, type and position vectors, (b, l, e).
 
     embeddings: a `transformers` embedding block; beneath: another one whose vectors are added
     without a gradient (gradient-disentangled sharing, He et al. 2021, arXiv:2111.09543, section 3).
@@ -77,35 +90,38 @@ def _look_up(embeddings: Any, input_ids: Tensor, rows: Rows) -> Tensor:
 def encode(
     model: Any, embedded: Tensor, visible: Tensor, row_keys: Tensor | None, using: Kernels
 ) -> Tensor:
-    """Last hidden states, (b, l, h), of a `transformers.ElectraModel` on embedded tokens.
+    """Return the last hidden states, (b, l, h), of a `transformers.ElectraModel`.
 
-    embedded: (b, l, e); visible: as in `Rows`; row_keys: (b,) int64, or None to drop nothing.
+    embedded: (b, l, e); visible: as in `Rows`; row_keys: (b,) int64, or None for no dropout.
     """
     config = model.config
     length = embedded.shape[1]
-    num_places = PLACES_PER_LAYER * config.num_hidden_layers + 1
-    keys = None if row_keys is None else keys_at(row_keys, num_places)
+    num_dropouts = DROPOUTS_PER_LAYER * config.num_hidden_layers + 1
+    keys = None if row_keys is None else keys_at(row_keys, num_dropouts)
 
-    def kept(place: int, fraction: float, *shape: int) -> Tensor | None:
-        return None if keys is None or not fraction else using.keep(keys[place], shape, fraction)
+    def kept(dropout: int, fraction: float, *shape: int) -> Tensor | None:
+        return None if keys is None or not fraction else using.keep(keys[dropout], shape, fraction)
 
     hidden_fraction = config.hidden_dropout_prob
     attention_fraction = config.attention_probs_dropout_prob
     width, num_heads = config.hidden_size, config.num_attention_heads
     hidden = drop(
-        embedded, kept(num_places - 1, hidden_fraction, *embedded.shape[1:]), hidden_fraction
+        embedded, kept(num_dropouts - 1, hidden_fraction, *embedded.shape[1:]), hidden_fraction
     )
     if embedded.shape[-1] != width:
         hidden = model.embeddings_project(hidden)
-    for index, layer in enumerate(model.encoder.layer):
-        place = PLACES_PER_LAYER * index
-        hidden = using.transform(
+    for index, module in enumerate(model.encoder.layer):
+        first = DROPOUTS_PER_LAYER * index
+        masks = LayerMasks(
+            kept(first, attention_fraction, num_heads, length, length),
+            kept(first + 1, hidden_fraction, length, width),
+            kept(first + 2, hidden_fraction, length, width),
+        )
+        hidden = using.layer(
             hidden,
             visible,
-            kept(place, attention_fraction, num_heads, length, length),
-            kept(place + 1, hidden_fraction, length, width),
-            kept(place + 2, hidden_fraction, length, width),
-            _parameters(layer),
+            masks,
+            _parameters(module),
             num_heads,
             attention_fraction,
             hidden_fraction,
@@ -114,7 +130,7 @@ def encode(
 
 
 def _parameters(layer: Any) -> tuple[Tensor, ...]:
-    """Weight and bias of each part of a `transformers` layer, in the order of their use."""
+    """Return weight and bias of each part of a `transformers` layer, in the order of their use."""
     attention = layer.attention
     parts = (
         attention.self.query,
@@ -129,20 +145,18 @@ def _parameters(layer: Any) -> tuple[Tensor, ...]:
     return tuple(parameter for part in parts for parameter in (part.weight, part.bias))
 
 
-def transform(
+def layer(
     hidden: Tensor,
     visible: Tensor,
-    kept_probabilities: Tensor | None,
-    kept_projection: Tensor | None,
-    kept_output: Tensor | None,
+    masks: LayerMasks,
     parameters: tuple[Tensor, ...],
     num_heads: int,
     attention_fraction: float,
     hidden_fraction: float,
 ) -> Tensor:
-    """One layer: attention and feed-forward, each with dropout, residual and LayerNorm; (b, l, h).
+    """Apply attention and feed-forward, each with dropout, residual and LayerNorm; (b, l, h).
 
-    The kept masks come from `dropout.keep`, (b, heads, l, l) and twice (b, l, h).
+    hidden: (b, l, h); visible: as in `Rows`; parameters: as from `_parameters`.
     """
     (
         query, query_bias, key, key_bias, value, value_bias,
@@ -154,20 +168,21 @@ def transform(
         hidden, torch.cat([query, key, value]), torch.cat([query_bias, key_bias, value_bias])
     )
     heads = joint.view(*hidden.shape[:2], 3, num_heads, -1).permute(2, 0, 3, 1, 4)
-    mixed = attend(heads, visible, kept_probabilities, attention_fraction)
+    mixed = attend(heads, visible, masks.probabilities, attention_fraction)
     projected = F.linear(mixed.transpose(1, 2).flatten(2), projection, projection_bias)
-    hidden = hidden + drop(projected, kept_projection, hidden_fraction)
+    hidden = hidden + drop(projected, masks.projection, hidden_fraction)
     hidden = F.layer_norm(hidden, (width,), attention_scale, attention_shift, LAYER_NORM_EPSILON)
     narrowed = F.linear(F.gelu(F.linear(hidden, wide, wide_bias)), narrow, narrow_bias)
-    hidden = hidden + drop(narrowed, kept_output, hidden_fraction)
+    hidden = hidden + drop(narrowed, masks.output, hidden_fraction)
     return F.layer_norm(hidden, (width,), output_scale, output_shift, LAYER_NORM_EPSILON)
 
 
 def attend(heads: Tensor, visible: Tensor, kept: Tensor | None, fraction: float) -> Tensor:
-    """Scaled dot-product attention of (3, b, heads, l, d) queries, keys and values.
+    """Return scaled dot-product attention, (b, heads, l, d).
 
-    torch's fused attention draws its dropout from a device's generator, so it serves only where
-    nothing is dropped.
+    heads: (3, b, heads, l, d), queries, keys and values; kept: (b, heads, l, l) bool, or None for
+    no dropout. torch's fused attention draws its dropout from a device's generator, so it is used
+    only without dropout.
     """
     queries, keys, values = heads.unbind(0)
     if kept is None:
@@ -178,4 +193,4 @@ def attend(heads: Tensor, visible: Tensor, kept: Tensor | None, fraction: float)
     return drop(torch.softmax(scores, dim=-1), kept, fraction).to(values.dtype) @ values
 
 
-PLAIN = Kernels(transform, keep)
+PLAIN = Kernels(layer, keep)

@@ -1,4 +1,4 @@
-"""A document's text -> sentences -> token ids, a bounded amount of text at a time."""
+"""Text of a document -> sentences -> token ids, with bounded memory."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -12,29 +12,29 @@ from electra_pipeline.text.tokenization import splits_at_spaces
 
 Split = Literal["sentences", "lines"]
 
-# The tokenizer holds about 100 bytes a token and 16 a character: this much text is some 3 MB.
+# The tokenizer uses about 100 bytes per token and 16 per character: 3 MB for this much text.
 CHARACTERS_AT_ONCE = 65_536
-# Words of so many characters in all are remembered: 120,000 of them in English, in 27 MB.
-REMEMBERED_CHARACTERS = 1 << 20
+# Total length of the words in the cache: 120,000 words in English, in 27 MB.
+CACHED_CHARACTERS = 1 << 20
 
 
 def split_text(text: str, language: str | None, split: Split) -> Iterator[str]:
-    """The sentences of a document, or its lines; none is blank.
+    """Yield the sentences of a document, or its lines, without blank ones.
 
-    A line ends a sentence.
+    The end of a line ends a sentence.
     """
     for line in text.split("\n"):
         units = [line] if split == "lines" else split_sentences(line, language)
         yield from (unit for unit in units if unit.strip())
 
 
-class Encoder:
-    """Sentences -> token ids without special tokens, as the tokenizer gives them for each sentence.
+class SentenceEncoder:
+    """Encodes sentences to the token ids of a tokenizer, without special tokens.
 
-    A space ends a word of our pre-tokenizer and of BERT's, and what the normalizer makes of a word
-    depends on no other. So the ids of a sentence are those of what stands between its spaces, and
-    most of that was seen before and is remembered. A tokenizer with other rules is given whole
-    sentences.
+    With the pre-tokenizer of this pipeline or BERT's, a space ends a word, and the normalization of
+    a word does not depend on other words. So the ids of a sentence are those of the parts between
+    its spaces, and most parts are found in a cache. For a tokenizer with other rules, whole
+    sentences are encoded.
     """
 
     num_unknown: int
@@ -44,25 +44,25 @@ class Encoder:
         self,
         tokenizer: Tokenizer,
         at_once: int = CHARACTERS_AT_ONCE,
-        max_remembered: int = REMEMBERED_CHARACTERS,
+        max_cached: int = CACHED_CHARACTERS,
     ) -> None:
         self._tokenizer = tokenizer
         self._at_once = at_once
-        self._max_remembered = max_remembered
+        self._max_cached = max_cached
         self._part = re.compile(rf"(?s).{{1,{at_once}}}[^ ]{{0,{at_once}}}")
         self._by_words = splits_at_spaces(tokenizer)
-        self._ids_by_word: dict[str, tuple[int, ...]] = {}  # tuples, so that gc forgets them
-        self._num_remembered = 0  # characters
+        self._ids_by_word: dict[str, tuple[int, ...]] = {}  # gc does not track tuples of ints
+        self._num_cached = 0  # characters
         self._unknown = tokenizer.token_to_id("[UNK]")
         self._unknown_by_word: dict[str, int] = {}  # characters; words with none are left out
         self.num_unknown = 0
 
     def encode(self, sentences: Iterable[str]) -> Iterator[list[int]]:
-        """Ids of each sentence, from about `at_once` characters at a time.
+        """Yield the ids of each sentence; about `at_once` characters are encoded together.
 
-        A longer sentence is encoded in parts that end before a space, where a word ends anyway: the
-        ids are those of the whole. Only `at_once` more characters without a space are cut all the
-        same.
+        A longer sentence is encoded in parts that end before a space, where a word ends anyway, so
+        the ids are those of the whole. It is cut inside a word only after `at_once` more characters
+        without a space.
         """
         for group in _groups(sentences, self._at_once):
             if len(group) == 1:
@@ -77,19 +77,19 @@ class Encoder:
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         ids = [encoding.ids for encoding in encodings]
         for text, text_ids in zip(texts, ids, strict=True):
-            if self._unknown in text_ids:  # the fast encoding knows no offsets
+            if self._unknown in text_ids:  # the fast encoding has no offsets
                 whole = self._tokenizer.encode(text, add_special_tokens=False)
                 for identifier, (start, stop) in zip(whole.ids, whole.offsets, strict=True):
                     self.num_unknown += (stop - start) * (identifier == self._unknown)
         return ids
 
     def _of_words(self, texts: list[str]) -> list[list[int]]:
-        if self._num_remembered > self._max_remembered:
+        if self._num_cached > self._max_cached:
             self._ids_by_word.clear()
             self._unknown_by_word.clear()
-            self._num_remembered = 0
+            self._num_cached = 0
         split = [text.split(" ") for text in texts]
-        self._learn(list(set().union(*split).difference(self._ids_by_word)))
+        self._add_to_cache(list(set().union(*split).difference(self._ids_by_word)))
         ids_of = self._ids_by_word.__getitem__
         ids = [list(chain.from_iterable(map(ids_of, words))) for words in split]
         for words, text_ids in zip(split, ids, strict=True):
@@ -97,8 +97,8 @@ class Encoder:
                 self.num_unknown += sum(self._unknown_by_word.get(word, 0) for word in words)
         return ids
 
-    def _learn(self, words: list[str]) -> None:
-        # One text of many words: what a text costs by itself is more than what a word costs.
+    def _add_to_cache(self, words: list[str]) -> None:
+        # All words as one text: the overhead of a text is larger than the cost of a word.
         encoding = self._tokenizer.encode(" ".join(words), add_special_tokens=False)
         ids, spans = encoding.ids, encoding.offsets
         first = last = end = 0
@@ -114,11 +114,11 @@ class Encoder:
                     if identifier == self._unknown
                 )
             first = last
-        self._num_remembered += end - len(words)
+        self._num_cached += end - len(words)
 
 
 def _groups(sentences: Iterable[str], at_once: int) -> Iterator[list[str]]:
-    """Sentences in order, in groups of at most `at_once` characters or of one sentence."""
+    """Yield consecutive sentences in groups of at most `at_once` characters or of one sentence."""
     group: list[str] = []
     num_characters = 0
     for sentence in sentences:

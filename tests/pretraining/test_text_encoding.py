@@ -6,8 +6,8 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer, Normalizer, Replace
 from tokenizers.pre_tokenizers import BertPreTokenizer, PreTokenizer
 
-from electra_pipeline.pretraining.encoding import Encoder, split_text
-from electra_pipeline.pretraining.sequences import load_vocabulary
+from electra_pipeline.pretraining.text_encoding import SentenceEncoder, split_text
+from electra_pipeline.pretraining.vocabulary import load_vocabulary
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.text.tokenization import (
     make_normalizer,
@@ -58,13 +58,13 @@ def test_ids_do_not_depend_on_how_much_is_encoded_at_once(
     reader: Tokenizer, sentences: list[str], at_once: int
 ) -> None:
     whole = [reader.encode(sentence, add_special_tokens=False).ids for sentence in sentences]
-    assert list(Encoder(reader, at_once).encode(sentences)) == whole
+    assert list(SentenceEncoder(reader, at_once).encode(sentences)) == whole
 
 
 def test_a_sentence_longer_than_is_encoded_at_once_is_one_sentence(reader: Tokenizer) -> None:
     sentence = "bat kerst mold " * 20_000
     ids = reader.encode("bat kerst mold", add_special_tokens=False).ids
-    assert list(Encoder(reader).encode(["bat", sentence, "mold"])) == [
+    assert list(SentenceEncoder(reader).encode(["bat", sentence, "mold"])) == [
         reader.encode("bat", add_special_tokens=False).ids,
         ids * 20_000,
         reader.encode("mold", add_special_tokens=False).ids,
@@ -83,14 +83,14 @@ NASTY = (
     lowercase=st.booleans(),
     strip_accents=st.sampled_from([True, False, None]),
     documents=st.lists(st.lists(st.text(NASTY, max_size=30), max_size=6), max_size=3),
-    max_remembered=st.integers(0, 60),
+    max_cached=st.integers(0, 60),
 )
 def test_remembered_words_give_the_ids_of_whole_sentences(
-    lowercase: bool, strip_accents: bool | None, documents: list[list[str]], max_remembered: int
+    lowercase: bool, strip_accents: bool | None, documents: list[list[str]], max_cached: int
 ) -> None:
     tokenizer = small_tokenizer(BertNormalizer(True, True, strip_accents, lowercase))
     assert splits_at_spaces(tokenizer)
-    encoder = Encoder(tokenizer, max_remembered=max_remembered)
+    encoder = SentenceEncoder(tokenizer, max_cached=max_cached)
     for sentences in documents:
         whole = [tokenizer.encode(text, add_special_tokens=False).ids for text in sentences]
         assert list(encoder.encode(sentences)) == whole
@@ -118,7 +118,7 @@ def test_remembered_words_of_ours_give_the_ids_of_whole_sentences(
     )
     tokenizer = small_tokenizer(normalizer, make_pre_tokenizer())
     assert splits_at_spaces(tokenizer)
-    encoder = Encoder(tokenizer)
+    encoder = SentenceEncoder(tokenizer)
     for sentences in documents:
         whole = [tokenizer.encode(text, add_special_tokens=False).ids for text in sentences]
         assert list(encoder.encode(sentences)) == whole
@@ -130,7 +130,7 @@ def test_characters_of_unknown_words_are_counted(ours: bool) -> None:
     if not ours:
         tokenizer.add_tokens(["q r"])
     assert splits_at_spaces(tokenizer) is ours
-    encoder = Encoder(tokenizer)
+    encoder = SentenceEncoder(tokenizer)
     assert list(encoder.encode(["aza B zz.", "a", "zz"]))
     assert encoder.num_unknown == 7
     list(encoder.encode(["zz"]))
@@ -145,14 +145,14 @@ def test_a_tokenizer_that_looks_across_spaces_is_given_whole_sentences() -> None
         assert not splits_at_spaces(tokenizer)
         first, second = (tokenizer.encode(text).ids for text in ("a B a b", "b a"))
         assert first != [i for word in ("a", "B", "a", "b") for i in tokenizer.encode(word).ids]
-        assert list(Encoder(tokenizer).encode(["a B a b", "b a"])) == [first, second]
+        assert list(SentenceEncoder(tokenizer).encode(["a B a b", "b a"])) == [first, second]
 
 
 def small_tokenizer(normalizer: Normalizer, pre_tokenizer: PreTokenizer | None = None) -> Tokenizer:
-    """Every nasty character is a piece, at the start of a word and within it."""
+    """Every nasty character is a token, at the start of a word and within it."""
     characters = sorted({form for each in NASTY for form in (each, each.lower())} - {" "})
-    pieces = ["[UNK]", *characters, *(f"##{each}" for each in characters)]
-    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    tokens = ["[UNK]", *characters, *(f"##{each}" for each in characters)]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
     tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = pre_tokenizer or BertPreTokenizer()
