@@ -134,11 +134,11 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
 
 
 def test_a_corpus_that_has_grown_compares_only_what_is_new(folder: Path, tmp_path: Path) -> None:
-    plain = {"repeated_lines": None}  # which change the documents of all pieces
+    plain = {"repeated_lines": None}  # which change the documents of all partitions
     run(config([f"{folder}/*"], **plain), tmp_path / "runs")
     lines = (json.dumps({"text": one}) for one in (text(700), changed(text(5), [60])))
     (folder / "new.jsonl").write_text("\n".join(lines))
-    # One item to read the new piece, one to mark it: a third would kill it.
+    # One item to read the new partition, one to mark it: a third would kill it.
     grown = run(config([f"{folder}/*"], **plain), tmp_path / "runs", DyingExecutor(2))
     assert grown.manifest == run(config([f"{folder}/*"], **plain), tmp_path / "afresh").manifest
 

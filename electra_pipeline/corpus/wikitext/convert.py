@@ -169,7 +169,7 @@ def _first_variant(match: re.Match[str]) -> str:
 
 
 def _render(code: Any, names: Edition) -> Iterator[str]:
-    """The pieces of text of parsed wikitext; headings come as paragraphs marked with NUL."""
+    """The parts of text of parsed wikitext; headings come as paragraphs marked with NUL."""
     for node in code.nodes if code is not None else ():
         match type(node).__name__:  # the classes are imported where they are made
             case "Text":

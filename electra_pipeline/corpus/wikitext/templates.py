@@ -43,11 +43,11 @@ def renderer(edition: Edition, title: str) -> Render:
     """What `expand` needs to render the templates of the page `title`."""
     rules = _rules(edition.languages)
 
-    def render(pieces: Sequence[str], place: Place) -> str:
-        first = pieces[0]
+    def render(parts: Sequence[str], place: Place) -> str:
+        first = parts[0]
         while substitution := SUBSTITUTION.match(first):
             first = first[substitution.end() :]
-        function = render_function(first, pieces[1:], edition, title)
+        function = render_function(first, parts[1:], edition, title)
         if function is not None:
             return function
         name = normal_name(first)
@@ -57,7 +57,7 @@ def renderer(edition: Edition, title: str) -> Render:
         pattern = rules.find(name)
         if pattern == "":
             return ""
-        arguments = _arguments(pieces[1:])
+        arguments = _arguments(parts[1:])
         if pattern is None:
             return _unknown(name, arguments, place)
         if handler := HANDLERS.get(pattern):
@@ -69,14 +69,14 @@ def renderer(edition: Edition, title: str) -> Render:
     return render
 
 
-def _arguments(pieces: Sequence[str]) -> Mapping[str, str]:
+def _arguments(parts: Sequence[str]) -> Mapping[str, str]:
     arguments: dict[str, str] = {}
     number = 0
-    for piece in pieces:
-        key, equals, value = piece.partition("=")
+    for part in parts:
+        key, equals, value = part.partition("=")
         if not equals or not KEY.fullmatch(key):
             number += 1
-            key, value = str(number), piece
+            key, value = str(number), part
         arguments[key.strip().lower()] = value.strip()
     return arguments
 

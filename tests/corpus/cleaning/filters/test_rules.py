@@ -54,7 +54,7 @@ def test_blank_texts_are_not_judged(name: str, text: str) -> None:
     assert apply(PRESETS[name], text, None, "en") == (text, None, {})
 
 
-PIECES = [
+PARTS = [
     "Menu",
     "This is a line.",
     "a@b.com",
@@ -71,7 +71,7 @@ PIECES = [
 
 @settings(deadline=None)
 @given(
-    st.text() | st.lists(st.sampled_from(PIECES)).map(" ".join),
+    st.text() | st.lists(st.sampled_from(PARTS)).map(" ".join),
     st.sampled_from([None, "en", "de", "zh", "la"]),
     st.sampled_from([*PRESETS["web"], C4Lines(), GopherQuality(min_words=0)]),
 )
