@@ -17,7 +17,7 @@ from pydantic import Field
 from electra_pipeline.core.execution import StageContext
 from electra_pipeline.core.progress import Update
 from electra_pipeline.corpus.card import CARD, render
-from electra_pipeline.corpus.counting import all_dropped, count
+from electra_pipeline.corpus.counters import all_dropped, count
 from electra_pipeline.corpus.dedup.boilerplate import strip_all
 from electra_pipeline.corpus.dedup.decontamination import Decontamination, count_tasks, make_index
 from electra_pipeline.corpus.dedup.features import (

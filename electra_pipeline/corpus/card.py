@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from electra_pipeline.corpus.counting import all_dropped, all_repaired
+from electra_pipeline.corpus.counters import all_dropped, all_repaired
 from electra_pipeline.corpus.sources.readers import Partition
 
 CARD = "README.md"

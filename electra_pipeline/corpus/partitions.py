@@ -19,10 +19,10 @@ from pydantic import Field, field_validator, model_validator
 
 from electra_pipeline.core.identity import Config, fingerprint
 from electra_pipeline.core.progress import Progress, Update, silent, throttled
-from electra_pipeline.corpus.cleaning.filters.languages import min_language_score
-from electra_pipeline.corpus.cleaning.filters.rules import Filters, apply
-from electra_pipeline.corpus.cleaning.filters.rules import identity as filters_identity
-from electra_pipeline.corpus.cleaning.language import check_language, identify
+from electra_pipeline.corpus.cleaning.filters.language_thresholds import min_language_score
+from electra_pipeline.corpus.cleaning.filters.registry import Filters, apply
+from electra_pipeline.corpus.cleaning.filters.registry import identity as filters_identity
+from electra_pipeline.corpus.cleaning.language_id import check_language, identify
 from electra_pipeline.corpus.cleaning.text import clean, content_id
 from electra_pipeline.corpus.sources.config import RawDocument
 from electra_pipeline.corpus.sources.readers import Partition
@@ -55,7 +55,7 @@ class Rules(Config):
     """Keep documents in this language alone (ISO 639-1); null keeps every language."""
     language_min_score: float | None = Field(default=None, ge=0.0, le=1.0)
     """Least probability of that language; null takes the language's own, which is 0.5 for most and
-    lower where the model is less sure (quality/languages.yaml)."""
+    lower where the model is less sure (quality/language_thresholds.yaml)."""
     min_characters: int = Field(default=50, ge=1)
     """Shorter documents are dropped; with fewer letters the language cannot be told."""
     max_characters: int = Field(default=10_000_000, ge=1)
@@ -183,10 +183,10 @@ def judge(raw: RawDocument, rules: Rules) -> Document:
     if wanted and language and (language != wanted or verdict.score < rules.min_score):
         value = f"{language} {verdict.score:.2f}"
         return Document(text, raw.url, language, "language", value, repairs)
-    text, judgement, edits = apply(rules.filters, text, raw.url, language)
+    text, rejection, edits = apply(rules.filters, text, raw.url, language)
     repairs = {**repairs, **edits}
-    if judgement is not None:
-        return Document(text, raw.url, language, judgement.reason, judgement.value, repairs)
+    if rejection is not None:
+        return Document(text, raw.url, language, rejection.reason, rejection.value, repairs)
     reason = _wrong_length(text, rules)
     return Document(text, raw.url, language, reason, str(len(text)), repairs)
 

@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 
 from electra_pipeline.core.execution import Executor
-from electra_pipeline.corpus.dedup.hashing import Hashes
 from electra_pipeline.corpus.dedup.repeated_lines import (
     RepeatedLines,
     find_boilerplate,
@@ -31,6 +30,7 @@ from electra_pipeline.corpus.partitions import (
     excerpt,
     without_samples,
 )
+from electra_pipeline.corpus.word_hashes import Hashes
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.shards import write_shard
 

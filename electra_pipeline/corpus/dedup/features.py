@@ -17,7 +17,6 @@ from electra_pipeline.core.execution import Executor
 from electra_pipeline.core.identity import fingerprint
 from electra_pipeline.corpus.dedup import near_duplicates
 from electra_pipeline.corpus.dedup.decontamination import Index, find_sequences, tasks_held
-from electra_pipeline.corpus.dedup.hashing import Hashes
 from electra_pipeline.corpus.dedup.minhash import (
     SIGNATURE_VERSION,
     NearDuplicates,
@@ -26,6 +25,7 @@ from electra_pipeline.corpus.dedup.minhash import (
 )
 from electra_pipeline.corpus.merge import Mask, Overview, read_partition
 from electra_pipeline.corpus.partitions import DOCUMENTS
+from electra_pipeline.corpus.word_hashes import Hashes
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.shards import open_shard, write_shard
 

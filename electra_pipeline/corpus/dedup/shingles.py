@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from electra_pipeline.corpus.dedup.hashing import MULTIPLIER, Hashes, hash_ngrams
+from electra_pipeline.corpus.word_hashes import MULTIPLIER, Hashes, hash_ngrams
 from electra_pipeline.text.characters import (
     OPTIONAL_MARKS,
     UNSPACED,

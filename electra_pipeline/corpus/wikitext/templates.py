@@ -10,11 +10,11 @@ from typing import NamedTuple
 import yaml
 
 from electra_pipeline.corpus.wikitext.editions import TEMPLATE, Edition, normal_name
-from electra_pipeline.corpus.wikitext.expansion import Place, Render
-from electra_pipeline.corpus.wikitext.functions import render_function
-from electra_pipeline.corpus.wikitext.handlers import HANDLERS, first_text
 from electra_pipeline.corpus.wikitext.numbers import grouped
-from electra_pipeline.corpus.wikitext.patterns import parse_pattern
+from electra_pipeline.corpus.wikitext.parser_functions import render_function
+from electra_pipeline.corpus.wikitext.template_expansion import Place, Render
+from electra_pipeline.corpus.wikitext.template_handlers import HANDLERS, first_text
+from electra_pipeline.corpus.wikitext.template_patterns import parse_pattern
 
 SUBSTITUTION = re.compile(r"\s*(?:safesubst|subst|msgnw|msg|raw):", re.IGNORECASE)
 KEY = re.compile(r"[\w .-]*")  # what else stands before an equals sign is text

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from electra_pipeline.corpus.dedup import shingles
-from electra_pipeline.corpus.dedup.hashing import MULTIPLIER, hash_ngrams
 from electra_pipeline.corpus.dedup.shingles import Rows, ngrams, plain_words
+from electra_pipeline.corpus.word_hashes import MULTIPLIER, hash_ngrams
 from electra_pipeline.text.characters import OPTIONAL_MARKS
 from electra_pipeline.text.words import split_words
 

@@ -13,7 +13,7 @@ from electra_pipeline.core.execution import LocalExecutor, StageContext
 from electra_pipeline.core.progress import silent
 from electra_pipeline.corpus.build import CorpusConfig, build
 from electra_pipeline.corpus.card import CARD
-from electra_pipeline.corpus.cleaning.filters.scrub import SOME_EMAIL
+from electra_pipeline.corpus.cleaning.filters.scrub import EXAMPLE_EMAIL
 from electra_pipeline.corpus.dropped import DROPPED
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.shards import read_documents
@@ -178,6 +178,6 @@ def test_filters_by_name_or_list(tmp_path: Path) -> None:
     listed = [{"type": "scrub"}, {"type": "gopher_repetition"}]
     dropped, repaired, left = judged(listed)
     assert (sum(dropped.values()), repaired) == (1, {"emails": 1})
-    assert left == {mail.replace("someone@mail.net", SOME_EMAIL)}
+    assert left == {mail.replace("someone@mail.net", EXAMPLE_EMAIL)}
     with pytest.raises(ValueError, match="no filters are named 'webb'; choose web, wikipedia"):
         judged("webb")

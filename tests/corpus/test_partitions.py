@@ -9,7 +9,7 @@ from electra_pipeline.core.execution import LocalExecutor, StageContext
 from electra_pipeline.core.progress import Update
 from electra_pipeline.corpus import partitions
 from electra_pipeline.corpus.build import build
-from electra_pipeline.corpus.counting import all_repaired
+from electra_pipeline.corpus.counters import all_repaired
 from electra_pipeline.corpus.sources import file_groups
 from tests.corpus.corpora import ENGLISH, config, prose, run, write_jsonl
 
