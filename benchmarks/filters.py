@@ -25,7 +25,7 @@ from sentencex import segment
 from electra_pipeline.corpus.cleaning.filters.c4 import C4Lines, C4Page
 from electra_pipeline.corpus.cleaning.filters.fineweb import FineWeb
 from electra_pipeline.corpus.cleaning.filters.gopher import GopherQuality, GopherRepetition
-from electra_pipeline.corpus.cleaning.filters.rules import apply
+from electra_pipeline.corpus.cleaning.filters.registry import apply
 from electra_pipeline.corpus.cleaning.text import clean
 from electra_pipeline.inputs.files import UrlFile, fetch
 from electra_pipeline.text.words import split_words
@@ -43,7 +43,7 @@ Judge = Callable[[str], bool]
 
 def judge_ours(text: str) -> bool:
     """Whether our filters keep `text`."""
-    return apply(OURS, text, None, "en").judgement is None
+    return apply(OURS, text, None, "en").rejection is None
 
 
 def judge_of_datatrove(*, its_words: bool) -> Judge:

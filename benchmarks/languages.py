@@ -16,12 +16,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from electra_pipeline.corpus.cleaning.filters.languages import (
+from electra_pipeline.corpus.cleaning.filters.language_thresholds import (
     MIN_SCORE,
     languages_with_rules,
     min_language_score,
 )
-from electra_pipeline.corpus.cleaning.language import WINDOW_CHARACTERS, Verdict, identify
+from electra_pipeline.corpus.cleaning.language_id import WINDOW_CHARACTERS, Identified, identify
 from electra_pipeline.inputs.downloads import download_wheel
 
 REQUIREMENT = "django==5.2.19"
@@ -65,7 +65,7 @@ def calibrated(scores: Sequence[float]) -> float:
     return min(MIN_SCORE, max(LOWEST_SCORE, math.floor(reached / SCORE_STEP) * SCORE_STEP))
 
 
-def kept(verdicts: Sequence[Verdict], language: str, least: float) -> str:
+def kept(verdicts: Sequence[Identified], language: str, least: float) -> str:
     """How many per cent are told to be in the language with that probability."""
     if not verdicts:
         return ""

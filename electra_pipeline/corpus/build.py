@@ -1,7 +1,8 @@
-"""The corpus stage: sources in, shards of clean and distinct documents out.
+"""The corpus stage: from sources to shards of clean, distinct documents.
 
-Pieces are read and cleaned in parallel. What must see the whole corpus follows in the order of the
-pieces, so that the shards are byte-equal for any number of workers and after any interruption.
+Partitions are read and cleaned in parallel. The steps that need the whole corpus follow in the
+order of the partitions, so that shards are byte-equal for any number of workers and after any
+interruption.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,14 +17,14 @@ from pydantic import Field
 from electra_pipeline.core.execution import StageContext
 from electra_pipeline.core.progress import Update
 from electra_pipeline.corpus.card import CARD, render
-from electra_pipeline.corpus.counting import all_dropped, count
+from electra_pipeline.corpus.counters import all_dropped, count
 from electra_pipeline.corpus.dedup.boilerplate import strip_all
 from electra_pipeline.corpus.dedup.decontamination import Decontamination, count_tasks, make_index
 from electra_pipeline.corpus.dedup.features import (
-    Marking,
+    FeatureSpec,
     contaminated,
     find_near_duplicates,
-    mark_all,
+    write_all_features,
 )
 from electra_pipeline.corpus.dedup.minhash import SIGNATURE_VERSION, NearDuplicates
 from electra_pipeline.corpus.dedup.repeated_lines import RepeatedLines
@@ -31,7 +32,7 @@ from electra_pipeline.corpus.dropped import (
     DROPPED,
     DROPPED_SCHEMA,
     Value,
-    samples_of_pieces,
+    samples_of_partitions,
     samples_of_whole,
 )
 from electra_pipeline.corpus.merge import (
@@ -44,10 +45,10 @@ from electra_pipeline.corpus.merge import (
     read_overview,
     write_shards,
 )
-from electra_pipeline.corpus.partitions import PieceTask, Rules, piece_folder
-from electra_pipeline.corpus.processing import STAGE, process_pieces, watching
+from electra_pipeline.corpus.partitions import PartitionTask, Rules, partition_folder
+from electra_pipeline.corpus.processing import STAGE, process_partitions, watching
 from electra_pipeline.corpus.sources.config import Source, identity
-from electra_pipeline.corpus.sources.readers import Piece, plan
+from electra_pipeline.corpus.sources.readers import Partition, plan
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.shards import HELD_OUT_PREFIX, TRAIN_PREFIX
@@ -85,12 +86,12 @@ def build(
     Raises ValueError, before any work, for a source that is missing or has a wrong digest or
     column; later, for a file that turns out cut or broken, and if no document is left.
     """
-    pieces = plan(config.sources, watching(context.progress, "looking up"))
+    partitions = plan(config.sources, watching(context.progress, "looking up"))
     index = None
     if config.decontaminate is not None:
         index = make_index(config.decontaminate, examples or {})
-    marking = Marking(config.near_duplicates, index, "" if index is None else index.digest)
-    stage = _Stage(config, pieces, marking, context)
+    spec = FeatureSpec(config.near_duplicates, index, "" if index is None else index.digest)
+    stage = _Stage(config, partitions, spec, context)
     return produce(
         root=context.root,
         stage=STAGE,
@@ -98,8 +99,8 @@ def build(
         format_version=FORMAT_VERSION,
         config=_identity(config),
         inputs={
-            f"{piece.label}/{number:05d}{piece.kind}": piece.digest
-            for number, piece in enumerate(pieces)
+            f"{partition.label}/{number:05d}{partition.kind}": partition.digest
+            for number, partition in enumerate(partitions)
         }
         | ({"evaluation": index.digest} if index is not None else {}),
         write=stage.write,
@@ -124,18 +125,19 @@ class _Stage:
     """All that writing a corpus takes."""
 
     config: CorpusConfig
-    pieces: Sequence[Piece]
-    marking: Marking
+    partitions: Sequence[Partition]
+    spec: FeatureSpec
     context: StageContext
 
     def write(self, draft: Draft) -> Written:
-        config, pieces = self.config, self.pieces
+        config, partitions = self.config, self.partitions
         rules = _rules(config)
         tasks = [
-            PieceTask(each, rules, piece_folder(self.context.root, each, rules)) for each in pieces
+            PartitionTask(each, rules, partition_folder(self.context.root, each, rules))
+            for each in partitions
         ]
-        records = process_pieces(tasks, self.context.executor, self.context.progress)
-        num_known = sum(1 for record in records if record["known"])
+        records = process_partitions(tasks, self.context.executor, self.context.progress)
+        num_reused = sum(1 for record in records if record["reused"])
         folders = [task.folder for task in tasks]
         if config.repeated_lines is not None:
             self._say("removing boilerplate")
@@ -153,13 +155,13 @@ class _Stage:
         dropped, values, facts = self._judge(folders, records, overview)
         left = ~np.any([np.zeros(len(overview.keys), bool), *dropped.values()], axis=0)
         is_held_out = held_out(overview.keys, left, config.held_out_fraction)
-        wanted = num_copies(overview, [piece.reading.weight for piece in pieces])
+        wanted = num_copies(overview, [partition.reading.weight for partition in partitions])
         dropped["weight"] = left & ~is_held_out & (wanted == 0)
         copies = {
             "train": np.where(left & ~is_held_out, wanted, 0),
             "held_out": is_held_out.astype(np.int64),
         }
-        counters = count(pieces, records, overview, dropped, copies) | facts
+        counters = count(partitions, records, overview, dropped, copies) | facts
         if not any(counters["documents"].values()):
             raise _nothing_left(counters)
         for split, prefix in (("train", TRAIN_PREFIX), ("held_out", HELD_OUT_PREFIX)):
@@ -168,18 +170,18 @@ class _Stage:
             )
             write_shards(draft, prefix, batches, config.shard_megabytes * 1_000_000)
         limit = config.samples_per_reason
-        samples = samples_of_pieces(folders, limit)
+        samples = samples_of_partitions(folders, limit)
         for reason, mask in dropped.items():
             value = values.get(reason, overview.id)
             samples += samples_of_whole(folders, overview, mask, reason, value, limit)
         with draft.create(DROPPED) as file:
             pq.write_table(pa.Table.from_pylist(samples, DROPPED_SCHEMA), file)
-        card = render(self.context.name, counters, pieces, samples)
+        card = render(self.context.name, counters, partitions, samples)
         draft.folder.write_bytes(CARD, card.encode())
         observed = {
-            "pieces": [piece.name for piece in pieces],
+            "pieces": [partition.name for partition in partitions],
             "piece_folders": sorted({task.folder.name for task in tasks}),
-            "pieces_known": num_known,
+            "pieces_known": num_reused,
         }
         return Written(counters, observed)
 
@@ -194,34 +196,34 @@ class _Stage:
         dropped: dict[str, Mask] = {"duplicate": ~is_first}
         values: dict[str, Value] = {}
         facts: dict[str, Any] = {}
-        marking = self.marking
-        if marking.near is None and marking.index is None:
+        spec = self.spec
+        if spec.near is None and spec.index is None:
             return dropped, values, facts
         self._say("comparing")
-        mark_all(marking, folders, self.context.executor)
+        write_all_features(spec, folders, self.context.executor)
         left = is_first
-        if self.config.decontaminate is not None and marking.index is not None:
-            tasks = contaminated(marking, folders, left, self.config.decontaminate.max_documents)
+        if self.config.decontaminate is not None and spec.index is not None:
+            tasks = contaminated(spec, folders, left, self.config.decontaminate.max_documents)
             dropped["contaminated"] = np.zeros_like(left)
             dropped["contaminated"][list(tasks)] = True
             values["contaminated"] = lambda number: ", ".join(tasks[number])
-            facts["contaminated_by_task"] = count_tasks(marking.index, tasks)
+            facts["contaminated_by_task"] = count_tasks(spec.index, tasks)
             left = left & ~dropped["contaminated"]
-        if marking.near is not None:
+        if spec.near is not None:
             digests = [record["sha256"] for record in records]
-            labels, clusters = find_near_duplicates(marking, folders, digests, overview, left)
+            labels, clusters = find_near_duplicates(spec, folders, digests, overview, left)
             dropped["near_duplicate"] = labels != np.arange(len(labels))
             values["near_duplicate"] = lambda number: overview.id(labels[number])
             facts["near_duplicate_clusters"] = {str(size): n for size, n in clusters.items()}
         return dropped, values, facts
 
     def _say(self, step: str) -> None:
-        total = len(self.pieces)
-        self.context.progress(Update(STAGE, total, total, "pieces", {"step": step}))
+        total = len(self.partitions)
+        self.context.progress(Update(STAGE, total, total, "partitions", {"step": step}))
 
     def _each(self, folders: Sequence[Folder], step: str) -> Iterator[Folder]:
         """The folders one by one, as a sign of life."""
-        watch = watching(self.context.progress, step, "pieces")
+        watch = watching(self.context.progress, step, "partitions")
         for number, folder in enumerate(folders):
             watch(number, len(folders))
             yield folder

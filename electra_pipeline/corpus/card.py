@@ -6,8 +6,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from electra_pipeline.corpus.counting import all_dropped, all_repaired
-from electra_pipeline.corpus.sources.readers import Piece
+from electra_pipeline.corpus.counters import all_dropped, all_repaired
+from electra_pipeline.corpus.sources.readers import Partition
 
 CARD = "README.md"
 SAMPLES_PER_REASON = 3
@@ -17,7 +17,7 @@ SAMPLE_CHARACTERS = 160
 def render(
     name: str,
     counters: Mapping[str, Any],
-    pieces: Sequence[Piece],
+    partitions: Sequence[Partition],
     samples: Sequence[Mapping[str, Any]],
 ) -> str:
     """The card as Markdown; the same counters, content and samples give the same bytes."""
@@ -33,7 +33,7 @@ def render(
         name=name,
         counters=counters,
         splits=list(counters["documents"]),
-        digests=_digests(pieces),
+        digests=_digests(partitions),
         reasons=all_dropped(counters),
         repairs=all_repaired(counters),
         tables=_tables(counters),
@@ -62,11 +62,11 @@ def _tables(counters: Mapping[str, Any]) -> list[tuple[str, Sequence[str], list[
     return [table for table in tables if table[-1]]
 
 
-def _digests(pieces: Sequence[Piece]) -> dict[str, list[str]]:
-    """By label, the digests of its pieces; parts of one file have one."""
+def _digests(partitions: Sequence[Partition]) -> dict[str, list[str]]:
+    """By label, the digests of its partitions; parts of one file have one."""
     digests: dict[str, dict[str, None]] = {}  # in their order
-    for piece in pieces:
-        digests.setdefault(piece.label, {})[piece.digest] = None
+    for partition in partitions:
+        digests.setdefault(partition.label, {})[partition.digest] = None
     return {label: list(of_label) for label, of_label in digests.items()}
 
 

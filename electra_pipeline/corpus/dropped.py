@@ -26,17 +26,17 @@ Value = Callable[[int], str]
 """What a rule says of the document with this number."""
 
 
-def samples_of_pieces(pieces: Iterable[Folder], limit: int) -> list[dict[str, Any]]:
-    """Of what the pieces dropped for each reason, the `limit` samples with the smallest keys.
+def samples_of_partitions(partitions: Iterable[Folder], limit: int) -> list[dict[str, Any]]:
+    """Of what the partitions dropped for each reason, the `limit` samples with the smallest keys.
 
-    Read from the records piece by piece: each has some hundred kilobytes of them.
+    Read from the records partition by partition: each has some hundred kilobytes of them.
     """
     chosen: dict[str, list[dict[str, Any]]] = {}
-    for piece in pieces:
-        for sample in piece.read_json(RECORD)["samples"]:
+    for partition in partitions:
+        for sample in partition.read_json(RECORD)["samples"]:
             chosen.setdefault(sample["reason"], []).append(sample)
         for samples in chosen.values():
-            samples.sort(key=lambda sample: sample["key"])  # stable: equal keys by piece
+            samples.sort(key=lambda sample: sample["key"])  # stable: equal keys by partition
             del samples[limit:]
     return [sample for reason in sorted(chosen) for sample in chosen[reason]]
 

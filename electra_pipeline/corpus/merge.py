@@ -1,7 +1,7 @@
-"""What must see the whole corpus: exact duplicates, the held-out split, shards of bounded size.
+"""Steps that need the whole corpus: exact duplicates, the held-out split, shards of bounded size.
 
-N counts the kept documents of all pieces, in the order of the pieces. About 50 bytes a document are
-held in memory, texts only a batch at a time.
+N is the number of kept documents of all partitions, in the order of the partitions. About 50 bytes
+a document are held in memory; texts are read one batch at a time.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ from electra_pipeline.corpus.partitions import (
     BATCH_BYTES,
     BATCH_DOCUMENTS,
     DOCUMENTS,
-    PIECE_SCHEMA,
+    PARTITION_SCHEMA,
     SIZES,
 )
 from electra_pipeline.storage.artifact import Draft
@@ -31,7 +31,7 @@ Copies = NDArray[np.int64]
 class Overview:
     """All that is known of the documents besides their texts."""
 
-    ends: NDArray[np.int64]  # (number of pieces,): one past each piece's last document
+    ends: NDArray[np.int64]  # (number of partitions,): one past each partition's last document
     keys: NDArray[np.uint64]  # (N, 2): upper and lower half of the content hash
     sizes: dict[str, NDArray[np.int64]]  # words, characters, bytes: (N,)
     languages: pa.ChunkedArray  # (N,), null where unknown
@@ -41,16 +41,16 @@ class Overview:
         upper, lower = self.keys[number].tolist()
         return f"{upper:016x}{lower:016x}"
 
-    def sum_by_piece(self, values: NDArray[Any]) -> list[int]:
-        """The sum of `values` (N,) over the documents of each piece."""
+    def sum_by_partition(self, values: NDArray[Any]) -> list[int]:
+        """The sum of `values` (N,) over the documents of each partition."""
         return [int(part.sum()) for part in np.split(values, self.ends[:-1])]
 
 
-def read_overview(pieces: Iterable[Folder]) -> Overview:
-    """Gather what the pieces say of their documents."""
+def read_overview(partitions: Iterable[Folder]) -> Overview:
+    """Gather what the partitions say of their documents."""
     batches, ends, num_documents = [], [], 0
-    for piece in pieces:
-        for batch in read_piece(piece, ["id", "language", *SIZES]):
+    for partition in partitions:
+        for batch in read_partition(partition, ["id", "language", *SIZES]):
             batches.append(batch)
             num_documents += batch.num_rows
         ends.append(num_documents)
@@ -99,7 +99,7 @@ def held_out(keys: NDArray[np.uint64], is_first: Mask, fraction: float) -> Mask:
 
 
 def num_copies(overview: Overview, weights: Sequence[float]) -> Copies:
-    """How often each document is written (N,): its piece's weight, rounded by its content.
+    """How often each document is written (N,): its partition's weight, rounded by its content.
 
     A weight of 2.3 gives each document two copies and three in ten, chosen by the lower half of
     the content hash (the upper chooses what is held out), a third.
@@ -112,22 +112,24 @@ def num_copies(overview: Overview, weights: Sequence[float]) -> Copies:
 
 
 def copied(
-    pieces: Sequence[Folder], overview: Overview, copies: Copies
+    partitions: Sequence[Folder], overview: Overview, copies: Copies
 ) -> Iterator[pa.RecordBatch]:
     """All documents as often as they count: all of the first copies, then the second ones, ...
 
     So a document and its copy are far apart, and no row of pre-training sees both.
     """
     for earlier in range(int(copies.max(initial=0))):
-        yield from selected(pieces, overview, copies > earlier)
+        yield from selected(partitions, overview, copies > earlier)
 
 
-def selected(pieces: Sequence[Folder], overview: Overview, mask: Mask) -> Iterator[pa.RecordBatch]:
+def selected(
+    partitions: Sequence[Folder], overview: Overview, mask: Mask
+) -> Iterator[pa.RecordBatch]:
     """The documents that the mask selects, in order, in batches of an even size."""
     waiting: list[pa.RecordBatch] = []
     start = num_rows = num_bytes = 0
-    for piece in pieces:
-        for batch in read_piece(piece, DOCUMENT_SCHEMA.names):
+    for partition in partitions:
+        for batch in read_partition(partition, DOCUMENT_SCHEMA.names):
             part = mask[start : start + batch.num_rows]
             start += batch.num_rows
             if part.any():
@@ -164,10 +166,10 @@ def _until_full(
         following = next(batches, None) if num_bytes < shard_bytes else None
 
 
-def read_piece(piece: Folder, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """The named columns of a piece's documents, in order."""
-    with piece.open(DOCUMENTS) as file:
-        fields = [PIECE_SCHEMA.get_field_index(name) for name in columns]
+def read_partition(partition: Folder, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """The named columns of a partition's documents, in order."""
+    with partition.open(DOCUMENTS) as file:
+        fields = [PARTITION_SCHEMA.get_field_index(name) for name in columns]
         options = pa.ipc.IpcReadOptions(included_fields=fields)
         reader = pa.ipc.open_file(file, options=options)
         for number in range(reader.num_record_batches):

@@ -1,9 +1,9 @@
-"""One piece of a corpus: read, clean, judge, keep or drop.
+"""Process one partition of a corpus: read and clean its documents, keep or drop each.
 
-`process` runs in worker processes. Its outputs are functions of the piece's content and the rules
-alone, and lie in a folder named after both. The completion record is written last. So an
-interrupted run goes on with the pieces without one, and a later corpus of a source that has grown
-takes what it knows as it is.
+`process` runs in worker processes. Its outputs depend on the partition's content and the rules
+alone, and are stored in a folder named after both. The completion record is written last: an
+interrupted run resumes with the partitions that have none, and a later corpus reuses finished
+partitions of a source that has grown.
 """
 
 import heapq
@@ -19,23 +19,23 @@ from pydantic import Field, field_validator, model_validator
 
 from electra_pipeline.core.identity import Config, fingerprint
 from electra_pipeline.core.progress import Progress, Update, silent, throttled
-from electra_pipeline.corpus.cleaning.filters.languages import min_language_score
-from electra_pipeline.corpus.cleaning.filters.rules import Filters, apply
-from electra_pipeline.corpus.cleaning.filters.rules import identity as filters_identity
-from electra_pipeline.corpus.cleaning.language import check_language, identify
+from electra_pipeline.corpus.cleaning.filters.language_thresholds import min_language_score
+from electra_pipeline.corpus.cleaning.filters.registry import Filters, apply
+from electra_pipeline.corpus.cleaning.filters.registry import identity as filters_identity
+from electra_pipeline.corpus.cleaning.language_id import check_language, identify
 from electra_pipeline.corpus.cleaning.text import clean, content_id
 from electra_pipeline.corpus.sources.config import RawDocument
-from electra_pipeline.corpus.sources.readers import Piece
+from electra_pipeline.corpus.sources.readers import Partition
 from electra_pipeline.inputs.decompression import log_warning
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.shards import DOCUMENT_SCHEMA, write_shard
 from electra_pipeline.text.words import split_words
 
 SIZES = ("num_words", "num_characters", "num_bytes")
-PIECE_SCHEMA = pa.schema(
+PARTITION_SCHEMA = pa.schema(
     [*DOCUMENT_SCHEMA, *(pa.field(name, pa.int64(), nullable=False) for name in SIZES)]
 )
-PIECES = "corpus-pieces"  # the folder below the root
+PARTITIONS_FOLDER = "corpus-pieces"  # the folder below the root
 FORMAT_VERSION = 2  # 2: joiners and zero-width spaces that no spelling needs are removed
 DOCUMENTS = "documents.arrow"
 RECORD = "record.json"
@@ -44,7 +44,7 @@ BATCH_BYTES = 16 << 20
 EXCERPT_CHARACTERS = 2000  # enough to see why
 NOT_SAMPLED = "not_sampled"
 TRAILING_BYTES = "files_with_trailing_bytes"  # after a compressed stream, and left out
-UPDATE_SECONDS = 1.0  # between two updates of a piece
+UPDATE_SECONDS = 1.0  # between two updates of a partition
 MAX_LABEL_BYTES = 120  # leaves room for what tells folders apart, and for names of locks
 
 
@@ -55,7 +55,7 @@ class Rules(Config):
     """Keep documents in this language alone (ISO 639-1); null keeps every language."""
     language_min_score: float | None = Field(default=None, ge=0.0, le=1.0)
     """Least probability of that language; null takes the language's own, which is 0.5 for most and
-    lower where the model is less sure (quality/languages.yaml)."""
+    lower where the model is less sure (quality/language_thresholds.yaml)."""
     min_characters: int = Field(default=50, ge=1)
     """Shorter documents are dropped; with fewer letters the language cannot be told."""
     max_characters: int = Field(default=10_000_000, ge=1)
@@ -113,17 +113,17 @@ class Document(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PieceTask:
+class PartitionTask:
     """All that a worker needs."""
 
-    piece: Piece
+    partition: Partition
     rules: Rules
     folder: Folder
 
 
 @dataclass
-class PieceCounts:
-    """What happened to the documents of a piece; `read` = `kept` + the sum of `dropped`."""
+class PartitionCounts:
+    """What happened to the documents of a partition; `read` = `kept` + the sum of `dropped`."""
 
     read: int = 0
     bytes_read: int = 0  # of UTF-8
@@ -132,11 +132,13 @@ class PieceCounts:
     repaired: Counter[str] = field(default_factory=Counter)
 
 
-def piece_folder(root: str, piece: Piece, rules: Rules) -> Folder:
-    """Where a piece lies: named by its content and by all that shapes what is kept of it."""
-    shaping = {"rules": rules.identity, "reading": piece.identity}
-    name = fingerprint(PIECES, FORMAT_VERSION, shaping, {piece.label: piece.digest})
-    return Folder(root) / PIECES / f"{_folder_name(piece.label)}-{name}"
+def partition_folder(root: str, partition: Partition, rules: Rules) -> Folder:
+    """Where a partition lies: named by its content and by all that shapes what is kept of it."""
+    shaping = {"rules": rules.identity, "reading": partition.identity}
+    name = fingerprint(
+        PARTITIONS_FOLDER, FORMAT_VERSION, shaping, {partition.label: partition.digest}
+    )
+    return Folder(root) / PARTITIONS_FOLDER / f"{_folder_name(partition.label)}-{name}"
 
 
 def _folder_name(label: str) -> str:
@@ -149,7 +151,7 @@ def _folder_name(label: str) -> str:
 
 
 def find_record(folder: Folder) -> dict[str, Any] | None:
-    """The completion record of a piece, or None where it is missing or its file is damaged."""
+    """The completion record of a partition, or None where it is missing or its file is damaged."""
     if not folder.exists(RECORD):
         return None
     record: dict[str, Any] = folder.read_json(RECORD)
@@ -159,7 +161,7 @@ def find_record(folder: Folder) -> dict[str, Any] | None:
 
 
 def without_samples(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a record the driver holds for every piece."""
+    """What of a record the driver holds for every partition."""
     return {name: value for name, value in record.items() if name != "samples"}
 
 
@@ -181,10 +183,10 @@ def judge(raw: RawDocument, rules: Rules) -> Document:
     if wanted and language and (language != wanted or verdict.score < rules.min_score):
         value = f"{language} {verdict.score:.2f}"
         return Document(text, raw.url, language, "language", value, repairs)
-    text, judgement, edits = apply(rules.filters, text, raw.url, language)
+    text, rejection, edits = apply(rules.filters, text, raw.url, language)
     repairs = {**repairs, **edits}
-    if judgement is not None:
-        return Document(text, raw.url, language, judgement.reason, judgement.value, repairs)
+    if rejection is not None:
+        return Document(text, raw.url, language, rejection.reason, rejection.value, repairs)
     reason = _wrong_length(text, rules)
     return Document(text, raw.url, language, reason, str(len(text)), repairs)
 
@@ -197,17 +199,19 @@ def _wrong_length(text: str, rules: Rules) -> str | None:
     return "too_long" if len(text) > rules.max_characters else None
 
 
-def process(task: PieceTask, progress: Progress = silent) -> dict[str, Any]:
-    """Process a piece; its completion record. Raises ValueError if the piece cannot be read.
+def process(task: PartitionTask, progress: Progress = silent) -> dict[str, Any]:
+    """Process a partition and return its completion record.
+
+    Raises ValueError if the partition cannot be read.
 
     `progress` gets the documents kept and the MB read so far, with the folder's name as the item.
     """
-    counts, samples = PieceCounts(), Samples(task.rules.samples_per_reason)
+    counts, samples = PartitionCounts(), Samples(task.rules.samples_per_reason)
     progress = throttled(progress, UPDATE_SECONDS)
     with task.folder.create(DOCUMENTS) as file:
-        write_shard(file, PIECE_SCHEMA, _kept_batches(task, counts, samples, progress))
+        write_shard(file, PARTITION_SCHEMA, _kept_batches(task, counts, samples, progress))
     record = {
-        "label": task.piece.label,
+        "label": task.partition.label,
         "read": counts.read,
         "kept": counts.kept,
         "dropped": dict(counts.dropped),
@@ -221,7 +225,7 @@ def process(task: PieceTask, progress: Progress = silent) -> dict[str, Any]:
 
 
 def _kept_batches(
-    task: PieceTask, counts: PieceCounts, samples: "Samples", progress: Progress
+    task: PartitionTask, counts: PartitionCounts, samples: "Samples", progress: Progress
 ) -> Iterator[pa.RecordBatch]:
     rows: list[dict[str, Any]] = []
     num_bytes = 0
@@ -231,12 +235,12 @@ def _kept_batches(
         log_warning(message)
         counts.repaired[TRAILING_BYTES] += 1
 
-    for raw in task.piece.read(warn):
+    for raw in task.partition.read(warn):
         counts.read += 1
         encoded = raw.text.encode(errors="surrogatepass")
         counts.bytes_read += len(encoded)
         facts = {"documents": counts.kept, "MB": counts.bytes_read / 1e6}
-        progress(Update(PIECES, 0, 1, "pieces", facts, item=task.folder.name))
+        progress(Update(PARTITIONS_FOLDER, 0, 1, "partitions", facts, item=task.folder.name))
         # Documents without a text are told apart by their addresses.
         key = xxhash.xxh3_64_intdigest(encoded or (raw.url or "").encode())
         if key >= limit:
@@ -246,17 +250,17 @@ def _kept_batches(
         counts.repaired.update(document.repairs)
         if document.reason is not None:
             counts.dropped[document.reason] += 1
-            samples.add(key, document.reason, _sample(document, task.piece.label))
+            samples.add(key, document.reason, _sample(document, task.partition.label))
             continue
         counts.kept += 1
-        row = document_row(document.text, task.piece.label, document.url, document.language)
+        row = document_row(document.text, task.partition.label, document.url, document.language)
         rows.append(row)
         num_bytes += row["num_bytes"]
         if len(rows) == BATCH_DOCUMENTS or num_bytes >= BATCH_BYTES:
-            yield pa.RecordBatch.from_pylist(rows, PIECE_SCHEMA)
+            yield pa.RecordBatch.from_pylist(rows, PARTITION_SCHEMA)
             rows, num_bytes = [], 0
     if rows:
-        yield pa.RecordBatch.from_pylist(rows, PIECE_SCHEMA)
+        yield pa.RecordBatch.from_pylist(rows, PARTITION_SCHEMA)
 
 
 class Samples:
@@ -290,7 +294,7 @@ class Samples:
 
 
 def document_row(text: str, label: str, url: str | None, language: str | None) -> dict[str, Any]:
-    """A kept document as `PIECE_SCHEMA` has it."""
+    """A kept document as `PARTITION_SCHEMA` has it."""
     return {
         "id": content_id(text),
         "text": text,

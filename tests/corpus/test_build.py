@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from electra_pipeline.corpus.build import CorpusConfig
-from electra_pipeline.corpus.cleaning.language import identify
+from electra_pipeline.corpus.cleaning.language_id import identify
 from electra_pipeline.corpus.partitions import Rules, judge
 from electra_pipeline.corpus.sources.config import RawDocument
 from electra_pipeline.storage.artifact import verify

@@ -72,7 +72,7 @@ def test_the_numbers_of_the_card_balance(texts: Path, tmp_path: Path) -> None:
         sum(int(row["documents in a cluster"]) * int(row["clusters"]) for row in clusters) == kept
     )
     assert [row["licence"] for row in of_sources] == ["CC BY 2.5", "not stated"]
-    assert [row["pieces"] for row in of_sources] == ["5", "1"]
+    assert [row["partitions"] for row in of_sources] == ["5", "1"]
     assert [row["source"] for row in content] == ["texts", "more"]
     assert len(re.findall("`[0-9a-f]{64}`", content[0].popitem()[1])) == 5
 

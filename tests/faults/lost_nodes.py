@@ -178,7 +178,7 @@ def _armed(function: Callable[[Any], Any], marks: Path, lose: Lose) -> Callable[
         judge = partitions.judge
 
         def judge_or_die(*arguments: Any) -> Any:
-            lose_node("corpus")  # within a piece
+            lose_node("corpus")  # within a partition
             return judge(*arguments)
 
         partitions.judge = judge_or_die

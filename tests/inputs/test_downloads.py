@@ -170,13 +170,13 @@ def test_the_documents_of_a_source_are_all_there_or_it_is_refused(server: Server
     url = server.url.replace(".txt", ".txt.gz")
     source = FilesSource(urls=(url,), documents="line")
     server.faults = ["500", "500", "hang up"]
-    (piece,) = plan([source])
-    assert [document.text for document in piece.read()] == lines
+    (partition,) = plan([source])
+    assert [document.text for document in partition.read()] == lines
     # Half of a file whose server tells no length but that of the half.
     server.content, server.etag = server.content[: len(server.content) // 2], '"half"'
-    (piece,) = plan([source])
+    (partition,) = plan([source])
     with pytest.raises(ValueError, match=r"book%20one.*: ends in the middle of its gzip stream"):
-        list(piece.read())
+        list(partition.read())
 
 
 @pytest.mark.parametrize("status", ["401", "404", "410"])

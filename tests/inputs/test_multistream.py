@@ -74,15 +74,15 @@ def test_a_large_multistream_dump_is_read_in_parts(
     monkeypatch.setattr(parts, "PART_BYTES", 200)
     assert count_dump_parts(one) == count_dump_parts(SourceFile("", "", str(plain))) == 1
 
-    def pieces(name: str, **reading: object) -> list[list[object]]:
+    def partitions(name: str, **reading: object) -> list[list[object]]:
         values = {"urls": [f"{tmp_path}/{name}"], "format": "wikipedia-xml", **reading}
-        return [list(piece.read()) for piece in plan([FilesSource.model_validate(values)])]
+        return [list(partition.read()) for partition in plan([FilesSource.model_validate(values)])]
 
-    found = pieces("many.xml.bz2")
+    found = partitions("many.xml.bz2")
     assert len(found) > 3
-    assert [document for piece in found for document in piece] == DOCUMENTS
-    assert pieces("many.xml.bz2", max_documents_per_file=2) == [DOCUMENTS[:4]]
-    assert pieces("one.xml.bz2") == pieces("plain.xml") == [DOCUMENTS]
+    assert [document for partition in found for document in partition] == DOCUMENTS
+    assert partitions("many.xml.bz2", max_documents_per_file=2) == [DOCUMENTS[:4]]
+    assert partitions("one.xml.bz2") == partitions("plain.xml") == [DOCUMENTS]
 
 
 def test_a_damaged_or_cut_part_is_refused(tmp_path: Path) -> None:

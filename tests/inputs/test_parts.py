@@ -58,9 +58,11 @@ def test_the_groups_of_all_parts_are_those_of_the_file(
 
 
 def texts(folder: Path, name: str, **reading: object) -> list[list[str]]:
-    """The texts of each piece of a file."""
+    """The texts of each partition of a file."""
     source = FilesSource.model_validate({"urls": [f"{folder}/{name}"], **reading})
-    return [[document.text for document in piece.read()] for piece in readers.plan([source])]
+    return [
+        [document.text for document in partition.read()] for partition in readers.plan([source])
+    ]
 
 
 def test_large_files_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +83,7 @@ def test_large_files_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.Monke
     for name, reading in names:
         found = texts(tmp_path, name, **reading)
         assert len(found) > 1
-        assert [one for piece in found for one in piece] == expected
+        assert [one for partition in found for one in partition] == expected
         assert texts(tmp_path, name, max_documents_per_file=5, **reading) == [expected[:5]]
     monkeypatch.setattr(parts, "PART_BYTES", 100)
     assert len(texts(tmp_path, "a.parquet")) == 4  # not more than there are row groups
@@ -100,6 +102,6 @@ def test_a_broken_line_is_named_with_its_part(
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
     source = FilesSource.model_validate({"urls": [str(tmp_path / "a.jsonl")]})
     *good, last = readers.plan([source])
-    assert sum(len(list(piece.read())) for piece in good) == 20
+    assert sum(len(list(partition.read())) for partition in good) == 20
     with pytest.raises(ValueError, match=r"a\.jsonl \(part 3 of 3\): line 6: broken JSON"):
         list(last.read())

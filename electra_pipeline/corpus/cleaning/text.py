@@ -1,6 +1,6 @@
-"""Text repaired, never rewritten: encoding damage, control characters and whitespace.
+"""Repair encoding damage, control characters and whitespace, without rewriting the text.
 
-Pure functions of one document's text. What they change is counted by kind of repair.
+Pure functions of one document's text. Repairs are counted by kind.
 """
 
 import re
@@ -14,8 +14,8 @@ import xxhash
 
 from electra_pipeline.text.normalization import normalize
 
-# Encoding repair alone: curly quotes, ligatures and full-width forms are the author's choice and
-# the tokenizer's business. ftfy changed 0 of 2,588 good documents with this and 168 by default.
+# Encoding repair only: curly quotes, ligatures and full-width forms are the author's choice, which
+# the tokenizer handles. ftfy changed 0 of 2,588 good documents with this, and 168 by default.
 MOJIBAKE_CONFIG = ftfy.TextFixerConfig(
     unescape_html=False,
     uncurl_quotes=False,
@@ -24,26 +24,26 @@ MOJIBAKE_CONFIG = ftfy.TextFixerConfig(
     normalization="NFC",
 )
 LINE_END = re.compile(r"\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
-REPLACEMENT = re.compile("\ufffd")  # text that was lost before it came here
-# Each of ftfy's signs of damage has a character beyond ASCII, and at most 6 in all. Spans that
-# their context would join are one.
+REPLACEMENT = re.compile("\ufffd")  # a character that was lost before this stage
+# Each of ftfy's patterns of damage has a non-ASCII character and at most 6 characters. Non-ASCII
+# spans whose contexts overlap are searched as one.
 CONTEXT = 8
 NOT_ASCII = re.compile(rf"[^\x00-\x7f]++(?:[\x00-\x7f]{{1,{2 * CONTEXT}}}[^\x00-\x7f]++)*+")
 SURROGATE = re.compile("[\ud800-\udfff]")
 ENTITY = re.compile(r"&#?[0-9A-Za-z]{1,24};")
-# Every run of whitespace within a line but a single space, which is most of them and stays.
+# Every run of whitespace within a line except a single space, which is the most frequent and stays.
 HORIZONTAL_SPACE = re.compile(r"[^\S\n ][^\S\n]*| [^\S\n]+")
 SPACE_AROUND_LINE_END = re.compile(r" \n ?|\n ")
 PARAGRAPH_END = re.compile(r"\n{3,}")
 
 
 def clean(text: str, *, unescape_html: bool = True) -> tuple[str, Mapping[str, int]]:
-    """`text` with its damage repaired, and how much of what: by kind, the number of repairs.
+    """Return the repaired text and the number of repairs by kind.
 
-    Lines and paragraphs (one blank line) stay; other runs of whitespace become one space.
-    `unescape_html` decodes entities such as `&lt;`, which extractors leave, once, and only where no
-    `<` shows that the text is about markup (ftfy's rule). U+FFFD stands for characters that
-    are lost: it is removed and counted. The result is NFC.
+    Lines and paragraphs (one blank line) are kept; other runs of whitespace become one space.
+    `unescape_html` decodes entities such as `&lt;`, which extractors leave, once, and only if the
+    text has no `<`, a sign of text about markup (ftfy's rule). U+FFFD marks lost characters: it is
+    removed and counted. The result is NFC.
     """
     repairs: dict[str, int] = {}
     if unescape_html and "<" not in text and (entities := ENTITY.findall(text)):
@@ -62,7 +62,7 @@ def clean(text: str, *, unescape_html: bool = True) -> tuple[str, Mapping[str, i
 
 def _repair_unicode(text: str, repairs: dict[str, int]) -> str:
     if SURROGATE.search(text):
-        text = ftfy.fixes.fix_surrogates(text)  # joins pairs; a lone one becomes U+FFFD
+        text = ftfy.fixes.fix_surrogates(text)  # joins pairs; a single one becomes U+FFFD
     if is_damaged(text):
         repaired = ftfy.fix_text(text, MOJIBAKE_CONFIG)
         if repaired != unicodedata.normalize("NFC", text):
@@ -75,7 +75,7 @@ def _repair_unicode(text: str, repairs: dict[str, int]) -> str:
 
 
 def is_damaged(text: str) -> bool:
-    """`ftfy.badness.is_bad`, asked only where it can be true: it takes a second for 8 MB."""
+    """Return `ftfy.badness.is_bad`, which takes 1 s for 8 MB, by checking only non-ASCII spans."""
     return any(
         ftfy.badness.BADNESS_RE.search(text, max(0, found.start() - CONTEXT), found.end() + CONTEXT)
         for found in NOT_ASCII.finditer(text)
@@ -83,5 +83,5 @@ def is_damaged(text: str) -> bool:
 
 
 def content_id(text: str) -> str:
-    """32 hex digits over the text without regard to case and whitespace: equal for duplicates."""
+    """Return a hash of 32 hex digits that ignores case and whitespace, equal for duplicates."""
     return xxhash.xxh3_128_hexdigest(" ".join(text.lower().split()).encode())

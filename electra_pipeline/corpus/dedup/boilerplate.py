@@ -1,7 +1,7 @@
-"""Lines that many documents have, taken out of all pieces: two passes over them in parallel.
+"""Remove lines that many documents share from all partitions, in two parallel passes.
 
-What counts as boilerplate is known only when all documents were seen, so what is left of a piece
-belongs to this corpus, and lies in its work folder until the corpus is finished.
+Which lines are boilerplate depends on all documents of this corpus. The stripped partitions are
+therefore valid for this corpus only and are kept in its work folder until it is finished.
 """
 
 from collections import Counter
@@ -14,23 +14,23 @@ import numpy as np
 import pyarrow as pa
 
 from electra_pipeline.core.execution import Executor
-from electra_pipeline.corpus.dedup.hashing import Hashes
 from electra_pipeline.corpus.dedup.repeated_lines import (
     RepeatedLines,
     find_boilerplate,
     line_keys,
     remove,
 )
-from electra_pipeline.corpus.merge import read_piece
+from electra_pipeline.corpus.merge import read_partition
 from electra_pipeline.corpus.partitions import (
     DOCUMENTS,
-    PIECE_SCHEMA,
+    PARTITION_SCHEMA,
     RECORD,
     Samples,
     document_row,
     excerpt,
     without_samples,
 )
+from electra_pipeline.corpus.word_hashes import Hashes
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.shards import write_shard
 
@@ -39,7 +39,7 @@ BOILERPLATE = "boilerplate"
 
 @dataclass(frozen=True)
 class StripTask:
-    """One piece, and where it lies without its boilerplate."""
+    """One partition, and where it lies without its boilerplate."""
 
     source: Folder
     target: Folder
@@ -49,18 +49,18 @@ def strip_all(
     lines: RepeatedLines,
     min_characters: int,
     samples_per_reason: int,
-    pieces: Sequence[Folder],
+    partitions: Sequence[Folder],
     records: Sequence[dict[str, Any]],
     work: Folder,
     executor: Executor,
 ) -> tuple[list[Folder], list[dict[str, Any]]]:
-    """All pieces and their records, samples aside, without lines that many documents have.
+    """All partitions and their records, samples aside, without lines that many documents have.
 
     A document that gets shorter than `min_characters` by that is dropped. What an interrupted run
     has left in `work` is used.
     """
-    targets = [work / f"piece-{index:05d}" for index in range(len(pieces))]
-    tasks = [StripTask(*each) for each in zip(pieces, targets, strict=True)]
+    targets = [work / f"piece-{index:05d}" for index in range(len(partitions))]
+    tasks = [StripTask(*each) for each in zip(partitions, targets, strict=True)]
     keys = "lines.bin"
     listing = [task for task in tasks if not task.target.exists(keys)]
     for outcome in executor.map(partial(_list_keys, lines, keys), listing):
@@ -82,7 +82,7 @@ def strip_all(
 
 def _list_keys(lines: RepeatedLines, name: str, task: StripTask) -> None:
     with task.target.create(name) as file:
-        for batch in read_piece(task.source, ["text"]):
+        for batch in read_partition(task.source, ["text"]):
             for text in batch["text"]:
                 file.write(line_keys(lines, text.as_py()).tobytes())
 
@@ -98,7 +98,7 @@ def _strip(
     counts: Counter[str] = Counter()
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for batch in read_piece(task.source, PIECE_SCHEMA.names):
+        for batch in read_partition(task.source, PARTITION_SCHEMA.names):
             rows = []
             for row in batch.to_pylist():
                 text, num_removed = remove(lines, row["text"], boilerplate)
@@ -113,10 +113,10 @@ def _strip(
                 if num_removed:
                     row = document_row(text, row["source"], row["url"], row["language"])
                 rows.append(row)
-            yield pa.RecordBatch.from_pylist(rows, PIECE_SCHEMA)
+            yield pa.RecordBatch.from_pylist(rows, PARTITION_SCHEMA)
 
     with task.target.create(DOCUMENTS) as file:
-        num_kept = write_shard(file, PIECE_SCHEMA, batches())
+        num_kept = write_shard(file, PARTITION_SCHEMA, batches())
     before = task.source.read_json(RECORD)
     dropped = {BOILERPLATE: counts["dropped"]} if counts["dropped"] else {}
     removed = {f"{BOILERPLATE}_{lines.unit}s": counts["removed"]} if counts["removed"] else {}

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from electra_pipeline.core.identity import Config
-from electra_pipeline.corpus.dedup.hashing import MULTIPLIER, Hashes
 from electra_pipeline.corpus.dedup.shingles import ngrams, plain_words
 from electra_pipeline.corpus.sources.config import default_label
+from electra_pipeline.corpus.word_hashes import MULTIPLIER, Hashes
 from electra_pipeline.inputs.files import FileReference, SourceFile, expand, fetch
 from electra_pipeline.inputs.records import Format, read_records, resolve_format
 from electra_pipeline.text.normalization import normalize

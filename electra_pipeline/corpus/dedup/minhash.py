@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from electra_pipeline.core.identity import Config
-from electra_pipeline.corpus.dedup.hashing import MULTIPLIER, Hashes
 from electra_pipeline.corpus.dedup.shingles import Rows, ngrams, plain_words
+from electra_pipeline.corpus.word_hashes import MULTIPLIER, Hashes
 
 # Part of an artifact's identity: another algorithm finds other pairs. The first number is ours and
 # is raised whenever words, shingles or keys change; the second is that of rensa's MinHash.

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from electra_pipeline.corpus.dedup.hashing import Hashes
 from electra_pipeline.corpus.dedup.minhash import NearDuplicates
+from electra_pipeline.corpus.word_hashes import Hashes
 
 Numbers = NDArray[np.int64]
 Mask = NDArray[np.bool_]

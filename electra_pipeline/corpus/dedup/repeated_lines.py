@@ -16,7 +16,7 @@ from pydantic import Field
 
 from electra_pipeline.core.identity import Config
 from electra_pipeline.corpus.cleaning.text import PARAGRAPH_END
-from electra_pipeline.corpus.dedup.hashing import Hashes
+from electra_pipeline.corpus.word_hashes import Hashes
 
 MAX_KEYS = 1 << 24  # sorted at a time: 1 GB at most while they are
 

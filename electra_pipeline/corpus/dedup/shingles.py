@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from electra_pipeline.corpus.dedup.hashing import MULTIPLIER, Hashes, hash_ngrams
+from electra_pipeline.corpus.word_hashes import MULTIPLIER, Hashes, hash_ngrams
 from electra_pipeline.text.characters import (
     OPTIONAL_MARKS,
     UNSPACED,
@@ -50,8 +50,8 @@ def plain_words(texts: Sequence[str]) -> Rows:
     """
     hashes = [np.empty(0, np.uint64)]
     num_words = np.zeros(len(texts), np.int64)
-    for owners, pieces in _blocks(texts):
-        found, lengths = _hash_block(pieces)
+    for owners, parts in _blocks(texts):
+        found, lengths = _hash_block(parts)
         hashes.append(found)
         np.add.at(num_words, owners, lengths)
     return Rows(np.concatenate(hashes), np.cumsum(num_words))
@@ -69,24 +69,24 @@ def ngrams(words: Rows, n: int) -> Rows:
 
 
 def _blocks(texts: Sequence[str]) -> Iterator[tuple[list[int], list[str]]]:
-    """Lower-cased pieces of texts, and which text each is of, in order, a block at a time."""
+    """Lower-cased parts of texts, and which text each is of, in order, a block at a time."""
     owners: list[int] = []
-    pieces: list[str] = []
+    parts: list[str] = []
     num_characters = 0
     for owner, text in enumerate(texts):
-        for piece in _pieces(text.lower()):
-            if pieces and num_characters + len(piece) > BLOCK_CHARACTERS:
-                yield owners, pieces
-                owners, pieces, num_characters = [], [], 0
+        for part in _cut(text.lower()):
+            if parts and num_characters + len(part) > BLOCK_CHARACTERS:
+                yield owners, parts
+                owners, parts, num_characters = [], [], 0
             owners.append(owner)
-            pieces.append(piece)
-            num_characters += len(piece)
-    if pieces:
-        yield owners, pieces
+            parts.append(part)
+            num_characters += len(part)
+    if parts:
+        yield owners, parts
 
 
-def _pieces(text: str) -> Iterator[str]:
-    """`text` in pieces of at most a block, cut between words where there is a space or line end."""
+def _cut(text: str) -> Iterator[str]:
+    """`text` in parts of at most a block, cut between words where there is a space or line end."""
     start = 0
     while len(text) - start > BLOCK_CHARACTERS:
         limit = start + BLOCK_CHARACTERS

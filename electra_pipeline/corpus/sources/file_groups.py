@@ -1,4 +1,4 @@
-"""Many small files read as few pieces: each piece has files of its own in the folder of pieces.
+"""Group many small files into few partitions, as each partition costs files of its own on disk.
 
 Where a group ends is decided by the content of its last file, so that a file which is added or
 changed makes one group new (two where it ends one), wherever its name stands in the order.
@@ -15,9 +15,9 @@ from electra_pipeline.corpus.sources.config import FileReading, RawDocument, sha
 from electra_pipeline.inputs.decompression import Warn, log_warning
 
 if TYPE_CHECKING:  # which plans with groups
-    from electra_pipeline.corpus.sources.readers import FilePiece
+    from electra_pipeline.corpus.sources.readers import FilePartition
 
-# Fewer small files of a source are pieces of their own, each of which costs two files.
+# Fewer small files of a source are partitions of their own, each of which costs two files.
 MIN_FILES = 512
 SMALL_BYTES = 256 << 10
 # About every 256th file ends a group; 16 MiB are cleaned in some seconds.
@@ -30,7 +30,7 @@ MAX_BYTES = 16 << 20
 class FileGroup:
     """Small files of one source, one after the other."""
 
-    files: "tuple[FilePiece, ...]"
+    files: "tuple[FilePartition, ...]"
 
     @property
     def label(self) -> str:
@@ -64,34 +64,34 @@ class FileGroup:
             yield from file.read(warn)
 
 
-def group_small_files(pieces: "Sequence[FilePiece]") -> "list[FilePiece | FileGroup]":
-    """The pieces of one source in their order, small files that follow one another as groups.
+def group_small_files(partitions: "Sequence[FilePartition]") -> "list[FilePartition | FileGroup]":
+    """The partitions of one source in their order, small files that follow one another as groups.
 
     Where there are few of them nothing is grouped.
     """
-    if sum(map(_is_small, pieces)) < MIN_FILES:
-        return list(pieces)
-    grouped: list[FilePiece | FileGroup] = []
-    group: list[FilePiece] = []
+    if sum(map(_is_small, partitions)) < MIN_FILES:
+        return list(partitions)
+    grouped: list[FilePartition | FileGroup] = []
+    group: list[FilePartition] = []
     num_bytes = 0
-    for piece in pieces:
-        if not _is_small(piece):
-            grouped += [*_closed(group), piece]
+    for partition in partitions:
+        if not _is_small(partition):
+            grouped += [*_closed(group), partition]
             group, num_bytes = [], 0
             continue
-        group.append(piece)
-        num_bytes += piece.file.num_bytes or 0
-        is_last = xxhash.xxh3_64_intdigest(piece.digest.encode()) % FILES_PER_GROUP == 0
+        group.append(partition)
+        num_bytes += partition.file.num_bytes or 0
+        is_last = xxhash.xxh3_64_intdigest(partition.digest.encode()) % FILES_PER_GROUP == 0
         if is_last or len(group) == MAX_FILES or num_bytes >= MAX_BYTES:
             grouped += _closed(group)
             group, num_bytes = [], 0
     return [*grouped, *_closed(group)]
 
 
-def _closed(group: "Sequence[FilePiece]") -> "list[FilePiece | FileGroup]":
+def _closed(group: "Sequence[FilePartition]") -> "list[FilePartition | FileGroup]":
     return [FileGroup(tuple(group))] if group else []
 
 
-def _is_small(piece: "FilePiece") -> bool:
-    size = piece.file.num_bytes
-    return piece.part is None and size is not None and size < SMALL_BYTES
+def _is_small(partition: "FilePartition") -> bool:
+    size = partition.file.num_bytes
+    return partition.part is None and size is not None and size < SMALL_BYTES

@@ -1,4 +1,4 @@
-"""Hugging Face datasets as sources: pinned to one commit, streamed, a piece for each data file."""
+"""Hugging Face datasets as sources: pinned to a commit, streamed, one partition per data file."""
 
 import hashlib
 import re
@@ -115,7 +115,7 @@ def _stream(source: HubSource) -> Any:
 
 
 def _load_saved(source: HubSource) -> Any:
-    """What `save_to_disk` wrote, as a stream of a piece for each of its files; else None."""
+    """What `save_to_disk` wrote, as a stream of a partition for each of its files; else None."""
     folder = Path(source.path)
     if (folder / SPLITS).exists():
         splits = orjson.loads((folder / SPLITS).read_bytes())["splits"]

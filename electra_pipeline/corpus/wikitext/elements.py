@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from electra_pipeline.corpus.wikitext.expansion import GAP
+from electra_pipeline.corpus.wikitext.template_expansion import GAP
 
 # Their content is no prose, or belongs to another place of the page.
 DROPPED = re.compile(

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import yaml
 
 from electra_pipeline.corpus.wikitext.editions import TEMPLATE, Edition, normal_name
-from electra_pipeline.corpus.wikitext.expansion import Place, Render
-from electra_pipeline.corpus.wikitext.functions import render_function
-from electra_pipeline.corpus.wikitext.handlers import HANDLERS, first_text
 from electra_pipeline.corpus.wikitext.numbers import grouped
-from electra_pipeline.corpus.wikitext.patterns import parse_pattern
+from electra_pipeline.corpus.wikitext.parser_functions import render_function
+from electra_pipeline.corpus.wikitext.template_expansion import Place, Render
+from electra_pipeline.corpus.wikitext.template_handlers import HANDLERS, first_text
+from electra_pipeline.corpus.wikitext.template_patterns import parse_pattern
 
 SUBSTITUTION = re.compile(r"\s*(?:safesubst|subst|msgnw|msg|raw):", re.IGNORECASE)
 KEY = re.compile(r"[\w .-]*")  # what else stands before an equals sign is text
@@ -43,11 +43,11 @@ def renderer(edition: Edition, title: str) -> Render:
     """What `expand` needs to render the templates of the page `title`."""
     rules = _rules(edition.languages)
 
-    def render(pieces: Sequence[str], place: Place) -> str:
-        first = pieces[0]
+    def render(parts: Sequence[str], place: Place) -> str:
+        first = parts[0]
         while substitution := SUBSTITUTION.match(first):
             first = first[substitution.end() :]
-        function = render_function(first, pieces[1:], edition, title)
+        function = render_function(first, parts[1:], edition, title)
         if function is not None:
             return function
         name = normal_name(first)
@@ -57,7 +57,7 @@ def renderer(edition: Edition, title: str) -> Render:
         pattern = rules.find(name)
         if pattern == "":
             return ""
-        arguments = _arguments(pieces[1:])
+        arguments = _arguments(parts[1:])
         if pattern is None:
             return _unknown(name, arguments, place)
         if handler := HANDLERS.get(pattern):
@@ -69,14 +69,14 @@ def renderer(edition: Edition, title: str) -> Render:
     return render
 
 
-def _arguments(pieces: Sequence[str]) -> Mapping[str, str]:
+def _arguments(parts: Sequence[str]) -> Mapping[str, str]:
     arguments: dict[str, str] = {}
     number = 0
-    for piece in pieces:
-        key, equals, value = piece.partition("=")
+    for part in parts:
+        key, equals, value = part.partition("=")
         if not equals or not KEY.fullmatch(key):
             number += 1
-            key, value = str(number), piece
+            key, value = str(number), part
         arguments[key.strip().lower()] = value.strip()
     return arguments
 

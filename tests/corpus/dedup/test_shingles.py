@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from electra_pipeline.corpus.dedup import shingles
-from electra_pipeline.corpus.dedup.hashing import MULTIPLIER, hash_ngrams
 from electra_pipeline.corpus.dedup.shingles import Rows, ngrams, plain_words
+from electra_pipeline.corpus.word_hashes import MULTIPLIER, hash_ngrams
 from electra_pipeline.text.characters import OPTIONAL_MARKS
 from electra_pipeline.text.words import split_words
 
@@ -53,7 +53,7 @@ def test_words_are_those_of_split_words(texts: list[str]) -> None:
 
 
 @given(st.text("ab .", max_size=200), st.integers(12, 40))
-def test_a_long_text_is_hashed_in_pieces(text: str, block: int) -> None:
+def test_a_long_text_is_hashed_in_blocks(text: str, block: int) -> None:
     text = " ".join(word[:10] for word in text.split())
     with pytest.MonkeyPatch.context() as patch:
         whole = as_lists(plain_words([text, "end"]))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from electra_pipeline.corpus.sources.books import cut_book
 
 SENTENCE = "It was a bright cold day in April, and the clocks were striking thirteen. "
-PIECES = ["word ", "Done. ", "\n", "\n\n", "\r\n\r\n", "\n\nChapter I\n\n", "  ", "好。", "x" * 50]
+PARTS = ["word ", "Done. ", "\n", "\n\n", "\r\n\r\n", "\n\nChapter I\n\n", "  ", "好。", "x" * 50]
 
 
 def paragraphs(number: int) -> str:
@@ -15,7 +15,7 @@ def paragraphs(number: int) -> str:
 
 
 @given(
-    text=st.lists(st.sampled_from(PIECES) | st.text(max_size=20), max_size=120).map("".join),
+    text=st.lists(st.sampled_from(PARTS) | st.text(max_size=20), max_size=120).map("".join),
     limit=st.integers(8, 300),
 )
 @example(text="x" * 1000, limit=400)

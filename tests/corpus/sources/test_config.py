@@ -155,8 +155,8 @@ def test_columns_of_a_hub_source_that_are_not_read_do_not_matter(tmp_path: Path)
     (tmp_path / "data").mkdir()
     columns = {"text": ["one", "two"], "date": pa.array([0, -1_000_000], pa.date32())}
     pq.write_table(pa.table(columns), tmp_path / "data" / "train.parquet")
-    (piece,) = plan([HubSource(path=str(tmp_path))])
-    assert [document.text for document in piece.read()] == ["one", "two"]
+    (partition,) = plan([HubSource(path=str(tmp_path))])
+    assert [document.text for document in partition.read()] == ["one", "two"]
 
 
 def test_a_hub_source_that_is_not_there_is_one_line(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Many small files: few pieces, the same documents, and what has grown costs what is new."""
+"""Many small files: few partitions, the same documents, and what has grown costs what is new."""
 
 import hashlib
 import random
@@ -9,52 +9,52 @@ import pytest
 
 from electra_pipeline.core.execution import LocalExecutor, StageContext
 from electra_pipeline.corpus import build, processing
-from electra_pipeline.corpus.partitions import PIECES, Rules, piece_folder
+from electra_pipeline.corpus.partitions import PARTITIONS_FOLDER, Rules, partition_folder
 from electra_pipeline.corpus.sources import file_groups
 from electra_pipeline.corpus.sources.config import FileReading
 from electra_pipeline.corpus.sources.file_groups import FileGroup, group_small_files
-from electra_pipeline.corpus.sources.readers import FilePiece
+from electra_pipeline.corpus.sources.readers import FilePartition
 from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.storage.folder import Folder
 from tests.corpus.corpora import ENGLISH, config, documents, prose, run
 
 
-def piece(number: int, num_bytes: int = 100) -> FilePiece:
+def partition(number: int, num_bytes: int = 100) -> FilePartition:
     digest = hashlib.sha256(str(number).encode()).hexdigest()
     name = f"{number:06d}.txt"
-    return FilePiece("x", SourceFile(name, digest, name, num_bytes=num_bytes), FileReading())
+    return FilePartition("x", SourceFile(name, digest, name, num_bytes=num_bytes), FileReading())
 
 
-def files_of(pieces: list[Any]) -> list[str]:
+def files_of(partitions: list[Any]) -> list[str]:
     return [
         file.file.name
-        for each in pieces
+        for each in partitions
         for file in (each.files if isinstance(each, FileGroup) else [each])
     ]
 
 
-def test_many_small_files_are_few_pieces_in_the_same_order() -> None:
-    pieces = [piece(number) for number in range(20_000)]
-    grouped = group_small_files(pieces)
+def test_many_small_files_are_few_partitions_in_the_same_order() -> None:
+    partitions = [partition(number) for number in range(20_000)]
+    grouped = group_small_files(partitions)
     assert 40 < len(grouped) < 160
-    assert files_of(grouped) == [each.file.name for each in pieces]
+    assert files_of(grouped) == [each.file.name for each in partitions]
     assert len({each.digest for each in grouped}) == len(grouped)
 
 
-def test_few_small_files_and_large_ones_are_pieces_of_their_own() -> None:
-    few = [piece(number) for number in range(file_groups.MIN_FILES - 1)]
+def test_few_small_files_and_large_ones_are_partitions_of_their_own() -> None:
+    few = [partition(number) for number in range(file_groups.MIN_FILES - 1)]
     assert group_small_files(few) == few
-    large = [piece(number, file_groups.SMALL_BYTES) for number in range(2_000)]
+    large = [partition(number, file_groups.SMALL_BYTES) for number in range(2_000)]
     assert group_small_files(large) == large
-    mixed = [*(piece(number) for number in range(1_000)), piece(0, 10**9), piece(1)]
+    mixed = [*(partition(number) for number in range(1_000)), partition(0, 10**9), partition(1)]
     grouped = group_small_files(mixed)
     assert files_of(grouped) == files_of(mixed)
     assert mixed[1_000] in grouped
 
 
 def test_a_group_is_bounded() -> None:
-    pieces = [piece(number, file_groups.SMALL_BYTES - 1) for number in range(3_000)]
-    for each in group_small_files(pieces):
+    partitions = [partition(number, file_groups.SMALL_BYTES - 1) for number in range(3_000)]
+    for each in group_small_files(partitions):
         assert isinstance(each, FileGroup)
         assert len(each.files) <= file_groups.MAX_FILES
         size = sum(file.file.num_bytes or 0 for file in each.files)
@@ -63,10 +63,10 @@ def test_a_group_is_bounded() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_file_more_makes_few_groups_new(seed: int) -> None:
-    pieces = [piece(number) for number in range(0, 40_000, 4)]
-    before = {each.digest for each in group_small_files(pieces)}
+    partitions = [partition(number) for number in range(0, 40_000, 4)]
+    before = {each.digest for each in group_small_files(partitions)}
     number = random.Random(seed).randrange(40_000) | 1
-    grown = sorted([*pieces, piece(number)], key=lambda each: each.file.name)
+    grown = sorted([*partitions, partition(number)], key=lambda each: each.file.name)
     after = {each.digest for each in group_small_files(grown)}
     assert 1 <= len(after - before) <= 4
 
@@ -116,16 +116,20 @@ def test_every_step_over_many_files_shows_that_it_moves(
         StageContext(str(tmp_path / "runs"), "x", LocalExecutor(), seen.append),
     )
     steps = [update.metrics.get("step") for update in seen]
-    assert {"looking up", "looking for known pieces", "checking", "merging", "writing"} <= set(
-        steps
-    )
+    assert {
+        "looking up",
+        "looking up finished partitions",
+        "checking",
+        "merging",
+        "writing",
+    } <= set(steps)
     assert all(update.done <= update.total for update in seen)
 
 
 def test_labels_become_names_of_folders_that_any_storage_takes() -> None:
     for label in ("é" * 200, "std::vector", "a[1]*?#%", "org/data:name"):
-        file = FilePiece(label, SourceFile("a.txt", "0" * 64, ""), FileReading())
-        folder = piece_folder("/root-folder", file, Rules())
-        below = folder.uri.removeprefix(f"{Folder('/root-folder') / PIECES}/")
+        file = FilePartition(label, SourceFile("a.txt", "0" * 64, ""), FileReading())
+        folder = partition_folder("/root-folder", file, Rules())
+        below = folder.uri.removeprefix(f"{Folder('/root-folder') / PARTITIONS_FOLDER}/")
         assert all(len(part.encode()) < 160 for part in below.split("/"))
         assert not set(below) & set("*?[#%") and "::" not in below

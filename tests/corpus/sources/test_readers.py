@@ -26,7 +26,7 @@ from electra_pipeline.corpus.sources.config import (
     identity,
     shaping_fields,
 )
-from electra_pipeline.corpus.sources.readers import FilePiece, plan
+from electra_pipeline.corpus.sources.readers import FilePartition, plan
 from electra_pipeline.inputs.files import SourceFile
 
 if sys.version_info >= (3, 14):
@@ -40,13 +40,13 @@ ROWS = [
 ]
 
 
-def piece(path: Path, data: bytes, **reading: Any) -> FilePiece:
+def partition(path: Path, data: bytes, **reading: Any) -> FilePartition:
     path.write_bytes(data)
-    return FilePiece("x", SourceFile(path.name, "", str(path)), FileReading(**reading))
+    return FilePartition("x", SourceFile(path.name, "", str(path)), FileReading(**reading))
 
 
 def read(path: Path, data: bytes, **reading: Any) -> list[RawDocument]:
-    return list(piece(path, data, **reading).read())
+    return list(partition(path, data, **reading).read())
 
 
 def jsonl(*rows: Any) -> bytes:
@@ -207,7 +207,7 @@ def test_a_cap_does_not_read_on(tmp_path: Path) -> None:
     ],
 )
 def test_the_name_tells_the_format(name: str, kind: str) -> None:
-    assert FilePiece("x", SourceFile(name, "", ""), FileReading()).kind == kind
+    assert FilePartition("x", SourceFile(name, "", ""), FileReading()).kind == kind
 
 
 @pytest.mark.parametrize(
@@ -230,10 +230,12 @@ def test_a_source_is_named_after_its_file_or_folder(url: str, label: str) -> Non
 def test_xml_must_be_named() -> None:
     file = SourceFile("dump.xml.bz2", "", "")
     with pytest.raises(ValueError, match=r"dump\.xml\.bz2: \.xml .* set format to wikipedia-xml"):
-        _ = FilePiece("x", file, FileReading()).kind
-    assert FilePiece("x", file, FileReading(format="wikipedia-xml")).kind == ".wikipedia-xml.bz2"
+        _ = FilePartition("x", file, FileReading()).kind
+    assert (
+        FilePartition("x", file, FileReading(format="wikipedia-xml")).kind == ".wikipedia-xml.bz2"
+    )
     with pytest.raises(ValueError, match=r"a\.warc\.wat\.gz: its name does not tell the format"):
-        _ = FilePiece("x", SourceFile("a.warc.wat.gz", "", ""), FileReading()).kind
+        _ = FilePartition("x", SourceFile("a.warc.wat.gz", "", ""), FileReading()).kind
 
 
 def test_books_are_cut_and_all_their_text_is_there(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import yaml
 from electra_pipeline.corpus import wikitext
 from electra_pipeline.corpus.wikitext.convert import to_text
 from electra_pipeline.corpus.wikitext.editions import edition, normal_name
-from electra_pipeline.corpus.wikitext.handlers import HANDLERS
-from electra_pipeline.corpus.wikitext.patterns import parse_pattern
+from electra_pipeline.corpus.wikitext.template_handlers import HANDLERS
+from electra_pipeline.corpus.wikitext.template_patterns import parse_pattern
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,24 @@
-"""The rules of C4 (Raffel et al. 2020, arXiv:1910.10683, section 2.2), and those that its code has
-besides (c4_utils.py in TensorFlow Datasets: policy lines, words of 1,000 characters).
+"""The filters `c4_lines` and `c4_page`: the rules of C4 (Raffel et al. 2020, arXiv:1910.10683).
+
+They are those of section 2.2 and of its code (c4_utils.py in TensorFlow Datasets: policy lines,
+words of 1,000 characters).
 """
 
 import re
 from collections import Counter
 from collections.abc import Mapping
+from itertools import islice
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from electra_pipeline.core.identity import Config
-from electra_pipeline.corpus.cleaning.filters.prose import Judgement, Prose
-from electra_pipeline.corpus.cleaning.filters.sentences import count_sentences
-from electra_pipeline.text.sentences import ends_sentence
+from electra_pipeline.corpus.cleaning.filters.filter import Filter, Rejection
+from electra_pipeline.corpus.cleaning.filters.text_view import TextView
+from electra_pipeline.text.sentences import ends_sentence, split_sentences
 from electra_pipeline.text.words import split_words
 
-# C4 has the straight quotes; the others are how good typography writes them.
+# C4 has the straight quotes; the others are their typographic forms.
 CLOSING_QUOTES = ('"', "'", "”", "’", "»", "」", "』")  # noqa: RUF001 - quotes
 ELLIPSIS = "..."
 JAVASCRIPT = ("javascript",)
@@ -32,53 +34,53 @@ LOREM_IPSUM = "lorem ipsum"
 PARAGRAPH_END = re.compile(r"\n{3,}")
 
 
-class C4Lines(Config):
-    """Remove lines that are not sentences, menus and notices for instance.
+class C4Lines(Filter):
+    """Remove lines that are not sentences, for instance menus and notices.
 
-    Differs from datatrove: a sentence may end in the marks of any script, blank lines between
-    paragraphs stay, and references such as [12] stay.
+    Differs from datatrove: a sentence may end in the punctuation of any script; blank lines between
+    paragraphs and references such as [12] are kept.
     """
 
     type: Literal["c4_lines"] = "c4_lines"
     end_of_sentence: bool = True
-    """Remove lines that do not end in the mark of a sentence's end or a closing quote; an ellipsis
-    is none. FineWeb leaves this out: it removes most of a page (Penedo et al. 2024, section 3.5)"""
+    """Remove lines that do not end in sentence-final punctuation or a closing quote; an ellipsis
+    does not count. FineWeb omits this, as it removes most of a page (Penedo et al. 2024, 3.5)."""
     min_words: int = Field(default=3, ge=0)
-    """Remove lines of fewer words."""
+    """Remove lines with fewer words."""
     max_word_characters: int = Field(default=1000, ge=1)
-    """Remove lines with a longer word: it is none."""
+    """Remove lines with a longer word, which is not a real word."""
     javascript: bool = True
-    """Remove lines with the word Javascript: they say that it is off."""
+    """Remove lines with the word Javascript, which ask to switch it on."""
     policies: bool = True
     """Remove lines about cookies, terms of use and privacy (English)."""
 
-    def edit(self, prose: Prose) -> tuple[str, Mapping[str, int]]:
-        """What is left of the text, and the number of lines removed for each reason."""
-        # What no line can have is asked of the whole text: that is quick, and most have it not.
+    def edit(self, view: TextView) -> tuple[str, Mapping[str, int]]:
+        """Return the remaining text and the number of lines removed for each reason."""
+        # Most texts contain none of these: checking the whole text first saves time.
         phrases = {
             reason: among
             for reason, among in self._phrases().items()
-            if any(phrase in prose.lower for phrase in among)
+            if any(phrase in view.lower for phrase in among)
         }
-        has_long_word = np.diff(prose.ends).max() > self.max_word_characters
+        has_long_word = np.diff(view.ends).max() > self.max_word_characters
         removed: Counter[str] = Counter()
         kept = []
-        for line in map(str.strip, prose.text.split("\n")):
-            reason = self._fault(line, has_long_word, phrases) if line else None
+        for line in map(str.strip, view.text.split("\n")):
+            reason = self._reason(line, has_long_word, phrases) if line else None
             if reason is None:
                 kept.append(line)
             else:
                 removed[reason] += 1
         if not removed:
-            return prose.text, {}
+            return view.text, {}
         return PARAGRAPH_END.sub("\n\n", "\n".join(kept)).strip(), removed
 
     def _phrases(self) -> dict[str, tuple[str, ...]]:
         about: dict[str, tuple[str, ...]] = {"javascript": JAVASCRIPT if self.javascript else ()}
         about |= {"policies": POLICIES if self.policies else ()}
-        return {f"lines_about_{what}": phrases for what, phrases in about.items()}
+        return {f"lines_about_{topic}": phrases for topic, phrases in about.items()}
 
-    def _fault(
+    def _reason(
         self, line: str, has_long_word: bool, phrases: Mapping[str, tuple[str, ...]]
     ) -> str | None:
         if has_long_word and max(map(len, split_words(line))) > self.max_word_characters:
@@ -100,7 +102,7 @@ def _is_ended(line: str) -> bool:
     return is_ended and not line.endswith(ELLIPSIS)
 
 
-class C4Page(Config):
+class C4Page(Filter):
     """Drop pages that are code, filler text or too few sentences; after `c4_lines`, as in C4.
 
     Differs from datatrove: a curly bracket counts in any line that `c4_lines` left, also in those
@@ -109,19 +111,30 @@ class C4Page(Config):
 
     type: Literal["c4_page"] = "c4_page"
     lorem_ipsum: bool = True
-    """Drop pages with this phrase."""
+    """Drop pages that contain "lorem ipsum"."""
     curly_bracket: bool = True
-    """Drop pages with a `{`: programs."""
+    """Drop pages with a `{`, which contain program code."""
     min_sentences: int = Field(default=5, ge=0)
     """Least number of sentences."""
 
-    def judge(self, prose: Prose, language: str | None) -> Judgement | None:
-        """The first rule that `prose`, in `language` (ISO 639-1), breaks."""
-        if self.lorem_ipsum and LOREM_IPSUM in prose.lower:
-            return Judgement("lorem_ipsum", str(prose.lower.count(LOREM_IPSUM)))
-        if self.curly_bracket and "{" in prose.text:
-            return Judgement("curly_bracket", str(prose.text.count("{")))
-        num_sentences = count_sentences(prose, language, self.min_sentences)
+    def reject(self, view: TextView, language: str | None) -> Rejection | None:
+        """Reject a page by the first of the rules that it breaks."""
+        if self.lorem_ipsum and LOREM_IPSUM in view.lower:
+            return Rejection("lorem_ipsum", str(view.lower.count(LOREM_IPSUM)))
+        if self.curly_bracket and "{" in view.text:
+            return Rejection("curly_bracket", str(view.text.count("{")))
+        num_sentences = _count_sentences(view, language, self.min_sentences)
         if num_sentences < self.min_sentences:
-            return Judgement("few_sentences", str(num_sentences))
+            return Rejection("few_sentences", str(num_sentences))
         return None
+
+
+def _count_sentences(view: TextView, language: str | None, at_most: int) -> int:
+    """Count the sentences, up to `at_most`. The end of a line ends a sentence."""
+    sentences = (
+        sentence
+        for line in view.lines
+        for sentence in split_sentences(line, language)
+        if sentence.strip()
+    )
+    return sum(1 for _ in islice(sentences, at_most))

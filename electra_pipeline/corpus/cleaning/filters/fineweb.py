@@ -1,49 +1,49 @@
-"""The rules of FineWeb on lines (Penedo et al. 2024, arXiv:2406.17557, section 3.6)."""
+"""The filter `fineweb`: FineWeb's rules on lines (Penedo et al. 2024, arXiv:2406.17557, 3.6)."""
 
 from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
 
-from electra_pipeline.core.identity import Config
-from electra_pipeline.corpus.cleaning.filters.languages import LineRules, line_rules
-from electra_pipeline.corpus.cleaning.filters.prose import Judgement, Prose
-from electra_pipeline.corpus.cleaning.filters.repeats import repeated_parts
+from electra_pipeline.corpus.cleaning.filters.filter import Filter, Rejection
+from electra_pipeline.corpus.cleaning.filters.language_thresholds import LineRules, line_rules
+from electra_pipeline.corpus.cleaning.filters.repetition import repeated_parts
+from electra_pipeline.corpus.cleaning.filters.text_view import TextView
 from electra_pipeline.text.sentences import ends_sentence
 
-# fineweb-2's pipeline for every language but English: 0.1, and short lines are no fault.
+# fineweb-2's pipeline for languages other than English: 0.1, and no rule on short lines.
 REPEATED_CHARACTERS_OF_OTHERS = 0.1
 
 
-class FineWeb(Config):
-    """Are its lines those of running text, not of a list or a menu?
+class FineWeb(Filter):
+    """Drop documents whose lines are those of a list or a menu rather than of running text.
 
-    Differs from datatrove: a line is stripped before its end is looked at, and, as words keep their
-    punctuation, there are fewer for each line end.
+    Differs from datatrove: a line is stripped before its end is checked, and there are fewer words
+    per line end, as words keep their punctuation.
     """
 
     type: Literal["fineweb"] = "fineweb"
     min_ended_lines: float = Field(default=0.12, ge=0.0, le=1.0)
-    """Least share of lines that end in the mark of a sentence's end."""
+    """Least fraction of lines that end in sentence-final punctuation."""
     short_line: int = Field(default=30, ge=0)
-    """Most characters of a short line."""
+    """Greatest number of characters of a short line."""
     max_short_lines: float = Field(default=0.67, ge=0.0, le=1.0)
-    """Greatest share of short lines."""
+    """Greatest fraction of short lines."""
     max_repeated_characters: float = Field(default=0.01, ge=0.0, le=1.0)
-    """Greatest share of characters in lines that occurred before."""
+    """Greatest fraction of characters in lines that occurred before."""
     max_newlines: float = Field(default=0.3, ge=0.0)
-    """Most line ends a word."""
+    """Greatest number of line ends per word."""
     per_language: bool = True
-    """Judge other languages than English by their own ended lines and newlines, let a tenth be
-    repeated, and do not judge short lines (fineweb-2); without an entry, ended lines neither.
-    False: judge all by the values here."""
+    """For languages other than English, use each language's own thresholds for ended lines and
+    newlines, allow a tenth to be repeated and ignore short lines (fineweb-2); without an entry,
+    ignore ended lines too. False: use the values here for all."""
 
-    def judge(self, prose: Prose, language: str | None) -> Judgement | None:
-        """The first rule that `prose`, in `language` (ISO 639-1), breaks."""
-        return next(self._violations(prose, language), None)
+    def reject(self, view: TextView, language: str | None) -> Rejection | None:
+        """Reject a document by the first of the rules that it breaks."""
+        return next(self._violations(view, language), None)
 
-    def _violations(self, prose: Prose, language: str | None) -> Iterator[Judgement]:
-        lines = prose.lines
+    def _violations(self, view: TextView, language: str | None) -> Iterator[Rejection]:
+        lines = view.lines
         is_other = self.per_language and language != "en"
         rules = LineRules(self.min_ended_lines, self.max_newlines)
         max_repeated = self.max_repeated_characters
@@ -52,13 +52,13 @@ class FineWeb(Config):
             max_repeated = REPEATED_CHARACTERS_OF_OTHERS
         ended = sum(map(ends_sentence, lines)) / len(lines)
         if ended < rules.min_ended_lines:
-            yield Judgement("unended_lines", f"{ended:.3f}")
+            yield Rejection("unended_lines", f"{ended:.3f}")
         short = sum(len(line) <= self.short_line for line in lines) / len(lines)
         if short > self.max_short_lines and not is_other:
-            yield Judgement("short_lines", f"{short:.3f}")
+            yield Rejection("short_lines", f"{short:.3f}")
         repeated = repeated_parts(lines)[1] / sum(map(len, lines))
         if repeated > max_repeated:
-            yield Judgement("repeated_lines", f"{repeated:.3f}")
-        newlines = prose.text.count("\n") / prose.num_words
+            yield Rejection("repeated_lines", f"{repeated:.3f}")
+        newlines = view.text.count("\n") / view.num_words
         if newlines > rules.max_newlines:
-            yield Judgement("newlines", f"{newlines:.3f}")
+            yield Rejection("newlines", f"{newlines:.3f}")

@@ -1,4 +1,7 @@
-"""The rules of Gopher (Rae et al. 2021, arXiv:2112.11446, appendix A.1.1 and table A1)."""
+"""The filters `gopher_quality` and `gopher_repetition`: the rules of Gopher.
+
+Rae et al. 2021, arXiv:2112.11446, appendix A.1.1 and table A1.
+"""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -6,15 +9,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from electra_pipeline.core.identity import Config
-from electra_pipeline.corpus.cleaning.filters.languages import WordRules, word_rules
-from electra_pipeline.corpus.cleaning.filters.prose import Judgement, Prose
-from electra_pipeline.corpus.cleaning.filters.repeats import (
+from electra_pipeline.corpus.cleaning.filters.filter import Filter, Rejection
+from electra_pipeline.corpus.cleaning.filters.language_thresholds import WordRules, word_rules
+from electra_pipeline.corpus.cleaning.filters.repetition import (
+    find_repeats,
     most_frequent,
     repeated_characters,
     repeated_parts,
-    repeats,
 )
+from electra_pipeline.corpus.cleaning.filters.text_view import TextView
 
 LETTER = re.compile(r"[^\W\d_]")
 DIGIT = re.compile(r"[^\W_]")
@@ -26,42 +29,42 @@ SHORTEST_DUPLICATE = 5
 MAX_DUPLICATE_NGRAMS = (0.15, 0.14, 0.13, 0.12, 0.11, 0.10)
 
 
-class GopherQuality(Config):
-    """Is it prose: words of usual number and length, letters, few symbols, common words?
+class GopherQuality(Filter):
+    """Keep prose: usual number and length of words, letters, few symbols, stop words.
 
-    Differs from datatrove where words do (see `quality.prose`): more documents pass the least share
-    of words with a letter. Blank lines are no lines.
+    Differs from datatrove where words do (see `text_view.py`): more documents reach the least
+    fraction of words with a letter. Blank lines do not count.
     """
 
     type: Literal["gopher_quality"] = "gopher_quality"
     min_words: int = Field(default=50, ge=0)
-    """Least number of words that have a letter or a digit."""
+    """Least number of words with a letter or a digit."""
     max_words: int | None = Field(default=100_000, ge=1)
-    """Most of them; null for any number."""
+    """Greatest number of these words; null for any number."""
     min_mean_word_length: float = Field(default=3.0, ge=0.0)
-    """Least mean length, in characters, of the words that have a letter or a digit."""
+    """Least mean length, in characters, of words with a letter or a digit."""
     max_mean_word_length: float = Field(default=10.0, ge=0.0)
     """Greatest mean length."""
     max_symbols: float = Field(default=0.1, ge=0.0)
-    """Most hash signs a word, and most ellipses a word."""
+    """Greatest number of hash signs per word, and of ellipses per word."""
     max_bullet_lines: float = Field(default=0.9, ge=0.0, le=1.0)
-    """Greatest share of lines that begin with a bullet."""
+    """Greatest fraction of lines that begin with a bullet."""
     max_ellipsis_lines: float = Field(default=0.3, ge=0.0, le=1.0)
-    """Greatest share of lines that end in an ellipsis."""
+    """Greatest fraction of lines that end in an ellipsis."""
     min_alphabetic_words: float = Field(default=0.8, ge=0.0, le=1.0)
-    """Least share of words that have a letter."""
+    """Least fraction of words with a letter."""
     stop_words: tuple[str, ...] = ("the", "be", "to", "of", "and", "that", "have", "with")
-    """Common words, in lower case."""
+    """Stop words, in lower case."""
     min_stop_words: int = Field(default=2, ge=0)
-    """How many different ones of them must occur."""
+    """How many distinct stop words must occur."""
     per_language: bool = True
-    """Judge other languages than English by their own word lengths, letters and stop words
-    (fineweb-2); one without an entry by neither lengths nor stop words. False: judge all by the
-    values here."""
+    """For languages other than English, use each language's own thresholds for word lengths,
+    letters and stop words (fineweb-2); without an entry, ignore lengths and stop words. False: use
+    the values here for all."""
 
-    def judge(self, prose: Prose, language: str | None) -> Judgement | None:
-        """The first rule that `prose`, in `language` (ISO 639-1), breaks."""
-        return next(self._violations(prose, self._word_rules(language)), None)
+    def reject(self, view: TextView, language: str | None) -> Rejection | None:
+        """Reject a document by the first of the rules that it breaks."""
+        return next(self._violations(view, self._word_rules(language)), None)
 
     def _word_rules(self, language: str | None) -> WordRules:
         if self.per_language and language != "en":
@@ -69,92 +72,92 @@ class GopherQuality(Config):
         lengths = self.min_mean_word_length, self.max_mean_word_length
         return WordRules(lengths, self.min_alphabetic_words, self.stop_words)
 
-    def _violations(self, prose: Prose, rules: WordRules) -> Iterator[Judgement]:
-        words = prose.words
-        # Most words begin with a letter: this is asked quickly.
+    def _violations(self, view: TextView, rules: WordRules) -> Iterator[Rejection]:
+        words = view.words
+        # Most words begin with a letter, and this check is fast.
         others = [word for word in words if not word[0].isalpha()]
         letterless = [word for word in others if not LETTER.search(word)]
         symbols = [word for word in letterless if not DIGIT.search(word)]
-        num_words = (len(words) - len(symbols)) / prose.words_per_word
+        num_words = (len(words) - len(symbols)) / view.words_per_word
         if num_words < self.min_words:
-            yield Judgement("few_words", f"{num_words:g}")
+            yield Rejection("few_words", f"{num_words:g}")
         if self.max_words is not None and num_words > self.max_words:
-            yield Judgement("many_words", f"{num_words:g}")
-        if rules.mean_word_length and prose.has_spaces and num_words:
-            characters = int(prose.ends[-1]) - prose.num_optional_marks - sum(map(len, symbols))
+            yield Rejection("many_words", f"{num_words:g}")
+        if rules.mean_word_length and view.has_spaces and num_words:
+            characters = int(view.ends[-1]) - view.num_optional_marks - sum(map(len, symbols))
             mean = characters / num_words
             least, most = rules.mean_word_length
             if mean < least:
-                yield Judgement("short_words", f"{mean:.2f}")
+                yield Rejection("short_words", f"{mean:.2f}")
             if mean > most:
-                yield Judgement("long_words", f"{mean:.2f}")
-        hashes = prose.text.count("#") / prose.num_words
+                yield Rejection("long_words", f"{mean:.2f}")
+        hashes = view.text.count("#") / view.num_words
         if hashes > self.max_symbols:
-            yield Judgement("hash_signs", f"{hashes:.3f}")
-        ellipses = sum(map(prose.text.count, ELLIPSES)) / prose.num_words
+            yield Rejection("hash_signs", f"{hashes:.3f}")
+        ellipses = sum(map(view.text.count, ELLIPSES)) / view.num_words
         if ellipses > self.max_symbols:
-            yield Judgement("ellipses", f"{ellipses:.3f}")
-        bullets = sum(line.startswith(BULLETS) for line in prose.lines) / len(prose.lines)
+            yield Rejection("ellipses", f"{ellipses:.3f}")
+        bullets = sum(line.startswith(BULLETS) for line in view.lines) / len(view.lines)
         if bullets > self.max_bullet_lines:
-            yield Judgement("bullet_lines", f"{bullets:.3f}")
-        ends = sum(line.endswith(ELLIPSES) for line in prose.lines) / len(prose.lines)
+            yield Rejection("bullet_lines", f"{bullets:.3f}")
+        ends = sum(line.endswith(ELLIPSES) for line in view.lines) / len(view.lines)
         if ends > self.max_ellipsis_lines:
-            yield Judgement("ellipsis_lines", f"{ends:.3f}")
+            yield Rejection("ellipsis_lines", f"{ends:.3f}")
         alphabetic = 1 - len(letterless) / len(words)
         if alphabetic < rules.min_alphabetic_words:
-            yield Judgement("few_letters", f"{alphabetic:.3f}")
-        num_stop_words = rules.count_stop_words(prose)
+            yield Rejection("few_letters", f"{alphabetic:.3f}")
+        num_stop_words = rules.count_stop_words(view)
         if rules.stop_words and num_stop_words < self.min_stop_words:
-            yield Judgement("few_stop_words", str(num_stop_words))
+            yield Rejection("few_stop_words", str(num_stop_words))
 
 
-class GopherRepetition(Config):
-    """Does it say the same again and again: lines, paragraphs, sequences of words?
+class GopherRepetition(Filter):
+    """Drop documents that repeat lines, paragraphs or sequences of words.
 
-    Shares are of all characters of the text. Differs from datatrove in this: a sequence of words
-    must occur more than once to count (there, the most frequent one of seven different words is any
-    pair, and a short text is dropped); blank lines are no lines. Where characters stand for words,
-    a sequence of n words is one of 2n characters.
+    Fractions are of all characters of the text. Differs from datatrove: a sequence of words must
+    occur more than once to count (in datatrove, any pair of seven distinct words is the most
+    frequent one, so that short texts are dropped), and blank lines do not count. In scripts without
+    spaces, a sequence of n words is one of 2n characters.
     """
 
     type: Literal["gopher_repetition"] = "gopher_repetition"
     max_duplicate_paragraphs: float = Field(default=0.3, ge=0.0, le=1.0)
-    """Greatest share of paragraphs that occurred before."""
+    """Greatest fraction of paragraphs that occurred before."""
     max_duplicate_paragraph_characters: float = Field(default=0.2, ge=0.0, le=1.0)
-    """Greatest share of characters in them."""
+    """Greatest fraction of characters in such parts."""
     max_duplicate_lines: float = Field(default=0.3, ge=0.0, le=1.0)
-    """Greatest share of lines that occurred before."""
+    """Greatest fraction of lines that occurred before."""
     max_duplicate_line_characters: float = Field(default=0.2, ge=0.0, le=1.0)
-    """Greatest share of characters in them."""
+    """Greatest fraction of characters in such parts."""
     max_top_ngrams: tuple[float, float, float] = MAX_TOP_NGRAMS
-    """Greatest share of characters in the most frequent sequence of 2, of 3, of 4 words."""
+    """Greatest fraction of characters in the most frequent sequence of 2, of 3, of 4 words."""
     max_duplicate_ngrams: tuple[float, float, float, float, float, float] = MAX_DUPLICATE_NGRAMS
-    """Greatest share of characters in sequences of 5, 6, ... 10 words that occurred before."""
+    """Greatest fraction of characters in sequences of 5, 6, ... 10 words that occurred before."""
 
-    def judge(self, prose: Prose, language: str | None) -> Judgement | None:
-        """The first rule that `prose` breaks, in any language."""
-        return next(self._violations(prose), None)
+    def reject(self, view: TextView, language: str | None) -> Rejection | None:
+        """Reject a document by the first of the rules that it breaks, in any language."""
+        return next(self._violations(view), None)
 
-    def _violations(self, prose: Prose) -> Iterator[Judgement]:
+    def _violations(self, view: TextView) -> Iterator[Rejection]:
         limits = self.max_duplicate_paragraphs, self.max_duplicate_paragraph_characters
-        yield from _repeated_parts("paragraph", prose.paragraphs, *limits, len(prose.text))
+        yield from _repeated_parts("paragraph", view.paragraphs, *limits, len(view.text))
         limits = self.max_duplicate_lines, self.max_duplicate_line_characters
-        yield from _repeated_parts("line", prose.lines, *limits, len(prose.text))
-        yield from self._repeated_ngrams(prose)
+        yield from _repeated_parts("line", view.lines, *limits, len(view.text))
+        yield from self._repeated_ngrams(view)
 
-    def _repeated_ngrams(self, prose: Prose) -> Iterator[Judgement]:
+    def _repeated_ngrams(self, view: TextView) -> Iterator[Rejection]:
         limits = (*self.max_top_ngrams, *self.max_duplicate_ngrams)
         longest = SHORTEST_TOP + len(limits) - 1
-        unit = prose.words_per_word
+        unit = view.words_per_word
         longest_top = (SHORTEST_DUPLICATE - 1) * unit
-        for found in repeats(prose, SHORTEST_TOP * unit, longest * unit):
+        for found in find_repeats(view, SHORTEST_TOP * unit, longest * unit):
             n, is_between = divmod(found.n, unit)
-            space = n - 1 if prose.has_spaces else 0
-            # No share from here on is greater than that of all places together, times the number
-            # of them that a longest top sequence spans: in most texts this ends the search soon.
+            space = n - 1 if view.has_spaces else 0
+            # No fraction from here on exceeds that of all positions together, times the number of
+            # positions in a longest top sequence. This ends the search early in most texts.
             at_most = int(found.lengths.sum()) + space * len(found.lengths)
             at_most *= max(1, longest_top - found.n + 1)
-            if at_most <= min(limits[n - SHORTEST_TOP :]) * len(prose.text):
+            if at_most <= min(limits[n - SHORTEST_TOP :]) * len(view.text):
                 return
             if is_between:
                 continue
@@ -163,15 +166,15 @@ class GopherRepetition(Config):
                 characters, reason = count * (length + space), f"top_{n}_gram"
             else:
                 characters, reason = repeated_characters(found), f"duplicate_{n}_grams"
-            if (share := characters / len(prose.text)) > limits[n - SHORTEST_TOP]:
-                yield Judgement(reason, f"{share:.3f}")
+            if (share := characters / len(view.text)) > limits[n - SHORTEST_TOP]:
+                yield Rejection(reason, f"{share:.3f}")
 
 
 def _repeated_parts(
     kind: str, parts: Sequence[str], most: float, most_characters: float, num_characters: int
-) -> Iterator[Judgement]:
+) -> Iterator[Rejection]:
     count, characters = repeated_parts(parts)
     if (share := count / len(parts)) > most:
-        yield Judgement(f"duplicate_{kind}s", f"{share:.3f}")
+        yield Rejection(f"duplicate_{kind}s", f"{share:.3f}")
     if (share := characters / num_characters) > most_characters:
-        yield Judgement(f"duplicate_{kind}_characters", f"{share:.3f}")
+        yield Rejection(f"duplicate_{kind}_characters", f"{share:.3f}")

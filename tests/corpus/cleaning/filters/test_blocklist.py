@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 
 from electra_pipeline.corpus.cleaning.filters.blocklist import Blocklist, ListFile
-from electra_pipeline.corpus.cleaning.filters.prose import Prose
-from electra_pipeline.corpus.cleaning.filters.rules import identity
+from electra_pipeline.corpus.cleaning.filters.registry import identity
+from electra_pipeline.corpus.cleaning.filters.text_view import TextView
 
 
 def judged(rule: Blocklist, url: str | None) -> str | None:
-    judgement = rule.judge(Prose("text", url), "en")
-    return judgement.value if judgement else None
+    rejection = rule.reject(TextView("text", url), "en")
+    return rejection.value if rejection else None
 
 
 def list_file(path: Path, content: str) -> ListFile:

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from electra_pipeline.corpus.cleaning.filters.c4 import C4Lines, C4Page
-from electra_pipeline.corpus.cleaning.filters.prose import Prose
+from electra_pipeline.corpus.cleaning.filters.text_view import TextView
 
 LINES = """\
 One two three four.
@@ -19,7 +19,7 @@ GOOD = "This is a line. It has two sentences.\n" * 3
 
 
 def test_lines_as_in_datatrove() -> None:
-    text, removed = C4Lines().edit(Prose(LINES))
+    text, removed = C4Lines().edit(TextView(LINES))
     assert text.split("\n") == [LINES.split("\n")[index] for index in (0, 2, 5, 6, 8, 9)]
     assert removed == {
         "lines_of_few_words": 1,
@@ -27,17 +27,17 @@ def test_lines_as_in_datatrove() -> None:
         "lines_about_javascript": 1,
         "lines_about_policies": 1,
     }
-    assert C4Page().judge(Prose(text), "en") is None
+    assert C4Page().reject(TextView(text), "en") is None
 
 
 def test_lines_are_kept_by_choice() -> None:
     lenient = C4Lines(end_of_sentence=False, min_words=0, javascript=False, policies=False)
-    assert lenient.edit(Prose(LINES)) == (LINES, {})
+    assert lenient.edit(TextView(LINES)) == (LINES, {})
 
 
 def test_long_words_are_no_words() -> None:
     text = f"A good line it is.\nx{'y' * 1000} is not good.\nx{'y' * 999} is just good."
-    edited, removed = C4Lines().edit(Prose(text))
+    edited, removed = C4Lines().edit(TextView(text))
     assert edited.split("\n") == [text.split("\n")[0], text.split("\n")[2]]
     assert removed == {"lines_with_long_word": 1}
 
@@ -50,14 +50,14 @@ def test_sentences_end_in_many_ways() -> None:
         "ሁሉም ሰው ነጻ ሆኖ ይወለዳል።",
         "Are they really all here?",
     ]
-    assert C4Lines().edit(Prose("\n".join(kept)))[0].split("\n") == kept
+    assert C4Lines().edit(TextView("\n".join(kept)))[0].split("\n") == kept
     for removed in ("This line never ends...", "This line has no end,"):
-        assert C4Lines().edit(Prose(removed))[0] == ""
+        assert C4Lines().edit(TextView(removed))[0] == ""
 
 
 def test_paragraphs_stay_apart() -> None:
     text = "The first is good.\n\nMenu\n\nThe second is good.\nIt goes on here."
-    assert C4Lines().edit(Prose(text))[0] == text.replace("\n\nMenu", "")
+    assert C4Lines().edit(TextView(text))[0] == text.replace("\n\nMenu", "")
 
 
 LINE = st.sampled_from([*LINES.split("\n"), "", " ", "x" * 1001, "Menu", "a b c."])
@@ -65,14 +65,14 @@ LINE = st.sampled_from([*LINES.split("\n"), "", " ", "x" * 1001, "Menu", "a b c.
 
 @given(st.lists(LINE).map("\n".join).filter(str.strip))
 def test_editing_twice_removes_nothing_more(text: str) -> None:
-    once, _ = C4Lines().edit(Prose(text))
+    once, _ = C4Lines().edit(TextView(text))
     if once:
-        assert C4Lines().edit(Prose(once)) == (once, {})
+        assert C4Lines().edit(TextView(once)) == (once, {})
 
 
 def reason(text: str, rule: C4Page) -> str | None:
-    judgement = rule.judge(Prose(text), "en")
-    return judgement.reason if judgement else None
+    rejection = rule.reject(TextView(text), "en")
+    return rejection.reason if rejection else None
 
 
 def test_each_rule_on_pages_fires_alone() -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from electra_pipeline.corpus.cleaning.filters.fineweb import FineWeb
-from electra_pipeline.corpus.cleaning.filters.prose import Prose
+from electra_pipeline.corpus.cleaning.filters.text_view import TextView
 
 LINE = "This is line number {} and it is long enough to count as one."
 GOOD = "\n".join(LINE.format(number) for number in range(10))
@@ -9,8 +9,8 @@ UNENDED = GOOD.replace(".", "")
 
 
 def reason(text: str, language: str | None = "en", **values: object) -> str | None:
-    judgement = FineWeb.model_validate(values).judge(Prose(text), language)
-    return judgement.reason if judgement else None
+    rejection = FineWeb.model_validate(values).reject(TextView(text), language)
+    return rejection.reason if rejection else None
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from electra_pipeline.corpus.cleaning.filters.gopher import GopherQuality, GopherRepetition
-from electra_pipeline.corpus.cleaning.filters.prose import Prose
+from electra_pipeline.corpus.cleaning.filters.text_view import TextView
 
 FEW = GopherQuality(min_words=10)
 
@@ -21,8 +21,8 @@ def prose(num_words: int = 60, seed: int = 0) -> str:
 def reason(
     rule: GopherQuality | GopherRepetition, text: str, language: str | None = "en"
 ) -> str | None:
-    judgement = rule.judge(Prose(text), language)
-    return judgement.reason if judgement else None
+    rejection = rule.reject(TextView(text), language)
+    return rejection.reason if rejection else None
 
 
 @pytest.mark.parametrize("rule", [GopherQuality(), GopherRepetition()])

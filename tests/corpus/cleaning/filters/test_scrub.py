@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from electra_pipeline.corpus.cleaning.filters.prose import Prose
 from electra_pipeline.corpus.cleaning.filters.scrub import Scrub
+from electra_pipeline.corpus.cleaning.filters.text_view import TextView
 
 ALL = Scrub(phone_numbers=True)
 
@@ -20,8 +20,8 @@ ALL = Scrub(phone_numbers=True)
     ],
 )
 def test_personal_data_is_replaced(text: str, scrubbed: str, edits: dict[str, int]) -> None:
-    assert ALL.edit(Prose(text)) == (scrubbed, edits)
-    assert ALL.edit(Prose(scrubbed)) == (scrubbed, {})
+    assert ALL.edit(TextView(text)) == (scrubbed, edits)
+    assert ALL.edit(TextView(scrubbed)) == (scrubbed, {})
 
 
 @pytest.mark.parametrize(
@@ -37,13 +37,13 @@ def test_personal_data_is_replaced(text: str, scrubbed: str, edits: dict[str, in
     ],
 )
 def test_what_is_nobodys_stays(text: str) -> None:
-    assert ALL.edit(Prose(text)) == (text, {})
+    assert ALL.edit(TextView(text)) == (text, {})
 
 
 def test_each_kind_is_a_choice() -> None:
     text = "a@b.com 8.8.8.8 +442079460958"
-    assert Scrub(emails=False, public_ips=False).edit(Prose(text)) == (text, {})
-    assert Scrub().edit(Prose(text)) == (
+    assert Scrub(emails=False, public_ips=False).edit(TextView(text)) == (text, {})
+    assert Scrub().edit(TextView(text)) == (
         "email@example.com 192.0.2.1 +442079460958",
         {"emails": 1, "public_ips": 1},
     )
@@ -54,10 +54,10 @@ PARTS = ["a@b.com", "8.8.8.8", "2606:4700::1", "+44", "2079460958", " ", ".", ":
 
 @given(st.lists(st.sampled_from(PARTS), max_size=12).map("".join))
 def test_scrubbing_twice_changes_nothing_more(text: str) -> None:
-    once, _ = ALL.edit(Prose(text))
-    assert ALL.edit(Prose(once))[0] == once
+    once, _ = ALL.edit(TextView(text))
+    assert ALL.edit(TextView(once))[0] == once
 
 
 def test_long_runs_cost_no_more_than_their_length() -> None:
     text = "a" * 300_000 + "@ " + "1" * 300_000 + " " + "2001:" * 60_000  # squared: hours
-    assert Scrub().edit(Prose(text)) == (text, {})
+    assert Scrub().edit(TextView(text)) == (text, {})

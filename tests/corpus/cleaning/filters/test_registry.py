@@ -6,10 +6,16 @@ from pydantic import TypeAdapter, ValidationError
 from electra_pipeline.corpus.cleaning.filters.blocklist import Blocklist
 from electra_pipeline.corpus.cleaning.filters.c4 import C4Lines, C4Page
 from electra_pipeline.corpus.cleaning.filters.gopher import GopherQuality
-from electra_pipeline.corpus.cleaning.filters.languages import languages_with_rules
-from electra_pipeline.corpus.cleaning.filters.rules import PRESETS, Filter, Filters, apply, identity
+from electra_pipeline.corpus.cleaning.filters.language_thresholds import languages_with_rules
+from electra_pipeline.corpus.cleaning.filters.registry import (
+    PRESETS,
+    AnyFilter,
+    Filters,
+    apply,
+    identity,
+)
 from electra_pipeline.corpus.cleaning.filters.scrub import Scrub
-from electra_pipeline.corpus.cleaning.language import known_languages
+from electra_pipeline.corpus.cleaning.language_id import supported_languages
 
 CONFIG: TypeAdapter[Filters] = TypeAdapter(Filters)
 PAGE = "Menu\nThis is the first line, by a@b.com.\nThis is the second of the lines."
@@ -17,20 +23,20 @@ PAGE = "Menu\nThis is the first line, by a@b.com.\nThis is the second of the lin
 
 def test_filters_run_in_their_order() -> None:
     few = GopherQuality(min_words=15)
-    assert apply([few, C4Lines()], PAGE, None, "en").judgement is None
+    assert apply([few, C4Lines()], PAGE, None, "en").rejection is None
     after = apply([C4Lines(), few], PAGE, None, "en")
-    assert after.judgement == ("few_words", "14")
+    assert after.rejection == ("few_words", "14")
     assert after.text == PAGE.removeprefix("Menu\n")
     assert after.edits == {"lines_without_end": 1}
 
 
 def test_edits_add_up_and_the_first_judgement_ends_it() -> None:
     filtered = apply([C4Lines(), Scrub()], PAGE, None, "en")
-    assert filtered.judgement is None
+    assert filtered.rejection is None
     assert filtered.text == PAGE.removeprefix("Menu\n").replace("a@b.com", "email@example.com")
     assert filtered.edits == {"lines_without_end": 1, "emails": 1}
     first = apply([C4Page(min_sentences=9), Scrub()], PAGE, None, "en")
-    assert first.judgement == ("few_sentences", "3")
+    assert first.rejection == ("few_sentences", "3")
     assert (first.text, first.edits) == (PAGE, {})
 
 
@@ -41,11 +47,11 @@ def test_a_document_of_which_nothing_is_left_is_dropped() -> None:
 
 def test_the_address_is_judged() -> None:
     rules = [Blocklist(domains=("spam.com",))]
-    assert apply(rules, PAGE, "https://www.spam.com", None).judgement == (
+    assert apply(rules, PAGE, "https://www.spam.com", None).rejection == (
         "blocked_domain",
         "spam.com",
     )
-    assert apply(rules, PAGE, "https://spam.org", None).judgement is None
+    assert apply(rules, PAGE, "https://spam.org", None).rejection is None
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\n \t\n"])
@@ -54,7 +60,7 @@ def test_blank_texts_are_not_judged(name: str, text: str) -> None:
     assert apply(PRESETS[name], text, None, "en") == (text, None, {})
 
 
-PIECES = [
+PARTS = [
     "Menu",
     "This is a line.",
     "a@b.com",
@@ -71,12 +77,12 @@ PIECES = [
 
 @settings(deadline=None)
 @given(
-    st.text() | st.lists(st.sampled_from(PIECES)).map(" ".join),
+    st.text() | st.lists(st.sampled_from(PARTS)).map(" ".join),
     st.sampled_from([None, "en", "de", "zh", "la"]),
     st.sampled_from([*PRESETS["web"], C4Lines(), GopherQuality(min_words=0)]),
 )
 def test_any_text_gets_a_verdict_and_edits_are_counted(
-    text: str, language: str | None, rule: Filter
+    text: str, language: str | None, rule: AnyFilter
 ) -> None:
     filtered = apply([rule], text, None, language)
     assert (filtered.text == text) == (not filtered.edits)
@@ -111,4 +117,4 @@ def test_identity_tells_thresholds_and_order_apart() -> None:
 
 def test_languages_with_rules_can_be_identified() -> None:
     assert len(languages_with_rules()) > 60
-    assert set(languages_with_rules()) <= set(known_languages())
+    assert set(languages_with_rules()) <= set(supported_languages())

@@ -62,11 +62,11 @@ class _Frame:
         self.is_blank = False
 
     def literal(self) -> list[str]:
-        """Its pieces, where it turns out to be no markup."""
-        pieces = ["{" * self.num_braces]
+        """Its parts, where it turns out to be no markup."""
+        parts = ["{" * self.num_braces]
         for number, argument in enumerate(self.arguments):
-            pieces += ["|", *argument] if number else argument
-        return pieces
+            parts += ["|", *argument] if number else argument
+        return parts
 
 
 def expand(text: str, render: Render) -> str:
@@ -90,8 +90,8 @@ def expand(text: str, render: Render) -> str:
         else:
             top.mark(mark)
     stack[-1].add(text[place:])
-    pieces = [piece for frame in stack for piece in frame.literal()]
-    joined = "".join(pieces).replace(EQUALS, "=")
+    parts = [part for frame in stack for part in frame.literal()]
+    joined = "".join(parts).replace(EQUALS, "=")
     return joined.replace("{{", OPENING).replace("}}", CLOSING)
 
 

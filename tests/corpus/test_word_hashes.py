@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from electra_pipeline.corpus.dedup.hashing import MULTIPLIER, hash_ngrams, hash_words
+from electra_pipeline.corpus.word_hashes import MULTIPLIER, hash_ngrams, hash_words
 
 
 @given(st.lists(st.sampled_from("abcde"), max_size=12), st.integers(1, 6))

@@ -1,11 +1,11 @@
 # ruff: noqa: RUF001 - letters of other scripts are meant
 import pytest
 
-from electra_pipeline.corpus.cleaning.language import (
+from electra_pipeline.corpus.cleaning.language_id import (
     _other_codes,
     check_language,
     identify,
-    known_languages,
+    supported_languages,
 )
 
 TEXTS = {
@@ -51,7 +51,7 @@ def test_two_halves_share_the_score() -> None:
 
 def test_unknown_codes_are_refused_with_the_known_ones() -> None:
     assert check_language("es") == "es"
-    assert len(known_languages()) == 176
+    assert len(supported_languages()) == 176
     with pytest.raises(ValueError, match=r"language 'tlh' cannot be identified; set it.* eo es "):
         check_language("tlh")
 
@@ -79,5 +79,5 @@ def test_another_notation_of_a_language_is_told_the_right_code(given: str, right
 
 
 def test_other_codes_lead_to_known_ones() -> None:
-    assert set(_other_codes().values()) <= set(known_languages())
-    assert not set(_other_codes()) & set(known_languages())
+    assert set(_other_codes().values()) <= set(supported_languages())
+    assert not set(_other_codes()) & set(supported_languages())

@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from electra_pipeline.corpus.merge import Copies, Mask, Overview
-from electra_pipeline.corpus.sources.readers import Piece
+from electra_pipeline.corpus.sources.readers import Partition
 from electra_pipeline.storage.shards import UNKNOWN_LANGUAGE
 
 
 def count(
-    pieces: Sequence[Piece],
+    partitions: Sequence[Partition],
     records: Sequence[Mapping[str, Any]],
     overview: Overview,
     dropped: Mapping[str, Mask],
@@ -21,7 +21,7 @@ def count(
 ) -> dict[str, Any]:
     """All counters of a corpus.
 
-    `records` are those of its `pieces`, `dropped` says by reason which documents (N,) the whole
+    `records` are those of its `partitions`, `dropped` says by reason which documents (N,) the whole
     corpus drops, `copies` how often each document is written (N,) in each split. What is counted
     by split is what is written; by source and language, documents count once.
 
@@ -34,7 +34,7 @@ def count(
             name.removeprefix("num_"): {split: int(sizes @ copies[split]) for split in copies}
             for name, sizes in overview.sizes.items()
         },
-        "sources": _count_sources(pieces, records, overview, dropped, kept),
+        "sources": _count_sources(partitions, records, overview, dropped, kept),
         "languages": _by_language(overview, kept, np.ones(len(kept), np.int64)),
         "words_by_language": _by_language(overview, kept, overview.sizes["num_words"]),
         "documents_by_words": _histogram(overview.sizes["num_words"][kept]),
@@ -54,7 +54,7 @@ def all_repaired(counters: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _count_sources(
-    pieces: Sequence[Piece],
+    partitions: Sequence[Partition],
     records: Sequence[Mapping[str, Any]],
     overview: Overview,
     dropped: Mapping[str, Mask],
@@ -65,28 +65,30 @@ def _count_sources(
     Also what was said of the source: its licences and weights, which are several where sources
     share a label.
     """
-    dropped_by_piece = {reason: overview.sum_by_piece(mask) for reason, mask in dropped.items()}
-    kept_by_piece = overview.sum_by_piece(kept)
+    dropped_by_partition = {
+        reason: overview.sum_by_partition(mask) for reason, mask in dropped.items()
+    }
+    kept_by_partition = overview.sum_by_partition(kept)
     sizes = {
-        name.removeprefix("num_"): overview.sum_by_piece(values * kept)
+        name.removeprefix("num_"): overview.sum_by_partition(values * kept)
         for name, values in overview.sizes.items()
     }
     sources: dict[str, dict[str, Any]] = {}
-    for index, (piece, record) in enumerate(zip(pieces, records, strict=True)):
-        here = {reason: number[index] for reason, number in dropped_by_piece.items()}
+    for index, (partition, record) in enumerate(zip(partitions, records, strict=True)):
+        here = {reason: number[index] for reason, number in dropped_by_partition.items()}
         found = sources.setdefault(
             record["label"],
             {"read": 0, "kept": 0, "dropped": {}, "repaired": {}, **dict.fromkeys(sizes, 0)}
             | {"licences": [], "weights": []},
         )
         for name, stated in (
-            ("licences", piece.reading.licence),
-            ("weights", piece.reading.weight),
+            ("licences", partition.reading.licence),
+            ("weights", partition.reading.weight),
         ):
             if stated is not None and stated not in found[name]:
                 found[name].append(stated)
         found["read"] += record["read"]
-        found["kept"] += kept_by_piece[index]
+        found["kept"] += kept_by_partition[index]
         for name, numbers in sizes.items():
             found[name] += numbers[index]
         found["dropped"] = _added(found["dropped"], record["dropped"], here)

@@ -13,7 +13,7 @@ from electra_pipeline.core.execution import LocalExecutor, StageContext
 from electra_pipeline.core.progress import silent
 from electra_pipeline.corpus.build import CorpusConfig, build
 from electra_pipeline.corpus.card import CARD
-from electra_pipeline.corpus.cleaning.filters.scrub import SOME_EMAIL
+from electra_pipeline.corpus.cleaning.filters.scrub import EXAMPLE_EMAIL
 from electra_pipeline.corpus.dropped import DROPPED
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.shards import read_documents
@@ -134,11 +134,11 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
 
 
 def test_a_corpus_that_has_grown_compares_only_what_is_new(folder: Path, tmp_path: Path) -> None:
-    plain = {"repeated_lines": None}  # which change the documents of all pieces
+    plain = {"repeated_lines": None}  # which change the documents of all partitions
     run(config([f"{folder}/*"], **plain), tmp_path / "runs")
     lines = (json.dumps({"text": one}) for one in (text(700), changed(text(5), [60])))
     (folder / "new.jsonl").write_text("\n".join(lines))
-    # One item to read the new piece, one to mark it: a third would kill it.
+    # One item to read the new partition, one to mark it: a third would kill it.
     grown = run(config([f"{folder}/*"], **plain), tmp_path / "runs", DyingExecutor(2))
     assert grown.manifest == run(config([f"{folder}/*"], **plain), tmp_path / "afresh").manifest
 
@@ -178,6 +178,6 @@ def test_filters_by_name_or_list(tmp_path: Path) -> None:
     listed = [{"type": "scrub"}, {"type": "gopher_repetition"}]
     dropped, repaired, left = judged(listed)
     assert (sum(dropped.values()), repaired) == (1, {"emails": 1})
-    assert left == {mail.replace("someone@mail.net", SOME_EMAIL)}
+    assert left == {mail.replace("someone@mail.net", EXAMPLE_EMAIL)}
     with pytest.raises(ValueError, match="no filters are named 'webb'; choose web, wikipedia"):
         judged("webb")

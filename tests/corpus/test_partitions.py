@@ -1,4 +1,4 @@
-"""Pieces while they are read: how far they are, and what of their files is left out."""
+"""Partitions while they are read: how far they are, and what of their files is left out."""
 
 import logging
 from pathlib import Path
@@ -9,12 +9,14 @@ from electra_pipeline.core.execution import LocalExecutor, StageContext
 from electra_pipeline.core.progress import Update
 from electra_pipeline.corpus import partitions
 from electra_pipeline.corpus.build import build
-from electra_pipeline.corpus.counting import all_repaired
+from electra_pipeline.corpus.counters import all_repaired
 from electra_pipeline.corpus.sources import file_groups
 from tests.corpus.corpora import ENGLISH, config, prose, run, write_jsonl
 
 
-def test_a_long_piece_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_partition_tells_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(partitions, "UPDATE_SECONDS", 0.0)
     for name in ("a", "b"):
         (tmp_path / "in").mkdir(exist_ok=True)
@@ -29,7 +31,7 @@ def test_a_long_piece_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.Mo
     assert [update.metrics["documents"] for update in reading if update.done == 0][::25] == [
         *(0, 25, 50, 75, 100)
     ]
-    for fact in ("documents", "MB"):  # of all pieces together, and none twice
+    for fact in ("documents", "MB"):  # of all partitions together, and none twice
         told = [update.metrics[fact] for update in reading]
         assert told == sorted(told)
     assert reading[-1].metrics["documents"] == 200

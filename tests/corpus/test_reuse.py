@@ -59,19 +59,21 @@ def test_a_source_that_has_grown_costs_what_is_new(texts: Path, tmp_path: Path) 
     assert first.observed["pieces_known"] == 0
     write_jsonl(texts / "new.jsonl", [prose(ENGLISH, 1000 + n) for n in range(20)])
     (texts / "odd.jsonl").rename(texts / "renamed.jsonl")
-    grown = run(config(texts), tmp_path / "runs", DyingExecutor(1))  # a second piece would kill it
+    grown = run(
+        config(texts), tmp_path / "runs", DyingExecutor(1)
+    )  # a second partition would kill it
     assert grown.observed["pieces_known"] == 5
     assert grown.counters["documents"]["train"] > first.counters["documents"]["train"]
     afresh = run(config(texts), tmp_path / "other")
     assert grown.manifest == afresh.manifest
 
 
-def test_a_damaged_piece_is_made_again(texts: Path, tmp_path: Path) -> None:
+def test_a_damaged_partition_is_made_again(texts: Path, tmp_path: Path) -> None:
     first = run(config(texts), tmp_path / "runs")
-    piece = sorted(tmp_path.glob("runs/corpus-pieces/*/documents.arrow"))[0]
-    data = bytearray(piece.read_bytes())
+    partition = sorted(tmp_path.glob("runs/corpus-pieces/*/documents.arrow"))[0]
+    data = bytearray(partition.read_bytes())
     data[len(data) // 2] ^= 1
-    piece.write_bytes(bytes(data))
+    partition.write_bytes(bytes(data))
     changed = run(config(texts, held_out_fraction=0.2), tmp_path / "runs")
     assert changed.observed["pieces_known"] == 4
     assert changed.manifest["files"] != first.manifest["files"]

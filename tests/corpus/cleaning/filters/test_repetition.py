@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from electra_pipeline.corpus.cleaning.filters.gopher import GopherRepetition
-from electra_pipeline.corpus.cleaning.filters.prose import Prose
-from electra_pipeline.corpus.cleaning.filters.repeats import (
+from electra_pipeline.corpus.cleaning.filters.repetition import (
+    find_repeats,
     most_frequent,
     repeated_characters,
     repeated_parts,
-    repeats,
 )
+from electra_pipeline.corpus.cleaning.filters.text_view import TextView
 
 WORDS = st.lists(st.sampled_from(["a", "bb", "ccc", "dd"]), min_size=1, max_size=60)
 
@@ -44,7 +44,7 @@ def plain_repeated(words: list[str], n: int) -> int:
 
 @given(WORDS)
 def test_each_length_equals_plain_loops(words: list[str]) -> None:
-    found = {one.n: one for one in repeats(Prose(" ".join(words)), 2, 10)}
+    found = {one.n: one for one in find_repeats(TextView(" ".join(words)), 2, 10)}
     for n in range(2, 11):
         repeated = [s for s, count in Counter(sequences(words, n)).items() if count > 1]
         assert (n in found) == bool(repeated)
@@ -61,7 +61,7 @@ def test_the_search_ends_early_only_where_nothing_could_be_found(
 ) -> None:
     text = " ".join(words)
     loose = {"max_top_ngrams": (most,) * 3, "max_duplicate_ngrams": (most,) * 6}
-    judgement = GopherRepetition.model_validate(loose).judge(Prose(text), "en")
+    rejection = GopherRepetition.model_validate(loose).reject(TextView(text), "en")
     expected = None
     for n in reversed(range(2, 11)):
         if len(words) < n:
@@ -70,7 +70,7 @@ def test_the_search_ends_early_only_where_nothing_could_be_found(
         top = count * (length + n - 1) if count > 1 else 0
         if (top if n < 5 else plain_repeated(words, n)) / len(text) > most:
             expected = f"top_{n}_gram" if n < 5 else f"duplicate_{n}_grams"
-    assert (judgement.reason if judgement else None) == expected
+    assert (rejection.reason if rejection else None) == expected
 
 
 @given(st.lists(st.text("ab", max_size=3), max_size=20))
@@ -86,4 +86,4 @@ def test_repeated_parts_equal_a_plain_loop(parts: list[str]) -> None:
 
 @pytest.mark.parametrize("text", ["one", "one two", "one two three"])
 def test_short_texts_repeat_nothing(text: str) -> None:
-    assert list(repeats(Prose(text), 2, 10)) == []
+    assert list(find_repeats(TextView(text), 2, 10)) == []

@@ -7,7 +7,7 @@ the French space before a colon.
 import re
 from functools import reduce
 
-from electra_pipeline.corpus.wikitext.expansion import GAP
+from electra_pipeline.corpus.wikitext.template_expansion import GAP
 
 GAPS = re.compile(f"{GAP}(?: ?{GAP})+")
 OPENING, CLOSING = "(\uff08[", ")\uff09]"

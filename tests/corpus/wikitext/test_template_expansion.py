@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from electra_pipeline.corpus.wikitext.expansion import CLOSING, GAP, OPENING, Place, expand
+from electra_pipeline.corpus.wikitext.template_expansion import CLOSING, GAP, OPENING, Place, expand
 
 
 def show(arguments: Sequence[str], place: Place) -> str:
