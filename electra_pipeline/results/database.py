@@ -5,6 +5,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 from sqlalchemy.engine import URL
 
+from electra_pipeline.storage.folder import Folder
+
 IN_MEMORY = (None, "", ":memory:")
 TRUE = ("true", "yes", "on", "y", "t", "1")  # as SQLAlchemy reads them
 
@@ -18,6 +20,12 @@ def sqlite_url(path: str) -> str:
     if "?" in path or path.startswith("file:"):
         return f"sqlite:///file:{quote(path)}?uri=true"
     return f"sqlite:///{path}"
+
+
+def default_database(root: str) -> str:
+    """Return the URL of a root's results table: beside the artifacts if they are on local disk."""
+    folder = Folder(root)
+    return sqlite_url(f"{folder.path}/results.db" if folder.is_local else "runs/results.db")
 
 
 def sqlite_file(url: URL) -> Path | None:

@@ -16,8 +16,6 @@ import yaml
 
 from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.core.execution import LocalExecutor
-from electra_pipeline.core.progress import silent
 from electra_pipeline.storage.artifact import find_artifacts
 from tests.faults.stack import family, kill
 
@@ -87,12 +85,8 @@ def manifests(root: str) -> dict[str, bytes]:
 
 def undisturbed(config: dict[str, Any]) -> dict[str, bytes]:
     """The manifests of the chain in this process: neither Prefect nor Ray."""
-    parsed, executor = PipelineConfig.model_validate(config), LocalExecutor()
-    corpus = stages.build_corpus(parsed, executor, silent)
-    tokenizer = stages.train_tokenizer(parsed, corpus, silent)
-    sequences = stages.build_sequences(parsed, corpus, tokenizer, executor, silent)
-    pretrained = stages.pretrain(parsed, tokenizer, sequences, executor, silent)
-    stages.publish(parsed, pretrained, tokenizer, corpus)
+    parsed = PipelineConfig.model_validate(config)
+    stages.run_until("publish", parsed, parsed.context())
     return manifests(config["root"])
 
 
