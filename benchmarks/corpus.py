@@ -33,7 +33,7 @@ def main() -> None:
         quickstart = configuration.load(
             preset="quickstart", root=f"{place}/text", overrides=["finetune=null"]
         )
-        source = stages.build_corpus(quickstart, LocalExecutor(), silent)
+        source = stages.run_until("corpus", quickstart, quickstart.context())["corpus"]
         texts = [t for batch in read_documents(source) for t in batch.column("text").to_pylist()]
         for piece in range(arguments.pieces):
             lines = (orjson.dumps({"text": f"Part {piece}.\n{text}"}) for text in texts)

@@ -12,7 +12,6 @@ import tempfile
 
 from electra_pipeline import config as configuration
 from electra_pipeline import stages
-from electra_pipeline.core.progress import silent
 from electra_pipeline.on_ray import cluster
 from electra_pipeline.pretraining.sizes import SIZES
 
@@ -47,11 +46,8 @@ def main() -> None:
                         "finetune=null",
                     ],
                 )
-                corpus = stages.build_corpus(chosen, executor, silent)
-                tokenizer = stages.train_tokenizer(chosen, corpus, silent)
-                sequences = stages.build_sequences(chosen, corpus, tokenizer, executor, silent)
-                trained = stages.pretrain(chosen, tokenizer, sequences, executor, silent)
-                seen.append(trained.observed["tokens_per_second"])
+                made = stages.run_until("pretrain", chosen, chosen.context(executor))
+                seen.append(made["pretrain"].observed["tokens_per_second"])
     for workers, values in rates.items():
         print(
             f"{workers} workers: {statistics.median(values):,.0f} real tokens/s "

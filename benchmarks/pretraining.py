@@ -38,9 +38,8 @@ from transformers import (
 
 from electra_pipeline import config as configuration
 from electra_pipeline import stages
-from electra_pipeline.core.execution import LocalExecutor, LocalWorker
+from electra_pipeline.core.execution import LocalWorker
 from electra_pipeline.core.optim import Adam, clip_gradients, learning_rate, parameter_groups
-from electra_pipeline.core.progress import silent
 from electra_pipeline.pretraining.batches import BatchSource
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.objective import Masking, SpecialIds, num_slots
@@ -284,17 +283,17 @@ def main() -> None:
                 ],
             )
 
-        executor = LocalExecutor()
         chosen = load("google")
-        corpus = stages.build_corpus(chosen, executor, silent)
-        tokenizer = stages.train_tokenizer(chosen, corpus, silent)
+        made = stages.run_until("tokenizer", chosen, chosen.context())
+        corpus, tokenizer = made["corpus"], made["tokenizer"]
         vocabulary = load_vocabulary(tokenizer)
         special = SpecialIds(*(vocabulary.id_of(p) for p in ("[PAD]", "[CLS]", "[SEP]", "[MASK]")))
         masking = Masking(MASK_FRACTION, num_slots(length, MASK_FRACTION), False, special)
         loaded = PreTrainedTokenizerFast.from_pretrained(tokenizer.local_folder("tokenizer"))
         padding, sources = {}, {}
         for layout in ("google", "packed"):
-            sequences = stages.build_sequences(load(layout), corpus, tokenizer, executor, silent)
+            chosen = load(layout)
+            sequences = stages.run_stage("sequences", chosen, chosen.context(), made)
             padding[layout] = sequences.counters["train"]["padding_fraction"]
             sources[layout] = BatchSource(SequenceReader(sequences), 0, batch, masking)
 

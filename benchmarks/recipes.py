@@ -34,8 +34,7 @@ from torch.nn import functional as F
 from electra_pipeline import config as configuration
 from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.core.execution import LocalExecutor, LocalWorker, values_in_order
-from electra_pipeline.core.progress import silent
+from electra_pipeline.core.execution import LocalWorker, values_in_order
 from electra_pipeline.core.transformers_logging import quiet_transformers
 from electra_pipeline.finetuning import plan
 from electra_pipeline.pretraining.sequence_shards import SequenceReader
@@ -43,6 +42,7 @@ from electra_pipeline.pretraining.vocabulary import load_vocabulary
 from electra_pipeline.results.tables import table
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.shards import HELD_OUT_PREFIX
+from electra_pipeline.workflows import evaluate
 
 RECIPES = {
     "google": ["pretrain.recipe=google", "sequences.layout=google"],
@@ -199,10 +199,11 @@ def finetuned(
     config: PipelineConfig, model: Artifact, tokenizer: Artifact, corpus: Artifact
 ) -> dict[str, float]:
     """The median over the fine-tuning seeds of each task's metrics."""
-    executor = LocalExecutor()
-    published = stages.publish(config, model, tokenizer, corpus)
-    trials = stages.plan_trials(config, published)
-    done = values_in_order(stages.run_trials(config, trials, executor, silent))
+    context = config.context()
+    made = {"corpus": corpus, "tokenizer": tokenizer, "pretrain": model}
+    published = stages.run_stage("publish", config, context, made)
+    trials = evaluate.plan_trials(config, published)
+    done = values_in_order(evaluate.run_trials(config, trials, context))
     rows = [row for trial in done for row in plan.rows(trial) if row["model"] == "pretrained"]
     return {
         f"{line['task']}, {line['metric'].replace('_', ' ')}": line["median"]
@@ -224,14 +225,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="pre-trainings of each recipe")
     parser.add_argument("--finetune-seeds", type=int, default=3, help="of each; the median counts")
     arguments = parser.parse_args()
-    executor, device = LocalExecutor(), LocalWorker().device
+    device = LocalWorker().device
 
     configs = {recipe: configured(arguments, recipe, 0) for recipe in RECIPES}
     google = configs["google"]
-    corpus = stages.build_corpus(google, executor, silent)
-    tokenizer = stages.train_tokenizer(google, corpus, silent)
+    made = stages.run_until("tokenizer", google, google.context())
+    corpus, tokenizer = made["corpus"], made["tokenizer"]
     sequences = {
-        recipe: stages.build_sequences(config, corpus, tokenizer, executor, silent)
+        recipe: stages.run_stage("sequences", config, config.context(), made)
         for recipe, config in configs.items()
     }
     text = {recipe: text_per_sequence(artifact) for recipe, artifact in sequences.items()}
@@ -257,7 +258,8 @@ def main() -> None:
     mask = vocabulary.id_of("[MASK]")
     for seed, recipe in itertools.product(range(arguments.seeds), RECIPES):
         config = with_steps(configured(arguments, recipe, seed), text["google"] / text[recipe])
-        model = stages.pretrain(config, tokenizer, sequences[recipe], executor, silent)
+        inputs = {"tokenizer": tokenizer, "sequences": sequences[recipe]}
+        model = stages.run_stage("pretrain", config, config.context(), inputs)
         measured = {"pre-training, seconds": float(model.observed["training_seconds"])}
         with quiet_transformers():
             for kind, batches in held_out.items():

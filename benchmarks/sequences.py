@@ -17,8 +17,6 @@ import time
 
 from electra_pipeline import config as configuration
 from electra_pipeline import stages
-from electra_pipeline.core.execution import LocalExecutor
-from electra_pipeline.core.progress import silent
 from electra_pipeline.pretraining.vocabulary import load_vocabulary
 from electra_pipeline.storage.shards import HELD_OUT_PREFIX, TRAIN_PREFIX, read_documents
 
@@ -31,11 +29,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     os.environ["RAYON_NUM_THREADS"] = "1"
-    executor = LocalExecutor()
     with tempfile.TemporaryDirectory() as place:
         config = configuration.load(preset="quickstart", root=place, overrides=["finetune=null"])
-        corpus = stages.build_corpus(config, executor, silent)
-        tokenizer = stages.train_tokenizer(config, corpus, silent)
+        made = stages.run_until("tokenizer", config, config.context())
+        corpus, tokenizer = made["corpus"], made["tokenizer"]
         texts = [
             text
             for prefix in (TRAIN_PREFIX, HELD_OUT_PREFIX)
@@ -57,7 +54,7 @@ def main() -> None:
                     update={"sequences": config.sequences.model_copy(update=changes)}
                 )
                 started = time.process_time()
-                stages.build_sequences(changed, corpus, tokenizer, executor, silent)
+                stages.run_stage("sequences", changed, changed.context(), made)
                 rates[layout].append(num_bytes / 1e6 / (time.process_time() - started))
     print(f"{num_bytes / 1e6:.1f} MB of English news, one thread, {arguments.rounds} rounds")
     for name, values in rates.items():

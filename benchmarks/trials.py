@@ -24,7 +24,6 @@ import torch
 import transformers
 from finetuning import make_model, write_files
 
-from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.core.execution import (
     Executor,
@@ -32,16 +31,16 @@ from electra_pipeline.core.execution import (
     StageContext,
     cpus_of_this_process,
 )
-from electra_pipeline.core.progress import silent
 from electra_pipeline.finetuning.plan import FinetuneConfig, Trial, plan
 from electra_pipeline.on_ray import cluster
 from electra_pipeline.storage.artifact import Artifact
+from electra_pipeline.workflows import evaluate
 
 
 def seconds(
     finetuning: FinetuneConfig, model: Artifact, executor: Executor, cpus_per_trial: int
 ) -> tuple[float, float]:
-    """Wall seconds of all trials from nothing, and the busy share."""
+    """Wall seconds of all trials from nothing, and the utilization."""
     with tempfile.TemporaryDirectory() as root:
         config = PipelineConfig.model_validate(
             {
@@ -55,13 +54,13 @@ def seconds(
         trials = plan(finetuning, model, StageContext(root, "trials"))
         made: list[tuple[Trial, Artifact]] = []
         started = time.perf_counter()
-        for outcome in stages.run_trials(config, trials, executor, silent):
+        for outcome in evaluate.run_trials(config, trials, config.context(executor)):
             if outcome.error is not None:
                 raise outcome.error
             assert outcome.value is not None
             made.append((trials[outcome.index], outcome.value))
         taken = time.perf_counter() - started
-        return taken, stages.log_utilization(config, made, executor, taken)
+        return taken, evaluate.log_utilization(config, made, executor, taken)
 
 
 def measure(

@@ -1,1 +1,1 @@
-"""Prefect flows: the chain and each stage, thin over `electra_pipeline.stages`."""
+"""Prefect flows: the chain and each stage, thin over `electra_pipeline.stages` and `workflows`."""

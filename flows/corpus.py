@@ -3,13 +3,12 @@
 from prefect import flow
 
 from electra_pipeline.config import PipelineConfig
-from flows import stages
-from flows.ending import FLOW
-from flows.session import connected, step
+from flows.flow_options import FLOW
+from flows.runtime import flow_runtime, run_until
 
 
 @flow(name="corpus", **FLOW)
 def corpus(config: PipelineConfig) -> str:
-    """Sources to clean, deduplicated documents; returns the corpus's place."""
-    with connected(config) as executor:
-        return str(step(stages.corpus, config, executor).folder)
+    """Sources to clean, deduplicated documents; returns the corpus's path or URI."""
+    with flow_runtime(config) as executor:
+        return str(run_until("corpus", config, executor)["corpus"].folder)

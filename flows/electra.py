@@ -1,20 +1,20 @@
-"""The whole chain as one flow; the one that most people run."""
+"""The whole chain as one flow."""
 
 from dataclasses import replace
 
 from prefect import flow
 
 from electra_pipeline.config import PipelineConfig
-from flows.ending import FLOW
 from flows.finetune import Summary, evaluate
+from flows.flow_options import FLOW
 from flows.pretrain import make_model
-from flows.session import connected
+from flows.runtime import flow_runtime
 
 
 @flow(name="electra", **FLOW)
 def electra(config: PipelineConfig) -> Summary:
     """Text in, evaluated model out."""
-    with connected(config) as executor:
+    with flow_runtime(config) as executor:
         model, pretraining = make_model(config, executor)
         summary = evaluate(config, model, executor)
         return replace(summary, rows=[*pretraining, *summary.rows])

@@ -1,4 +1,4 @@
-"""The flow that makes a model: everything up to the published generator and discriminator."""
+"""The flow that pre-trains a model and publishes it."""
 
 from typing import Any
 
@@ -7,16 +7,16 @@ from prefect import flow
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.on_ray import RayExecutor
 from electra_pipeline.storage.artifact import Artifact
-from flows import stages
-from flows.ending import FLOW
-from flows.session import connected, step
-from flows.watching import show_model
+from flows import tasks
+from flows.flow_options import FLOW
+from flows.prefect_artifacts import show_model
+from flows.runtime import flow_runtime, run_task, run_until
 
 
 @flow(name="pretrain", **FLOW)
 def pretrain(config: PipelineConfig) -> str:
-    """Corpus to published model; returns the model's place."""
-    with connected(config) as executor:
+    """Corpus to published model; returns the model's path or URI."""
+    with flow_runtime(config) as executor:
         model, _ = make_model(config, executor)
         return str(model.folder)
 
@@ -24,15 +24,11 @@ def pretrain(config: PipelineConfig) -> str:
 def make_model(
     config: PipelineConfig, executor: RayExecutor
 ) -> tuple[Artifact, list[dict[str, Any]]]:
-    """Corpus, tokenizer, sequences, pre-training, publishing: what is finished costs nothing.
+    """Run the chain up to the published model; finished stages are reused.
 
-    Returns the published model and what the results table says of its pre-training.
+    Returns the model and the rows of its pre-training in the results table.
     """
-    corpus = step(stages.corpus, config, executor)
-    tokenizer = step(stages.tokenizer, config, corpus, executor)
-    sequences = step(stages.sequences, config, corpus, tokenizer, executor)
-    pretrained = step(stages.pretrain, config, tokenizer, sequences, executor)
-    model = step(stages.publish, config, pretrained, tokenizer, corpus)
-    rows = step(stages.record_pretraining, config, sequences, pretrained, model)
-    show_model(config, corpus, pretrained, model)
-    return model, rows
+    made = run_until("publish", config, executor)
+    rows = run_task(tasks.record_pretraining, config, made)
+    show_model(config, made)
+    return made["publish"], rows

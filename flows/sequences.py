@@ -1,17 +1,14 @@
-"""The flow that builds the sequences that pre-training reads."""
+"""The flow that builds the sequences for pre-training."""
 
 from prefect import flow
 
 from electra_pipeline.config import PipelineConfig
-from flows import stages
-from flows.ending import FLOW
-from flows.session import connected, step
+from flows.flow_options import FLOW
+from flows.runtime import flow_runtime, run_until
 
 
 @flow(name="sequences", **FLOW)
 def sequences(config: PipelineConfig) -> str:
-    """Sources to sequences of ids; returns the sequences' place."""
-    with connected(config) as executor:
-        corpus = step(stages.corpus, config, executor)
-        tokenizer = step(stages.tokenizer, config, corpus, executor)
-        return str(step(stages.sequences, config, corpus, tokenizer, executor).folder)
+    """Sources to sequences of token ids; returns the sequences' path or URI."""
+    with flow_runtime(config) as executor:
+        return str(run_until("sequences", config, executor)["sequences"].folder)

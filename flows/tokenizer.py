@@ -3,14 +3,12 @@
 from prefect import flow
 
 from electra_pipeline.config import PipelineConfig
-from flows import stages
-from flows.ending import FLOW
-from flows.session import connected, step
+from flows.flow_options import FLOW
+from flows.runtime import flow_runtime, run_until
 
 
 @flow(name="tokenizer", **FLOW)
 def tokenizer(config: PipelineConfig) -> str:
-    """The corpus, if it is not there yet, and its vocabulary; returns the tokenizer's place."""
-    with connected(config) as executor:
-        corpus = step(stages.corpus, config, executor)
-        return str(step(stages.tokenizer, config, corpus, executor).folder)
+    """Corpus and its vocabulary; returns the tokenizer's path or URI."""
+    with flow_runtime(config) as executor:
+        return str(run_until("tokenizer", config, executor)["tokenizer"].folder)

@@ -128,7 +128,7 @@ def test_gc_shows_what_would_go_and_deletes_it_when_told(
     assert code == 0
     assert old.folder.name in stdout
     assert newer.folder.name not in stdout
-    assert "would go  1 items, 3 files" in stdout
+    assert "unneeded  1 items, 3 files" in stdout
     assert old.folder.exists("manifest.json")
     code, stdout, _ = here(monkeypatch, capsys, *arguments, "--delete")
     assert (code, old.folder.exists(), newer.folder.exists("data.bin")) == (0, False, True)
@@ -239,7 +239,7 @@ def test_predict_tells_now_and_then_how_far_it_is(
 ) -> None:
     seconds = iter(range(0, 100, 4))  # at each answer four more
     monkeypatch.setattr(models.time, "monotonic", lambda: next(seconds))
-    assert list(models._counted("abcdef")) == list("abcdef")
+    assert list(models._with_progress("abcdef")) == list("abcdef")
     assert capsys.readouterr().err.splitlines() == [
         "predict 3 lines, 0.25 lines/s",
         "predict 6 lines, 0.25 lines/s",

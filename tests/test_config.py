@@ -172,7 +172,7 @@ def test_a_source_that_is_written_otherwise_is_told_how(override: str, told: str
         ),
         (
             "\xa0corpus=1",
-            "\xa0corpus: unknown key, it holds the character U+00A0; take that out",
+            "\xa0corpus: unknown key, it contains the character U+00A0; remove it",
         ),
         ("pretrain=5", "pretrain: expected keys and values, got 5"),
         ("root=null", "root: expected text, got None"),

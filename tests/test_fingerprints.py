@@ -14,15 +14,14 @@ import pytest
 from electra_pipeline import config as configuration
 from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.core.execution import LocalExecutor
 from electra_pipeline.core.identity import fingerprint
-from electra_pipeline.core.progress import silent
 from electra_pipeline.corpus import build
 from electra_pipeline.finetuning import trial
 from electra_pipeline.presets import preset_names
 from electra_pipeline.pretraining import loop, sequences
 from electra_pipeline.publishing import huggingface
 from electra_pipeline.tokenizer import train
+from electra_pipeline.workflows.evaluate import plan_trials
 
 EXPECTED = json.loads(Path(__file__).with_name("fingerprints.json").read_text())
 STAGES: dict[str, Any] = {
@@ -119,13 +118,8 @@ def test_a_chain_keeps_its_fingerprints(tmp_path: Path) -> None:
             },
         }
     )
-    executor = LocalExecutor()
-    corpus = stages.build_corpus(config, executor, silent)
-    tokenizer = stages.train_tokenizer(config, corpus, silent)
-    rows = stages.build_sequences(config, corpus, tokenizer, executor, silent)
-    pretrained = stages.pretrain(config, tokenizer, rows, executor, silent)
-    model = stages.publish(config, pretrained, tokenizer, corpus)
-    found = {each.stage: each.fingerprint for each in (corpus, tokenizer, rows, pretrained, model)}
-    for each in stages.plan_trials(config, model):
+    made = stages.run_until("publish", config, config.context())
+    found = {name: artifact.fingerprint for name, artifact in made.items()}
+    for each in plan_trials(config, made["publish"]):
         found[each.label] = trial.place(each).rpartition("-")[2]
     assert found == EXPECTED["chain"]

@@ -36,6 +36,7 @@ from electra_pipeline.tasks import encoder as starting
 from electra_pipeline.text.tokenization import SPECIAL_TOKENS
 from electra_pipeline.tokenizer import pretrained, train
 from electra_pipeline.tokenizer.config import TokenizerConfig
+from electra_pipeline.workflows import preflight
 
 ROOT = Path(__file__).parents[1]
 TOKENS = (*SPECIAL_TOKENS, "ana", "lives", *"xyz", *("##" + c for c in "xyz"))
@@ -254,18 +255,18 @@ def test_no_secret_of_a_source_or_a_database_is_kept_or_told(
             }
         )
         told.append(to_yaml(config))
-        executor = LocalExecutor()
         if path == "texts":
-            stages.build_corpus(config, executor, lambda update: progress(str(update)))
+            context = config.context(progress=lambda update: progress(str(update)))
+            stages.run_until("corpus", config, context)
         else:
             with pytest.raises(ValueError, match=r"X-Amz-Signature=\*\*\*: HTTP 404") as failed:
-                stages.build_corpus(config, executor, lambda update: None)
+                stages.run_until("corpus", config, config.context())
             with pytest.raises(ValueError, match=r"sig=\*\*\*: no such file") as chained:
                 fetch(UrlFile(url=f"zip://a::http://{address}/broken/a.zip?sig={SECRET}"))
             told += traceback.format_exception(failed.value)  # which Prefect logs
             told += traceback.format_exception(chained.value)
         with pytest.raises(ValueError, match="postgresql") as unreachable:
-            stages.check(config, executor)
+            preflight.check(config, LocalExecutor())
         told += traceback.format_exception(unreachable.value)
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert {"manifest.json", "observed.json", "README.md"} <= {file.name for file in files}

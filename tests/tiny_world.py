@@ -108,14 +108,9 @@ def build_chain(config: "dict[str, Any] | PipelineConfig") -> None:
     from electra_pipeline import stages
     from electra_pipeline.config import PipelineConfig
     from electra_pipeline.core.execution import LocalExecutor
-    from electra_pipeline.core.progress import silent
 
-    parsed, executor = PipelineConfig.model_validate(config), LocalExecutor(1)
-    corpus = stages.build_corpus(parsed, executor, silent)
-    tokenizer = stages.train_tokenizer(parsed, corpus, silent)
-    sequences = stages.build_sequences(parsed, corpus, tokenizer, executor, silent)
-    pretrained = stages.pretrain(parsed, tokenizer, sequences, executor, silent)
-    stages.publish(parsed, pretrained, tokenizer, corpus)
+    parsed = PipelineConfig.model_validate(config)
+    stages.run_until("publish", parsed, parsed.context(LocalExecutor(1)))
 
 
 def tiny_config(inputs: Path, root: str) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""The command line. Every command is a few lines over the library; `run` hands over to the flow."""
+"""The command line: one module for each panel of the help, each command a few lines."""

@@ -1,19 +1,27 @@
-"""The table of commands, and what becomes of their errors."""
+"""The table of commands, and how their errors end the process."""
 
 import os
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 import typer
 from typer.exceptions import TyperException
 
-from electra_pipeline.cli import models, output, show, upkeep, work
-from electra_pipeline.cli.options import configured
-from electra_pipeline.core.execution import THREAD_ENVIRONMENT
+from electra_pipeline.cli import models, output, results, run, setup, storage
+from electra_pipeline.cli.options import (
+    configuration,
+    database_location,
+    location,
+    root_location,
+    with_options,
+)
+from electra_pipeline.core.execution import THREAD_ENVIRONMENT, StageName
 from electra_pipeline.core.interruption import RESUMABLE, Interruption, bounded_interrupt
 
 TYPER_INTERRUPTED = 130  # what typer's app returns after a KeyboardInterrupt
+RENAMED_COMMANDS = {"history": "learning-curve"}
 
 app = typer.Typer(
     name="electra-pipeline",
@@ -24,45 +32,69 @@ app = typer.Typer(
     add_completion=False,
 )
 
-app.command("run")(configured(work.run))
-for name, what in (
-    ("corpus", "Build the corpus: clean, deduplicated documents."),
-    ("tokenizer", "Train the tokenizer, and the corpus if it is not there."),
-    ("sequences", "Build the sequences that pre-training reads."),
-    ("pretrain", "Pre-train generator and discriminator."),
-    ("publish", "Write the model directories that plain transformers loads."),
-    ("finetune", "Fine-tune and evaluate every trial; record the results."),
-):
-    app.command(name, help=f"{what} Without Prefect.")(configured(work.stage(name)))
-app.command("history")(configured(work.history))
-app.command("evaluate")(work.evaluate)
-app.command("sweep")(work.sweep)
-app.command("results")(show.results)
-app.command("report")(show.report)
-app.command("submission")(show.submission)
-app.command("config")(configured(show.config))
-app.command("presets")(show.presets)
-app.command("verify")(show.verify)
-app.command("gc")(upkeep.gc)
-app.command("inspect")(show.inspect)
-app.command("predict")(models.predict)
-app.command("serve")(models.serve)
-app.command("doctor")(show.doctor)
+STAGE_HELP: dict[StageName, str] = {
+    "corpus": "Build the corpus: clean, deduplicated documents.",
+    "tokenizer": "Train the tokenizer; build the corpus first if it is missing.",
+    "sequences": "Build the sequences for pre-training.",
+    "pretrain": "Pre-train generator and discriminator.",
+    "publish": "Write model directories that plain transformers loads.",
+}
+COMMANDS: dict[str, dict[str, Any]] = {
+    "Run": {
+        "run": with_options(configuration, run.run),
+        **{name: with_options(configuration, run.stage(name)) for name in STAGE_HELP},
+        "finetune": with_options(configuration, run.finetune),
+        "evaluate": run.evaluate,
+        "sweep": run.sweep,
+        "learning-curve": with_options(configuration, run.learning_curve),
+    },
+    "Results": {
+        "results": with_options(location, results.results),
+        "report": with_options(location, results.report),
+        "submission": with_options(location, results.submission),
+    },
+    "Storage": {
+        "verify": with_options(root_location, storage.verify),
+        "gc": with_options(root_location, storage.gc),
+        "inspect": with_options(root_location, storage.inspect),
+    },
+    "Models": {"predict": models.predict, "serve": models.serve},
+    "Setup": {
+        "config": setup.config,
+        "presets": setup.presets,
+        "doctor": with_options(database_location, setup.doctor),
+        "deployment-files": setup.deployment_files,
+    },
+}
+HELP: dict[str, str] = {name: f"{text} Without Prefect." for name, text in STAGE_HELP.items()}
+for panel, commands in COMMANDS.items():
+    for name, command in commands.items():
+        app.command(name, help=HELP.get(name), rich_help_panel=panel)(command)
+
+
+def _refuse_renamed(context: typer.Context) -> None:
+    old = str(context.info_name)
+    raise ValueError(f"{old}: this command was renamed to {RENAMED_COMMANDS[old]}")
+
+
+for name in RENAMED_COMMANDS:
+    any_arguments = {"ignore_unknown_options": True, "allow_extra_args": True}
+    app.command(name, hidden=True, context_settings=any_arguments)(_refuse_renamed)
 
 
 def _one_line(error: Exception) -> str:
     from pydantic import ValidationError
 
-    told = str(error)
+    message = str(error)
     if isinstance(error, ValidationError):
         from electra_pipeline.config import explain
 
-        told = explain(error)
-    return " ".join(told.split()) or type(error).__name__
+        message = explain(error)
+    return " ".join(message.split()) or type(error).__name__
 
 
 def _check_current_folder() -> None:
-    """Raise ValueError where it was removed: nothing relative to it can be found."""
+    """Raise ValueError if it was removed: relative paths cannot be resolved."""
     try:
         Path.cwd()
     except FileNotFoundError as error:
@@ -70,7 +102,7 @@ def _check_current_folder() -> None:
 
 
 def main() -> None:
-    """Run the command line: exit 2 for what the user gave wrong, 1 for a run that fails."""
+    """Run the command line: exit 2 for invalid input, 1 for a run that fails."""
     for name, value in THREAD_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     output.prepare()

@@ -1,4 +1,4 @@
-"""What the command line writes to: in whatever encoding, and only as long as someone reads."""
+"""Standard output and error: any encoding, closed streams, readers that leave."""
 
 import codecs
 import io
@@ -7,15 +7,15 @@ import select
 import sys
 from contextlib import suppress
 
-READER_LEFT = 141  # what a shell gives for a process that SIGPIPE ended, as in `... | head -1`
+READER_LEFT = 141  # exit code of a process that SIGPIPE ended, as in `... | head -1`
 ESCAPES = "electra_pipeline.escapes"
 
 
 def prepare() -> None:
-    """Let standard output and error take any text.
+    """Let standard output and error accept any text.
 
-    What their encoding does not have becomes an escape of JSON (`\\u4e2d`), so that lines of JSON
-    stay what they are. One that is closed takes everything, and keeps nothing.
+    Characters that their encoding lacks are written as JSON escapes (`\\u4e2d`), so that JSON stays
+    valid. Text for a closed stream is discarded.
     """
     codecs.register_error(ESCAPES, _escaped)
     for name in ("stdout", "stderr"):
@@ -35,8 +35,8 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
     return "".join(f"\\u{unit.hex()}" for unit in pairs), error.end
 
 
-def takes(text: str) -> bool:
-    """Whether standard output has all of these characters."""
+def can_encode(text: str) -> bool:
+    """Whether the encoding of standard output has all characters of `text`."""
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
@@ -45,15 +45,15 @@ def takes(text: str) -> bool:
 
 
 def json_text(text: str) -> str:
-    """JSON as standard output may hold it: in UTF-8, which readers of JSON expect, or in ASCII."""
+    """Return JSON for standard output: as it is in UTF-8, which JSON requires, else as ASCII."""
     is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     return text if is_utf8 else text.encode("ascii", ESCAPES).decode()
 
 
 def reader_left(error: Exception) -> bool:
-    """Whether an error means that nobody reads standard output any more; if so, it is let go.
+    """Whether an error means that the reader of standard output has left; if so, redirect it.
 
-    Connections to servers break with the same error.
+    The error's class alone is not enough: broken connections to servers have the same.
     """
     if not isinstance(error, BrokenPipeError):
         return False
@@ -62,6 +62,6 @@ def reader_left(error: Exception) -> bool:
         poll = select.poll()
         poll.register(number, select.POLLOUT)
         if any(event & select.POLLERR for _, event in poll.poll(0)):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), number)  # what is left is written there
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)  # the rest is written there
             return True
     return False

@@ -35,43 +35,43 @@ THREAD_ENVIRONMENT: Mapping[str, str] = MappingProxyType({"GOMP_SPINCOUNT": "200
 
 
 class Scale(Config):
-    """How much of a machine or cluster a run takes. Changes speed, never results."""
+    """Resources of a machine or cluster that a run uses. Changes speed, never results."""
 
     workers: int = Field(default=1, ge=1)
-    """Pre-training workers; each takes one GPU where there are GPUs, else a share of the CPUs."""
+    """Pre-training workers; each takes one GPU where there are GPUs, else its part of the CPUs."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the matrix products; auto is bfloat16 on GPUs that have it, else float32."""
     compile: bool | None = None
     """Fuse the layers' operations with torch.compile; null does so on GPUs."""
     micro_batch_sequences: int | None = Field(default=None, ge=1)
-    """Largest number of sequences in one forward pass of a worker; null is the whole share."""
+    """Largest number of sequences in one forward pass of a worker; null: all at once."""
     checkpoint_every_steps: int = Field(default=1000, ge=1)
     """Optimizer steps between two checkpoints."""
     keep_checkpoints: int = Field(default=2, ge=1)
-    """How many of the newest checkpoints stay on disk while training; one more is there while it
-    is written."""
+    """How many of the newest checkpoints stay on disk while training; one more exists while it is
+    written."""
     keep_every_steps: int | None = Field(default=None, ge=1)
-    """Checkpoints of the multiples of this step stay for ever, in `<root>/checkpoints/`; null keeps
+    """Checkpoints at multiples of this step are kept for ever, in `<root>/checkpoints/`; null keeps
     none."""
     keep_best: bool = False
-    """Whether the checkpoint with the lowest held-out loss stays, as
+    """Whether the checkpoint with the lowest held-out loss is kept, as
     `<root>/checkpoints/<name>-<fingerprint>/best.pt`."""
     tensorboard: bool = True
-    """Whether training writes TensorBoard's files to `<root>/tensorboard/`; local disks only."""
+    """Whether training writes TensorBoard files to `<root>/tensorboard/`; local disks only."""
     cpus_per_trial: int = Field(default=1, ge=1)
     """CPU cores of one fine-tuning trial."""
     gpus_per_trial: float | None = Field(default=None, ge=0.0)
     """GPUs of one fine-tuning trial; a fraction shares one GPU between trials. null: none on a
     machine without GPUs, else the fraction of a GPU that the trial's memory needs."""
     retries: int = Field(default=2, ge=0)
-    """How often a task whose worker process died is started again."""
+    """How often a task is started again when its worker process dies."""
     timeout_seconds: Mapping[StageName, Annotated[float, Field(gt=0)]] = {}
-    """Longest time of a stage in a flow, for finetune of a trial; one that takes longer fails, and
-    goes on where it was when it is run again. Stages that are not named take any time."""
+    """Time limit of a stage in a flow; for finetune, of each trial. A stage that takes longer fails
+    and resumes when it is run again. Stages that are not named have no limit."""
 
 
 class Worker(Protocol):
-    """One of `world_size` processes that train together: all the training loop knows of its place.
+    """One of `world_size` processes that train together, as the training loop sees it.
 
     Where `world_size` is more than 1, a torch.distributed process group is already set up when the
     training function is called (gloo on CPU, nccl on GPU).
@@ -92,7 +92,7 @@ class Worker(Protocol):
         ...
 
     def report(self, update: Update) -> None:
-        """Tell the driver how far the run is; called on rank 0 alone, never blocks the step."""
+        """Send the progress of the run to the driver; called on rank 0 alone, never blocks."""
         ...
 
 
@@ -136,16 +136,16 @@ class Outcome(Generic[Value]):
 
 @dataclass(frozen=True)
 class Resources:
-    """What one item of a fan-out takes of the node that it runs on."""
+    """What one item of a fan-out reserves on the node that it runs on."""
 
     num_cpus: int = 1
     num_gpus: float = 0.0
     memory_bytes: int = 0
-    """Of the node's own memory; 0 is not counted."""
+    """Main memory of the node; 0 reserves none."""
 
 
 def one_cpu(item: Any) -> Resources:
-    """The share of an item that asks for nothing more."""
+    """Return the default resources of an item."""
     return Resources()
 
 
@@ -156,40 +156,40 @@ def timed(function: Callable[..., Value], item: Item, **options: Any) -> tuple[V
 
 
 class Waiting:
-    """The items of a fan-out that have not started: each may start once another one is done."""
+    """The items of a fan-out that have not started: each may start once its parent is done."""
 
     def __init__(self, num_items: int, after: Mapping[int, int]) -> None:
-        self._left = list(range(num_items))
+        self._waiting = list(range(num_items))
         self._after = after
         self._done: set[int] = set()
 
     def __bool__(self) -> bool:
-        return bool(self._left)
+        return bool(self._waiting)
 
     def take(self) -> int | None:
-        """The first item that may start, or None while all of them wait for another one."""
-        for position, index in enumerate(self._left):
+        """Remove and return the first item that may start; None while all wait for a parent."""
+        for position, index in enumerate(self._waiting):
             if index not in self._after or self._after[index] in self._done:
-                return self._left.pop(position)
+                return self._waiting.pop(position)
         return None
 
     def finish(self, outcome: "Outcome[Value]") -> "Iterator[Outcome[Value]]":
-        """The outcome, and those of the items that are lost with it."""
+        """Yield the outcome; if it failed, also an error for each item that depends on it."""
         yield outcome
         if outcome.error is None:
             self._done.add(outcome.index)
             return
-        for index in [each for each in self._left if self._after.get(each) == outcome.index]:
-            self._left.remove(index)
-            error = RuntimeError(f"not run: what it starts from failed ({outcome.error})")
+        for index in [each for each in self._waiting if self._after.get(each) == outcome.index]:
+            self._waiting.remove(index)
+            error = RuntimeError(f"skipped: its parent failed ({outcome.error})")
             yield from self.finish(Outcome(index, error=error))
 
 
 class Executor(Protocol):
-    """What a stage may ask of the place it runs in."""
+    """Runs the work of a stage: items of a fan-out, and training workers."""
 
     def check(self, scale: Scale, root: str) -> None:
-        """Raise ValueError if this place cannot run at that scale or reach that root."""
+        """Raise ValueError if this executor cannot run at that scale or reach that root."""
         ...
 
     def map(
@@ -201,33 +201,33 @@ class Executor(Protocol):
         after: Mapping[int, int] = NOTHING,
         progress: Progress | None = None,
     ) -> Iterator[Outcome[Value]]:
-        """Apply `function` to each item; outcomes come as they finish, a failure loses one item.
+        """Apply `function` to each item and yield the outcomes as they finish.
 
-        Items start in order, each with its `resources` on one node. `after` maps the index of an
-        item to the index of its parent: it starts once the parent has succeeded, and fails if the
-        parent fails. With `progress`, `function` is called as `function(item, progress=...)` and
-        its updates are passed on.
+        Items start in order, each with its `resources` on one node; a failed item does not stop the
+        others. `after` maps the index of an item to the index of its parent: it starts once the
+        parent has succeeded, and is skipped with an error if the parent fails. With `progress`,
+        `function` is called as `function(item, progress=...)` and its updates are passed on.
         """
         ...
 
     def trial_resources(self, scale: Scale, memory_bytes: int) -> Resources:
-        """What a fine-tuning takes here that needs so much memory for its model."""
+        """Return the resources of a fine-tuning trial whose model needs so much memory."""
         ...
 
     def training_resources(self, scale: Scale) -> Resources:
-        """What one of `scale.workers` training workers takes here."""
+        """Return the resources of one of `scale.workers` training workers."""
         ...
 
     def slots(self, resources: Resources) -> int:
-        """How many items with that share run here at the same time."""
+        """Return how many items with these resources run at the same time."""
         ...
 
     def train_each(
         self, function: Callable[[Item, Worker], Value], items: Sequence[Item], progress: Progress
     ) -> Iterator[Outcome[Value]]:
-        """Run `function(item, worker)` for each item, alone on a worker with a share of the place.
+        """Run `function(item, worker)` for each item, alone on a worker with its part of the CPUs.
 
-        Outcomes come as in `map`; `progress` hears what the workers report.
+        Outcomes come as in `map`; `progress` receives the workers' updates.
         """
         ...
 
@@ -238,12 +238,15 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class StageContext:
-    """Where a stage writes its artifact and what runs it; never part of the artifact's identity."""
+    """Where a stage writes its artifact and what runs it; never part of the artifact's identity.
+
+    `PipelineConfig.context` makes one.
+    """
 
     root: str
     """URI or path of the folder that holds all artifacts."""
     name: str
-    """Name of the run, which begins the artifact's folder name."""
+    """Name of the run, the first part of the artifact's folder name."""
     executor: Executor = field(default_factory=lambda: LocalExecutor())
     progress: Progress = silent
 
@@ -263,7 +266,7 @@ class LocalExecutor:
     """Runs items one after another in this process, and one training worker."""
 
     num_threads: int | None = None
-    """CPU threads of a training worker; None takes all that the machine has."""
+    """CPU threads of a training worker; None takes all cores of this process."""
 
     def check(self, scale: Scale, root: str) -> None:
         if scale.workers != 1:

@@ -6,7 +6,7 @@ from electra_pipeline.finetuning.trial import Trial, place
 
 
 def parents(trials: Sequence[Trial]) -> dict[int, int]:
-    """For each trial whose parent is among the trials: its position, and that of its parent."""
+    """Map the position of each trial whose parent is among the trials to the parent's position."""
     positions = {place(trial): index for index, trial in enumerate(trials)}
     found = {}
     for index, trial in enumerate(trials):
@@ -16,10 +16,10 @@ def parents(trials: Sequence[Trial]) -> dict[int, int]:
 
 
 def longest_first(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials, the longest first, so that no long one runs alone in the end.
+    """Sort trials, the longest first, so that no long one runs alone at the end.
 
-    A trial is as long as it takes itself and then its longest child (list scheduling by critical
-    path, Graham 1969, doi:10.1137/0117039).
+    The length of a trial is its own cost plus that of its longest chain of children (list
+    scheduling by critical path, Graham 1969, doi:10.1137/0117039).
     """
     after = parents(trials)
     longest = [trial.cost.operations for trial in trials]

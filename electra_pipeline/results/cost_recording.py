@@ -1,10 +1,9 @@
-"""What a stage costs: the CPUs and GPUs that it holds, times the seconds that it holds them.
+"""Record the cost of each stage: reserved CPUs and GPUs, times the seconds of the reservation.
 
-A task or a training worker holds what was reserved for it from its start to its end, busy or not,
-which is what a cluster is paid for; a stage without tasks holds one CPU, that of the driver. Each
-attempt is a row of the table `costs`, failed and interrupted ones too. What is found finished costs
-nothing. Not counted are the driver beside its tasks, and tasks that died or failed or were
-cancelled on the way.
+A task or a training worker counts from its start to its end, busy or not, which is what a cluster
+bills; a stage without tasks counts as one CPU, that of the driver. Each attempt is a row of the
+table `costs`, also if it failed or was interrupted. A reused artifact costs nothing. Not counted
+are the driver beside its tasks, and tasks that died, failed or were cancelled.
 """
 
 import logging
@@ -34,10 +33,10 @@ from electra_pipeline.results import store
 
 logger = logging.getLogger(__name__)
 
-SAVE_SECONDS = 30.0  # what a killed driver may leave unrecorded
-LEAST_SECONDS = 1.0  # of a stage that the driver does alone; to find it finished takes less
+SAVE_SECONDS = 30.0  # most that a killed driver leaves unrecorded
+MIN_SECONDS = 1.0  # of a stage on the driver; to find a finished artifact takes less
 
-Note = Callable[[float, float, float], None]
+Record = Callable[[float, float, float], None]
 """Called with the CPU seconds, GPU seconds and wall seconds of an attempt so far."""
 
 Item = TypeVar("Item")
@@ -46,10 +45,10 @@ Value = TypeVar("Value")
 
 @dataclass
 class Meter:
-    """An executor that adds up what its tasks and workers hold, and notes it in the database."""
+    """An executor that sums the cost of its tasks and workers and records it in the database."""
 
     executor: Executor
-    note: Note
+    record: Record
     cpu_seconds: float = 0.0
     gpu_seconds: float = 0.0
     _adding: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -57,8 +56,8 @@ class Meter:
     def __post_init__(self) -> None:
         self._started = self._saved = time.monotonic()
 
-    def hold(self, resources: Resources, seconds: float, number: int = 1) -> None:
-        """Add `number` tasks with that share which took so long."""
+    def add(self, resources: Resources, seconds: float, number: int = 1) -> None:
+        """Add `number` tasks with these resources that took so long."""
         with self._adding:
             self.cpu_seconds += number * resources.num_cpus * seconds
             self.gpu_seconds += number * resources.num_gpus * seconds
@@ -68,7 +67,7 @@ class Meter:
     def save(self) -> None:
         self._saved = time.monotonic()
         if self.cpu_seconds or self.gpu_seconds:
-            self.note(self.cpu_seconds, self.gpu_seconds, self._saved - self._started)
+            self.record(self.cpu_seconds, self.gpu_seconds, self._saved - self._started)
 
     def check(self, scale: Scale, root: str) -> None:
         self.executor.check(scale, root)
@@ -99,7 +98,7 @@ class Meter:
                 yield Outcome(outcome.index, error=outcome.error)
                 continue
             value, seconds = cast(tuple[Value, float], outcome.value)
-            self.hold(resources(items[outcome.index]), seconds)
+            self.add(resources(items[outcome.index]), seconds)
             yield Outcome(outcome.index, value=value)
 
     def train_each(
@@ -111,26 +110,26 @@ class Meter:
                 yield Outcome(outcome.index, error=outcome.error)
                 continue
             value, resources, seconds = cast(tuple[Value, Resources, float], outcome.value)
-            self.hold(resources, seconds)
+            self.add(resources, seconds)
             yield Outcome(outcome.index, value=value)
 
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
         resources, last = self.training_resources(scale), time.monotonic()
 
-        def hold() -> None:
+        def add_elapsed() -> None:
             nonlocal last
             now = time.monotonic()
-            self.hold(resources, now - last, scale.workers)
+            self.add(resources, now - last, scale.workers)
             last = now
 
-        def hear(update: Update) -> None:
-            hold()
+        def add_and_report(update: Update) -> None:
+            add_elapsed()
             progress(update)
 
         try:
-            self.executor.train(function, scale, hear)
+            self.executor.train(function, scale, add_and_report)
         finally:
-            hold()
+            add_elapsed()
 
 
 def _timed_worker(
@@ -143,14 +142,14 @@ def _timed_worker(
 
 
 def _closed(outcomes: Iterator[Outcome[Any]]) -> Iterator[Outcome[Any]]:
-    """The outcomes; who stops listening cancels what still runs, as without the meter."""
+    """Yield the outcomes; closing this iterator cancels running items, as without the meter."""
     with closing(cast(Any, outcomes)):
         yield from outcomes
 
 
 @contextmanager
 def metered(database: str, run: str, stage: str, executor: Executor) -> Iterator[Meter]:
-    """A meter for one attempt at a stage, whose row is in the table when the block is left."""
+    """Measure one attempt at a stage; its row is in the table at the end of the block."""
     meter = Meter(executor, _writer(database, run, stage))
     try:
         yield meter
@@ -160,20 +159,20 @@ def metered(database: str, run: str, stage: str, executor: Executor) -> Iterator
 
 @contextmanager
 def driver_metered(database: str, run: str, stage: str) -> Iterator[None]:
-    """`metered` for a stage that the driver does alone, on one CPU."""
-    note, started = _writer(database, run, stage), time.monotonic()
+    """Measure one attempt at a stage that runs in the driver alone, on one CPU."""
+    record, started = _writer(database, run, stage), time.monotonic()
     try:
         yield
     finally:
         seconds = time.monotonic() - started
-        if seconds >= LEAST_SECONDS:
-            note(seconds, 0.0, seconds)
+        if seconds >= MIN_SECONDS:
+            record(seconds, 0.0, seconds)
 
 
-def _writer(database: str, run: str, stage: str) -> Note:
-    """What writes the row of a new attempt, again and again.
+def _writer(database: str, run: str, stage: str) -> Record:
+    """Return a function that writes the row of a new attempt and updates it in later calls.
 
-    A database that cannot be reached costs the row, never the stage.
+    If the database cannot be reached, the row is missing; the stage does not fail.
     """
     attempt = {
         "attempt": uuid.uuid4().hex,
@@ -182,7 +181,7 @@ def _writer(database: str, run: str, stage: str) -> Note:
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
-    def note(cpu_seconds: float, gpu_seconds: float, wall_seconds: float) -> None:
+    def record(cpu_seconds: float, gpu_seconds: float, wall_seconds: float) -> None:
         seconds = {
             "cpu_seconds": cpu_seconds,
             "gpu_seconds": gpu_seconds,
@@ -193,4 +192,4 @@ def _writer(database: str, run: str, stage: str) -> Note:
         except ValueError as error:
             logger.warning("%s: its cost was not recorded: %s", stage, error)
 
-    return note
+    return record

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
+from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.names import check_name
 from electra_pipeline.storage.uri import local_path
 
@@ -36,6 +37,12 @@ def sqlite_url(path: str) -> str:
     if "?" in path or path.startswith("file:"):
         return f"sqlite:///file:{quote(path)}?uri=true"
     return f"sqlite:///{path}"
+
+
+def default_database(root: str) -> str:
+    """Return the URL of a root's results table: beside the artifacts if they are on local disk."""
+    folder = Folder(root)
+    return sqlite_url(f"{folder.path}/results.db" if folder.is_local else "runs/results.db")
 
 
 def sqlite_file(url: URL) -> Path | None:

@@ -271,3 +271,9 @@ def verify(artifact: Artifact) -> list[str]:
         f"{artifact.folder}/{name}: not in the manifest" for name in sorted(present - set(expected))
     ]
     return problems
+
+
+def find_newest(root: str, stage: str, name: str | None = None) -> Artifact | None:
+    """Return the newest finished artifact of a stage, of the run `name` if given, or None."""
+    found = [each for each in find_artifacts(root, stage) if name in (None, each.name)]
+    return max(found, key=lambda each: str(each.observed["created_at"]), default=None)

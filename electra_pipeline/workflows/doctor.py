@@ -158,8 +158,8 @@ def _storage(places: Places) -> Iterator[Finding]:
 
 
 def _database(places: Places) -> Iterator[Finding]:
-    from electra_pipeline.config import default_database
     from electra_pipeline.results import store
+    from electra_pipeline.results.database import default_database
 
     try:
         url = places.database or default_database(places.root)

@@ -1,85 +1,77 @@
-"""History of a model: what each kept checkpoint of its pre-training is worth on the tasks.
+"""Learning curve of a model: evaluate each kept checkpoint of its pre-training on the tasks.
 
-Every checkpoint becomes a model of its own, published, fine-tuned and scored by the same trials as
-the model of the last step. Its rows are those of a run `<name>@<step>`. All of it are artifacts, so
-that a second call does what is missing alone.
+Each checkpoint is published, fine-tuned and scored like the model of the last step, under the run
+`<name>@<step>`. All results are artifacts, so that a second call computes only what is missing.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.core.execution import Executor, StageContext
-from electra_pipeline.core.progress import Progress, Update
+from electra_pipeline.core.execution import StageContext
+from electra_pipeline.core.progress import Update
 from electra_pipeline.finetuning.plan import Trial
 from electra_pipeline.pretraining import snapshot
 from electra_pipeline.pretraining.snapshot import PretrainingRun
-from electra_pipeline.storage.artifact import Artifact, find_artifacts
+from electra_pipeline.stages import run_stage, run_until
+from electra_pipeline.storage.artifact import Artifact, find_newest
+from electra_pipeline.workflows import evaluate, preflight
+from electra_pipeline.workflows.evaluate import Evaluation
+from electra_pipeline.workflows.record import record_pretraining
 
 
 @dataclass(frozen=True)
-class History:
-    """The newest model, the rows of all steps, and what was lost on the way."""
+class LearningCurve:
+    """The newest model, the step of each model, and the evaluation of all of them."""
 
     newest: Artifact
     steps: dict[str, int]
     """Step of each model, by its fingerprint."""
-    rows: list[dict[str, Any]]
-    num_trials: int
-    lost: list[str]
+    evaluation: Evaluation
 
 
-def run(config: PipelineConfig, executor: Executor, progress: Progress) -> History:
-    """Publish, fine-tune, score and record every kept checkpoint, and the last step if it is there.
+def run(config: PipelineConfig, context: StageContext) -> LearningCurve:
+    """Publish, fine-tune, score and record each kept checkpoint, and the last step if finished.
 
-    Nothing is pre-trained here, and the run may still be going. Raises ValueError if no checkpoint
+    Does not pre-train; the pre-training may still be running. Raises ValueError if no checkpoint
     was kept, or if there are no tasks.
     """
-    training, corpus = _inputs(config, executor, progress)
-    rows: list[dict[str, Any]] = []
-    trials: list[Trial] = []
-    published = list(_published(config, training, corpus, progress))
-    for config_of_step, pretrained, model in published:
-        rows += stages.record_pretraining(config_of_step, training.sequences, pretrained, model)
-        trials += stages.plan_trials(config_of_step, model)
-    finished, lost = [], []
-    for outcome in stages.run_trials(config, trials, executor, progress):
-        trial = trials[outcome.index]
-        if outcome.value is None:
-            lost.append(f"trial {trial.run}, {trial.label}: {outcome.error}")
-        else:
-            finished.append(outcome.value)
-    rows += stages.record_results(config, finished)
-    steps = {model.fingerprint: int(model.counters["steps"]) for _, _, model in published}
-    return History(published[-1][2], steps, rows, len(trials), lost)
+    training, made = _training(config, context)
+    rows, trials, models = [], list[Trial](), []
+    for config_of_step, pretrained in _checkpoints(config, training, context):
+        inputs = {**made, "pretrain": pretrained}
+        context_of_step = config_of_step.context(context.executor, context.progress)
+        model = run_stage("publish", config_of_step, context_of_step, inputs)
+        models.append(model)
+        rows += record_pretraining(config_of_step, {**inputs, "publish": model})
+        trials += evaluate.plan_trials(config_of_step, model)
+    found = evaluate.run(config, trials, context)
+    found.record(config)
+    found.rows = [*rows, *found.rows]
+    steps = {model.fingerprint: int(model.counters["steps"]) for model in models}
+    return LearningCurve(models[-1], steps, found)
 
 
-def _inputs(
-    config: PipelineConfig, executor: Executor, progress: Progress
-) -> tuple[PretrainingRun, Artifact]:
-    """The training that `config` names and its corpus."""
+def _training(
+    config: PipelineConfig, context: StageContext
+) -> tuple[PretrainingRun, dict[str, Artifact]]:
+    """Return the pre-training of `config` and the artifacts that it reads."""
     if config.finetune is None:
         raise ValueError("finetune: missing; name the tasks, for instance finetune.tasks=[cola]")
-    if not any(a.name == config.name for a in find_artifacts(config.root, "sequences")):
+    if find_newest(config.root, "sequences", config.name) is None:
         raise ValueError(
-            f"{config.root}: nothing of a run {config.name!r} is here; pre-train it first, with "
+            f"{config.root}: no run {config.name!r} found; pre-train it first, with "
             "scale.keep_every_steps"
         )
-    stages.check(config, executor)
-    corpus = stages.build_corpus(config, executor, progress)
-    tokenizer = stages.train_tokenizer(config, corpus, progress)
-    sequences = stages.build_sequences(config, corpus, tokenizer, executor, progress)
-    return PretrainingRun(
-        config.pretrain, tokenizer, sequences, StageContext(config.root, config.name)
-    ), corpus
+    preflight.check(config, context.executor)
+    made = run_until("sequences", config, context)
+    return PretrainingRun(config.pretrain, made["tokenizer"], made["sequences"], context), made
 
 
-def _published(
-    config: PipelineConfig, training: PretrainingRun, corpus: Artifact, progress: Progress
-) -> Iterator[tuple[PipelineConfig, Artifact, Artifact]]:
-    """Each step's configuration, pre-trained artifact and published model, in order of steps."""
+def _checkpoints(
+    config: PipelineConfig, training: PretrainingRun, context: StageContext
+) -> Iterator[tuple[PipelineConfig, Artifact]]:
+    """Yield configuration and pre-trained artifact of each step, in order of steps."""
     steps = training.steps()
     if not steps:
         raise ValueError(
@@ -87,18 +79,18 @@ def _published(
             "while a run trains"
         )
     for num_done, step in enumerate(steps, start=1):
-        config_of_step = _at(config, step)
-        pretrained = snapshot.from_checkpoint(training, step)
-        model = stages.publish(config_of_step, pretrained, training.tokenizer, corpus)
-        progress(Update("history", num_done, len(steps), "checkpoints"))
-        yield config_of_step, pretrained, model
+        yield _config_of_step(config, step), snapshot.from_checkpoint(training, step)
+        context.progress(Update("learning-curve", num_done, len(steps), "checkpoints"))
     if (finished := training.finished) is not None:
-        yield config, finished, stages.publish(config, finished, training.tokenizer, corpus)
+        yield config, finished
 
 
-def _at(config: PipelineConfig, step: int) -> PipelineConfig:
-    """The configuration of a step: no baselines, which are those of the last step at every step,
-    and no fine-tuned models, which would fill the disk."""
+def _config_of_step(config: PipelineConfig, step: int) -> PipelineConfig:
+    """Return the configuration of a checkpoint's run.
+
+    Without baselines, which are the same at every step, and without fine-tuned models, which would
+    fill the disk.
+    """
     assert config.finetune is not None
     finetune = config.finetune.model_copy(update={"baselines": (), "keep_models": "none"})
     return config.model_copy(update={"name": f"{config.name}@{step}", "finetune": finetune})

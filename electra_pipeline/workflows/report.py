@@ -1,18 +1,20 @@
-"""What a report is drawn from: the artifacts behind a model, its trials, its other checkpoints."""
+"""Write the HTML report of a run: find its model, the artifacts behind it, trials, checkpoints."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from electra_pipeline.config import PipelineConfig
 from electra_pipeline.results import learning_curves, store
 from electra_pipeline.results.report import errors, report
 from electra_pipeline.storage.artifact import Artifact, find_artifacts
+from electra_pipeline.storage.folder import Folder
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What a report is about: a run, its model where that is an artifact of ours, its rows."""
+    """The run of a report, its rows, and its model where that is an artifact below the root."""
 
     run: str
     model: Artifact | None
@@ -20,11 +22,11 @@ class Subject:
 
 
 def find_subject(root: str, database: str, run: str | None) -> Subject:
-    """The run of this name, or the newest one: one that published a model, else any evaluation.
+    """Find the run of this name; without a name the newest that published a model, else evaluated.
 
-    A model that was only evaluated need not lie in the root. Raises ValueError if there is no run.
+    A model that was only evaluated may be outside the root. Raises ValueError if there is no run.
     """
-    # Without a name: the newest model of a whole run, not a checkpoint on the way to one.
+    # Without a name: the newest model of a whole run, not of a checkpoint (`NAME@STEP`).
     models = [
         each
         for each in find_artifacts(root, "publish")
@@ -43,23 +45,29 @@ def find_subject(root: str, database: str, run: str | None) -> Subject:
     newest = max(rows, key=lambda row: str(row["created_at"]))
     digest = newest["fingerprint"]
     of_model = [r for r in rows if (r["run"], r["fingerprint"]) == (newest["run"], digest)]
-    model_of_ours = next((a for a in find_artifacts(root) if a.fingerprint == digest), None)
-    return Subject(newest["run"], model_of_ours, of_model)
+    artifact = next((each for each in find_artifacts(root) if each.fingerprint == digest), None)
+    return Subject(newest["run"], artifact, of_model)
 
 
-def render(
-    root: str,
-    database: str,
-    run: str,
-    model: Artifact | None,
-    rows: Sequence[dict[str, Any]],
-    name: str,
-) -> dict[str, str]:
-    """The report of a model as HTML by file name: `name`, and a page of its errors if it has any.
+def write_report(
+    config: PipelineConfig, model: Artifact | str, rows: Sequence[dict[str, Any]]
+) -> str:
+    """Write the report of a run, whose rows are given, below its root; return the path or URI."""
+    name = f"{config.name}-report.html"
+    artifact = model if isinstance(model, Artifact) else None
+    folder = Folder(config.root)
+    pages = render(config.root, config.database_url, Subject(config.name, artifact, rows), name)
+    for page, text in pages.items():
+        folder.write_bytes(page, text.encode())
+    return folder.join(name) if folder.is_local else f"{config.root.rstrip('/')}/{name}"
 
-    `model` is None for one that is no artifact of ours; `rows` are those of its run. What earlier
-    checkpoints of the model scored is read from the results table.
+
+def render(root: str, database: str, subject: Subject, name: str) -> dict[str, str]:
+    """Render a report as HTML by file name: `name`, and a page of errors if the model made any.
+
+    The scores of earlier checkpoints of the model are read from the results table.
     """
+    run, model, rows = subject.run, subject.model, subject.rows
     made = trace(root, model) if model is not None else {}
     steps = checkpoints_of(root, model) if model is not None else {}
     found = errors.find(trials_of(root, model, rows))
@@ -82,23 +90,23 @@ def render(
 
 
 def trace(root: str, model: Artifact) -> dict[str, Artifact]:
-    """The artifacts that a published model was made from, by stage."""
+    """Return the artifacts that a published model was made from, by stage."""
     by_fingerprint = {artifact.fingerprint: artifact for artifact in find_artifacts(root)}
     found = {model.stage: model}
-    unseen = [model]
-    while unseen:
-        for digest in unseen.pop().inputs.values():
+    unread = [model]
+    while unread:
+        for digest in unread.pop().inputs.values():
             source = by_fingerprint.get(digest)
             if source is not None and source.stage not in found:
                 found[source.stage] = source
-                unseen.append(source)
+                unread.append(source)
     return found
 
 
 def trials_of(root: str, model: Artifact | None, rows: Iterable[dict[str, Any]]) -> list[Artifact]:
-    """The trials that fine-tuned the model itself, as far as `rows` come from them.
+    """Return the trials behind `rows` that fine-tuned the model itself, not a baseline.
 
-    `model` is None where all rows are about one model, which is no artifact of ours.
+    `model` is None where all rows are about one model, which is not an artifact of this root.
     """
     wanted = {
         row["trial"]
@@ -113,9 +121,9 @@ def trials_of(root: str, model: Artifact | None, rows: Iterable[dict[str, Any]])
 
 
 def checkpoints_of(root: str, model: Artifact) -> dict[str, int]:
-    """Step by fingerprint of all models that were published from one pre-training: `model`'s own.
+    """Return step by fingerprint of all models that were published from `model`'s pre-training.
 
-    Empty for a model that does not come from a pre-training of ours.
+    Empty for a model whose pre-training is not below the root.
     """
     source = model.inputs.get("pretrained")
     snapshots = find_artifacts(root, "snapshot")

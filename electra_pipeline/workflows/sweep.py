@@ -1,33 +1,32 @@
-"""A sweep: one configuration in variants. What they share is made once, what differs fans out.
+"""Run a sweep: one configuration in variants, which share what they have in common.
 
-Each variant is a run of its own in the results table. Its corpus, tokenizer, sequences and
-pre-training are kept under the name of the sweep, so that variants which agree in one of them have
-the same artifact.
+Each variant is a run of its own in the results table. Corpus, tokenizer, sequences and pre-training
+are written under the name of the sweep, so that variants with equal settings of a stage share its
+artifact.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
-from electra_pipeline import stages
-from electra_pipeline.config import PipelineConfig
-from electra_pipeline.core.execution import Executor, LocalExecutor, StageContext, Worker
+from electra_pipeline.core.execution import LocalExecutor, StageContext, StageName, Worker
 from electra_pipeline.core.identity import canonical_json
-from electra_pipeline.core.progress import Progress, Update
+from electra_pipeline.core.progress import Update
 from electra_pipeline.finetuning.plan import Trial
-from electra_pipeline.pretraining import loop
 from electra_pipeline.results import pretraining
 from electra_pipeline.results.cost_recording import metered
 from electra_pipeline.results.tables import table
+from electra_pipeline.stages import STAGES, Artifacts, run_stage
 from electra_pipeline.storage.artifact import Artifact
+from electra_pipeline.workflows import evaluate, preflight
+from electra_pipeline.workflows.record import record_pretraining
 from electra_pipeline.workflows.variants import Variant, label_of, text_of
 
 
 @dataclass
 class Result:
-    """What became of a variant: its rows of the results table, and the errors that lost a part."""
+    """The rows of a variant in the results table, and the errors of the parts that failed."""
 
     variant: Variant
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -36,12 +35,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Job:
-    """One pre-training, for all variants that agree in it."""
+    """One pre-training, for all variants with equal settings up to it."""
 
     members: Sequence[Result]
-    corpus: Artifact
-    tokenizer: Artifact
-    sequences: Artifact
+    inputs: Artifacts
 
     @property
     def label(self) -> str:
@@ -55,8 +52,8 @@ class Job:
         return label_of(common) or "pretrain"
 
 
-def check(variants: Sequence[Variant], executor: Executor) -> None:
-    """Refuse, before any work, what can be known to fail in any variant; ValueError names it."""
+def check(variants: Sequence[Variant], context: StageContext) -> None:
+    """Raise ValueError, before any work, that names a variant which is certain to fail."""
     checked = []
     for variant in variants:
         config = variant.config
@@ -64,67 +61,78 @@ def check(variants: Sequence[Variant], executor: Executor) -> None:
             config = config.model_copy(update={"finetune": None})
         checked.append(config.finetune)
         try:
-            stages.check(config, executor)
+            preflight.check(config, context.executor)
         except ValueError as error:
             raise ValueError(f"variant {variant.label}: {error}") from error
 
 
-def run(variants: Sequence[Variant], executor: Executor, progress: Progress) -> list[Result]:
-    """Train, publish, evaluate and record every variant; what fails loses only its own part.
+def run(variants: Sequence[Variant], context: StageContext) -> list[Result]:
+    """Train, publish, evaluate and record every variant; a failure affects only its own variants.
 
-    Pre-trainings fan out over `executor`, each on one worker with its share of the machine, then
-    the fine-tuning trials of all variants. Started again, it goes on where it was.
+    Pre-trainings run in parallel, each on one worker with its part of the machine, then the
+    fine-tuning trials of all variants. A second call resumes. `context` has the name of the sweep.
     """
-    check(variants, executor)
-    found = [Result(variant) for variant in variants]
-    jobs = list(plan(found, executor, progress))
+    check(variants, context)
+    results = [Result(variant) for variant in variants]
+    jobs = plan(results, context)
     trials: list[Trial] = []
     shared = variants[0].shared
-    with metered(shared.database_url, shared.name, "pretrain", executor) as meter:
-        outcomes = meter.train_each(_pretrain, jobs, progress)
+    with metered(shared.database_url, shared.name, "pretrain", context.executor) as meter:
+        outcomes = meter.train_each(_pretrain, jobs, context.progress)
         for num_done, outcome in enumerate(outcomes, start=1):
             job = jobs[outcome.index]
             for result in job.members:
-                with _losing(result):
+                with _errors_added_to(result):
                     if outcome.error is not None:
                         raise outcome.error
                     assert outcome.value is not None
-                    trials += _publish(result, job, outcome.value)
-            progress(Update("pretrain", num_done, len(jobs), "models"))
-    _evaluate(found, trials, executor, progress)
-    return found
+                    trials += _publish(result, {**job.inputs, "pretrain": outcome.value}, context)
+            context.progress(Update("pretrain", num_done, len(jobs), "models"))
+    found = evaluate.run(variants[0].config, trials, context)
+    for result in results:
+        of_variant = found.of_run(result.variant.name)
+        result.errors += [f"trial {each}" for each in of_variant.failed_trials]
+        with _errors_added_to(result):
+            of_variant.record(result.variant.config)
+            result.rows += of_variant.rows
+            result.errors += of_variant.missing_rows
+    return results
 
 
-def plan(found: Sequence[Result], executor: Executor, progress: Progress) -> Iterator[Job]:
-    """Make what pre-training reads, each thing once, and join the variants that agree in all."""
-    tools: dict[str, Any] = {"executor": executor, "progress": progress}
-    for same_corpus, corpus in _made(found, "corpus", partial(stages.build_corpus, **tools)):
-        make = partial(stages.train_tokenizer, corpus=corpus, progress=progress)
-        for same_tokenizer, tokenizer in _made(same_corpus, "tokenizer", make):
-            make = partial(stages.build_sequences, corpus=corpus, tokenizer=tokenizer, **tools)
-            for same_sequences, sequences in _made(same_tokenizer, "sequences", make):
-                for members in _agreeing(same_sequences, "pretrain"):
-                    yield Job(members, corpus, tokenizer, sequences)
+def plan(results: Sequence[Result], context: StageContext) -> list[Job]:
+    """Run the stages before pre-training, once for equal settings; return the pre-trainings."""
+    groups: list[tuple[Sequence[Result], Artifacts]] = [(results, {})]
+    for name in STAGES:
+        groups = [
+            (members, inputs) for group, inputs in groups for members in _group_by(name, group)
+        ]
+        if name == "pretrain":
+            break
+        groups = [
+            (members, {**inputs, name: made})
+            for members, inputs in groups
+            if (made := _run_stage(name, members, context, inputs)) is not None
+        ]
+    return [Job(members, inputs) for members, inputs in groups]
 
 
-def _made(
-    found: Sequence[Result], stage: str, make: Callable[[PipelineConfig], Artifact]
-) -> Iterator[tuple[list[Result], Artifact]]:
-    """The artifact of each configuration of a stage, and the variants that it is for."""
-    for members in _agreeing(found, stage):
-        try:
-            made = make(members[0].variant.shared)
-        except Exception as error:
-            for result in members:
-                result.errors.append(str(error))
-        else:
-            yield members, made
+def _run_stage(
+    name: StageName, members: Sequence[Result], context: StageContext, inputs: Artifacts
+) -> Artifact | None:
+    """Return the artifact that the members share, or None and add the error to each of them."""
+    try:
+        return run_stage(name, members[0].variant.shared, context, inputs)
+    except Exception as error:
+        for result in members:
+            result.errors.append(str(error))
+        return None
 
 
-def _agreeing(found: Sequence[Result], stage: str) -> list[list[Result]]:
+def _group_by(name: StageName, results: Sequence[Result]) -> list[list[Result]]:
+    """Split variants by their settings of a stage."""
     groups: dict[bytes, list[Result]] = {}
-    for result in found:
-        values = getattr(result.variant.config, stage).model_dump(mode="json")
+    for result in results:
+        values = getattr(result.variant.config, name).model_dump(mode="json")
         groups.setdefault(canonical_json(values), []).append(result)
     return list(groups.values())
 
@@ -133,55 +141,33 @@ def _pretrain(job: Job, worker: Worker) -> Artifact:
     def report(update: Update) -> None:
         worker.report(replace(update, stage=job.label))
 
-    here = LocalExecutor(worker.num_threads)
     config = job.members[0].variant.shared
-    return loop.pretrain(
-        config.pretrain,
-        job.tokenizer,
-        job.sequences,
-        StageContext(config.root, config.name, here, report),
-        scale=config.scale,
-    )
+    context = config.context(LocalExecutor(worker.num_threads), report)
+    return STAGES["pretrain"].function(config, context, job.inputs)
 
 
-def _publish(result: Result, job: Job, pretrained: Artifact) -> list[Trial]:
-    """Publish and record one variant's model; return the trials that evaluate it."""
+def _publish(result: Result, made: Artifacts, context: StageContext) -> list[Trial]:
+    """Publish and record the model of one variant; return the trials that evaluate it."""
     config = result.variant.config
-    model = stages.publish(config, pretrained, job.tokenizer, job.corpus)
-    result.rows += stages.record_pretraining(config, job.sequences, pretrained, model)
-    return stages.plan_trials(config, model)
-
-
-def _evaluate(
-    found: Sequence[Result], trials: Sequence[Trial], executor: Executor, progress: Progress
-) -> None:
-    by_name = {result.variant.name: result for result in found}
-    finished: dict[str, list[Artifact]] = {name: [] for name in by_name}
-    for outcome in stages.run_trials(found[0].variant.config, trials, executor, progress):
-        trial = trials[outcome.index]
-        if outcome.value is None:
-            by_name[trial.run].errors.append(f"trial {trial.label}: {outcome.error}")
-        else:
-            finished[trial.run].append(outcome.value)
-    for name, result in by_name.items():
-        with _losing(result):
-            result.rows += stages.record_results(result.variant.config, finished[name])
+    model = run_stage("publish", config, config.context(context.executor, context.progress), made)
+    result.rows += record_pretraining(config, {**made, "publish": model})
+    return evaluate.plan_trials(config, model) if config.finetune is not None else []
 
 
 @contextmanager
-def _losing(result: Result) -> Iterator[None]:
-    """Whatever fails in here is an error of this variant, and of no other."""
+def _errors_added_to(result: Result) -> Iterator[None]:
+    """Add any exception of the block to the errors of one variant."""
     try:
         yield
     except Exception as error:
         result.errors.append(str(error))
 
 
-def summary(found: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
-    """Column names, and one line for each variant: its values, held-out metrics, tasks' medians."""
-    paths = list(found[0].variant.values)
+def summary(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
+    """Return column names, and for each variant its values, held-out metrics and medians."""
+    paths = list(results[0].variant.values)
     scores: list[dict[str, str]] = []
-    for result in found:
+    for result in results:
         of_tasks, _ = pretraining.split(result.rows)
         summaries = table.aggregate(row for row in of_tasks if row["model"] == "pretrained")
         scores.append(
@@ -192,7 +178,7 @@ def summary(found: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
         )
     columns = list(dict.fromkeys(column for score in scores for column in score))
     lines = []
-    for result, score in zip(found, scores, strict=True):
+    for result, score in zip(results, scores, strict=True):
         _, of_pretraining = pretraining.split(result.rows)
         held_out = {row["metric"]: row["value"] for row in of_pretraining}
         lines.append(

@@ -1,4 +1,4 @@
-"""The variants of a configuration: every combination of the values that a user wants to compare."""
+"""Variants of a configuration: every combination of the varied values."""
 
 import hashlib
 import itertools
@@ -26,7 +26,7 @@ class Variant:
     sweep: str
     """Name of the configuration that is varied."""
     values: Mapping[str, Any]
-    """What was varied: value by path."""
+    """The varied values, by path."""
     config: PipelineConfig
 
     @property
@@ -39,12 +39,12 @@ class Variant:
 
     @property
     def shared(self) -> PipelineConfig:
-        """The configuration under the name of the sweep, for what variants may have in common."""
+        """The configuration under the name of the sweep, for stages that variants share."""
         return self.config.model_copy(update={"name": self.sweep})
 
 
 def parse(vary: str) -> tuple[str, list[Any]]:
-    """Path and values of a `PATH=V1,V2`; each value is YAML, so that it may be a list itself."""
+    """Parse `PATH=V1,V2` into path and values; each value is YAML, and may be a list itself."""
     path, separator, text = vary.partition("=")
     example = "expected PATH=V1,V2, such as pretrain.learning_rate=2e-4,5e-4"
     if not separator or not path or not text.strip():
@@ -56,19 +56,20 @@ def parse(vary: str) -> tuple[str, list[Any]]:
     return path, list(values)
 
 
-def expand(values: Mapping[str, Any], place: str, vary: Sequence[str]) -> list[Variant]:
-    """Every combination of the varied values, as validated configurations.
+def expand(values: Mapping[str, Any], origin: str, vary: Sequence[str]) -> list[Variant]:
+    """Return every combination of the varied values, as validated configurations.
 
-    `values` is a configuration as the user wrote it, `place` its name in messages, `vary` holds
-    one `PATH=V1,V2` for each path. A variant trains on one worker, whatever `scale.workers` says:
-    the machine is shared between variants. Raises ValueError, in one line, for whatever is wrong in
-    one of them.
+    `values` is a configuration as the user wrote it, `origin` its name in messages, `vary` holds
+    one `PATH=V1,V2` for each path. A variant trains on one worker, whatever `scale.workers` is: the
+    machine is shared between variants. Raises ValueError, in one line, for an invalid variant.
     """
     lists = [parse(each) for each in vary]
     paths = [path for path, _ in lists]
     for path, count in Counter(paths).items():
         if count > 1:
-            raise ValueError(f"--vary {path}: given {count} times; put all its values into one")
+            raise ValueError(
+                f"--vary {path}: given {count} times; put all its values into one --vary"
+            )
         if path.split(".")[0] in FIXED:
             raise ValueError(
                 f"--vary {path}: {path.split('.')[0]} is the same for the whole sweep; set it with "
@@ -82,21 +83,21 @@ def expand(values: Mapping[str, Any], place: str, vary: Sequence[str]) -> list[V
             configuration.set_value(changed, path, value, f"--vary {path}")
         if "name" in changed:
             changed["name"] = variant_name(str(changed["name"]), varied)
-        config = configuration.validate(changed, f"{place}, variant {label_of(varied)}")
+        config = configuration.validate(changed, f"{origin}, variant {label_of(varied)}")
         scale = config.scale.model_copy(update={"workers": 1})
         config = config.model_copy(update={"scale": scale})
         variants.append(Variant(str(values["name"]), varied, config))
     names = Counter(variant.name for variant in variants)
     for variant in variants:
         if names[variant.name] > 1:
-            raise ValueError(f"--vary: {variant.label} is there twice; keep one")
+            raise ValueError(f"--vary: duplicate variant {variant.label}; keep one")
     return variants
 
 
 def variant_name(sweep: str, values: Mapping[str, Any]) -> str:
-    """`small-learning_rate-0.0005-seed-1`: readable, and the same for the same values.
+    """Return `small-learning_rate-0.0005-seed-1`: readable, and equal for equal values.
 
-    What does not fit into a name is shortened, and a digest of it appended.
+    Values that do not fit into a name are shortened, and a digest of them is appended.
     """
     last = {path: path.rsplit(".", 1)[-1] for path in values}
     is_clear = len(set(last.values())) == len(last)
@@ -105,22 +106,22 @@ def variant_name(sweep: str, values: Mapping[str, Any]) -> str:
         text = text_of(value)
         readable = re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-")[:MAX_VALUE_CHARACTERS]
         parts += [last[path] if is_clear else path]
-        parts += [readable] if readable == text else [readable, _digits(text)]
+        parts += [readable] if readable == text else [readable, _short_digest(text)]
     suffix = "-".join(part for part in parts if part)
     if len(suffix) > MAX_NAME_CHARACTERS:
-        suffix = f"{suffix[:MAX_NAME_CHARACTERS]}-{_digits(suffix)}"
+        suffix = f"{suffix[:MAX_NAME_CHARACTERS]}-{_short_digest(suffix)}"
     return f"{sweep}-{suffix}"
 
 
 def label_of(values: Mapping[str, Any]) -> str:
-    """`pretrain.seed=1, pretrain.learning_rate=0.0005`."""
+    """Return `pretrain.seed=1, pretrain.learning_rate=0.0005`."""
     return ", ".join(f"{path}={text_of(value)}" for path, value in values.items())
 
 
 def text_of(value: Any) -> str:
-    """A value in one line: text as it is, anything else as JSON."""
+    """Return a value in one line: text as it is, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _digits(text: str) -> str:
+def _short_digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:6]

@@ -24,9 +24,10 @@ from typing import Any, Protocol
 from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.core.execution import Executor, Scale, TrainFunction
-from electra_pipeline.core.progress import Progress, silent
+from electra_pipeline.core.progress import Progress
 from electra_pipeline.on_ray import RayExecutor, cluster
-from electra_pipeline.storage.artifact import Artifact, find_artifacts
+from electra_pipeline.storage.artifact import find_artifacts
+from electra_pipeline.workflows import evaluate
 from tests.faults.network import HEAD_IP, Network
 from tests.faults.stack import ENVIRONMENT, patiently, wait_until
 from tests.pretraining.test_loop import Processes
@@ -42,15 +43,10 @@ SILENCE_NOTICED_SOON = NOTICED_SOON | {"health_check_timeout_ms": 2000}
 
 def run_chain(config: PipelineConfig, executor: Executor) -> dict[str, dict[str, Any]]:
     """The manifests of the chain, by folder."""
-    corpus = stages.build_corpus(config, executor, silent)
-    tokenizer = stages.train_tokenizer(config, corpus, silent)
-    sequences = stages.build_sequences(config, corpus, tokenizer, executor, silent)
-    pretrained = stages.pretrain(config, tokenizer, sequences, executor, silent)
-    model = stages.publish(config, pretrained, tokenizer, corpus)
-    trials: list[Artifact] = []
-    for outcome in stages.run_trials(config, stages.plan_trials(config, model), executor, silent):
-        assert outcome.value is not None, outcome.error
-        trials.append(outcome.value)
+    context = config.context(executor)
+    model = stages.run_until("publish", config, context)["publish"]
+    found = evaluate.run(config, evaluate.plan_trials(config, model), context)
+    assert not found.failed
     return {str(each.folder.name): dict(each.manifest) for each in find_artifacts(config.root)}
 
 

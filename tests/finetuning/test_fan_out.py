@@ -1,4 +1,4 @@
-"""Many trials: what they cost, in which order they run, what a killed evaluation goes on with."""
+"""Many trials: their costs, their order, and how an interrupted evaluation resumes."""
 
 import logging
 import random
@@ -9,16 +9,15 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, BertConfig, ElectraConfig
 
-from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.core.execution import LocalExecutor, StageContext
-from electra_pipeline.core.progress import silent
 from electra_pipeline.finetuning import cache
 from electra_pipeline.finetuning import plan as finetune
 from electra_pipeline.finetuning.plan import FinetuneConfig, longest_first, parents, plan
 from electra_pipeline.finetuning.resources import EncoderShape
 from electra_pipeline.tasks.catalog.user_task import UserTask
 from electra_pipeline.tasks.kinds.text_classification import Classification
+from electra_pipeline.workflows import evaluate
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def config(tmp_path):
     return PipelineConfig.model_validate(values)
 
 
-def test_a_killed_evaluation_goes_on_with_the_trials_that_are_missing(trials, config, monkeypatch):
+def test_an_interrupted_evaluation_runs_only_the_missing_trials(trials, config, monkeypatch):
     ran, run_trial = [], finetune.run_trial
 
     def run(trial, **options):
@@ -51,10 +50,10 @@ def test_a_killed_evaluation_goes_on_with_the_trials_that_are_missing(trials, co
 
     monkeypatch.setattr(finetune, "run_trial", run)
     with pytest.raises(KeyboardInterrupt):
-        list(stages.run_trials(config, trials, LocalExecutor(), silent))
+        list(evaluate.run_trials(config, trials, config.context()))
     before = list(ran)
     ran.clear()
-    outcomes = list(stages.run_trials(config, trials, LocalExecutor(), silent))
+    outcomes = list(evaluate.run_trials(config, trials, config.context()))
     assert sorted(before + ran) == sorted(trial.label for trial in trials) and len(ran) == 2
     found = {outcome.index: outcome.value for outcome in outcomes}
     for index, trial in enumerate(trials):
@@ -62,9 +61,7 @@ def test_a_killed_evaluation_goes_on_with_the_trials_that_are_missing(trials, co
         assert found[index].config["seed"] == trial.seed
 
 
-def test_trials_lie_below_the_root_however_it_is_written(
-    published, task_files, monkeypatch, tmp_path
-):
+def test_trials_are_below_the_root_in_any_spelling(published, task_files, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     train, validation = task_files["classification"]
     task = UserTask(name="own", type="classification", train=train, validation=validation)
@@ -74,9 +71,9 @@ def test_trials_lie_below_the_root_however_it_is_written(
         assert trial.root == f"{tmp_path}/x::y"
 
 
-def test_each_trial_tells_how_far_it_is(trials, config):
+def test_each_trial_reports_its_progress(trials, config):
     heard = []
-    list(stages.run_trials(config, trials[:2], LocalExecutor(), heard.append))
+    list(evaluate.run_trials(config, trials[:2], config.context(progress=heard.append)))
     for trial in trials[:2]:
         told = [each for each in heard if each.item == trial.full_label]
         steps = [each for each in told if each.unit == "steps"]
@@ -91,7 +88,9 @@ def test_each_trial_tells_how_far_it_is(trials, config):
     assert [each.done for each in heard if not each.item] == [1, 2]
 
 
-def test_trials_run_after_their_parents_and_are_lost_with_them(trials, config, monkeypatch, caplog):
+def test_children_run_after_their_parents_and_are_skipped_if_those_fail(
+    trials, config, monkeypatch, caplog
+):
     first, second = (replace(trial, keep_model=True) for trial in trials[:2])
     third, fourth = trials[2:]
     children = [replace(third, parent=first), replace(fourth, parent=second)]
@@ -106,18 +105,18 @@ def test_trials_run_after_their_parents_and_are_lost_with_them(trials, config, m
 
     monkeypatch.setattr(finetune, "run_trial", run)
     with caplog.at_level(logging.INFO):
-        outcomes = list(stages.run_trials(config, given, LocalExecutor(), silent))
+        outcomes = list(evaluate.run_trials(config, given, config.context()))
     assert ran == [first, children[0]]
     errors = {outcome.index: str(outcome.error) for outcome in outcomes if outcome.error}
     assert errors == {
         3: "the loss is nan",
-        1: "not run: what it starts from failed (the loss is nan)",
+        1: "skipped: its parent failed (the loss is nan)",
     }
-    (line,) = [each.getMessage() for each in caplog.records if "busy" in each.getMessage()]
-    assert line.startswith("finetune: 2 trials in ") and ", 1 at once, busy for " in line
+    (line,) = [each.getMessage() for each in caplog.records if "utilization" in each.getMessage()]
+    assert line.startswith("finetune: 2 trials in ") and ", 1 at a time, utilization " in line
 
 
-def test_the_busy_share_is_busy_time_over_slots_and_wall_time(trials, config):
+def test_utilization_is_busy_time_over_slots_times_wall_time(trials, config):
     @dataclass(frozen=True)
     class Slots(LocalExecutor):
         num_slots: int = 4
@@ -133,12 +132,12 @@ def test_the_busy_share_is_busy_time_over_slots_and_wall_time(trials, config):
         (trial, Made({"seconds": seconds}))
         for trial, seconds in zip(trials, (6, 3, 3), strict=False)
     ]
-    assert stages.log_utilization(config, made, Slots(), 5.0) == pytest.approx(12 / (4 * 5))
+    assert evaluate.log_utilization(config, made, Slots(), 5.0) == pytest.approx(12 / (4 * 5))
 
 
-def test_ray_is_started_where_that_pays(trials, config, monkeypatch):
-    monkeypatch.setattr(stages, "cpus_of_this_process", lambda: 2)
-    start = stages.RAY_START_OPERATIONS
+def test_ray_is_started_if_it_saves_time(trials, config, monkeypatch):
+    monkeypatch.setattr(evaluate, "cpus_of_this_process", lambda: 2)
+    start = evaluate.RAY_START_OPERATIONS
 
     def gains(*operations, cpus_per_trial=1):
         some = [
@@ -146,7 +145,7 @@ def test_ray_is_started_where_that_pays(trials, config, monkeypatch):
             for trial, each in zip(trials, operations, strict=False)
         ]
         scale = config.scale.model_copy(update={"cpus_per_trial": cpus_per_trial})
-        return stages.gain_from_ray(config.model_copy(update={"scale": scale}), some)
+        return evaluate.gains_from_ray(config.model_copy(update={"scale": scale}), some)
 
     assert gains(2 * start, 2 * start)
     assert not gains(0.4 * start, 0.4 * start)  # over before Ray is there

@@ -8,16 +8,16 @@ import torch
 from pydantic import ValidationError
 from transformers import AutoModel, BertConfig, BertModel
 
-from electra_pipeline import stages
 from electra_pipeline.cli import app as cli
 from electra_pipeline.config import PipelineConfig, load, name_of, to_yaml
-from electra_pipeline.core.execution import LocalExecutor, StageContext
-from electra_pipeline.core.progress import silent
+from electra_pipeline.core.execution import StageContext
 from electra_pipeline.finetuning.plan import FinetuneConfig, plan, resolve, results
 from electra_pipeline.finetuning.recipes import RECIPES
 from electra_pipeline.finetuning.scoring import is_degenerate
 from electra_pipeline.results import store
 from electra_pipeline.tasks.catalog.user_task import TASKS, UserTask
+from electra_pipeline.workflows import evaluate
+from electra_pipeline.workflows.record import record_trials
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +59,8 @@ def make_config(task_files, root, num_tasks=2, **overrides):
 
 def run(config, model):
     """Trials and their outcomes, in the order of the trials."""
-    trials = stages.plan_trials(config, model)
-    outcomes = list(stages.run_trials(config, trials, LocalExecutor(), silent))
+    trials = evaluate.plan_trials(config, model)
+    outcomes = list(evaluate.run_trials(config, trials, config.context()))
     assert sorted(outcome.index for outcome in outcomes) == list(range(len(trials)))
     return trials, sorted(outcomes, key=lambda outcome: outcome.index)
 
@@ -71,7 +71,7 @@ def test_any_model_stands_beside_any_other(published, bert, task_files, tmp_path
     config = make_config(task_files, tmp_path, seeds=(0,), baselines=("random", other))
     trials, outcomes = run(config, tested)
     assert [outcome.error for outcome in outcomes] == [None] * 6
-    rows = stages.record_results(config, [outcome.value for outcome in outcomes])
+    rows, _ = record_trials(config, [outcome.value for outcome in outcomes])
     assert {row["model"] for row in rows} == {"pretrained", "random", "majority", other}
     assert len({row["fingerprint"] for row in rows}) == 1
     assert {trial.hyperparameters.max_length for trial in trials if trial.start == other} == {
@@ -132,7 +132,7 @@ def test_a_first_round_runs_where_its_task_is_not_asked_for_and_keeps_its_models
         keep_models="none",
         epochs=0.1,
     )
-    trials = stages.plan_trials(config, published)
+    trials = evaluate.plan_trials(config, published)
     assert {(trial.task.name, trial.keep_model) for trial in trials} == {
         ("first", False),
         ("second", False),
@@ -144,8 +144,10 @@ def test_a_second_round_without_its_first_says_so_and_loses_only_itself(
     published, task_files, tmp_path
 ):
     config = make_config(task_files, tmp_path, seeds=(0,), intermediate={"second": "first"})
-    trials = [trial for trial in stages.plan_trials(config, published) if trial.parent is not None]
-    (outcome,) = stages.run_trials(config, trials, LocalExecutor(), silent)
+    trials = [
+        trial for trial in evaluate.plan_trials(config, published) if trial.parent is not None
+    ]
+    (outcome,) = evaluate.run_trials(config, trials, config.context())
     assert "starts from first, pretrained, seed 0, which is not there" in str(outcome.error)
 
 

@@ -260,13 +260,13 @@ def test_the_form_explains_its_keys():
 
 
 def test_a_stage_has_the_time_that_the_configuration_gives_it():
-    from flows import stages
-    from flows.session import timed
+    from flows import tasks
+    from flows.runtime import with_timeout
 
     config = PipelineConfig.model_validate(
         {"name": "a", "scale": {"timeout_seconds": {"corpus": 9}}}
     )
-    assert timed(stages.corpus, config).timeout_seconds == 9
-    assert timed(stages.pretrain, config).timeout_seconds is None
+    assert with_timeout(tasks.STAGES["corpus"], config).timeout_seconds == 9
+    assert with_timeout(tasks.STAGES["pretrain"], config).timeout_seconds is None
     with pytest.raises(ValueError, match=r"scale\.timeout_seconds\.corpse"):
         PipelineConfig.model_validate({"name": "a", "scale": {"timeout_seconds": {"corpse": 9}}})

@@ -12,7 +12,7 @@ from electra_pipeline.storage.artifact import find_artifacts, verify
 
 
 @pytest.fixture(scope="module")
-def surroundings(ray_cluster, prefect_server):
+def servers(ray_cluster, prefect_server):
     """Ray and Prefect, once for all flows of this file."""
 
 
@@ -58,7 +58,7 @@ def seen_in_prefect(*expected):
     return [artifact for artifact in artifacts if artifact.flow_run_id == first.id], found
 
 
-def test_the_chain_runs_and_a_second_run_does_nothing(surroundings, tiny, root):
+def test_the_chain_runs_and_a_second_run_does_nothing(servers, tiny, root):
     from flows.electra import electra
 
     config = PipelineConfig.model_validate(tiny | {"name": "chain", "root": root})
@@ -106,21 +106,21 @@ def test_the_chain_runs_and_a_second_run_does_nothing(surroundings, tiny, root):
 
 
 def test_a_failed_trial_loses_only_itself_and_the_run_says_so(
-    surroundings, tiny, root, tmp_path, monkeypatch
+    servers, tiny, root, tmp_path, monkeypatch
 ):
-    from electra_pipeline import stages as pipeline
+    from electra_pipeline.workflows import evaluate
     from flows.electra import electra
 
     vanishing = tmp_path / "vanishing.conll"
     vanishing.write_bytes(Path(tiny["finetune"]["tasks"][1]["train"]).read_bytes())
-    plan_trials = pipeline.plan_trials
+    plan_trials = evaluate.plan_trials
 
     def plan_and_lose_the_file(*arguments):
         trials = plan_trials(*arguments)
         vanishing.unlink()
         return trials
 
-    monkeypatch.setattr(pipeline, "plan_trials", plan_and_lose_the_file)
+    monkeypatch.setattr(evaluate, "plan_trials", plan_and_lose_the_file)
 
     tiny |= {"name": "chain", "root": root, "database": f"sqlite:///{tmp_path}/results.db"}
     tiny["finetune"]["seeds"] = [0]

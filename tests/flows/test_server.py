@@ -317,7 +317,7 @@ def test_runs_wait_for_each_other_stop_within_seconds_and_go_on(with_worker, tin
 
     terminate(worker)
     server.wait_for(first, StateType.CRASHED)
-    server.wait_for_line(first, f"to go on: prefect flow-run retry {first.id}")
+    server.wait_for_line(first, f"to resume: prefect flow-run retry {first.id}")
 
     server.wait_for(second, StateType.RUNNING)
     names = {server.client.read_flow_run(run.id).name for run in (first, second)}
@@ -331,7 +331,7 @@ def test_runs_wait_for_each_other_stop_within_seconds_and_go_on(with_worker, tin
     server.prefect("flow-run", "cancel", str(second.id))
     server.wait_for(second, StateType.CANCELLED, StateType.CANCELLING)
     server.wait_for(second, StateType.CANCELLED)
-    server.wait_for_line(second, "to go on: prefect flow-run retry")
+    server.wait_for_line(second, "to resume: prefect flow-run retry")
     _, alive = psutil.wait_procs(processes, timeout=120)
     assert alive == []
 

@@ -136,7 +136,7 @@ def test_items_start_after_those_that_they_wait_for_and_are_lost_with_them(execu
     )
     found = {outcome.index: outcome for outcome in outcomes}
     assert "2" in found[1].value and {"1", "2"} <= found[0].value
-    assert str(found[4].error) == "not run: what it starts from failed (no)"
+    assert str(found[4].error) == "skipped: its parent failed (no)"
     assert len(outcomes) == 5
 
 

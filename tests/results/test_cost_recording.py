@@ -8,7 +8,7 @@ from electra_pipeline.core.execution import LocalExecutor, Resources, Scale
 from electra_pipeline.core.progress import Update, silent
 from electra_pipeline.results import cost_recording, store
 from electra_pipeline.results.cost_recording import (
-    LEAST_SECONDS,
+    MIN_SECONDS,
     SAVE_SECONDS,
     driver_metered,
     metered,
@@ -82,7 +82,7 @@ def test_a_training_costs_all_its_workers_up_to_where_it_failed(clock, database)
 
 def test_a_stage_of_the_driver_is_one_cpu_and_finding_it_finished_is_nothing(clock, database):
     with driver_metered(database, "a", "tokenizer"):
-        clock.work(LEAST_SECONDS / 2)
+        clock.work(MIN_SECONDS / 2)
     assert store.read_costs(database) == []
     with pytest.raises(KeyboardInterrupt), driver_metered(database, "a", "tokenizer"):
         clock.work(60)

@@ -145,12 +145,13 @@ def test_a_run_without_such_predictions_is_refused(tmp_path):
 
 
 def test_the_command_names_what_is_missing(tmp_path, capsys):
-    from electra_pipeline.cli import show
+    from electra_pipeline.cli.options import location
+    from electra_pipeline.cli.results import submission
 
     trial(tmp_path, "sst2", [("test", "0", "positive", None)])
-    show.submission(run="r", output=tmp_path / "out", root=str(tmp_path))
+    submission(location(run="r", root=str(tmp_path)), tmp_path / "out")
     told = capsys.readouterr()
     assert told.out.strip() == str(tmp_path / "out/glue.zip")
     assert "sst2: seed 0" in told.err and "CoLA.tsv (cola: no trial)" in told.err
     with pytest.raises(ValueError, match="no fine-tuned trial of the run other"):
-        show.submission(run="other", output=tmp_path / "out", root=str(tmp_path))
+        submission(location(run="other", root=str(tmp_path)), tmp_path / "out")

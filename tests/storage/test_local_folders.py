@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.core.execution import LocalExecutor
 from electra_pipeline.on_ray import cluster
 from electra_pipeline.storage import local_folders
 from electra_pipeline.storage.folder import cache_directory
+from electra_pipeline.workflows import preflight
 from electra_pipeline.workflows.doctor import CHECKS, Places, examine
 from flows.local import run_here
 
@@ -109,14 +109,14 @@ def test_work_begins_with_these_checks(
     with monkeypatch.context() as patch:
         patch.setenv("TMPDIR", str(unusable))
         with pytest.raises(ValueError, match="TMPDIR"):
-            stages.check(config, LocalExecutor())
+            preflight.check(config, LocalExecutor())
     with monkeypatch.context() as patch:
         patch.setenv("ELECTRA_PIPELINE_CACHE", str(unusable))
         with pytest.raises(ValueError, match="ELECTRA_PIPELINE_CACHE"):
-            stages.check(remote, LocalExecutor())
+            preflight.check(remote, LocalExecutor())
         with pytest.raises(ValueError, match="ELECTRA_PIPELINE_CACHE"):
             cache_directory()
-        stages.check(config, LocalExecutor())  # which needs no cache
+        preflight.check(config, LocalExecutor())  # which needs no cache
     with monkeypatch.context() as patch:
         patch.setenv("PREFECT_HOME", str(unusable))
         with pytest.raises(ValueError, match="PREFECT_HOME"):

@@ -16,9 +16,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import electra_pipeline
-from electra_pipeline.config import default_database
 from electra_pipeline.inputs import locations
 from electra_pipeline.results import store
+from electra_pipeline.results.database import default_database
 from electra_pipeline.storage import gc, inventory
 from electra_pipeline.storage.artifact import (
     Artifact,

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.corpus.sources import hub
 from electra_pipeline.corpus.sources.config import HubSource
@@ -24,7 +23,8 @@ from electra_pipeline.storage.uri import (
     check_model,
     shown,
 )
-from electra_pipeline.workflows.preflight import check_places
+from electra_pipeline.workflows.evaluate import find_model
+from electra_pipeline.workflows.preflight import check_uris
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_models_elsewhere_are_refused(allowed: Path, place: str) -> None:
     with pytest.raises(ValueError, match="does not allow"), model_directory(place, generator=False):
         pass
     with pytest.raises(ValueError, match="does not allow"):
-        stages.find_model(place)
+        find_model(place)
 
 
 def test_data_sets_elsewhere_are_refused(allowed: Path) -> None:
@@ -280,7 +280,7 @@ def test_every_place_of_a_configuration_is_checked_before_any_work(
 ) -> None:
     config = PipelineConfig.model_validate({"name": "x", "root": str(allowed), **change})
     with pytest.raises(ValueError, match=f"^{key}: .*this server does not allow") as caught:
-        check_places(config)
+        check_uris(config)
     assert "s3cret" not in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -298,18 +298,18 @@ def test_what_is_allowed_passes_whole(allowed: Path, monkeypatch: pytest.MonkeyP
         },
         "tokenizer": {"initialize_from": "google/electra-small-discriminator"},
     }
-    check_places(PipelineConfig.model_validate(values))
+    check_uris(PipelineConfig.model_validate(values))
     monkeypatch.setenv(ALLOWED_PREFIXES, "")
     with pytest.raises(ValueError, match="allowed is nothing"):
-        check_places(PipelineConfig.model_validate(values))
+        check_uris(PipelineConfig.model_validate(values))
     monkeypatch.delenv(ALLOWED_PREFIXES)
-    check_places(PipelineConfig.model_validate(values))
+    check_uris(PipelineConfig.model_validate(values))
 
 
 def test_a_password_in_a_root_is_refused_anywhere() -> None:
     config = PipelineConfig(name="x", root="sftp://me:s3cret@host/runs")
     with pytest.raises(ValueError, match=r"^root: sftp://me:\*\*\*@host/runs holds a password"):
-        check_places(config)
+        check_uris(config)
 
 
 def test_the_place_of_a_database_is_what_its_driver_makes_of_it() -> None:

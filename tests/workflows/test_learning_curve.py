@@ -1,4 +1,4 @@
-"""The history of a model: each checkpoint scored like the last step, once, and drawn."""
+"""The learning curve of a model: each checkpoint is scored once, like the last step."""
 
 import shutil
 from pathlib import Path
@@ -7,16 +7,14 @@ from typing import Any
 import pytest
 import yaml
 
-from electra_pipeline import stages
 from electra_pipeline.cli import app as cli
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.core.execution import LocalExecutor
-from electra_pipeline.core.progress import silent
 from electra_pipeline.finetuning import plan
 from electra_pipeline.results import learning_curves as curves
 from electra_pipeline.results import store
 from electra_pipeline.storage.artifact import find_artifacts
-from electra_pipeline.workflows import learning_curve, report
+from electra_pipeline.workflows import learning_curve, record, report
 from tests.tiny_world import build_chain
 
 NAME = "tiny-test"
@@ -64,7 +62,7 @@ def test_one_command_scores_every_checkpoint_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(given))
-    arguments = ["history", "--config", str(tmp_path / "tiny.yaml")]
+    arguments = ["learning-curve", "--config", str(tmp_path / "tiny.yaml")]
     code, _, err = command(monkeypatch, capsys, *arguments, "--root", str(tmp_path / "empty"))
     assert code == 2 and "pre-train it first, with scale.keep_every_steps" in err
     code, out, err = command(monkeypatch, capsys, *arguments)
@@ -91,7 +89,7 @@ def test_one_command_scores_every_checkpoint_once(
     assert (code, again) == (0, out)
     assert manifests(root) == before
 
-    # the report of the run has the history too; the newest model is not one of the checkpoints'
+    # the report of the run has the learning curve too; its model is that of the last step
     code, _, err = command(
         monkeypatch, capsys, "report", "--root", root, "--output", str(tmp_path / "r.html")
     )
@@ -100,7 +98,7 @@ def test_one_command_scores_every_checkpoint_once(
     assert f"<title>{NAME}: " in (tmp_path / "r.html").read_text()
 
 
-def test_only_what_is_missing_is_done_and_a_lost_trial_leaves_the_rest(
+def test_a_second_run_computes_only_missing_trials_also_after_a_failure(
     given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = PipelineConfig.model_validate(given)
@@ -114,17 +112,18 @@ def test_only_what_is_missing_is_done_and_a_lost_trial_leaves_the_rest(
         return real(trial, **options)
 
     monkeypatch.setattr(plan, "run_trial", fails_at_16)
-    found = learning_curve.run(config, LocalExecutor(1), silent)
-    assert found.lost == [f"trial {NAME}@16, place, pretrained, seed 1: the machine is gone"]
-    assert found.num_trials == 8 and len(called) == 8
+    found = learning_curve.run(config, config.context(LocalExecutor(1)))
+    failed = found.evaluation.failed_trials
+    assert failed == [f"{NAME}@16, place, pretrained, seed 1: the machine is gone"]
+    assert len(found.evaluation.finished) == 7 and len(called) == 8
     monkeypatch.setattr(
         plan, "run_trial", lambda trial, **options: called.append(trial) or real(trial, **options)
     )
-    again = learning_curve.run(config, LocalExecutor(1), silent)
-    assert again.lost == [] and len(called) == 9
+    again = learning_curve.run(config, config.context(LocalExecutor(1)))
+    assert again.evaluation.failed == [] and len(called) == 9
     (curve,) = [
         each
-        for each in curves.learning_curves(again.rows, again.steps)
+        for each in curves.learning_curves(again.evaluation.rows, again.steps)
         if each.metric == "accuracy"
     ]
     assert [point.step for point in curve.points] == [*KEPT, LAST]
@@ -133,14 +132,14 @@ def test_only_what_is_missing_is_done_and_a_lost_trial_leaves_the_rest(
         name = NAME if point.step == LAST else f"{NAME}@{point.step}"
         values = [
             row["value"]
-            for row in again.rows
+            for row in again.evaluation.rows
             if (row["run"], row["model"], row["metric"]) == (name, "pretrained", "accuracy")
         ]
         assert (point.low, point.high) == (min(values), max(values))
         assert point.median == pytest.approx(sum(values) / 2)
 
 
-def test_finished_trials_are_recorded_by_the_next_run_if_the_database_is_lost(
+def test_finished_trials_are_recorded_by_the_next_run_if_the_database_fails(
     given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given["finetune"] |= {"seeds": [0], "baselines": []}
@@ -157,34 +156,34 @@ def test_finished_trials_are_recorded_by_the_next_run_if_the_database_is_lost(
         return real(trial, **options)
 
     monkeypatch.setattr(plan, "run_trial", loses_the_database)
-    monkeypatch.setattr(stages, "RECORD_DELAYS_SECONDS", ())
+    monkeypatch.setattr(record, "RETRY_DELAYS_SECONDS", ())
     with pytest.raises(
-        ValueError, match=r"results\.db: .*; what is finished is kept, run it again"
+        ValueError, match=r"results\.db: .*; finished artifacts are kept, run it again"
     ):
-        learning_curve.run(config, LocalExecutor(1), silent)
+        learning_curve.run(config, config.context(LocalExecutor(1)))
     database.rmdir()
-    found = learning_curve.run(config, LocalExecutor(1), silent)
+    found = learning_curve.run(config, config.context(LocalExecutor(1)))
     assert len(called) == 3
     rows = store.read(config.database_url)
     assert {row["run"] for row in rows if row["task"] == "place"} == runs()
-    assert len(rows) == len(found.rows)
+    assert len(rows) == len(found.evaluation.rows)
 
 
-def test_models_of_another_pretraining_are_no_part_of_the_history(given: dict[str, Any]) -> None:
+def test_models_of_another_pretraining_are_not_on_the_curve(given: dict[str, Any]) -> None:
     given["finetune"] |= {"seeds": [0], "baselines": []}
     config = PipelineConfig.model_validate(given)
-    found = learning_curve.run(config, LocalExecutor(1), silent)
+    found = learning_curve.run(config, config.context(LocalExecutor(1)))
     given["pretrain"]["seed"] = 1
     other = PipelineConfig.model_validate(given)
     build_chain(other)
-    again = learning_curve.run(other, LocalExecutor(1), silent)
+    again = learning_curve.run(other, other.context(LocalExecutor(1)))
     assert set(found.steps).isdisjoint(again.steps)
     assert report.checkpoints_of(config.root, found.newest) == found.steps
     assert report.checkpoints_of(config.root, again.newest) == again.steps
 
 
-def test_without_kept_checkpoints_there_is_no_history(given: dict[str, Any]) -> None:
+def test_without_kept_checkpoints_there_is_no_curve(given: dict[str, Any]) -> None:
     shutil.rmtree(Path(given["root"], "checkpoints"))
     config = PipelineConfig.model_validate(given)
     with pytest.raises(ValueError, match=r"no checkpoint was kept; scale\.keep_every_steps"):
-        learning_curve.run(config, LocalExecutor(1), silent)
+        learning_curve.run(config, config.context(LocalExecutor(1)))

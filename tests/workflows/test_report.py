@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from electra_pipeline.cli import app as cli
-from electra_pipeline.config import default_database
 from electra_pipeline.results import store
+from electra_pipeline.results.database import default_database
 from electra_pipeline.storage.artifact import Artifact, Written, produce
 from electra_pipeline.workflows import report as reporting
 
@@ -18,10 +18,10 @@ def root(tmp_path: Path) -> str:
     return str(tmp_path / "runs [v2] #1?")
 
 
-def artifact(root: str, stage: str, name: str) -> Artifact:
+def artifact(root: str, stage: str, name: str, **inputs: str) -> Artifact:
     identity: dict[str, Any] = {"root": root, "stage": stage, "name": name, "format_version": 1}
     counters = {"steps": 1}
-    return produce(**identity, config={}, inputs={}, write=lambda _: Written(counters, {}))
+    return produce(**identity, config={}, inputs=inputs, write=lambda _: Written(counters, {}))
 
 
 def record(root: str, run: str, fingerprint: str, day: int, value: float = 0.5) -> None:
@@ -80,7 +80,31 @@ def test_pages_with_odd_names_find_each_other(root: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(reporting.errors, "find", lambda trials: ["found"])
     monkeypatch.setattr(reporting.errors, "render", lambda found, run_name, report: report)
     subject = find(root)
-    pages = reporting.render(root, default_database(root), "bert", None, subject.rows, "a #?.html")
+    pages = reporting.render(root, default_database(root), subject, "a #?.html")
     assert list(pages) == ["a #?.html", "a #?-errors.html"]
     assert 'href="a%20%23%3F-errors.html"' in pages["a #?.html"]
     assert pages["a #?-errors.html"] == "a%20%23%3F.html"
+
+
+def test_a_model_is_traced_to_what_it_was_made_from(tmp_path: Path) -> None:
+    corpus = artifact(str(tmp_path), "corpus", "test", source="abc")
+    artifact(str(tmp_path), "corpus", "test", source="another")
+    tokenizer = artifact(str(tmp_path), "tokenizer", "test", corpus=corpus.fingerprint)
+    sequences = artifact(str(tmp_path), "sequences", "test", corpus=corpus.fingerprint)
+    inputs = {"tokenizer": tokenizer.fingerprint, "sequences": sequences.fingerprint}
+    pretrained = artifact(str(tmp_path), "pretrain", "test", **inputs)
+    model = artifact(
+        str(tmp_path),
+        "publish",
+        "test",
+        pretrained=pretrained.fingerprint,
+        tokenizer=tokenizer.fingerprint,
+        corpus=corpus.fingerprint,
+    )
+    assert reporting.trace(str(tmp_path), model) == {
+        "corpus": corpus,
+        "tokenizer": tokenizer,
+        "sequences": sequences,
+        "pretrain": pretrained,
+        "publish": model,
+    }

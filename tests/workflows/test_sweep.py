@@ -1,4 +1,4 @@
-"""A sweep: what variants share is made once, what fails loses itself, and each is a run."""
+"""A sweep: shared stages run once, a failure affects only its own variants, each is a run."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import yaml
 
 from electra_pipeline.cli import app as cli
 from electra_pipeline.core.execution import LocalExecutor
-from electra_pipeline.core.progress import Update, silent
+from electra_pipeline.core.progress import Update
 from electra_pipeline.results import store
 from electra_pipeline.storage.artifact import find_artifacts
 from electra_pipeline.workflows import sweep
@@ -86,13 +86,13 @@ def test_one_command_over_ray_shares_what_is_common(
     assert manifests(tiny["root"]) == before
 
 
-def test_what_fails_loses_itself_alone(tiny: dict[str, Any]) -> None:
+def test_a_failure_affects_only_its_own_variants(tiny: dict[str, Any]) -> None:
     """A vocabulary that the text cannot fill, and a length that the model does not take."""
     vary = ["tokenizer.vocab_size=100,50000", "finetune.max_length=32,400"]
     tiny["pretrain"]["model"]["max_positions"] = 64
     variants = expand(tiny, "tiny.yaml", vary)
     seen: list[Update] = []
-    found = sweep.run(variants, LocalExecutor(1), seen.append)
+    found = sweep.run(variants, variants[0].shared.context(LocalExecutor(1), seen.append))
     good, too_long, *too_large = found
     assert good.errors == []
     assert ["max_length is 400" in error for error in too_long.errors] == [True]
@@ -119,9 +119,9 @@ def test_what_fails_loses_itself_alone(tiny: dict[str, Any]) -> None:
     assert set(lines[2][2:-1]) == {"-"}
 
 
-def test_a_lost_trial_leaves_the_rest_of_its_variant(tiny: dict[str, Any], inputs: Path) -> None:
-    class Vanishing(LocalExecutor):
-        """Loses the first thing that is fanned out for fine-tuning."""
+def test_a_failed_trial_leaves_the_rest_of_its_variant(tiny: dict[str, Any], inputs: Path) -> None:
+    class Failing(LocalExecutor):
+        """Fails the trials of one seed."""
 
         def map(self, function, items, **options):  # type: ignore[no-untyped-def]
             for outcome in super().map(function, items, **options):
@@ -131,7 +131,8 @@ def test_a_lost_trial_leaves_the_rest_of_its_variant(tiny: dict[str, Any], input
                 yield outcome
 
     tiny["finetune"]["seeds"] = [0, 1]
-    (result,) = sweep.run(expand(tiny, "x", ["pretrain.seed=3"]), Vanishing(1), silent)
+    variants = expand(tiny, "x", ["pretrain.seed=3"])
+    (result,) = sweep.run(variants, variants[0].shared.context(Failing(1)))
     assert result.errors == ["trial place, pretrained, seed 1: worker died"]
     assert {(row["task"], row["seed"]) for row in result.rows} == {("pretraining", 3), ("place", 0)}
 
@@ -139,7 +140,7 @@ def test_a_lost_trial_leaves_the_rest_of_its_variant(tiny: dict[str, Any], input
 def test_everything_is_checked_before_any_work(tiny: dict[str, Any]) -> None:
     variants = expand(tiny, "tiny.yaml", ["sequences.length=32,600"])
     with pytest.raises(ValueError, match=r"^variant sequences\.length=600: sequences\.length is 6"):
-        sweep.run(variants, LocalExecutor(1), silent)
+        sweep.run(variants, variants[0].shared.context(LocalExecutor(1)))
     assert stages(tiny["root"]) == []
 
 

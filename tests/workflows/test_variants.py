@@ -117,7 +117,7 @@ def test_keys_that_end_alike_are_told_apart() -> None:
         (["pretrain.steps=[1"], "not valid YAML"),
         (["pretrain.steps=1], [2"], "not valid YAML"),
         (["pretrain.steps=1,2", "pretrain.steps=3"], r"pretrain\.steps: given 2 times"),
-        (["pretrain.steps=1,2,1"], r"pretrain\.steps=1 is there twice"),
+        (["pretrain.steps=1,2,1"], r"duplicate variant pretrain\.steps=1"),
         (["scale.workers=1,2"], r"scale is the same for the whole sweep"),
         (["name=a,b"], "name is the same for the whole sweep"),
         (["corpus.sources.3.type=files"], "--vary corpus.sources.3.type: '3' is not an index"),

@@ -1,4 +1,4 @@
-"""What a person sees of a run in Prefect: progress while it works, tables when it is done."""
+"""Prefect artifacts of a run: progress bars while it works, tables and charts at the end."""
 
 import base64
 import html
@@ -23,6 +23,7 @@ from electra_pipeline.core.prior import only_the_prior
 from electra_pipeline.core.progress import Update
 from electra_pipeline.core.terminal import progress_line
 from electra_pipeline.results.tables import cost_table, table
+from electra_pipeline.stages import Artifacts
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.folder import Folder
 
@@ -32,14 +33,15 @@ LINE_SECONDS = 5.0  # between two log lines of a stage: each is also a call to t
 class RunProgress:
     """A `Progress` for one task run: log lines with rate and time left, and a progress bar.
 
-    A server that does not answer costs the bar, never the stage. `proceed` is called at each sign
-    of life, and raises when the run was interrupted: a thread cannot be stopped from outside.
+    If the server does not answer, the bar is not updated; the stage does not fail. `check_open` is
+    called at each update and raises when the run was interrupted: a thread cannot be stopped from
+    outside.
     """
 
     def __init__(
-        self, proceed: Callable[[], None] = lambda: None, line_seconds: float = LINE_SECONDS
+        self, check_open: Callable[[], None] = lambda: None, line_seconds: float = LINE_SECONDS
     ) -> None:
-        self._proceed = proceed
+        self._check_open = check_open
         self._line_seconds = line_seconds
         self._logger = get_run_logger()
         self._started: dict[tuple[str, ...], tuple[float, float]] = {}
@@ -47,7 +49,7 @@ class RunProgress:
         self._bar: UUID | None = None
 
     def __call__(self, update: Update) -> None:
-        self._proceed()
+        self._check_open()
         now = time.monotonic()
         is_first = update.step not in self._started
         started_at, done_before = self._started.setdefault(update.step, (now, update.done))
@@ -68,18 +70,16 @@ class RunProgress:
 
 
 def artifact_key(kind: str, name: str) -> str:
-    """A key that Prefect takes (lower-case letters, digits, dashes): `results-my-run`."""
+    """Return a key that Prefect accepts (lower-case letters, digits, dashes): `results-my-run`."""
     return f"{kind}-{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')}"
 
 
-def show_model(
-    config: PipelineConfig, corpus: Artifact, pretrained: Artifact, model: Artifact
-) -> None:
-    """What was trained on what, and where it is, as a markdown artifact."""
+def show_model(config: PipelineConfig, made: Artifacts) -> None:
+    """Create a markdown artifact with the model's path, metrics and corpus."""
     create_markdown_artifact(
-        model_markdown(config, corpus, pretrained, model),
+        model_markdown(config, made["corpus"], made["pretrain"], made["publish"]),
         key=artifact_key("model", config.name),
-        description=f"{config.name}: what was trained, on what, and where it is",
+        description=f"{config.name}: model, metrics, corpus",
     )
 
 
@@ -89,7 +89,7 @@ def show_results(
     report: str,
     costs: Sequence[Mapping[str, Any]],
 ) -> None:
-    """The results and the costs as table artifacts, and the report as one of markdown."""
+    """Create table artifacts of results and costs, and a markdown artifact of the report."""
     create_table_artifact(
         [results_row(row) for row in rows],
         key=artifact_key("results", config.name),
@@ -98,7 +98,7 @@ def show_results(
     create_table_artifact(
         [dict(zip(cost_table.HEADER, line, strict=True)) for line in cost_table.lines(costs)],
         key=artifact_key("costs", config.name),
-        description=f"{config.name}: CPUs and GPUs held, times hours",
+        description=f"{config.name}: reserved CPUs and GPUs, times hours",
     )
     page = Folder(config.root).read_bytes(report.rsplit("/", 1)[-1]).decode()
     create_markdown_artifact(
@@ -108,19 +108,19 @@ def show_results(
     )
 
 
-def report_markdown(page: str, place: str, results: str) -> str:
-    """The results and the charts of an HTML report, as Prefect shows them, and where the report is.
+def report_markdown(page: str, uri: str, results: str) -> str:
+    """Return path or URI, results and charts of an HTML report as markdown.
 
-    Where it is stands as text: what Prefect's server sends over http cannot open a file.
+    The path is text, not a link: a page of Prefect's server cannot open a local file.
     """
-    where = f"`{place}`"
-    if "://" not in place:
-        where = f"`{Path(place).absolute()}` on {platform.node()}"
-    return "\n\n".join((f"The whole report, one HTML file: {where}", results, *charts(page)))
+    shown = f"`{uri}`"
+    if "://" not in uri:
+        shown = f"`{Path(uri).absolute()}` on {platform.node()}"
+    return "\n\n".join((f"The whole report, one HTML file: {shown}", results, *charts(page)))
 
 
 def charts(page: str) -> list[str]:
-    """The `<svg>` elements of an HTML page as images under their titles, white for dark themes."""
+    """Return the `<svg>` elements of an HTML page as images under their titles, on white."""
     images = []
     for svg in re.findall(r"<svg .*?</svg>", page, re.DOTALL):
         label = re.search(r'aria-label="([^"]*)"', svg)
@@ -132,7 +132,7 @@ def charts(page: str) -> list[str]:
 
 
 def results_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What of an aggregated row fits on a screen, numbers to four digits."""
+    """Return the columns of an aggregated row that fit on a screen, numbers to four digits."""
     columns = ("task", "metric", "split", "model", "median", "min", "max", "num_seeds", "examples")
     shown = {name.replace("num_", ""): row[name] for name in columns}
     return {
@@ -144,10 +144,10 @@ def results_row(row: Mapping[str, Any]) -> dict[str, Any]:
 def model_markdown(
     config: PipelineConfig, corpus: Artifact, pretrained: Artifact, model: Artifact
 ) -> str:
-    """Two tables: the corpus and the pre-training, each number from a manifest."""
+    """Return two tables, pre-training and corpus, with each number from a manifest."""
     held_out = pretrained.counters["held_out"]
     verdict = only_the_prior(held_out)
-    facts = [
+    values = [
         ("model", f"`{model.folder}`"),
         ("pre-training", f"`{pretrained.folder}`"),
         ("steps", f"{pretrained.counters['steps']:,}"),
@@ -170,7 +170,7 @@ def model_markdown(
         (
             f"# {config.name}",
             *([f"**Not trained enough to be of use:** {verdict}."] if verdict else []),
-            markdown_table(("", "value"), facts),
+            markdown_table(("", "value"), values),
             "## Corpus",
             markdown_table(("", *(part.replace("_", "-") for part in parts)), sizes),
         )
@@ -178,6 +178,6 @@ def model_markdown(
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as a GitHub markdown table."""
+    """Return rows of cells as a GitHub markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -7,8 +7,8 @@ from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient
 
 from electra_pipeline.config import PipelineConfig
-from flows.ending import FLOW
-from flows.watching import report_markdown
+from flows.flow_options import FLOW
+from flows.prefect_artifacts import report_markdown
 
 PAGE = """<h1>x</h1><figure><svg role="img" aria-label="Generator loss" width="9">
 <text>loss</text></svg></figure><p>no chart</p><svg width="1"></svg>"""

@@ -1,4 +1,4 @@
-"""What all flows have in common: the names of runs, and how one that did not finish is resumed."""
+"""Options of all flows: names of flow runs, and hooks that log how to resume a run that failed."""
 
 from typing import Any, cast
 
@@ -9,8 +9,8 @@ from prefect.logging.loggers import flow_run_logger
 from electra_pipeline.config import PipelineConfig
 
 
-def say_how_it_goes_on(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """The last line of the log: what is kept, and the command that goes on from there.
+def log_resume_command(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Log, as the last line, the command that resumes the run.
 
     A hook for runs that failed, crashed or were cancelled. Prefect calls it with these names.
     """
@@ -21,17 +21,17 @@ def say_how_it_goes_on(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any
     )
     logger = flow_run_logger(flow_run, flow)
     logger.warning(
-        "%s: what is finished is kept, pre-training goes on at its newest checkpoint; to go on: %s",
+        "%s: finished stages are kept, pre-training resumes at its last checkpoint; to resume: %s",
         state.name,
         command,
     )
-    # A process that got SIGTERM ends before it would send what it logged.
+    # A process that got SIGTERM ends before its log records would be sent.
     for handler in logger.logger.handlers:
         handler.flush()
 
 
 def run_name() -> str:
-    """Configuration, time (UTC) when due, end of the id: `small-20261201T020000-9f3c`.
+    """Return configuration, scheduled time (UTC) and end of the id: `small-20261201T020000-9f3c`.
 
     A run that is retried keeps its name.
     """
@@ -40,11 +40,11 @@ def run_name() -> str:
     return f"{config.name}-{run.scheduled_start_time:%Y%m%dT%H%M%S}-{str(run.id)[-4:]}"
 
 
-# What all flows have in common.
+# Arguments of `@flow` for all flows.
 FLOW: dict[str, Any] = {
     "flow_run_name": run_name,
     "persist_result": False,
-    "on_failure": [say_how_it_goes_on],
-    "on_crashed": [say_how_it_goes_on],
-    "on_cancellation": [say_how_it_goes_on],
+    "on_failure": [log_resume_command],
+    "on_crashed": [log_resume_command],
+    "on_cancellation": [log_resume_command],
 }

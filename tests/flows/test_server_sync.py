@@ -12,7 +12,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import State, StateType
 from prefect.runtime import flow_run
 
-from flows import state
+from flows import server_sync
 from tests.faults.stack import wait_until
 
 
@@ -20,7 +20,7 @@ from tests.faults.stack import wait_until
 def signals(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """What this process was to be sent, and is not; looks are a tenth of a second apart."""
     sent: list[tuple[int, int]] = []
-    monkeypatch.setattr(state, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(server_sync, "POLL_SECONDS", 0.1)
     kill = os.kill
 
     def keep(pid: int, number: int) -> None:
@@ -46,7 +46,7 @@ def test_a_cancel_is_heard_without_a_runner(
 
     @flow
     def long() -> None:
-        with state.agreeing_with_server():
+        with server_sync.synced_with_server():
             threading.Event().wait(1)  # ten looks, and nothing to see
             assert signals == []
             become(client, StateType.CANCELLING)
@@ -64,7 +64,7 @@ def test_a_run_that_is_taken_for_dead_is_running_again(
 
     @flow
     def long() -> None:
-        with state.agreeing_with_server():
+        with server_sync.synced_with_server():
             become(client, StateType.CRASHED)
             mine = UUID(flow_run.id)
             wait_until(lambda: client.read_flow_run(mine).state.is_running(), "it is running")
