@@ -32,8 +32,8 @@ from electra_pipeline.storage import local_folders
 from electra_pipeline.storage.artifact import Artifact, open_artifact
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.permissions import check_writable
-from electra_pipeline.storage.uri import check_model
-from electra_pipeline.text.losses import warn_of_loss
+from electra_pipeline.storage.uri import check_model_allowed
+from electra_pipeline.text.lost_text import warn_of_lost_text
 from electra_pipeline.tokenizer import train as tokenizer_stage
 from electra_pipeline.workflows.preflight import check_places
 from electra_pipeline.workflows.report import render
@@ -152,7 +152,7 @@ def find_model(place: str) -> Artifact | str:
 
     Raises ValueError if the place is not allowed.
     """
-    check_model(place)
+    check_model_allowed(place)
     folder = Folder(place)
     return (open_artifact(folder) if folder.exists() else None) or place
 
@@ -300,7 +300,7 @@ def record_results(config: PipelineConfig, trials: Iterable[Artifact]) -> list[d
 
 def _warn_of_cut_inputs(task: str, trial: Artifact) -> None:
     """Log how much of a task's training texts its inputs have no room for, if it is much."""
-    warn_of_loss(
+    warn_of_lost_text(
         f"finetune: {task}",
         f"beyond the {trial.config['max_length']} tokens of an input",
         trial.counters["truncated_train_characters"],

@@ -21,8 +21,8 @@ def surroundings(run: str, use_ray: bool) -> "Iterator[tuple[Executor, Progress]
 
     `ELECTRA_PIPELINE_LOG_FORMAT=json` makes the log one of JSON lines.
     """
+    from electra_pipeline.core.console import progress_display, set_up_logging
     from electra_pipeline.core.execution import LocalExecutor
-    from electra_pipeline.core.terminal import set_up_logging, shown_progress
 
     console = Console(stderr=True)
     wanted = os.environ.get(LOG_FORMAT, "text")
@@ -30,7 +30,7 @@ def surroundings(run: str, use_ray: bool) -> "Iterator[tuple[Executor, Progress]
         raise ValueError(f"{LOG_FORMAT} is {wanted!r}; set it to text or json")
     as_json = wanted == "json"
     set_up_logging(console, run if as_json else None)
-    with shown_progress(console, lines=as_json) as progress:
+    with progress_display(console, lines=as_json) as progress:
         if use_ray:
             from electra_pipeline.on_ray import cluster
 

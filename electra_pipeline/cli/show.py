@@ -207,7 +207,7 @@ def inspect(
     seed: Annotated[int, typer.Option("--seed", help="Another seed, other documents.")] = 0,
 ) -> None:
     """Show random documents of a corpus, kept and dropped, with the rule that fired."""
-    from electra_pipeline.core.terminal import print_document
+    from electra_pipeline.core.console import print_document
     from electra_pipeline.corpus import inspect as inspection
     from electra_pipeline.storage.artifact import open_artifact
     from electra_pipeline.storage.folder import Folder

@@ -41,14 +41,15 @@ def gc(
     from electra_pipeline.storage.folder import Folder
     from electra_pipeline.storage.locks import InUseError
     from electra_pipeline.storage.permissions import check_readable
+    from electra_pipeline.workflows.retention import RETENTION_RULES
 
     place = root or "./runs"
     check_readable(Folder(place))
-    found = retention.plan(place, keep_runs=keep_run or [], keep_last=keep_last)
-    going = [*found.going, *(inventory.copies() if cache else [])]
+    found = retention.plan(place, RETENTION_RULES, keep_runs=keep_run or [], keep_last=keep_last)
+    going = [*found.deleted, *(inventory.local_copies() if cache else [])]
     table = Table("what", Column("where", overflow="fold"), "files", "MB", "why")
     for item in going:
-        table.add_row(*map(Text, (item.kind, item.place.name, *_size([item]), item.reason)))
+        table.add_row(*map(Text, (item.kind, item.folder.name, *_size([item]), item.reason)))
     console = Console()
     if going:
         console.print(table)
@@ -58,7 +59,7 @@ def gc(
             inventory.delete(item)
             done.append(item)
         except InUseError as error:
-            complain(f"{item.place} stays: {error}")
+            complain(f"{item.folder} stays: {error}")
     for verb, items in (
         ("deleted" if delete else "would go", done if delete else going),
         ("stays", found.kept),

@@ -27,6 +27,7 @@ from electra_pipeline.storage.artifact import (
     open_artifact,
     produce,
 )
+from electra_pipeline.storage.models import MODEL_FORMATS
 from electra_pipeline.tasks.data.load import TaskData
 from electra_pipeline.tasks.encoder import Encoder, find_encoder, load_tokenizer, new_model, opened
 from electra_pipeline.tasks.kinds import settings
@@ -38,7 +39,7 @@ from electra_pipeline.tokenizer.pretrained import save_loadable
 STAGE = "finetune"
 # 4: the config's metrics are those that the data has; empty records are counted, not scored; the
 # kept config.json has how the model is decoded (`problems/settings.py`)
-FORMAT_VERSION = 4
+FORMAT_VERSION = MODEL_FORMATS[STAGE]
 PRETRAINED, RANDOM, MAJORITY = "pretrained", "random", "majority"
 START_CHARACTERS = 60  # of a baseline's name in the name of a trial's folder
 Device = Literal["auto", "cpu", "cuda"]

@@ -14,7 +14,9 @@ from typing import Any
 
 import torch
 
+from electra_pipeline.core.errors import first_line
 from electra_pipeline.core.optim import Adam
+from electra_pipeline.pretraining.folders import CHECKPOINTS
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.storage.artifact import Draft
 from electra_pipeline.storage.folder import Folder
@@ -78,7 +80,7 @@ class Checkpoints:
                 with folder.open(name) as file:
                     state = torch.load(file, map_location=device, weights_only=True)
             except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-                problem = str(error).partition("\n")[0]
+                problem = first_line(error)
                 logger.warning(
                     "%s/%s cannot be read (%s); trying an older one", folder, name, problem
                 )
@@ -130,7 +132,7 @@ def steps_in(folder: Folder) -> list[int]:
 
 def kept_folder(root: str, artifact: str) -> Folder:
     """Where the checkpoints stay that are kept for ever; `artifact` is the run's folder name."""
-    return Folder(root) / "checkpoints" / artifact
+    return Folder(root) / CHECKPOINTS / artifact
 
 
 def refuse_foreign(state: State, fingerprint: str, place: str) -> None:

@@ -14,12 +14,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from electra_pipeline.core.execution import Scale, StageContext, Worker
 from electra_pipeline.core.optim import Adam, clip_gradients, learning_rate, parameter_groups
-from electra_pipeline.core.prior import only_the_prior
+from electra_pipeline.core.prior_baseline import no_better_than_prior
 from electra_pipeline.pretraining import initial_files, initialization
 from electra_pipeline.pretraining.async_checkpoint import Saver
 from electra_pipeline.pretraining.batches import BatchSource
 from electra_pipeline.pretraining.checkpoint import Checkpoints, Position
 from electra_pipeline.pretraining.config import PretrainConfig
+from electra_pipeline.pretraining.folders import TENSORBOARD
 from electra_pipeline.pretraining.initial_files import InitialModels
 from electra_pipeline.pretraining.metrics_log import Journal, Meter
 from electra_pipeline.pretraining.model import Electra
@@ -75,7 +76,7 @@ def pretrain(
         return Written(summary["counters"] | counters, summary["observed"] | observed)
 
     artifact = produce(**identity(config, tokenizer, sequences, context), write=write)
-    if verdict := only_the_prior(artifact.counters["held_out"]):
+    if verdict := no_better_than_prior(artifact.counters["held_out"]):
         logger.warning("pretrain: %s", verdict)
     return artifact
 
@@ -207,7 +208,9 @@ def _train(run: Run, worker: Worker, stack: ExitStack) -> None:
             metrics = step_of.evaluate(model, held_out, num_held_out)
             journal.add(done, "held_out", metrics)
             meter.restart()
-            if config.warmup_steps < done < config.steps and (verdict := only_the_prior(metrics)):
+            if config.warmup_steps < done < config.steps and (
+                verdict := no_better_than_prior(metrics)
+            ):
                 journal.say(f"at step {done}, {verdict}")
         journal.show(done)
         # if the norm is not finite the next step says so, on all workers at once
@@ -228,7 +231,7 @@ def _train(run: Run, worker: Worker, stack: ExitStack) -> None:
 
 def _scalars(run: Run, worker: Worker, position: Position, stack: ExitStack) -> Scalars | None:
     """TensorBoard's files, which rank 0 writes where the root is a local disk."""
-    folder = Folder(run.root) / "tensorboard" / run.draft.folder.name
+    folder = Folder(run.root) / TENSORBOARD / run.draft.folder.name
     if worker.rank != 0 or not run.scale.tensorboard or not folder.is_local:
         return None
     # the metrics of the step where a run resumes are there already

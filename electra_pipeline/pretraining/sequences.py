@@ -26,7 +26,7 @@ from electra_pipeline.storage.shards import (
     open_shard,
     write_shard,
 )
-from electra_pipeline.text.losses import warn_of_loss
+from electra_pipeline.text.lost_text import warn_of_lost_text
 from electra_pipeline.text.words import count_characters
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -314,7 +314,7 @@ def _warn_of_losses(counters: Mapping[str, Any]) -> None:
             "sequences.layout=packed discards nothing, a greater sequences.length less",
         ),
     ):
-        warn_of_loss(STAGE, what, counters[lost], counters["characters"], remedy)
+        warn_of_lost_text(STAGE, what, counters[lost], counters["characters"], remedy)
 
 
 class SequenceReader:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from electra_pipeline.core.errors import first_line
 from electra_pipeline.core.execution import StageContext
 from electra_pipeline.core.identity import fingerprint
 from electra_pipeline.pretraining import loop
@@ -20,6 +21,7 @@ from electra_pipeline.pretraining.checkpoint import (
     steps_in,
 )
 from electra_pipeline.pretraining.config import PretrainConfig
+from electra_pipeline.pretraining.folders import STEP_SEPARATOR
 from electra_pipeline.pretraining.outputs import count, write_history, write_weights
 from electra_pipeline.pretraining.sequences import load_vocabulary
 from electra_pipeline.storage.artifact import (
@@ -95,7 +97,7 @@ def extract(training: Training, step: int) -> Artifact:
     return produce(
         root=training.context.root,
         stage=STAGE,
-        name=f"{training.context.name}@{step}",
+        name=f"{training.context.name}{STEP_SEPARATOR}{step}",
         format_version=FORMAT_VERSION,
         config={**training.identity["config"], "step": step},
         inputs={
@@ -111,7 +113,7 @@ def _load(folder: Folder, step: int, place: str) -> dict[str, Any]:
         with folder.open(file_name(step)) as file:
             state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch, pickle and the file system each have their own
-        problem = str(error).partition("\n")[0]
+        problem = first_line(error)
         raise ValueError(
             f"{place} cannot be read ({problem}); remove it to leave out its step"
         ) from error

@@ -33,9 +33,9 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.schema import CreateColumn, CreateTable
 
+from electra_pipeline.core.errors import one_line
 from electra_pipeline.results.database import TRUE, sqlite_file
-from electra_pipeline.storage.names import check_name
-from electra_pipeline.storage.uri import local_path
+from electra_pipeline.storage.uri import check_folder_uri, local_path
 
 CONNECT_SECONDS = 10  # an unreachable server is reported within this time
 POSTGRESQL_PORT = 5432
@@ -238,7 +238,7 @@ def _connected(database: str) -> Iterator[Engine]:
         kind = UnreachableError if isinstance(error, OperationalError) else ValueError
         raise kind(
             f"database {_shown(url)}: "
-            f"{' '.join(str(cause).split())[:300]}; "
+            f"{one_line(cause, 300)}; "
             "check the URL, that the server runs, and that you may write there"
         ) from error
     except ValueError as error:  # a driver's of an option, or ours
@@ -267,7 +267,7 @@ def _parse(database: str) -> URL:
             raise ValueError(f"database {_shown(url)}: SQLite takes local paths alone; {FORMS}")
         if url.database.startswith("~"):  # which SQLite takes for a folder of this name
             url = url.set(database=local_path(url.database))
-        check_name(str(sqlite_file(url) or ":memory:"))
+        check_folder_uri(str(sqlite_file(url) or ":memory:"))
     if url.host and "@" in url.host:  # a part of the password, which would be shown
         raise ValueError("database: its user or password holds an @; write it as %40")
     if driver == "asyncpg" and "ssl" in url.query:  # what libpq calls sslmode

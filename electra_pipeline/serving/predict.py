@@ -29,8 +29,7 @@ from electra_pipeline.serving.lines import Format, decoded, given_object, number
 from electra_pipeline.serving.loaded import BATCH_SIZE, Loaded
 from electra_pipeline.storage.artifact import open_artifact
 from electra_pipeline.storage.folder import Folder
-from electra_pipeline.storage.location import model_directory
-from electra_pipeline.storage.weights import not_finite
+from electra_pipeline.storage.models import find_nonfinite_weight, model_directory
 from electra_pipeline.tasks.encoder import Opened, check_all_used, load_tokenizer, num_positions
 from electra_pipeline.tasks.kinds import settings
 
@@ -192,7 +191,7 @@ def load_predictor(model: str, task: str | None = None, device: str | None = Non
         missing = f"{sorted(report['missing_keys'])[0]} is missing"
         raise ValueError(_untrained(model, config, task, missing))
     check_all_used(model, module, report)
-    if (broken := not_finite(module)) is not None:
+    if (broken := find_nonfinite_weight(module)) is not None:
         raise ValueError(f"{model}: {broken} holds values that are not finite; give another model")
     if module.config.pad_token_id is None:
         module.config.pad_token_id = tokenizer.pad_token_id

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers.models import WordPiece
 
-from electra_pipeline.storage.location import NO_CODE, tokenizer_directory
+from electra_pipeline.core.errors import first_line
+from electra_pipeline.storage.models import NO_CODE, tokenizer_directory
 from electra_pipeline.text.tokenization import parts, splits_at_spaces
 from electra_pipeline.text.words import has_spaced_words, split_words
 
@@ -27,7 +28,7 @@ PLACE_SETTINGS = ("is_local", "local_files_only")
 
 
 def take_over(place: str, max_length: int) -> "PreTrainedTokenizerFast":
-    """The WordPiece tokenizer at `place` (see `location.tokenizer_directory`), to save as ours.
+    """The WordPiece tokenizer at `place` (see `models.tokenizer_directory`), to save as ours.
 
     It truncates to `max_length` tokens where that is asked for, and never by itself. Raises
     ValueError if there is none, or none that ELECTRA can be trained with.
@@ -38,7 +39,7 @@ def take_over(place: str, max_length: int) -> "PreTrainedTokenizerFast":
         try:
             tokenizer: PreTrainedTokenizerFast = AutoTokenizer.from_pretrained(directory, **NO_CODE)
         except Exception as error:  # OSError, ValueError, and Exception itself from tokenizers
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             raise ValueError(
                 f"{place}: cannot be loaded as a tokenizer ({reason}); give a model or tokenizer "
                 "of ours, or a directory or hub name with tokenizer.json"

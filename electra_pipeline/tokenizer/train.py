@@ -24,7 +24,8 @@ from electra_pipeline.core.identity import Config
 from electra_pipeline.core.progress import Progress, Update, silent
 from electra_pipeline.storage import shards
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
-from electra_pipeline.text.losses import warn_of_loss
+from electra_pipeline.storage.models import MODEL_FORMATS
+from electra_pipeline.text.lost_text import warn_of_lost_text
 from electra_pipeline.text.tokenization import (
     DOTTED_I_LANGUAGES,
     make_normalizer,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:  # takes seconds to import, and most commands do not need it
     from transformers import PreTrainedTokenizerFast
 
 STAGE = "tokenizer"
-FORMAT_VERSION = 2  # 2: texts are normalized as in the corpus, long words cut; losses counted
+FORMAT_VERSION = MODEL_FORMATS[STAGE]
 DIRECTORY = "tokenizer"
 PREFIXES = {"train": shards.TRAIN_PREFIX, "held_out": shards.HELD_OUT_PREFIX}
 CONTINUING_PREFIX = "##"
@@ -361,4 +362,4 @@ def _warn_of_unknown(config: TokenizerConfig, counters: Mapping[str, Any]) -> No
         else f"{config.initialize_from} was made for other text: train one instead"
     )
     lost, characters = counters["unknown_characters"], counters["num_characters"]
-    warn_of_loss(STAGE, "[UNK]", lost, characters, remedy)
+    warn_of_lost_text(STAGE, "[UNK]", lost, characters, remedy)

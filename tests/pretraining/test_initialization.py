@@ -417,7 +417,7 @@ def break_tokenizer(folder: Path) -> None:
         (break_tokenizer, "has no tokenizer.json or vocab.txt"),
         (break_config, "generator/config.json cannot be read"),
         (break_config_value, "generator has a config.json that cannot be used|has hidden_size x"),
-        (break_index, "model.safetensors.index.json holds no JSON object"),
+        (break_index, "model.safetensors.index.json has no JSON object"),
         (break_tokenizer_content, "the tokenizer in .*discriminator cannot be read"),
         (break_output_matrix, r"has an output matrix of its own .*tie_word_embeddings$"),
         (break_output_matrix_alone, r"has an output matrix of its own .*tie_word_embeddings$"),

@@ -525,7 +525,7 @@ def test_models_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for model, problem in (
         (str(tmp_path / "nowhere"), "no such directory"),
         ("./nowhere", "no such directory"),
-        ("memory://nowhere/model", "there is nothing"),
+        ("memory://nowhere/model", "does not exist"),
         ("nobody/nothing", "cannot load it"),
         (str(tmp_path / "folder"), "neither a model .* nor a finished artifact"),
         (str(broken), "has neither model.safetensors nor pytorch_model.bin"),

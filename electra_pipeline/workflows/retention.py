@@ -1,0 +1,13 @@
+"""What `gc` must know of the stages to keep everything that a kept artifact needs."""
+
+from electra_pipeline.corpus.partitions import PIECES
+from electra_pipeline.pretraining.folders import CHECKPOINTS, STEP_SEPARATOR, TENSORBOARD
+from electra_pipeline.storage.inventory import RetentionRules
+
+RETENTION_RULES = RetentionRules(
+    companions=frozenset({CHECKPOINTS, TENSORBOARD}),
+    caches={PIECES: ("corpus", "piece_folders")},
+    parent_roles=("pretrained", "model"),  # of snapshots and published models; of trials
+    version_role="model",
+    step_separator=STEP_SEPARATOR,
+)
