@@ -22,7 +22,7 @@ from electra_pipeline.pretraining.sequences import SequencesConfig
 from electra_pipeline.publishing.huggingface import PublishConfig
 from electra_pipeline.results.database import default_database
 from electra_pipeline.storage.stores import open_store
-from electra_pipeline.storage.uri import shown
+from electra_pipeline.storage.uri import redacted
 from electra_pipeline.tokenizer.config import TokenizerConfig
 
 # File systems take 255 bytes a name; a trial's folder is named after run, task and model.
@@ -122,7 +122,7 @@ def read(
     except ValueError as error:
         raise ValueError(f"{origin}: {error}") from error
     if not isinstance(values, dict):
-        got = "nothing" if values is None else shown(repr(values))[:80]
+        got = "nothing" if values is None else redacted(repr(values))[:80]
         raise ValueError(f"{origin}: expected keys such as name: and corpus:, got {got}")
     for override in overrides:
         _override(values, override)
@@ -143,7 +143,7 @@ def to_yaml(config: PipelineConfig, *, allow_unicode: bool = True) -> str:
     text: str = yaml.safe_dump(
         config.model_dump(mode="json"), sort_keys=False, allow_unicode=allow_unicode, width=100
     )
-    return shown(text)
+    return redacted(text)
 
 
 def json_schema() -> dict[str, Any]:
@@ -262,7 +262,7 @@ def _explain(problem: Mapping[str, Any]) -> str:
         message = str(problem["msg"]).removeprefix("Value error, ").removeprefix(prefix)
     value = problem.get("ctx", {}).get("tag", problem.get("input"))
     is_plain = isinstance(value, str | int | float | bool | None)
-    got = f", got {shown(repr(value))}" if is_plain and repr(value) not in message else ""
+    got = f", got {redacted(repr(value))}" if is_plain and repr(value) not in message else ""
     if problem["type"] == "string_type" and isinstance(value, bool | int | float | date):
         got += f"; {_quoting(value)}"
     return f"{prefix}{message[:1].lower()}{message[1:]}{got}"

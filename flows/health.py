@@ -17,6 +17,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import PrefectException
 from prefect.settings import PREFECT_API_URL
 
+from electra_pipeline.core.errors import one_line
 from electra_pipeline.workflows.doctor import Finding
 
 # Runs in these states hold the slots of their queue.
@@ -44,7 +45,7 @@ def examine_server() -> Iterator[Finding]:
             return  # doctor itself looks whether it answers
         except (httpx.HTTPError, PrefectException) as error:
             remedy = "set PREFECT_API_AUTH_STRING if it demands one; else see the server's log"
-            yield Finding("Prefect server", " ".join(str(error).split())[:200], remedy)
+            yield Finding("Prefect server", one_line(error, 200), remedy)
 
 
 def _version(client: SyncPrefectClient) -> Finding:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.storage import local_folders
-from electra_pipeline.storage.uri import shown
+from electra_pipeline.storage.uri import redacted
 
 if TYPE_CHECKING:
     from flows.finetune import Summary
@@ -75,12 +75,12 @@ def check_server() -> None:
         is_prefect = error.code != HTTPStatus.NOT_FOUND
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"cannot reach the Prefect server at {shown(url)} (PREFECT_API_URL): {error}; "
+            f"cannot reach the Prefect server at {redacted(url)} (PREFECT_API_URL): {error}; "
             "start it with `prefect server start`, or unset PREFECT_API_URL"
         ) from error
     if not is_prefect:
         raise ValueError(
-            f"no Prefect server at {shown(url)} (PREFECT_API_URL), but something else; give the "
+            f"no Prefect server at {redacted(url)} (PREFECT_API_URL), but something else; give the "
             "address of its API, as http://127.0.0.1:4200/api"
         )
 

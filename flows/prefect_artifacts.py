@@ -19,9 +19,9 @@ from prefect.artifacts import (
 from prefect.logging import get_run_logger
 
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.core.prior import only_the_prior
+from electra_pipeline.core.console import progress_line
+from electra_pipeline.core.prior_baseline import no_better_than_prior
 from electra_pipeline.core.progress import Update
-from electra_pipeline.core.terminal import progress_line
 from electra_pipeline.results.tables import cost_table, table
 from electra_pipeline.stages import Artifacts
 from electra_pipeline.storage.artifact import Artifact
@@ -146,7 +146,7 @@ def model_markdown(
 ) -> str:
     """Return two tables, pre-training and corpus, with each number from a manifest."""
     held_out = pretrained.counters["held_out"]
-    verdict = only_the_prior(held_out)
+    verdict = no_better_than_prior(held_out)
     values = [
         ("model", f"`{model.folder}`"),
         ("pre-training", f"`{pretrained.folder}`"),

@@ -91,7 +91,7 @@ def test_a_stage_runs_what_it_needs_and_a_second_run_does_nothing(
     assert (place / model / "discriminator" / "model.safetensors").exists()
     code, stdout, stderr = here(monkeypatch, capsys, "publish", "--config", "mine.yaml")
     assert (code, stdout) == (0, first.stdout)
-    assert stderr.count("already there, nothing to do") == 5
+    assert stderr.count(": reused (") == 5
     _, stdout, _ = here(monkeypatch, capsys, "verify", "runs")
     assert stdout.count("ok ") == 5
 
@@ -204,7 +204,7 @@ def test_ctrl_c_is_told_and_has_the_exit_code_of_a_shell(
     monkeypatch.setattr("electra_pipeline.presets.preset_names", interrupted)
     code, _, stderr = here(monkeypatch, capsys, "presets")
     assert code == 130
-    assert stderr == "interrupted; the same command goes on from here\n"
+    assert stderr == "interrupted; the same command resumes from here\n"
 
 
 def test_missing_text_is_refused_before_anything_is_written(

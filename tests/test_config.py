@@ -321,8 +321,8 @@ def test_anchors_and_merge_keys_work() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\nb: {c: 1}\na: 2\n", "line 3: the key 'a' stands in line 1 already; remove one"),
-        ("x:\n- {a: 1,\n   a: 2}\n", "line 3: the key 'a' stands in line 2 already"),
+        ("a: 1\nb: {c: 1}\na: 2\n", "line 3: the key 'a' is already in line 1; remove one"),
+        ("x:\n- {a: 1,\n   a: 2}\n", "line 3: the key 'a' is already in line 2"),
         ("a:\n\tb: 1\n", r"line 2, column 1: .*tab|line 2, column 1: .*spaces, not tabs"),
         ("a: [1", "not valid YAML: line 1, column 6: "),
         ("a: b: c", "not valid YAML: line 1, column 5: "),

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from electra_pipeline.cli import output
+from electra_pipeline.core.console import progress_display
 from electra_pipeline.core.progress import Update
-from electra_pipeline.core.terminal import shown_progress
 from electra_pipeline.results.tables import table
 from electra_pipeline.storage.artifact import Written, produce
 
@@ -110,7 +110,7 @@ def test_progress_on_a_terminal_of_ascii() -> None:
     buffer = io.BytesIO()
     screen = io.TextIOWrapper(buffer, "ascii")  # strict: a character too many is an error
     console = Console(file=screen, force_terminal=True, width=60)
-    with shown_progress(console) as progress:
+    with progress_display(console) as progress:
         progress(Update("pretrain", 1, 10, "steps", {f"fact {n}": 1.0 for n in range(20)}))
         progress(Update("finetune", 1, 10, "steps", {"loss": 0.5}, item="x" * 90))
     screen.flush()

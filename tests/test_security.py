@@ -29,9 +29,9 @@ from electra_pipeline.inputs.files import UrlFile, fetch
 from electra_pipeline.pretraining import initialization, snapshot
 from electra_pipeline.pretraining.initial_models import InitialModels
 from electra_pipeline.serving.predict import load_predictor
-from electra_pipeline.storage import location
 from electra_pipeline.storage.artifact import Written, open_artifact, produce
 from electra_pipeline.storage.folder import Folder
+from electra_pipeline.storage.models import model_directory
 from electra_pipeline.tasks import encoder as starting
 from electra_pipeline.text.tokenization import SPECIAL_TOKENS
 from electra_pipeline.tokenizer import pretrained, train
@@ -182,7 +182,7 @@ def test_an_artifact_cannot_name_files_outside_of_it(tmp_path: Path) -> None:
     for name, sha256 in (("model/../../x", "0" * 64), ("data", "../../x")):
         changed = manifest | {"files": {name: {"bytes": 4, "sha256": sha256}}}
         made.folder.write_json("manifest.json", changed)
-        with pytest.raises(ValueError, match="is no file of an artifact"):
+        with pytest.raises(ValueError, match="is not a valid file of an artifact"):
             open_artifact(made.folder)
 
 
@@ -196,7 +196,7 @@ def test_a_remote_model_cannot_write_outside_of_its_copy(
         memory.pipe(f"/theirs/{file.name}", file.read_bytes())
     memory.store["/theirs/a/../../../escaped"] = memory.store["/theirs/config.json"]
     try:
-        with location.model_directory("memory://theirs", generator=False) as directory:
+        with model_directory("memory://theirs", generator=False) as directory:
             assert Path(directory).parent == tmp_path / "a"
             copied = {path.name for path in tmp_path.rglob("*") if path.is_file()}
         assert copied == {file.name for file in model.iterdir()}

@@ -25,7 +25,7 @@ def local_runtime(
     `use_ray` None takes Ray for several workers, and where RAY_ADDRESS is set.
     `ELECTRA_PIPELINE_LOG_FORMAT=json` writes the log as JSON lines.
     """
-    from electra_pipeline.core.terminal import set_up_logging, shown_progress
+    from electra_pipeline.core.console import progress_display, set_up_logging
 
     console = Console(stderr=True)
     wanted = os.environ.get(LOG_FORMAT, "text")
@@ -35,7 +35,7 @@ def local_runtime(
     set_up_logging(console, config.name if as_json else None)
     if use_ray is None:
         use_ray = config.scale.workers > 1 or bool(os.environ.get("RAY_ADDRESS"))
-    with shown_progress(console, lines=as_json) as progress:
+    with progress_display(console, lines=as_json) as progress:
         if use_ray:
             from electra_pipeline.on_ray import cluster
 

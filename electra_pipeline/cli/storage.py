@@ -74,13 +74,16 @@ def gc(
     from electra_pipeline.storage.folder import Folder
     from electra_pipeline.storage.locks import InUseError
     from electra_pipeline.storage.permissions import check_readable
+    from electra_pipeline.workflows.retention import RETENTION_RULES
 
     check_readable(Folder(where.root))
-    found = retention.plan(where.root, keep_runs=keep_run or [], keep_last=keep_last)
-    unneeded = [*found.going, *(inventory.copies() if cache else [])]
+    found = retention.plan(
+        where.root, RETENTION_RULES, keep_runs=keep_run or [], keep_last=keep_last
+    )
+    unneeded = [*found.deleted, *(inventory.local_copies() if cache else [])]
     table = Table("what", Column("where", overflow="fold"), "files", "MB", "why")
     for item in unneeded:
-        table.add_row(*map(Text, (item.kind, item.place.name, *_size([item]), item.reason)))
+        table.add_row(*map(Text, (item.kind, item.folder.name, *_size([item]), item.reason)))
     if unneeded:
         Console().print(table)
     deleted = []
@@ -89,7 +92,7 @@ def gc(
             inventory.delete(item)
             deleted.append(item)
         except InUseError as error:
-            print_error(f"{item.place} is kept: {error}")
+            print_error(f"{item.folder} is kept: {error}")
     for label, items in (
         ("deleted" if delete else "unneeded", deleted if delete else unneeded),
         ("kept", found.kept),
@@ -117,7 +120,7 @@ def inspect(
     seed: Annotated[int, typer.Option("--seed", help="Another seed, other documents.")] = 0,
 ) -> None:
     """Show random documents of a corpus, kept and dropped, with the rule that dropped them."""
-    from electra_pipeline.core.terminal import print_document
+    from electra_pipeline.core.console import print_document
     from electra_pipeline.corpus import inspect as inspection
 
     corpus = _find_corpus(path, where)

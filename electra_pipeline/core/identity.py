@@ -1,17 +1,18 @@
-"""What determines the bytes of an artifact: typed, frozen configuration and its fingerprint."""
+"""Identity of artifacts and files: typed, frozen configurations, fingerprints and digests."""
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict
 
 
 class Config(BaseModel):
-    """Base of every configuration: frozen, and unknown keys are refused with their path."""
+    """Base class of all configurations: frozen; unknown keys are refused with their path."""
 
-    # Field docstrings become descriptions, so that the Prefect UI explains the form it draws.
+    # Field docstrings become descriptions, which the Prefect UI shows in its form.
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
@@ -22,17 +23,28 @@ class Config(BaseModel):
 
 
 def canonical_json(value: Any) -> bytes:
-    """`value` as JSON with sorted keys: equal values give equal bytes on every machine."""
+    """Return `value` as JSON with sorted keys: equal values give equal bytes on every machine."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def fingerprint(
     stage: str, format_version: int, config: Mapping[str, Any], inputs: Mapping[str, str]
 ) -> str:
-    """12 hex digits over all that determines the bytes of an artifact.
+    """Return 12 hex digits that identify everything that determines the bytes of an artifact.
 
-    `config` holds identity only (never workers, paths or retries); `inputs` maps each input's role
-    to its fingerprint, or to a content digest where the input comes from outside.
+    `config` contains only what changes the result (never workers, paths or retries); `inputs` maps
+    each input's role to its fingerprint, or to a content digest for files from outside.
     """
     identity = {"stage": stage, "format": format_version, "config": config, "inputs": inputs}
     return hashlib.sha256(canonical_json(identity)).hexdigest()[:12]
+
+
+def stream_sha256(stream: IO[bytes]) -> str:
+    """Return the sha256 of the bytes from the stream's position to its end, in hex."""
+    return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a local file, in hex."""
+    with path.open("rb") as file:
+        return stream_sha256(file)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a command that is told to stop ends, and all its processes with it."""
+"""Handle Ctrl-C and SIGTERM: shut down with all child processes within a bounded time."""
 
 import faulthandler
 import os
@@ -12,16 +12,17 @@ from typing import Any
 
 import psutil
 
-RESUMABLE = "the same command goes on from here"
-# Ctrl-C in a terminal; what `kill`, systemd, Kubernetes and Slurm send before they kill.
+RESUMABLE = "the same command resumes from here"
+# Ctrl-C in a terminal; what `kill`, systemd, Kubernetes and Slurm send before SIGKILL
 SIGNALS: dict[int, str] = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-# Closing Ray and telling Prefect's server takes six seconds. Kubernetes kills after 30 seconds.
+# Shutting down Ray and reporting to Prefect's server take six seconds. Kubernetes sends SIGKILL
+# after 30 seconds.
 TIMEOUT_SECONDS = 25.0
 
 
 @dataclass
 class Interruption:
-    """Which signal told the command to stop; until one comes, it counts as Ctrl-C."""
+    """The signal that interrupted the command; SIGINT until one is received."""
 
     number: int = signal.SIGINT
 
@@ -36,27 +37,28 @@ class Interruption:
 
 @contextmanager
 def bounded_interrupt(timeout_seconds: float = TIMEOUT_SECONDS) -> Iterator[Interruption]:
-    """After SIGINT or SIGTERM within the block, leave it in time; if need be, end it by force.
+    """Limit the time between SIGINT or SIGTERM and the end of the block, then kill the process.
 
-    Both raise KeyboardInterrupt, and the object that the block is given says which one it was. A
-    closing run waits for Ray and for Prefect's server, and either may no longer answer. By force
-    nothing is lost: what is on disk is whole at any moment. Call it from the main thread.
+    Both signals raise KeyboardInterrupt; the object that is yielded holds which one it was. The
+    shutdown of a run waits for Ray and for Prefect's server, either of which may not respond any
+    more. Killing loses no data: files on disk are whole at any moment. Must be called from the main
+    thread.
     """
     interruption = Interruption()
     ended = threading.Event()
-    # Prefect handles SIGTERM itself while a flow runs. What is written here at each signal, whoever
-    # handles it, starts the clock.
-    told, tell = os.pipe()
-    os.set_blocking(tell, False)
+    # Prefect replaces the handler of SIGTERM while a flow runs. The wake-up file descriptor
+    # receives each signal nevertheless, and starts the timeout.
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
 
     def watch() -> None:
-        while (number := os.read(told, 1)) and number[0] not in SIGNALS:
+        while (number := os.read(reader, 1)) and number[0] not in SIGNALS:
             pass
         if number:
             interruption.number = number[0]
             if not ended.wait(timeout_seconds):
-                _end_by_force(timeout_seconds, interruption)
-        os.close(told)  # not before: a second signal is written there, too
+                _kill(timeout_seconds, interruption)
+        os.close(reader)  # not before: a second signal is written to it, too
 
     def interrupt(number: int, frame: Any) -> None:
         interruption.number = number
@@ -64,26 +66,26 @@ def bounded_interrupt(timeout_seconds: float = TIMEOUT_SECONDS) -> Iterator[Inte
 
     threading.Thread(target=watch, daemon=True, name="interruption").start()
     handlers = {number: signal.signal(number, interrupt) for number in SIGNALS}
-    others = signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    previous = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     try:
         yield interruption
     finally:
-        signal.set_wakeup_fd(others)
+        signal.set_wakeup_fd(previous)
         for number, handler in handlers.items():
             signal.signal(number, handler)
         ended.set()
-        os.close(tell)
+        os.close(writer)
 
 
-def _end_by_force(timeout_seconds: float, interruption: Interruption) -> None:
+def _kill(timeout_seconds: float, interruption: Interruption) -> None:
     if faulthandler.is_enabled():
-        faulthandler.dump_traceback()  # for whoever asks what it waited for
+        faulthandler.dump_traceback()  # shows what the shutdown waited for
     print(
-        f"{interruption}, and ended by force {timeout_seconds:g} seconds later; {RESUMABLE}",
+        f"{interruption}, and killed {timeout_seconds:g} seconds later; {RESUMABLE}",
         file=sys.stderr,
         flush=True,
     )
     for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.NoSuchProcess):  # it ended by itself
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
             process.kill()
     os._exit(interruption.exit_code)

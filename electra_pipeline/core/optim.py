@@ -1,4 +1,4 @@
-"""ELECTRA's optimizer: its Adam, product schedule, layer-wise learning rates.
+"""ELECTRA's optimizer: its variant of Adam, learning rate schedule, layer-wise rates.
 
 Source of each rule: google-research/electra, model/optimization.py (commit 8a46635).
 """
@@ -21,7 +21,7 @@ Schedule = Literal["linear", "cosine", "constant"]
 def learning_rate(
     step: int, peak: float, num_steps: int, warmup_steps: int, schedule: Schedule = "linear"
 ) -> float:
-    """Decay over `num_steps` times linear warm-up, both counted from step 0.
+    """Return the rate: decay over `num_steps` times linear warm-up, both counted from step 0.
 
     The product form of the published code (optimization.py:36-45), whose decay is linear to zero:
     the highest rate reached is peak * (1 - warmup_steps / num_steps), and step 0 has rate 0. A
@@ -38,12 +38,12 @@ def learning_rate(
 
 
 def decays(name: str) -> bool:
-    """Whether the parameter of this name is decayed: embeddings yes, LayerNorm and biases no."""
+    """Return whether weight decay applies to a parameter: not to LayerNorm and biases."""
     return not any(part in name.lower() for part in NO_DECAY)
 
 
 def _groups(model: nn.Module, weight_decay: float, lr_scale: Callable[[str], float]) -> list[Group]:
-    """Parameters sharing (lr_scale, weight_decay), each shared tensor once, in model order."""
+    """Group parameters by (lr_scale, weight_decay), each shared tensor once, in model order."""
     groups: dict[tuple[float, float], Group] = {}
     for name, parameter in model.named_parameters():  # yields a tied tensor once
         if parameter.requires_grad:
@@ -56,7 +56,7 @@ def _groups(model: nn.Module, weight_decay: float, lr_scale: Callable[[str], flo
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[Group]:
-    """Two groups: decayed parameters, and LayerNorms and biases, which are not."""
+    """Return two groups: parameters with weight decay, and LayerNorms and biases without."""
     return _groups(model, weight_decay, lambda name: 1.0)
 
 
@@ -67,12 +67,12 @@ def layerwise_groups(
     layer_decay: float,
     extra_exponent: int = 1,
 ) -> list[Group]:
-    """Groups whose learning rate falls by `layer_decay` per layer from the head to the embeddings.
+    """Return groups whose rate falls by `layer_decay` per layer from the head to the embeddings.
 
-    `model` is a transformers model with a task's head, of any architecture: what lies outside its
-    encoder is the head and has rate 1. A parameter at `depth` (see `depths`) has the rate
-    layer_decay ** (num_layers + 1 + extra_exponent - depth). The published code has
-    `extra_exponent` 1, a left-over of a removed pooler (google-research/electra issue 51); the
+    `model` is a transformers model with a task's head, of any architecture: parameters outside of
+    its encoder belong to the head and have the scale 1. A parameter at `depth` (see `depths`) has
+    the scale layer_decay ** (num_layers + 1 + extra_exponent - depth). The published code has
+    `extra_exponent` 1, a remainder of a removed pooler (google-research/electra issue 51); the
     paper's text means 0.
     """
     depth_of, num_layers = depths(model.base_model)
@@ -88,11 +88,11 @@ def layerwise_groups(
 
 
 def depths(encoder: nn.Module) -> tuple[dict[str, int], int]:
-    """Depth of each parameter of an encoder by name, and its number of layers.
+    """Return the depth of each parameter of an encoder by name, and its number of layers.
 
-    Its layers are its largest module list; layer i has depth i + 1. The children that stand after
-    the one which holds the layers (a pooler, a final norm) have depth num_layers + 1. All else has
-    0: embeddings, their projection, tables of relative positions. Layers that share their weights
+    Its layers are its largest module list; layer i has depth i + 1. Children after the one that
+    contains the layers (a pooler, a final norm) have depth num_layers + 1. All others have depth 0:
+    embeddings, their projection, tables of relative positions. Layers that share their weights
     (ALBERT) count once. Raises ValueError for a model without a list of layers.
     """
     lists = [
@@ -113,7 +113,7 @@ def depths(encoder: nn.Module) -> tuple[dict[str, int], int]:
 
 
 class Adam(torch.optim.Optimizer):
-    """Adam as ELECTRA trains with it: update = lr * (m / (sqrt(v) + epsilon) + decay * weight).
+    """ELECTRA's variant of Adam: update = lr * (m / (sqrt(v) + epsilon) + decay * weight).
 
     No bias correction, epsilon outside the root, decoupled weight decay (optimization.py:114-133).
     With `bias_correction` m and v are divided by 1 - beta ** step, as Adam is defined (Kingma and
@@ -130,7 +130,7 @@ class Adam(torch.optim.Optimizer):
         epsilon: float = 1e-6,
         bias_correction: bool = False,
     ) -> None:
-        # the number of steps is among what `state_dict` saves
+        # a group's value, so that `state_dict` saves the number of steps
         defaults = {"lr_scale": 1.0, "weight_decay": 0.0, "lr": 0.0, "num_steps": 0}
         super().__init__([dict(group) for group in groups], defaults)
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon

@@ -1,4 +1,4 @@
-"""How a stage tells that it moves: it calls a `Progress`; who listens decides what to draw."""
+"""Progress callback and update type: a stage calls a `Progress` with each `Update`."""
 
 import logging
 import time
@@ -10,11 +10,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Update:
-    """One sign of life: `done` of `total` `unit`s of a stage, with facts such as losses.
+    """Progress of a stage: `done` of `total` `unit`s, with metrics such as losses.
 
-    `item` names one of several things that the stage does at the same time, where `done` and
-    `total` are of that one alone. `message` is for the log: a worker on another machine has no log
-    that anyone reads.
+    `item` names one of several things that the stage runs at the same time; `done` and `total` then
+    count for it alone. `message` is written to the driver's log: nobody reads the log of a worker
+    on another machine.
     """
 
     stage: str
@@ -27,16 +27,16 @@ class Update:
 
     @property
     def name(self) -> str:
-        """What the numbers are about, as shown: the stage, and the item if it is of one."""
+        """The stage, with the item if there is one, for display."""
         return f"{self.stage} {self.item}" if self.item else self.stage
 
     @property
     def step(self) -> tuple[str, ...]:
-        """What a rate is about: stage, item, unit and, of a stage with several, the step of it."""
+        """What a rate is computed for: stage, item, unit and the `step` among the metrics."""
         return (self.stage, self.item, self.unit, str(self.metrics.get("step", "")))
 
     def metrics_text(self) -> str:
-        """The facts on one line, numbers to four significant digits."""
+        """Return the metrics on one line, numbers to four significant digits."""
         return "  ".join(
             f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
             for name, value in self.metrics.items()
@@ -47,25 +47,28 @@ Progress = Callable[[Update], None]
 
 
 def throttled(progress: Progress, seconds: float) -> Progress:
-    """Hand on updates at least so far apart, the first one and the last one of a stage anyway."""
+    """Return a callback that forwards at most one update per interval.
+
+    The first update, the last of a stage and those with a message are always forwarded.
+    """
     last = -seconds
 
-    def hear(update: Update) -> None:
+    def forward(update: Update) -> None:
         nonlocal last
         now = time.monotonic()
         if update.done >= update.total or update.message or now - last >= seconds:
             last = now
             progress(update)
 
-    return hear
+    return forward
 
 
 def deliver(update: Update, progress: Progress) -> None:
-    """Log an update's message, once, and hand on the rest; for executors."""
+    """Log an update's message and forward the rest; executors call this once for each update."""
     if update.message:
         logger.warning("%s", update.message)
     progress(replace(update, message=""))
 
 
 def silent(update: Update) -> None:
-    """Show nothing."""
+    """Ignore the update."""

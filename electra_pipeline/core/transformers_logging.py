@@ -1,4 +1,4 @@
-"""transformers without the progress bars and load reports that it draws over ours."""
+"""Silence the progress bars and load reports of transformers, which would disturb our own."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +9,8 @@ from transformers.utils import logging
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keep transformers from writing to the terminal; as it was afterwards."""
-    hub = getLogger("huggingface_hub")  # tells each attempt to reach the hub
+    """Keep transformers from writing to the terminal; restore its settings afterwards."""
+    hub = getLogger("huggingface_hub")  # logs each attempt to reach the hub
     verbosity, hub_level = logging.get_verbosity(), hub.level
     has_bars = logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

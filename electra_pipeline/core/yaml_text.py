@@ -1,7 +1,7 @@
-"""YAML as people mean it: the scalars of YAML 1.2, and no key twice.
+"""Parse YAML 1.2, with duplicate keys as errors.
 
-PyYAML reads YAML 1.1, where `no`, `on` and `off` are truth values (and `language: no` is not
-Norwegian), `5e-4` is text, `12:30` is 750 and `010` is 8, and of two equal keys takes the last.
+PyYAML parses YAML 1.1, where `no`, `on` and `off` are booleans (and `language: no` is not
+Norwegian), `5e-4` is text, `12:30` is 750 and `010` is 8, and the last of two equal keys counts.
 """
 
 import re
@@ -9,9 +9,11 @@ from typing import Any, ClassVar
 
 import yaml
 
+from electra_pipeline.core.errors import one_line
+
 
 class _Loader(yaml.SafeLoader):
-    """Plain values, and nothing that runs code."""
+    """Loads plain values only, never objects that run code."""
 
     # YAML 1.2.2, 10.3.2, with 1_000 as a number too; a number with leading zeros is text
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
@@ -25,7 +27,7 @@ class _Loader(yaml.SafeLoader):
             line = key.start_mark.line + 1
             if key.value in lines:
                 raise ValueError(
-                    f"line {line}: the key {key.value!r} stands in line {lines[key.value]} already;"
+                    f"line {line}: the key {key.value!r} is already in line {lines[key.value]};"
                     " remove one of them"
                 )
             lines[key.value] = line
@@ -49,7 +51,7 @@ for _tag, _pattern, _first in (
     )
 
 
-# By what PyYAML says
+# By a part of PyYAML's message
 REMEDIES = {
     r"'\t'": "; indent with spaces, not tabs",
     "unknown escape": "; put a path with backslashes in single quotes",
@@ -59,7 +61,7 @@ REMEDIES = {
 
 
 def parse_yaml(text: str) -> Any:
-    """The value of a YAML text. Raises ValueError, in one line, with the place in the text."""
+    """Return the value of a YAML text. Raises ValueError, in one line, with line and column."""
     loader = None
     try:
         loader = _Loader(text)
@@ -74,19 +76,20 @@ def parse_yaml(text: str) -> Any:
 
 
 def decode_yaml(data: bytes) -> str:
-    """The text of a YAML file, in UTF-8 or with the mark of UTF-16. Raises ValueError."""
+    """Return the text of a file in UTF-8, or in UTF-16 with its mark. Raises ValueError."""
     encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        told = f"line {line}: not valid {encoding.removesuffix('-sig')}; save it as UTF-8"
-        raise ValueError(told) from error
+        raise ValueError(
+            f"line {line}: not valid {encoding.removesuffix('-sig')}; save it as UTF-8"
+        ) from error
 
 
 def _reason(error: yaml.YAMLError) -> str:
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return " ".join(str(error).split())
+        return one_line(error)
     mark = error.problem_mark
     problem = " ".join(part for part in (error.context, error.problem) if part)
     remedy = next((remedy for part, remedy in REMEDIES.items() if part in problem), "")

@@ -18,7 +18,7 @@ from electra_pipeline.finetuning.resources import EncoderShape
 from electra_pipeline.finetuning.trial import PRETRAINED, RANDOM, Trial, find_trial, rows, run_trial
 from electra_pipeline.inputs.files import PackageFile, UrlFile
 from electra_pipeline.storage.artifact import Artifact
-from electra_pipeline.storage.uri import absolute
+from electra_pipeline.storage.uri import absolute_uri
 from electra_pipeline.tasks.catalog.user_task import find_task
 from electra_pipeline.tasks.data.load import load
 from electra_pipeline.tasks.encoder import Encoder, architecture, find_encoder, num_positions
@@ -90,7 +90,7 @@ def plan(config: FinetuneConfig, model: Artifact | str, context: StageContext) -
                 is_first = start == PRETRAINED and seed == config.seeds[0]
                 trials[task.name, start, place, seed] = Trial(
                     run=context.name,
-                    root=absolute(context.root),
+                    root=absolute_uri(context.root),
                     task=task,
                     metrics=loaded.metrics,
                     data=data,
@@ -137,7 +137,7 @@ def resolve(config: FinetuneConfig, task: Task, architecture: Any) -> Hyperparam
 
 
 def _data_folder(config: FinetuneConfig) -> str | None:
-    return None if config.data is None else absolute(config.data)
+    return None if config.data is None else absolute_uri(config.data)
 
 
 def _parents(config: FinetuneConfig) -> set[str]:
@@ -162,8 +162,8 @@ def _tasks(config: FinetuneConfig) -> Iterator[Task]:
 def _absolute_file(file: str | UrlFile | PackageFile) -> str | UrlFile | PackageFile:
     match file:
         case str():
-            return absolute(file)
+            return absolute_uri(file)
         case UrlFile():
-            return file.model_copy(update={"url": absolute(file.url)})
+            return file.model_copy(update={"url": absolute_uri(file.url)})
         case PackageFile():
             return file

@@ -6,6 +6,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from electra_pipeline.core.errors import one_line
 from electra_pipeline.inputs.parts import Part, groups_of
 
 # Of a file that is compressed again as a whole, and so is held in memory to be read.
@@ -64,7 +65,7 @@ class _ValuesError(Exception):
 
 def _reason(error: Exception, format: str) -> str:
     """What is wrong with the file, and what to do."""
-    told = " ".join(str(error).split())[:200] or type(error).__name__
+    told = one_line(error, 200)
     if isinstance(error, pa.ArrowNotImplementedError) or "crypt" in told.lower():
         return f"a {format} file that cannot be read ({told}); write it again without that"
     if isinstance(error, MemoryError):
@@ -79,7 +80,7 @@ def _check_values(batch: pa.RecordBatch, place: str) -> None:
         try:
             column.validate(full=True)
         except pa.ArrowInvalid as error:
-            told = " ".join(str(error).split())[:200]
+            told = one_line(error, 200)
             raise _ValuesError(
                 f"{place}: column {column_name!r} holds what is not of its type ({told}): "
                 "damaged, or written so; download or write it again"
@@ -94,7 +95,7 @@ def _rows(batch: pa.RecordBatch, num_before: int) -> list[dict[str, Any]]:
             columns[column_name] = column.to_pylist()
         # Dates before the year 1, times after 9999, time zones that nobody knows
         except (pa.ArrowException, ValueError, OverflowError, KeyError) as error:
-            told = " ".join(str(error).split())[:200]
+            told = one_line(error, 200)
             raise _ValuesError(
                 f"record {num_before + 1} or one of the following: column {column_name!r} "
                 f"holds a value that cannot be read ({told}); take the column out of the file"

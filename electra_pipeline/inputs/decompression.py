@@ -13,6 +13,7 @@ from typing import IO, Any
 import lz4.frame
 from isal import igzip_lib
 
+from electra_pipeline.core.errors import one_line
 from electra_pipeline.inputs.zstandard import (
     SKIPPABLE_MAGIC,
     ZstdError,
@@ -150,7 +151,7 @@ class _Decompressed(io.RawIOBase):
                 f"was compressed with the zstd dictionary {number}, which it does not hold; "
                 "decompress it with zstd -d -D DICTIONARY"
             )
-        told = " ".join(str(error).split())
+        told = one_line(error)
         return f"damaged, or no {self._codec.name} stream ({told}); download it again"
 
     def close(self) -> None:

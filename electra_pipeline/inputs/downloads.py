@@ -14,9 +14,10 @@ from urllib.parse import unquote, urlsplit
 import httpx
 import orjson
 
+from electra_pipeline.core.identity import file_sha256, stream_sha256
 from electra_pipeline.inputs.decompression import decompress
 from electra_pipeline.storage.folder import Folder, cache_directory
-from electra_pipeline.storage.uri import as_cause, check_file, shown
+from electra_pipeline.storage.uri import check_file_allowed, redacted, safe_cause
 
 logger = logging.getLogger(__name__)
 
@@ -32,12 +33,6 @@ RETRIED_STATUSES = frozenset({408, 416, 425, 429})  # and every 5xx
 
 class _InterruptedError(Exception):
     """A transfer failed in a way that may pass: try again."""
-
-
-def file_sha256(path: Path) -> str:
-    """Sha256 of a local file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def wrong_digest(place: str, expected: str, actual: str) -> ValueError:
@@ -66,7 +61,7 @@ def download(url: str, sha256: str | None = None) -> Path:
         if sha256 is not None and sha256 not in _digests(target):
             actual = download_sha256(target)
             target.unlink()
-            raise wrong_digest(shown(url), sha256, actual)
+            raise wrong_digest(redacted(url), sha256, actual)
     return target
 
 
@@ -84,7 +79,7 @@ def _digests(path: Path) -> list[str]:
     digests = [file_sha256(path)]
     if encoding := _read_version(path).get(ENCODING):
         with path.open("rb") as stored, decompress(stored, ENCODINGS[encoding], str(path)) as file:
-            digests.append(hashlib.file_digest(file, "sha256").hexdigest())  # type: ignore[arg-type]
+            digests.append(stream_sha256(file))
     return digests
 
 
@@ -99,20 +94,20 @@ def _bring(url: str, target: Path) -> None:
     failure: Exception | None = None
     for attempt in range(ATTEMPTS):
         if failure is not None:
-            logger.warning("%s: %s; trying again", shown(url), shown(str(failure)))
+            logger.warning("%s: %s; trying again", redacted(url), redacted(str(failure)))
             time.sleep(FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
         try:
             return _transfer(url, target)
         except (httpx.TransportError, _InterruptedError) as error:
             failure = error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            told = f"{shown(url)}: {shown(str(error))}; check the address"
-            raise ValueError(told) from as_cause(error)
-    reason = shown(str(failure)) or type(failure).__name__
+            told = f"{redacted(url)}: {redacted(str(error))}; check the address"
+            raise ValueError(told) from safe_cause(error)
+    reason = redacted(str(failure)) or type(failure).__name__
     kept = f" (its copy in the cache has sha256 {file_sha256(target)})" if target.exists() else ""
     raise ValueError(
-        f"{shown(url)}: {reason}; gave up after {ATTEMPTS} attempts: check the address, run again "
-        f"to go on where it stopped, or give the file's sha256 to use a cached copy{kept}"
+        f"{redacted(url)}: {reason}; gave up after {ATTEMPTS} attempts: check the address, run "
+        f"again to resume, or give the file's sha256 to use a cached copy{kept}"
     ) from failure
 
 
@@ -144,7 +139,7 @@ def _transfer(url: str, target: Path) -> None:
             raise _InterruptedError(f"HTTP {status} {response.reason_phrase}")
         if not response.is_success:
             raise ValueError(
-                f"{shown(url)}: HTTP {status} {response.reason_phrase}; "
+                f"{redacted(url)}: HTTP {status} {response.reason_phrase}; "
                 "check the address, and whether it asks for a login"
             )
         _check_encoding(url, response.headers.get(ENCODING, ""))
@@ -164,7 +159,7 @@ def _transfer(url: str, target: Path) -> None:
                 file.write(block)
                 if time.monotonic() - told >= PROGRESS_SECONDS:
                     told = time.monotonic()
-                    logger.info("%s: %.0f MB are here", shown(url), file.tell() / 1e6)
+                    logger.info("%s: %.0f MB are here", redacted(url), file.tell() / 1e6)
             file.flush()
             os.fsync(file.fileno())
         length = response.headers.get("Content-Length")
@@ -176,14 +171,14 @@ def _transfer(url: str, target: Path) -> None:
 
 
 def _check_request(request: httpx.Request) -> None:
-    check_file(str(request.url))
+    check_file_allowed(str(request.url))
 
 
 def _check_encoding(url: str, encoding: str) -> None:
     """Raise ValueError if the server compressed the file, unasked, in a way that is not read."""
     if encoding.lower() not in ("", "identity", *ENCODINGS):
         raise ValueError(
-            f"{shown(url)}: the server sends it with {ENCODING}: {encoding}, which is not read; "
+            f"{redacted(url)}: the server sends it with {ENCODING}: {encoding}, which is not read; "
             "download it with another program (curl --compressed), and name the file"
         )
 

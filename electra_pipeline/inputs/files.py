@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
+from electra_pipeline.core.errors import one_line
 from electra_pipeline.core.identity import Config
 from electra_pipeline.inputs import locations
 from electra_pipeline.inputs.content import HEAD_BYTES, check_page, check_text, compression_of
@@ -32,7 +33,13 @@ from electra_pipeline.inputs.downloads import (
     download_wheel,
     wrong_digest,
 )
-from electra_pipeline.storage.uri import absolute, as_cause, check_file, printable, shown
+from electra_pipeline.storage.uri import (
+    absolute_uri,
+    check_file_allowed,
+    printable,
+    redacted,
+    safe_cause,
+)
 
 # Other names of the codecs' suffixes
 SUFFIXES = {".gzip": ".gz", ".bgz": ".gz", ".bzip2": ".bz2", ".zstd": ".zst"}
@@ -49,7 +56,7 @@ class UrlFile(Config):
     """Hex sha256 of the stored (compressed) bytes; a file with other bytes is refused."""
 
     def __str__(self) -> str:
-        return printable(shown(self.url))
+        return printable(redacted(self.url))
 
 
 class PackageFile(Config):
@@ -92,7 +99,7 @@ class FoundFile:
     """What the listing that found it has told of it, so that the store is not asked again."""
 
     def __str__(self) -> str:
-        return printable(shown(self.url))
+        return printable(redacted(self.url))
 
 
 @dataclass(frozen=True)
@@ -164,7 +171,7 @@ class SourceFile:
     def open_stored(self) -> IO[bytes]:
         """The bytes as they lie there. Raises ValueError if the file is gone."""
         if self.origin is None:  # the user's own path, which may have become a link since
-            check_file(self.uri)
+            check_file_allowed(self.uri)
         try:
             return locations.open_location(self.uri)
         except FileNotFoundError as error:
@@ -186,7 +193,7 @@ def expand(reference: FileReference) -> list[FoundFile | PackageFile]:
     if isinstance(reference, PackageFile):
         return [reference]
     given = UrlFile(url=reference) if isinstance(reference, str) else reference
-    check_file(given.url)
+    check_file_allowed(given.url)
     literal = FoundFile(given.url, given.sha256)
     is_pattern = locations.is_pattern(given.url)
     if locations.is_http(given.url) and not is_pattern:
@@ -202,7 +209,7 @@ def expand(reference: FileReference) -> list[FoundFile | PackageFile]:
     except FileNotFoundError:
         found = {}
     except Exception as error:
-        raise _unreachable(given.url, error) from as_cause(error)
+        raise _unreachable(given.url, error) from safe_cause(error)
     if not found:
         raise locations.missing(given.url)
     if given.sha256 is not None:
@@ -229,7 +236,7 @@ def fetch(
 
 def _fetch_url(reference: UrlFile | FoundFile, max_expansion: float) -> SourceFile:
     url, expected, name = reference.url, reference.sha256, str(reference)
-    check_file(url)
+    check_file_allowed(url)
     if locations.is_http(url):
         copy = download(url, expected)
         digest = download_sha256(copy)
@@ -251,14 +258,14 @@ def _fetch_url(reference: UrlFile | FoundFile, max_expansion: float) -> SourceFi
             return SourceFile(name, f"etag:{tag.strip(chr(34))}", url, num_bytes=size)
         if packed := info.get("compress_size"):  # a zip archive's; its reader enforces the other
             check_expansion(name, info["size"], packed, max_expansion)
-        uri = path if locations.is_local(filesystem) else absolute(url)
+        uri = path if locations.is_local(filesystem) else absolute_uri(url)
         digest = locations.content_sha256(uri)
     except FileNotFoundError as error:
-        raise locations.missing(url) from as_cause(error)
+        raise locations.missing(url) from safe_cause(error)
     except ValueError:
         raise
     except Exception as error:
-        raise _unreachable(url, error) from as_cause(error)
+        raise _unreachable(url, error) from safe_cause(error)
     if expected is not None and digest != expected:
         raise wrong_digest(name, expected, digest)
     return SourceFile(name, digest, uri, num_bytes=size)
@@ -288,8 +295,8 @@ def _fetch_package(reference: PackageFile) -> SourceFile:
 def _unreachable(url: str, error: Exception) -> ValueError:
     if isinstance(error, ValueError):
         return error
-    reason = shown(" ".join(str(error).split())) or type(error).__name__
-    place = printable(shown(url))
+    reason = redacted(one_line(error))
+    place = printable(redacted(url))
     if "::" in url and not isinstance(error, OSError):
         return ValueError(
             f"{place}: damaged, or packed in a way that cannot be read ({reason}); download the "

@@ -5,7 +5,6 @@ and bytes that are not UTF-8.
 """
 
 import glob
-import hashlib
 import logging
 import re
 import weakref
@@ -17,9 +16,16 @@ from typing import IO, Any
 
 from fsspec.implementations.local import LocalFileSystem
 
-from electra_pipeline.storage.chains import split_chain
+from electra_pipeline.core.identity import stream_sha256
 from electra_pipeline.storage.stores import open_store
-from electra_pipeline.storage.uri import ARCHIVES, absolute, local_path, printable, shown
+from electra_pipeline.storage.uri import (
+    ARCHIVES,
+    absolute_uri,
+    local_path,
+    printable,
+    redacted,
+    split_chain,
+)
 
 # What macOS, Spark and Delta write beside the files of a data set
 BESIDE_DATA = ("__MACOSX", "_SUCCESS", "_metadata", "_common_metadata", "_temporary", "_delta_log")
@@ -65,19 +71,19 @@ def resolve(url: str) -> tuple[Any, str]:
             return open_store(url)
         if "::" not in url:
             return open_store(url)
-        if "://" not in (local := absolute(url)):
+        if "://" not in (local := absolute_uri(url)):
             return LocalFileSystem(), local
         before, separator, rest = url.partition("::")  # which fsspec would take for a chain
         filesystem, path_before = open_store(before)
         return filesystem, f"{path_before}{separator}{rest}"
     except (ValueError, ImportError) as error:
         raise ValueError(
-            f"{printable(shown(url))}: {shown(str(error))}; give a path or a URL whose fsspec "
-            "driver is installed"
+            f"{printable(redacted(url))}: {redacted(str(error))}; give a path or a URL whose "
+            "fsspec driver is installed"
         ) from error
     except zipfile.BadZipFile as error:
         raise ValueError(
-            f"{printable(shown(url))}: not a whole zip archive ({error}); download it again"
+            f"{printable(redacted(url))}: not a whole zip archive ({error}); download it again"
         ) from error
 
 
@@ -96,14 +102,14 @@ def find(url: str, filesystem: Any, path: str) -> dict[str, Mapping[str, Any] | 
     if hidden:
         logger.warning(
             "%s: left out %d hidden files, such as %s; name them to have them read",
-            *(printable(shown(url)), len(hidden), printable(hidden[0])),
+            *(printable(redacted(url)), len(hidden), printable(hidden[0])),
         )
     files = sorted(match for match in types if types[match] == "file" and not is_hidden(match))
     others = sorted(match for match, type in types.items() if type == "other")
     if others:
         logger.warning(
             "%s: left out %d matches that are no files, such as %s (a pipe, or a link to nothing)",
-            *(printable(shown(url)), len(others), printable(others[0])),
+            *(printable(redacted(url)), len(others), printable(others[0])),
         )
     return {
         _url_of(url, filesystem, match): None if is_local(filesystem) else found[match]
@@ -123,7 +129,7 @@ def open_location(url: str) -> IO[bytes]:
 def content_sha256(url: str) -> str:
     """Sha256 of a file's stored bytes, in hex."""
     with open_location(url) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+        return stream_sha256(file)
 
 
 def is_local(filesystem: Any) -> bool:
@@ -133,7 +139,7 @@ def is_local(filesystem: Any) -> bool:
 def missing(url: str) -> ValueError:
     """The error for a file that is not there, or that is no regular one."""
     local = local_path(url)
-    name = printable(shown(url))
+    name = printable(redacted(url))
     if "://" in local:
         kind = "no file matches it" if is_pattern(url) else "no such file"
         return ValueError(f"{name}: {kind}; check the address")
@@ -151,7 +157,7 @@ def missing(url: str) -> ValueError:
 
 def folder_given(url: str, filesystem: Any, path: str) -> ValueError:
     """The error for a folder where files are needed; it names the pattern of its files."""
-    name, path = printable(shown(url)).rstrip("/"), path.rstrip("/")
+    name, path = printable(redacted(url)).rstrip("/"), path.rstrip("/")
     entries = filesystem.ls(path, detail=True)
     names = {each["name"].rstrip("/").rsplit("/", 1)[-1]: each["type"] for each in entries}
     if "state.json" in names and "dataset_info.json" in names:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from electra_pipeline.core.errors import first_line
 from electra_pipeline.core.execution import THREAD_ENVIRONMENT
 from electra_pipeline.storage import local_folders
 
@@ -267,9 +268,3 @@ def _may_be_grpc(connection: socket.socket) -> bool:
     except OSError:
         return False
     return header[3:4] == SETTINGS_FRAME
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its type where it says nothing."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
+from electra_pipeline.core.errors import first_line
 from electra_pipeline.core.execution import (
     NOTHING,
     LocalWorker,
@@ -24,7 +25,6 @@ from electra_pipeline.core.execution import (
 )
 from electra_pipeline.core.progress import Progress, Update, deliver, throttled
 from electra_pipeline.on_ray import gauges
-from electra_pipeline.on_ray.connection import first_line
 from electra_pipeline.on_ray.logs import RECORDS, caught, log_again, recorded
 from electra_pipeline.on_ray.placement import (
     cpus_per_worker,

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from electra_pipeline.core.errors import first_line
 from electra_pipeline.core.optim import Adam
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.storage.artifact import Draft
@@ -83,7 +84,7 @@ class CheckpointStore:
                 with folder.open(name) as file:
                     state = torch.load(file, map_location=device, weights_only=True)
             except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-                problem = str(error).partition("\n")[0]
+                problem = first_line(error)
                 logger.warning(
                     "%s/%s cannot be read (%s); trying an older checkpoint", folder, name, problem
                 )

@@ -9,10 +9,11 @@ from typing import Any, Literal
 import orjson
 import transformers
 
+from electra_pipeline.core.errors import first_line
 from electra_pipeline.core.identity import Config, canonical_json
-from electra_pipeline.storage import weights
+from electra_pipeline.storage import models as model_files
 from electra_pipeline.storage.folder import Folder
-from electra_pipeline.storage.location import (
+from electra_pipeline.storage.models import (
     NO_CODE,
     TOKENIZER_FILES,
     load_problem,
@@ -88,7 +89,7 @@ def _download(name: str) -> Path:
             if any(directory.glob(pattern)):
                 break
     except (OSError, HFValidationError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         raise ValueError(
             f"pretrain.initialize_from: {name} cannot be downloaded from the hub ({reason}); "
             "give the name of a model there, or a directory"
@@ -112,7 +113,7 @@ def read_object(file: Path) -> dict[str, Any]:
 def weights_files(directory: Path) -> list[Path]:
     """Return the files of weights that `from_pretrained` reads: one, or the shards of an index."""
     try:
-        return weights.weights_files(directory)
+        return model_files.weights_files(directory)
     except ValueError as error:
         raise ValueError(f"pretrain.initialize_from: {error}") from error
 

@@ -23,8 +23,7 @@ from electra_pipeline.pretraining.initial_models import (
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.sizes import ModelConfig
 from electra_pipeline.pretraining.transformer import LAYER_NORM_EPSILON
-from electra_pipeline.storage.location import load_problem
-from electra_pipeline.storage.weights import not_finite
+from electra_pipeline.storage.models import find_nonfinite_weight, load_problem
 
 logger = logging.getLogger(__name__)
 
@@ -224,7 +223,7 @@ def _read(model_class: Any, directory: Path) -> Weights:
                 f"pretrain.initialize_from: {directory} {problem.format(min(keys))}; give a pair "
                 "as pre-training writes it"
             )
-    if (broken := not_finite(model)) is not None:
+    if (broken := find_nonfinite_weight(model)) is not None:
         raise ValueError(
             f"pretrain.initialize_from: {directory}: {broken} has values that are not finite; "
             "give another pair"

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from electra_pipeline.core.execution import Scale, StageContext, Worker
 from electra_pipeline.core.optim import Adam, clip_gradients, learning_rate, parameter_groups
-from electra_pipeline.core.prior import only_the_prior
+from electra_pipeline.core.prior_baseline import no_better_than_prior
 from electra_pipeline.pretraining import initial_models, initialization
 from electra_pipeline.pretraining.async_checkpoint import AsyncCheckpointWriter
 from electra_pipeline.pretraining.batches import BatchSource
@@ -83,7 +83,7 @@ def pretrain(
         return Written(summary["counters"] | counted, summary["observed"] | observed)
 
     artifact = produce(**identity(config, tokenizer, sequences, context), write=write)
-    if verdict := only_the_prior(artifact.counters["held_out"]):
+    if verdict := no_better_than_prior(artifact.counters["held_out"]):
         logger.warning("pretrain: %s", verdict)
     return artifact
 
@@ -209,7 +209,7 @@ def train(run: Run, worker: Worker) -> None:
                 log.add(done, "held_out", metrics)
                 meter.restart()
                 is_warmed_up = config.warmup_steps < done < config.steps
-                if is_warmed_up and (verdict := only_the_prior(metrics)):
+                if is_warmed_up and (verdict := no_better_than_prior(metrics)):
                     log.warn(f"at step {done}, {verdict}")
             log.report_progress(done)
             # If the norm is not finite, the next step raises, on all workers at once.

@@ -24,7 +24,7 @@ from electra_pipeline.storage.shards import (
     open_shard,
     write_shard,
 )
-from electra_pipeline.text.losses import warn_of_loss
+from electra_pipeline.text.lost_text import warn_of_lost_text
 from electra_pipeline.text.words import count_characters
 
 STAGE = "sequences"
@@ -225,4 +225,4 @@ def _warn_of_losses(counters: Mapping[str, Any]) -> None:
             "sequences.layout=packed discards nothing, a greater sequences.length less",
         ),
     ):
-        warn_of_loss(STAGE, loss, counters[counter], counters["characters"], remedy)
+        warn_of_lost_text(STAGE, loss, counters[counter], counters["characters"], remedy)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from electra_pipeline.core.errors import first_line
 from electra_pipeline.core.execution import StageContext
 from electra_pipeline.core.identity import fingerprint
 from electra_pipeline.pretraining import loop
@@ -109,7 +110,7 @@ def _load(folder: Folder, step: int, uri: str) -> dict[str, Any]:
         with folder.open(file_name(step)) as file:
             state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch, pickle and the file system each have their own
-        problem = str(error).partition("\n")[0]
+        problem = first_line(error)
         raise ValueError(
             f"{uri} cannot be read ({problem}); remove it to leave out its step"
         ) from error

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import jinja2
 import yaml
 
-from electra_pipeline.core.prior import only_the_prior
+from electra_pipeline.core.prior_baseline import no_better_than_prior
 from electra_pipeline.storage.artifact import Artifact
 
 Kind = Literal["discriminator", "generator"]
@@ -56,7 +56,7 @@ def render(card: Card) -> str:
         card=card,
         front_matter=front_matter(card),
         measures=measures(card.kind, held_out, card.shape["vocab_size"]),
-        verdict=only_the_prior(held_out),
+        verdict=no_better_than_prior(held_out),
         settings={
             key: value
             for key, value in sorted(card.pretrained.config.items())

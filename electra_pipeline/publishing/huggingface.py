@@ -10,9 +10,10 @@ from electra_pipeline.core.execution import StageContext
 from electra_pipeline.core.identity import Config
 from electra_pipeline.publishing.card import KINDS, Card, Kind, render
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
+from electra_pipeline.storage.models import MODEL_FORMATS
 
 STAGE = "publish"
-FORMAT_VERSION = 1
+FORMAT_VERSION = MODEL_FORMATS[STAGE]
 
 
 class PublishConfig(Config):

@@ -10,8 +10,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from electra_pipeline.storage.folder import Folder
-from electra_pipeline.storage.names import check_name
-from electra_pipeline.storage.uri import local_path
+from electra_pipeline.storage.uri import check_folder_uri, local_path
 
 CONNECT_SECONDS = 10  # an unreachable server is reported within this time
 POSTGRESQL_PORT = 5432
@@ -84,7 +83,7 @@ def parse_url(database: str) -> URL:
             )
         if url.database.startswith("~"):  # SQLite would create a folder named ~
             url = url.set(database=local_path(url.database))
-        check_name(str(sqlite_file(url) or ":memory:"))
+        check_folder_uri(str(sqlite_file(url) or ":memory:"))
     if url.host and "@" in url.host:  # part of an unquoted password, which would be printed
         raise ValueError("database: its user or password holds an @; write it as %40")
     if driver == "asyncpg" and "ssl" in url.query:  # libpq's name is sslmode

@@ -29,8 +29,7 @@ from electra_pipeline.serving.lines import Format, decoded, json_path, numbered,
 from electra_pipeline.serving.loaded import BATCH_SIZE, Loaded
 from electra_pipeline.storage.artifact import open_artifact
 from electra_pipeline.storage.folder import Folder
-from electra_pipeline.storage.location import model_directory
-from electra_pipeline.storage.weights import not_finite
+from electra_pipeline.storage.models import find_nonfinite_weight, model_directory
 from electra_pipeline.tasks.encoder import ModelFiles, check_all_used, load_tokenizer, num_positions
 from electra_pipeline.tasks.kinds.decoding_settings import KEY, kind_of_model, read_settings
 from electra_pipeline.tasks.kinds.multiple_choice import MultipleChoice
@@ -177,7 +176,7 @@ def load_predictor(model: str, task: str | None = None, device: str | None = Non
         missing = f"{sorted(report['missing_keys'])[0]} is missing"
         raise ValueError(_untrained(model, config, task, missing))
     check_all_used(model, module, report)
-    if (broken := not_finite(module)) is not None:
+    if (broken := find_nonfinite_weight(module)) is not None:
         raise ValueError(
             f"{model}: {broken} has values that are NaN or infinite; give another model"
         )

@@ -1,1 +1,1 @@
-"""What a stage leaves behind: artifacts in folders on any store, one writer at a time."""
+"""Artifacts: folders on any fsspec store with a manifest, one writer at a time."""

@@ -1,7 +1,7 @@
-"""The idea that joins the stages: a finished output is a folder whose manifest was written last.
+"""Artifacts: outputs of stages, each a folder that is finished once it has a manifest.
 
-`produce` is the skeleton of every stage: it names the folder after the fingerprint, returns at once
-what is already finished, lets one writer in, and writes `manifest.json` when all files are there.
+`produce` runs every stage: it names the folder after the fingerprint, returns a finished artifact
+at once, allows one writer at a time, and writes `manifest.json` after all other files.
 """
 
 import importlib.metadata
@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from electra_pipeline.core.identity import Config, fingerprint
-from electra_pipeline.storage.folder import Folder, appearing, cache_directory
+from electra_pipeline.storage.folder import Folder, cache_directory, replaced_when_complete
 
 logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
-DRAFT = ".draft.json"  # what an unfinished artifact will be
-OBSERVED = "observed.json"  # times, rates, scale: facts about one run, never hashed
+DRAFT = ".draft.json"  # identity of an unfinished artifact
+OBSERVED = "observed.json"  # times, rates, scale: values of one run, never hashed
 WORK = "work"  # intermediate files of an unfinished artifact
 MANIFEST_FORMAT_VERSION = 1
 VERSIONED_LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "pyarrow", "numpy")
@@ -32,7 +32,7 @@ Counters = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished stage output: `folder` holds the `manifest` that was written last."""
+    """A finished output of a stage: its `folder`, and the `manifest` in it."""
 
     folder: Folder
     manifest: Mapping[str, Any]
@@ -66,18 +66,18 @@ class Artifact:
 
     @property
     def observed(self) -> Mapping[str, Any]:
-        """What the run that made it saw: `created_at`, `seconds` and whatever the stage added."""
+        """Values of the run that wrote it: `created_at`, `seconds` and what the stage added."""
         observed: Mapping[str, Any] = self.folder.read_json(OBSERVED)
         return observed
 
     def file_names(self, prefix: str = "") -> list[str]:
-        """Names of the artifact's files that begin with `prefix`, sorted."""
+        """Return the names of the artifact's files that begin with `prefix`, sorted."""
         return sorted(name for name in self.manifest["files"] if name.startswith(prefix))
 
     def local_file(self, name: str) -> Path:
-        """A local, memory-mappable path of one of the artifact's files.
+        """Return a local, memory-mappable path of one of the artifact's files.
 
-        Raises ValueError if it has no such file, as one that another version wrote.
+        Raises ValueError if it has no such file, for instance if another version wrote it.
         """
         if name not in self.manifest["files"]:
             raise ValueError(
@@ -87,30 +87,30 @@ class Artifact:
         return self.folder.local_file(name, self.manifest["files"][name]["sha256"])
 
     def local_folder(self, name: str) -> Path:
-        """A local directory with the artifact's files below `name` (a model, a tokenizer)."""
+        """Return a local directory with the artifact's files below `name`, such as a model."""
         if self.folder.is_local:
             return Path((self.folder / name).path)
         target = cache_directory() / "artifacts" / f"{self.stage}-{self.fingerprint}" / name
         for file in self.file_names(f"{name}/"):
             copy = target / file.removeprefix(f"{name}/")
             original = self.local_file(file)
-            if not copy.exists():  # nor does a link whose end was cleared away
+            if not copy.exists():  # false also for a link whose target was deleted
                 copy.parent.mkdir(parents=True, exist_ok=True)
-                with appearing(copy) as link:
+                with replaced_when_complete(copy) as link:
                     link.symlink_to(original)
         return target
 
 
 @dataclass(frozen=True)
 class Draft:
-    """An artifact being written: files in `folder`, intermediate ones in `work`."""
+    """An artifact that is being written: its files in `folder`, intermediate ones in `work`."""
 
     folder: Folder
     fingerprint: str
 
     @property
     def work(self) -> Folder:
-        """Where a stage keeps what lets it resume; removed when the artifact is finished."""
+        """Folder for files from which a stage resumes; removed when the artifact is finished."""
         return self.folder / WORK
 
     @contextmanager
@@ -122,7 +122,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class Written:
-    """What a stage says of its files: `counters` are reproducible facts, `observed` are not."""
+    """Values that a stage records: `counters` are reproducible, `observed` (times) are not."""
 
     counters: Counters
     observed: Mapping[str, Any]
@@ -136,7 +136,7 @@ def locate(
     config: Mapping[str, Any],
     inputs: Mapping[str, str],
 ) -> Folder:
-    """The folder that the artifact of this identity has or will have."""
+    """Return the folder of the artifact with this identity, which need not exist yet."""
     digits = fingerprint(stage, format_version, config, inputs)
     return Folder(root) / stage / f"{name}-{digits}"
 
@@ -153,15 +153,15 @@ def produce(
 ) -> Artifact:
     """Return the artifact of this identity, writing it first if it is not finished.
 
-    `config` is the stage's identity and `inputs` the fingerprints of what it reads. `write` fills
-    the draft and may find there what an interrupted run left. Two drivers never mix: the second
-    waits and then finds the artifact finished.
+    `config` is the stage's identity, and `inputs` has the fingerprints of what it reads. `write`
+    writes the files; the draft may already contain those of an interrupted run, from which it
+    resumes. Of two drivers the second waits, and then finds the artifact finished.
     """
     identity = config.model_dump(mode="json") if isinstance(config, Config) else dict(config)
     folder = locate(root, stage, name, format_version, identity, inputs)
     finished = open_artifact(folder)
     if finished is not None:
-        logger.info("%s: already there, nothing to do (%s)", stage, folder)
+        logger.info("%s: reused (%s)", stage, folder)
         return finished
     with folder.lock() as confirm:
         finished = open_artifact(folder)
@@ -180,7 +180,7 @@ def produce(
         logger.info("%s: %s %s", stage, "resuming" if resumed else "writing", folder)
         started = time.monotonic()
         written = write(draft)
-        confirm()  # before anything is removed that could be another driver's by now
+        confirm()  # before removing files that could belong to another driver by now
         draft.work.remove()
         folder.remove(OBSERVED)
         files = {file: _describe(folder, file) for file in folder.files()}
@@ -205,7 +205,7 @@ def produce(
         confirm()
         folder.write_json(MANIFEST, manifest)
         folder.remove(DRAFT)
-        manifest = folder.read_json(MANIFEST)  # as every later run will see it
+        manifest = folder.read_json(MANIFEST)  # as every later run reads it
     logger.info("%s: finished in %.1f s (%s)", stage, observed["seconds"], folder)
     return Artifact(folder, manifest)
 
@@ -219,54 +219,54 @@ def _describe(folder: Folder, file: str) -> dict[str, Any]:
 
 
 def open_artifact(folder: Folder) -> Artifact | None:
-    """The finished artifact in `folder`, or None while its manifest is missing.
+    """Return the finished artifact in `folder`, or None while its manifest is missing.
 
-    Raises ValueError if the manifest was written in a format that this version does not read, or
-    if it names files outside of the artifact, as none of ours does.
+    Raises ValueError if the manifest has a format that this version does not read, or if it names
+    files outside of the artifact, which this package never writes.
     """
     if not folder.exists(MANIFEST):
         return None
-    return Artifact(folder, checked(folder.read_json(MANIFEST), f"{folder}/{MANIFEST}"))
+    return Artifact(folder, checked_manifest(folder.read_json(MANIFEST), f"{folder}/{MANIFEST}"))
 
 
-def checked(manifest: Mapping[str, Any], place: str) -> Mapping[str, Any]:
-    """The manifest, if it is in the format that this version reads; else ValueError."""
+def checked_manifest(manifest: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    """Return the manifest. Raises ValueError if this version does not read its format."""
     if manifest.get("manifest_format") != MANIFEST_FORMAT_VERSION:
         raise ValueError(
-            f"{place}: format {manifest.get('manifest_format')!r}, this version reads "
+            f"{path}: format {manifest.get('manifest_format')!r}, this version reads "
             f"{MANIFEST_FORMAT_VERSION}; use another root or the version that wrote it"
         )
-    for name, facts in manifest["files"].items():
-        # Copies in the cache are named after both.
-        if ".." in name.split("/") or not re.fullmatch("[0-9a-f]{64}", str(facts.get("sha256"))):
+    for name, entry in manifest["files"].items():
+        # Name and digest are parts of the path of the file's copy in the cache.
+        if ".." in name.split("/") or not re.fullmatch("[0-9a-f]{64}", str(entry.get("sha256"))):
             raise ValueError(
-                f"{place}: {name!r} is no file of an artifact; do not use it, or ask "
-                "whoever wrote it"
+                f"{path}: {name!r} is not a valid file of an artifact; do not use the artifact, or "
+                "ask its author"
             )
     return manifest
 
 
 def find_artifacts(root: str, stage: str | None = None) -> list[Artifact]:
-    """All finished artifacts of a stage (or of every stage) below `root`, sorted by folder."""
+    """Return the finished artifacts of a stage (or of all stages) in `root`, sorted by folder."""
     folder = Folder(root)
     stages = [stage] if stage is not None else folder.folders()
-    places = [folder / each / name for each in stages for name in (folder / each).folders()]
-    return [artifact for place in places if (artifact := open_artifact(place)) is not None]
+    folders = [folder / each / name for each in stages for name in (folder / each).folders()]
+    return [artifact for each in folders if (artifact := open_artifact(each)) is not None]
 
 
 def verify(artifact: Artifact) -> list[str]:
-    """Re-hash an artifact; one line for each file that is missing, damaged or unknown."""
+    """Re-hash an artifact; return one line for each missing, damaged or unexpected file."""
     problems = []
     expected: Mapping[str, Mapping[str, Any]] = artifact.manifest["files"]
     present = set(artifact.folder.files()) - {MANIFEST, OBSERVED}
-    for name, facts in sorted(expected.items()):
-        place = f"{artifact.folder}/{name}"
+    for name, entry in sorted(expected.items()):
+        path = f"{artifact.folder}/{name}"
         if name not in present:
-            problems.append(f"{place}: missing")
-        elif (size := artifact.folder.size(name)) != facts["bytes"]:
-            problems.append(f"{place}: {size} bytes, the manifest says {facts['bytes']}")
-        elif (digest := artifact.folder.sha256(name)) != facts["sha256"]:
-            problems.append(f"{place}: sha256 {digest}, the manifest says {facts['sha256']}")
+            problems.append(f"{path}: missing")
+        elif (size := artifact.folder.size(name)) != entry["bytes"]:
+            problems.append(f"{path}: {size} bytes, expected {entry['bytes']}")
+        elif (digest := artifact.folder.sha256(name)) != entry["sha256"]:
+            problems.append(f"{path}: sha256 is {digest}, expected {entry['sha256']}")
     problems += [
         f"{artifact.folder}/{name}: not in the manifest" for name in sorted(present - set(expected))
     ]

@@ -1,7 +1,6 @@
-"""A folder on any fsspec filesystem: whole-file writes, mappable reads, one writer at a time."""
+"""A folder on any fsspec filesystem: atomic writes, memory-mappable reads, locks."""
 
 import errno
-import hashlib
 import logging
 import os
 import shutil
@@ -16,11 +15,16 @@ from typing import IO, Any
 import orjson
 from fsspec.implementations.local import LocalFileSystem
 
+from electra_pipeline.core.identity import file_sha256, stream_sha256
 from electra_pipeline.storage import local_folders, locks
 from electra_pipeline.storage.locks import Confirm
-from electra_pipeline.storage.names import check_name, is_plain_name
 from electra_pipeline.storage.stores import keeps_names, list_folders, open_store, remove
-from electra_pipeline.storage.uri import absolute, refuse_password
+from electra_pipeline.storage.uri import (
+    absolute_uri,
+    check_folder_uri,
+    check_no_password,
+    is_plain_name,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -29,25 +33,25 @@ NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def cache_directory() -> Path:
-    """Where downloads and local copies of remote files are kept (`ELECTRA_PIPELINE_CACHE`).
+    """Return the folder for downloads and copies of remote files (`ELECTRA_PIPELINE_CACHE`).
 
-    Raises ValueError, with the variable, if it cannot be written.
+    Raises ValueError, with the variable's name, if it cannot be written.
     """
     folder = local_folders.cache()
-    if not os.access(folder.path, os.W_OK):  # a full one has what it has; a new one is looked at
+    if not os.access(folder.path, os.W_OK):  # or does not exist; a full one can still be read
         folder.check()
     return folder.path
 
 
 @contextmanager
-def appearing(target: Path) -> Iterator[Path]:
-    """A name beside `target` to write to, renamed to it where the block ends without an error."""
+def replaced_when_complete(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target`, renamed to it if the block ends without an error."""
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
         temporary.replace(target)
     except OSError as error:
-        if error.errno in NO_SPACE_ERRNOS and error.filename is None:  # it does not say where
+        if error.errno in NO_SPACE_ERRNOS and error.filename is None:
             raise OSError(error.errno, error.strerror, str(target)) from error
         raise
     finally:
@@ -58,17 +62,17 @@ def appearing(target: Path) -> Iterator[Path]:
 class Folder:
     """A directory named by a URI; it need not exist yet. Picklable.
 
-    The name is literal: no character of it stands for others. A relative path is made absolute at
-    once: a worker's working directory is another one. Raises ValueError for a name that cannot be
-    one line of a log, or that a store and its driver may take for another folder.
+    The name is literal, without wildcards. A relative path is made absolute at once, as workers
+    run in another working directory. Raises ValueError for a name that does not fit on one line of
+    a log, or that a store and its driver may interpret as another folder.
     """
 
     uri: str
 
     def __post_init__(self) -> None:
-        refuse_password(self.uri)
-        check_name(self.uri)
-        object.__setattr__(self, "uri", absolute(self.uri))
+        check_no_password(self.uri)
+        check_folder_uri(self.uri)
+        object.__setattr__(self, "uri", absolute_uri(self.uri))
 
     @property
     def filesystem(self) -> Any:
@@ -85,7 +89,7 @@ class Folder:
 
     @property
     def is_memory(self) -> bool:
-        """Whether the folder lives in this process's memory, where no other process can see it."""
+        """Whether the folder is in this process's memory, invisible to other processes."""
         return self.uri.startswith("memory:")
 
     def _resolve(self) -> tuple[Any, str]:
@@ -98,8 +102,8 @@ class Folder:
             ) from error
         if "?" in self.uri and "://" in self.uri and not keeps_names(filesystem, self.uri, path):
             raise ValueError(
-                f"cannot use {self.uri!r} as a storage location: this store's driver takes what "
-                "follows the ? for a query, not for a name; give a folder without one"
+                f"cannot use {self.uri!r} as a storage location: this store's driver reads what "
+                "follows the ? as a query, not as a name; give a folder without one"
             )
         return filesystem, path
 
@@ -115,7 +119,7 @@ class Folder:
         return self.uri.rstrip("/").rsplit("/", 1)[-1]
 
     def join(self, name: str) -> str:
-        """The filesystem path of `name` inside this folder."""
+        """Return the filesystem path of `name` inside this folder."""
         return f"{self.path.rstrip('/')}/{name}"
 
     def exists(self, name: str = "") -> bool:
@@ -135,8 +139,8 @@ class Folder:
         return file
 
     def files(self) -> list[str]:
-        """Names of all files below this folder, sorted, relative to it, without hidden ones."""
-        self.filesystem.invalidate_cache()  # some drivers keep listings
+        """Return the relative names of all files below this folder, sorted, hidden ones aside."""
+        self.filesystem.invalidate_cache()  # some drivers cache listings
         if not self.exists():
             return []
         prefix = self.path.rstrip("/") + "/"
@@ -146,31 +150,31 @@ class Folder:
         return sorted(name for name in paths if "/." not in f"/{name}")
 
     def folders(self) -> list[str]:
-        """Names of the folders directly in this one, sorted, without hidden ones."""
+        """Return the names of the folders directly in this one, sorted, without hidden ones."""
         self.filesystem.invalidate_cache()
         return [name for name in list_folders(self.filesystem, self.path) if is_plain_name(name)]
 
     def remove(self, name: str = "") -> None:
-        """Remove a file or folder if it is there."""
+        """Remove a file or folder if it exists."""
         remove(self.filesystem, self.join(name) if name else self.path)
 
     def remove_temporary(self) -> None:
-        """Remove what killed writers left half-written here; only while nobody writes."""
+        """Remove the temporary files of killed writers; only while nobody writes."""
         if self.is_local:
             for path in Path(self.path).glob(".*.tmp"):
                 path.unlink(missing_ok=True)
 
     @contextmanager
     def create(self, name: str) -> Iterator[IO[bytes]]:
-        """Write a file that appears whole, under its final name, or not at all.
+        """Write a file atomically: it appears whole, under its final name, or not at all.
 
         Local files are flushed to disk before they are renamed; elsewhere the finished file is
-        uploaded. An exception inside the block leaves what was there before.
+        uploaded. An exception inside the block leaves an existing file unchanged.
         """
         if self.is_local:
             target = Path(self.join(name))
             target.parent.mkdir(parents=True, exist_ok=True)
-            with appearing(target) as temporary, temporary.open("wb") as file:
+            with replaced_when_complete(target) as temporary, temporary.open("wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -199,13 +203,13 @@ class Folder:
 
     def sha256(self, name: str) -> str:
         with self.open(name) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+            return stream_sha256(file)
 
     def local_file(self, name: str, sha256: str) -> Path:
-        """A path that can be memory-mapped: the file itself, or a verified copy in the cache.
+        """Return a memory-mappable path: of the file itself, or of a verified copy in the cache.
 
-        The processes of a machine share one copy, which one of them brings. Raises ValueError if a
-        remote file does not have the digest that its manifest gives.
+        The processes of a machine share one copy, which one of them downloads. Raises ValueError if
+        a remote file does not have the digest in its manifest.
         """
         if self.is_local:
             return Path(self.join(name))
@@ -217,13 +221,12 @@ class Folder:
         with locks.file_lock(lock):
             if not target.exists():
                 directory.mkdir(parents=True, exist_ok=True)
-                with appearing(target) as temporary:
+                with replaced_when_complete(target) as temporary:
                     self._download(name, temporary)
-                    with temporary.open("rb") as file:
-                        actual = hashlib.file_digest(file, "sha256").hexdigest()
+                    actual = file_sha256(temporary)
                     if actual != sha256:
                         raise ValueError(
-                            f"{self.uri}/{name}: sha256 is {actual}, the manifest says {sha256}; "
+                            f"{self.uri}/{name}: sha256 is {actual}, expected {sha256}; "
                             "the file is damaged: remove its artifact and run the stage again"
                         )
             lock.unlink()
@@ -232,7 +235,7 @@ class Folder:
     def copy_to(self, directory: Path) -> None:
         """Copy every file below this folder into a local directory.
 
-        An object's name may have `..` as any other text; it counts as hidden, and is left out.
+        An object whose name contains `..` counts as hidden, and is omitted.
         """
         for name in self.files():
             target = directory / name
@@ -240,7 +243,7 @@ class Folder:
             self._download(name, target)
 
     def _download(self, name: str, target: Path) -> None:
-        # The drivers try requests again, but not a large file whose connection breaks half-way.
+        # The drivers retry requests, but not a large file whose connection breaks half-way.
         for attempts_left in range(DOWNLOAD_ATTEMPTS - 1, -1, -1):
             try:
                 self.filesystem.get_file(self.join(name), str(target))
@@ -250,21 +253,21 @@ class Folder:
             except Exception as error:
                 if attempts_left == 0:
                     raise
-                logger.warning("%s/%s: %s; trying again", self, name, error)
+                logger.warning("%s/%s: %s; retrying", self, name, error)
 
     @property
     def lock_file(self) -> Path:
-        """What `lock` holds of a folder on the local disk."""
+        """The file that `lock` locks for a folder on the local disk."""
         path = Path(self.path)
         return path.with_name(f".{path.name}.lock")
 
     @contextmanager
     def lock(self, *, wait: bool = True) -> Iterator[Confirm]:
-        """Hold this folder for writing; a second driver waits, and says for whom.
+        """Lock this folder for writing; a second driver waits, and logs who holds the lock.
 
-        Gives a function that raises LockLostError once the lock is lost: a lease in an object store
-        can be taken from a driver that was taken for dead. With `wait` off, raises InUseError
-        instead of waiting.
+        Yields a function that raises LockLostError once the lock is lost: another driver may take
+        over a lease in an object store when its holder seems dead. Without `wait`, raises
+        InUseError instead of waiting.
         """
         parent, _, name = self.path.rstrip("/").rpartition("/")
         if self.is_local:

@@ -1,4 +1,4 @@
-"""What lies in a root, as far as it is ours: artifacts, finished or not, and what is beside."""
+"""List what the pipeline keeps in a root (artifacts and what belongs to them), and delete it."""
 
 import re
 import time
@@ -9,60 +9,67 @@ from typing import Any
 
 import orjson
 
-from electra_pipeline.storage.artifact import DRAFT, MANIFEST, OBSERVED, checked
+from electra_pipeline.storage.artifact import DRAFT, MANIFEST, OBSERVED, checked_manifest
 from electra_pipeline.storage.folder import Folder, cache_directory
 from electra_pipeline.storage.locks import InUseError
-from electra_pipeline.storage.names import is_plain_name
-from electra_pipeline.storage.stores import (
-    abort_upload,
-    read_each,
-    remove_files,
-    unfinished_uploads,
-)
+from electra_pipeline.storage.stores import read_each, remove_files
+from electra_pipeline.storage.uri import is_plain_name
 
-TOLD = (MANIFEST, OBSERVED, DRAFT)
-BESIDE = ("checkpoints", "tensorboard")  # their folders are named like the artifact they belong to
-PIECES = "corpus-pieces"
-NAMED = re.compile(r".+-([0-9a-f]{12})")
-HALF_FILE = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
-HALF_FILE_SECONDS = 86_400.0  # nobody writes one file for longer
-NO_WRITER = "its writer is gone"
+DESCRIPTIONS = (MANIFEST, OBSERVED, DRAFT)
+ARTIFACT_NAME = re.compile(r".+-([0-9a-f]{12})")
+TEMPORARY_FILE = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+TEMPORARY_FILE_SECONDS = 86_400.0  # no file takes longer to write
+
+
+@dataclass(frozen=True)
+class RetentionRules:
+    """How artifacts, and the folders beside them, depend on one another; the stages define it."""
+
+    companions: frozenset[str]
+    """Folders of a root whose subfolders are named like the artifact that they belong to."""
+    caches: Mapping[str, tuple[str, str]]
+    """Folders of a root with intermediate results; of each, the stage that uses it, and the key of
+    `observed.json` where an artifact of that stage lists the subfolders that it was made from."""
+    parent_roles: tuple[str, ...]
+    """Roles of inputs; the first that an artifact has is its parent."""
+    version_role: str
+    """Role of the input that all artifacts of one version share (all trials of one model)."""
+    step_separator: str
+    """In the name of a run, what precedes a step; such a run is kept as long as its parent."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """What stays or goes as a whole: an artifact, finished or not, or what lies beside them."""
+    """What is kept or deleted as a whole: an artifact, finished or not, or a folder beside it."""
 
-    place: Folder
+    folder: Folder
     kind: str
-    """Stage of an artifact, else the name of the folder that it is in."""
+    """Stage of an artifact, else the name of the folder that contains it."""
     fingerprint: str
     files: Mapping[str, int]
     """Bytes of each, by its path on the filesystem."""
     run: str = ""
-    """Of artifacts alone."""
+    """Only for artifacts."""
     version: str = ""
-    """What counts as one of the newest: all trials of a model, any other artifact by itself."""
-    model: str = ""
-    """Fingerprint of the model that it was made from, if it was: its main input."""
+    """What `--keep-last` counts: all trials of a model together, any other artifact by itself."""
+    parent: str = ""
+    """Fingerprint of the input that `RetentionRules.parent_roles` selects, or empty."""
     inputs: frozenset[str] = frozenset()
     at: str = ""
-    """When it was made; of an unfinished one, when it was last begun."""
+    """When it was created; for an unfinished one, when it was last started."""
     is_finished: bool = False
-    pieces: frozenset[str] | None = None
-    """Names of the pieces that a corpus was made from, where that is known."""
-    upload: str = ""
-    """Of an upload in parts that was never completed: what the store calls it."""
+    cached: frozenset[str] | None = None
+    """Names of the cache subfolders that it was made from; None if it did not record them."""
     reason: str = ""
-    """Why it goes."""
+    """Why it is deleted."""
 
     @property
     def name(self) -> str:
-        return self.place.name.rpartition("-")[0]
+        return self.folder.name.rpartition("-")[0]
 
 
-def survey(root: Folder) -> Iterator[Item]:
-    """Everything of a root that is ours, each with its files, in the order of their places."""
+def survey(root: Folder, rules: RetentionRules) -> Iterator[Item]:
+    """Yield everything in a root that the pipeline wrote, each with its files, by path."""
     filesystem = root.filesystem
     filesystem.invalidate_cache()
     listed = filesystem.find(root.path, detail=True) if root.exists() else {}
@@ -73,83 +80,81 @@ def survey(root: Folder) -> Iterator[Item]:
         *parents, name = parts = relative.split("/")
         if not all(map(is_plain_name, parts)):
             continue
-        if HALF_FILE.fullmatch(name) and now - info.get("mtime", now) > HALF_FILE_SECONDS:
+        age_seconds = now - info.get("mtime", now)
+        if TEMPORARY_FILE.fullmatch(name) and age_seconds > TEMPORARY_FILE_SECONDS:
             size = {path: info["size"]}
-            yield Item(root / relative, "half-written file", "", size, reason=NO_WRITER)
+            yield Item(root / relative, "half-written file", "", size, reason="its writer is gone")
         elif len(parents) > 1:
             folders[parents[0], parents[1]][path] = info["size"]
-    for name, upload, seconds in unfinished_uploads(filesystem, root.path):
-        if seconds > HALF_FILE_SECONDS and all(map(is_plain_name, name.split("/"))):
-            place = root / name
-            yield Item(place, "unfinished upload", "", {}, upload=upload, reason=NO_WRITER)
     texts = _read(filesystem, [path for files in folders.values() for path in files])
     for (kind, name), files in folders.items():
-        place = root / kind / name
-        if (digits := NAMED.fullmatch(name)) is None:
+        folder = root / kind / name
+        if (match := ARTIFACT_NAME.fullmatch(name)) is None:
             continue
-        if kind in (*BESIDE, PIECES):
-            yield Item(place, kind, digits[1], files)
+        if kind in rules.companions or kind in rules.caches:
+            yield Item(folder, kind, match[1], files)
             continue
-        said = {file: texts.get(place.join(file)) for file in TOLD}
-        if (manifest := said[MANIFEST]) is not None:
-            checked(manifest, place.join(MANIFEST))
-        about = manifest or said[DRAFT]
-        # One that was moved or copied is not ours any more.
+        manifest, observed, draft = (texts.get(folder.join(file)) for file in DESCRIPTIONS)
+        if manifest is not None:
+            checked_manifest(manifest, folder.join(MANIFEST))
+        about = manifest or draft
+        # A folder that was moved or copied does not belong to the pipeline any more.
         if about is None or (kind, name) != (
             about["stage"],
             f"{about['name']}-{about['fingerprint']}",
         ):
             continue
+        inputs = about["inputs"]
         item = Item(
-            place,
+            folder,
             kind,
             about["fingerprint"],
             files,
             run=about["name"],
             version=about["fingerprint"],
-            model=about["inputs"].get("pretrained", about["inputs"].get("model", "")),
-            inputs=frozenset(about["inputs"].values()),
+            parent=next((inputs[role] for role in rules.parent_roles if role in inputs), ""),
+            inputs=frozenset(inputs.values()),
         )
         if manifest is None:
             yield replace(item, at=about["started_at"])
         else:
-            yield _finished(item, manifest, said[OBSERVED] or {})
+            yield _finished(item, manifest, observed or {}, rules)
 
 
 def _read(filesystem: Any, paths: list[str]) -> dict[str, dict[str, Any]]:
-    """What manifests and the like say, by path; one that has gone since it was listed is left out.
+    """Return the content of manifests and the like by path, without those deleted meanwhile.
 
-    Raises whatever else keeps one from being read: not to know of it could cost its inputs.
+    Raises any other error: an unread manifest could cost an artifact its inputs.
     """
-    found = read_each(filesystem, (path for path in paths if path.endswith(TOLD)))
+    found = read_each(filesystem, (path for path in paths if path.endswith(DESCRIPTIONS)))
     return {path: orjson.loads(text) for path, text in found.items()}
 
 
-def _finished(item: Item, manifest: Mapping[str, Any], observed: Mapping[str, Any]) -> Item:
-    pieces = observed.get("piece_folders")
+def _finished(
+    item: Item, manifest: Mapping[str, Any], observed: Mapping[str, Any], rules: RetentionRules
+) -> Item:
+    keys = (key for stage, key in rules.caches.values() if stage == item.kind)
+    cached = next((observed[key] for key in keys if key in observed), None)
     return replace(
         item,
         run=manifest["counters"].get("run", item.run),
-        version=manifest["inputs"].get("model", item.version),
+        version=manifest["inputs"].get(rules.version_role, item.version),
         at=observed.get("created_at", "unknown"),  # later than any date: among the newest
         is_finished=True,
-        pieces=None if pieces is None else frozenset(pieces),
+        cached=None if cached is None else frozenset(cached),
     )
 
 
 def delete(item: Item) -> None:
-    """Let an item go. Raises InUseError if a driver is writing it, or has since the survey."""
-    folder = item.place
-    if item.upload:
-        abort_upload(folder.filesystem, folder.path, item.upload)
-        return
+    """Delete an item. Raises InUseError if a driver is writing it, or has since the survey."""
+    folder = item.folder
     if not item.run:
         folder.remove()
         return
     with folder.lock(wait=False):
         if folder.exists(MANIFEST) != item.is_finished:
-            raise InUseError(f"{folder} was finished, or begun again, meanwhile")
-        if item.is_finished:  # known as an unfinished one from here on
+            raise InUseError(f"{folder} was finished, or started again, meanwhile")
+        if item.is_finished:  # from here on it counts as unfinished
             manifest = folder.read_json(MANIFEST)
             named = {key: manifest[key] for key in ("stage", "name", "fingerprint", "inputs")}
             folder.write_json(DRAFT, named | {"started_at": item.at})
@@ -161,23 +166,23 @@ def delete(item: Item) -> None:
             folder.lock_file.unlink(missing_ok=True)
 
 
-def copies() -> list[Item]:
-    """What this machine keeps of remote artifacts, and fetches again when it is needed."""
-    places = (Folder(str(cache_directory() / name)) for name in ("objects", "artifacts"))
+def local_copies() -> list[Item]:
+    """Return this machine's copies of remote artifacts, which are fetched again when needed."""
+    folders = (Folder(str(cache_directory() / name)) for name in ("objects", "artifacts"))
     reason = "fetched again when it is needed"
     return [
-        Item(place, "local copies", "", place.filesystem.du(place.path, total=False), reason=reason)
-        for place in places
-        if place.exists()
+        Item(each, "local copies", "", each.filesystem.du(each.path, total=False), reason=reason)
+        for each in folders
+        if each.exists()
     ]
 
 
 def is_held(item: Item) -> bool:
-    """Whether a driver is writing an unfinished artifact."""
+    """Return whether a driver is writing an unfinished artifact."""
     if item.is_finished:
         return False
     try:
-        with item.place.lock(wait=False):
+        with item.folder.lock(wait=False):
             return False
     except InUseError:
         return True

@@ -1,4 +1,4 @@
-"""The folders of this machine that work needs beside its root, and what is wrong with them."""
+"""Local folders that a run needs beside its root (caches, temporary files), and their checks."""
 
 import os
 import shutil
@@ -6,27 +6,27 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-# Below this a run fails soon: Ray logs, a wheel or one file of a remote artifact fill it.
+# With less a run fails soon: logs of Ray, a wheel or one file of a remote artifact fill it.
 LEAST_BYTES = 200_000_000
 # A socket's whole path, with its closing zero, has 108 bytes (sun_path, unix(7)).
 SOCKET_BYTES = 107
-# Of Ray 2.60, the longest: _private/node.py names the session by date, microseconds and process.
+# The longest of Ray 2.60: _private/node.py names the session by date, microseconds and process.
 RAY_SOCKET = "ray/session_2026-12-31_23-59-59_999999_4194304/sockets/plasma_store"
 
 
 @dataclass(frozen=True)
 class MachineFolder:
-    """A folder that need not exist yet, and the environment variable that sets another one."""
+    """A folder, which need not exist yet, and the environment variable that configures it."""
 
     use: str
     variable: str
     path: Path
     least_bytes: int = LEAST_BYTES
     socket: str = ""
-    """The longest path of a socket that is made below it."""
+    """The longest path of a socket that is created below it."""
 
     def problem(self) -> str:
-        """What keeps it from being used, in a few words, or nothing. Leaves nothing behind."""
+        """Return in a few words why it cannot be used, or "". Leaves no files behind."""
         if self.socket and (num_bytes := len(os.fsencode(self.path / self.socket))) > SOCKET_BYTES:
             longest = SOCKET_BYTES - len(self.socket) - 1
             return (
@@ -40,11 +40,13 @@ class MachineFolder:
         except OSError as error:
             return f"cannot be written ({error.strerror})"
         if free < self.least_bytes:
-            return f"has {free / 1e6:,.0f} MB free, and {self.least_bytes / 1e6:,.0f} are needed"
+            return (
+                f"has {free / 1e6:,.0f} MB free, at least {self.least_bytes / 1e6:,.0f} are needed"
+            )
         return ""
 
     def check(self) -> None:
-        """Raise ValueError, in one line with the variable, if it cannot be used."""
+        """Raise ValueError, in one line with the variable's name, if it cannot be used."""
         if problem := self.problem():
             is_set = "" if os.environ.get(self.variable) else "not set, by default "
             raise ValueError(
@@ -54,10 +56,10 @@ class MachineFolder:
 
 
 def home() -> Path:
-    """The home directory; where there is none, one that cannot be written."""
+    """Return the home directory, or an unwritable path if there is none."""
     try:
         return Path.home()
-    except RuntimeError:  # HOME is not set, and this user is not known here
+    except RuntimeError:  # HOME is not set, and the user has no entry in the password database
         return Path("/nonexistent")
 
 
@@ -67,27 +69,27 @@ def _configured(variable: str, default: Path) -> Path:
 
 def cache() -> MachineFolder:
     variable = "ELECTRA_PIPELINE_CACHE"
-    place = _configured(variable, home() / ".cache" / "electra-pipeline")
-    return MachineFolder("downloads and copies of remote files", variable, place)
+    path = _configured(variable, home() / ".cache" / "electra-pipeline")
+    return MachineFolder("downloads and copies of remote files", variable, path)
 
 
 def temporary() -> MachineFolder:
     default = os.environ.get("TEMP") or os.environ.get("TMP") or "/tmp"  # as tempfile does
-    place = _configured("TMPDIR", Path(default))
-    return MachineFolder("temporary files", "TMPDIR", place)
+    path = _configured("TMPDIR", Path(default))
+    return MachineFolder("temporary files", "TMPDIR", path)
 
 
 def of_ray() -> MachineFolder:
-    """Where a Ray of this machine alone keeps its logs and sockets."""
-    given = "TMPDIR" if not os.environ.get("RAY_TMPDIR") and os.environ.get("TMPDIR") else ""
-    place = _configured("RAY_TMPDIR", _configured("TMPDIR", Path("/tmp")))
-    use = f"Ray's logs and sockets, from {given}" if given else "Ray's logs and sockets"
-    return MachineFolder(use, "RAY_TMPDIR", place, socket=RAY_SOCKET)
+    """Return the folder for logs and sockets of a local Ray."""
+    source = "TMPDIR" if not os.environ.get("RAY_TMPDIR") and os.environ.get("TMPDIR") else ""
+    path = _configured("RAY_TMPDIR", _configured("TMPDIR", Path("/tmp")))
+    use = f"Ray's logs and sockets, from {source}" if source else "Ray's logs and sockets"
+    return MachineFolder(use, "RAY_TMPDIR", path, socket=RAY_SOCKET)
 
 
 def of_prefect() -> MachineFolder:
-    place = _configured("PREFECT_HOME", home() / ".prefect")
-    return MachineFolder("Prefect's profiles and database", "PREFECT_HOME", place)
+    path = _configured("PREFECT_HOME", home() / ".prefect")
+    return MachineFolder("Prefect's profiles and database", "PREFECT_HOME", path)
 
 
 def of_hugging_face() -> MachineFolder:

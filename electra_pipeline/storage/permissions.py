@@ -1,24 +1,25 @@
-"""Whether a folder can be read or written here, found out before work starts."""
+"""Check, before work starts, that a folder can be read or written."""
 
 import uuid
 
+from electra_pipeline.core.errors import one_line
 from electra_pipeline.storage.folder import Folder
 
-# Of 1,024 bytes of an S3 key and 4,096 of a path on Linux, less 400 for the names within a root.
+# An S3 key has at most 1,024 bytes, a path on Linux 4,096; 400 are reserved for names in a root.
 STORE_NAME_BYTES = 624
 LOCAL_NAME_BYTES = 3696
 
 
 def check_readable(folder: Folder) -> Folder:
-    """The folder, which need not exist. Raises ValueError if it cannot be read, or is a file."""
+    """Return the folder, which need not exist. Raises ValueError if unreadable or a file."""
     try:
         is_file = folder.filesystem.info(folder.path)["type"] == "file"
     except (FileNotFoundError, NotADirectoryError):
         return folder
     except ValueError:
         raise
-    except Exception as error:  # each filesystem has its own
-        reason = " ".join(str(error).split()) or type(error).__name__
+    except Exception as error:  # each filesystem has its own exceptions
+        reason = one_line(error)
         raise ValueError(
             f"{folder}: cannot be read ({reason}); check its address, credentials and permissions"
         ) from error
@@ -28,26 +29,26 @@ def check_readable(folder: Folder) -> Folder:
 
 
 def check_writable(folder: Folder) -> None:
-    """Raise ValueError, in one line, if nothing can be written here; leaves nothing behind.
+    """Raise ValueError, in one line, if the folder is not writable; leave no files behind.
 
-    Nor can a store be used that puts an object over one that is there when it was told not to:
-    two drivers could then both believe that they hold a lease.
+    A store must also support conditional writes, which fail if the object exists: otherwise two
+    drivers could both hold a lease.
     """
     longest = STORE_NAME_BYTES if "://" in folder.uri else LOCAL_NAME_BYTES
     if (num_bytes := len(folder.path.encode())) > longest:
         raise ValueError(
-            f"root {folder}: its name has {num_bytes} bytes, and {longest} at most leave room "
-            "for the names of artifacts; give a shorter --root"
+            f"root {folder}: its name has {num_bytes} bytes, expected at most {longest}, which "
+            "leave room for the names of artifacts; give a shorter --root"
         )
     probe = f".{uuid.uuid4().hex[:8]}.probe"
     try:
         folder.write_bytes(probe, b"")
         try:
-            is_safe = folder.is_local or folder.is_memory or not _put_over(folder, probe)
+            is_safe = folder.is_local or folder.is_memory or not _overwrites(folder, probe)
         finally:
             folder.remove(probe)
     except Exception as error:  # each filesystem has its own
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error)
         raise ValueError(
             f"root {folder}: cannot be written ({reason}); give another --root, or check its "
             "address, credentials and permissions"
@@ -55,14 +56,14 @@ def check_writable(folder: Folder) -> None:
     if not is_safe:
         raise ValueError(
             f"root {folder}: this store has no conditional writes (If-None-Match), without which "
-            "two drivers can mix; take a newer version of it, or another --root"
+            "two drivers could write the same artifact; use a newer version, or another --root"
         )
 
 
-def _put_over(folder: Folder, name: str) -> bool:
-    """Whether a put that must only create replaces what is there."""
+def _overwrites(folder: Folder, name: str) -> bool:
+    """Return whether a write that must only create replaces an existing object."""
     try:
         folder.filesystem.pipe_file(folder.join(name), b"", mode="create")
-    except Exception:  # each filesystem has its own
+    except Exception:  # each filesystem has its own exceptions
         return False
     return True

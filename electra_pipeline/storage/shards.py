@@ -1,7 +1,7 @@
-"""Numbered Arrow IPC files: how documents and sequences lie on disk.
+"""Shards: numbered Arrow IPC files that store documents and sequences.
 
-The IPC *file* format is used, never the stream format: a stream cut at a batch boundary reads back
-as a shorter table without an error, a cut file does not open.
+They have the IPC *file* format, never the stream format: a stream that was truncated at a batch
+boundary is read as a shorter table without an error; a truncated file does not open.
 """
 
 from collections.abc import Iterable, Iterator
@@ -28,7 +28,7 @@ DOCUMENT_SCHEMA = pa.schema(
 
 
 def shard_name(prefix: str, index: int) -> str:
-    """`shard-00007.arrow` for ("shard-", 7)."""
+    """Return `shard-00007.arrow` for ("shard-", 7)."""
     return f"{prefix}{index:05d}.arrow"
 
 
@@ -43,12 +43,12 @@ def write_shard(file: IO[bytes], schema: pa.Schema, batches: Iterable[pa.RecordB
 
 
 def open_shard(path: Path) -> pa.RecordBatchFileReader:
-    """Memory-map a shard. Raises ValueError if the file was cut or is no Arrow file."""
+    """Memory-map a shard. Raises ValueError if the file is truncated or not an Arrow file."""
     try:
         return pa.ipc.open_file(pa.memory_map(str(path)))
     except pa.ArrowInvalid as error:
         raise ValueError(
-            f"{path}: not a whole Arrow file ({error}); `electra-pipeline verify` names all "
+            f"{path}: not a complete Arrow file ({error}); `electra-pipeline verify` lists all "
             "damaged files; remove the artifact's folder and run its stage again"
         ) from error
 
@@ -56,7 +56,7 @@ def open_shard(path: Path) -> pa.RecordBatchFileReader:
 def read_documents(
     corpus: Artifact, prefix: str = TRAIN_PREFIX, columns: Iterable[str] = ("text",)
 ) -> Iterator[pa.RecordBatch]:
-    """Record batches of a corpus artifact in order, with only the named columns."""
+    """Yield the record batches of a corpus artifact in order, with only the given columns."""
     names = list(columns)
     for name in corpus.file_names(prefix):
         reader = open_shard(corpus.local_file(name))

@@ -1,30 +1,28 @@
-"""The stores that URIs name: each opened with settings that hold for hours of work.
+"""Open fsspec filesystems with settings for runs of many hours; list, read and remove files.
 
-A path is always literal here: `?`, `*` and `[` are letters of a name. fsspec's own calls on several
-files (`rm`, `cat`, `get`, `put`, `copy`, `glob`, `expand_path`) take a path for a pattern where it
-has one of these, and then work on other folders too: outside of this module only its calls on one
-path are used (`info`, `ls`, `find`, `open`, `cat_file`, `rm_file`, ...).
+Paths are literal here: `?`, `*` and `[` are ordinary characters of a name. fsspec's calls on
+several files (`rm`, `cat`, `get`, `put`, `copy`, `glob`, `expand_path`) interpret such a path as a pattern
+that may match other folders too: outside of this module only its calls on one path are used
+(`info`, `ls`, `find`, `open`, `cat_file`, `rm_file`, ...).
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from electra_pipeline.storage.chains import is_chain
-from electra_pipeline.storage.uri import absolute
+from electra_pipeline.storage.uri import absolute_uri, is_chain
 
 Value = TypeVar("Value")
 
-# Listings are not kept, since they would hide what another driver has written.
+# Listings are not cached, since a cached one would hide the files of another driver.
 _UNCACHED = {"use_listings_cache": False}
-# `standard` retries what may pass (5xx, throttling, timeouts, lost connections), here for about
-# half a minute: https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html.
+# `standard` retries temporary errors (5xx, throttling, timeouts, connection errors), here for
+# about half a minute: https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html.
 # Of a large file four parts of 50 MiB are in memory at once.
 _S3 = {
     **_UNCACHED,
@@ -43,17 +41,17 @@ _S3_KEYS_AT_ONCE = 1000  # docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObj
 
 
 def open_store(url: str) -> tuple[Any, str]:
-    """The filesystem of a path, URL or fsspec chain, and the path there.
+    """Return the filesystem of a path, URL or fsspec chain, and the path on it.
 
-    What the user has told fsspec (FSSPEC_S3_... in the environment, ~/.config/fsspec) comes before
-    our settings. Raises ValueError or ImportError for what has no driver, FileNotFoundError or
-    zipfile.BadZipFile for a chain whose archive is absent or damaged.
+    The user's settings of fsspec (FSSPEC_S3_... in the environment, ~/.config/fsspec) take
+    precedence over those of this package. Raises ValueError or ImportError if there is no driver,
+    FileNotFoundError or zipfile.BadZipFile for a chain whose archive is absent or damaged.
     """
-    url = absolute(url)  # of `file:` and `~` the same is made everywhere
+    url = absolute_uri(url)  # `file:` and `~` are resolved in the same way everywhere
     named = set(re.findall(r"(\w+)://", url))
     settings = {
-        protocol: {**ours, **fsspec.config.conf.get(protocol, {})}
-        for protocol, ours in _SETTINGS.items()
+        protocol: {**defaults, **fsspec.config.conf.get(protocol, {})}
+        for protocol, defaults in _SETTINGS.items()
         if protocol in named
     }
     if is_chain(url):
@@ -66,10 +64,10 @@ def open_store(url: str) -> tuple[Any, str]:
 
 
 def keeps_names(filesystem: Any, url: str, path: str) -> bool:
-    """Whether the driver takes all of a URL for the path, and nothing of it for a query.
+    """Return whether the driver reads the whole URL as the path, and no part of it as a query.
 
-    s3fs drops what follows `?versionId=`, and drivers that parse the URL (sftp, hdfs) drop all that
-    follows a `?`: they would work in another folder.
+    s3fs drops what follows `?versionId=`, and drivers that parse the URL (sftp, hdfs) drop
+    everything after a `?`: they would use another folder.
     """
     if is_chain(url):
         return True
@@ -80,16 +78,18 @@ def keeps_names(filesystem: Any, url: str, path: str) -> bool:
 
 
 def remove(filesystem: Any, path: str) -> None:
-    """Remove this file, or this folder with all that is below it, if it is there."""
+    """Remove a file, or a folder with everything below it, if it exists."""
     if not filesystem.exists(path):
         return
-    if isinstance(filesystem, LocalFileSystem):  # of all drivers it alone takes paths literally
+    if isinstance(filesystem, LocalFileSystem):  # the only driver that reads paths literally
         filesystem.rm(path, recursive=True)
         return
     found = filesystem.find(path, withdirs=True, detail=True)
     folders = {name for name, info in found.items() if info["type"] == "directory"}
     remove_files(filesystem, (name for name in found if name not in folders))
-    if hasattr(filesystem, "split_path"):  # buckets have no folders, and an empty one would go
+    if hasattr(
+        filesystem, "split_path"
+    ):  # there are only buckets, and an empty one would be removed
         return
     for folder in sorted({*folders, path}, reverse=True):
         with suppress(OSError):
@@ -98,7 +98,7 @@ def remove(filesystem: Any, path: str) -> None:
 
 
 def remove_files(filesystem: Any, paths: Iterable[str]) -> None:
-    """Remove each of these files that is there."""
+    """Remove those of these files that exist."""
     names = list(paths)
     if hasattr(filesystem, "call_s3"):
         _remove_objects(filesystem, names)
@@ -112,9 +112,9 @@ def remove_files(filesystem: Any, paths: Iterable[str]) -> None:
 
 
 def _remove_objects(filesystem: Any, paths: list[str]) -> None:
-    """Remove many objects with each request. Raises OSError for the first that stays.
+    """Remove many objects with each request. Raises OSError for the first that is not removed.
 
-    s3fs's own way to do it says nothing of those that stay.
+    s3fs's own method does not report those.
     """
     keys = [filesystem.split_path(path)[:2] for path in paths]
     for start in range(0, len(keys), _S3_KEYS_AT_ONCE):
@@ -126,7 +126,7 @@ def _remove_objects(filesystem: Any, paths: list[str]) -> None:
 
 
 def read_each(filesystem: Any, paths: Iterable[str]) -> dict[str, bytes]:
-    """The contents of these files by path, without those that are not there (any more)."""
+    """Return the contents of these files by path, without those that do not exist."""
 
     def read(path: str) -> bytes | None:
         try:
@@ -140,7 +140,7 @@ def read_each(filesystem: Any, paths: Iterable[str]) -> dict[str, bytes]:
 
 
 def list_folders(filesystem: Any, path: str) -> list[str]:
-    """Names of the folders in this one, sorted, without hidden ones; none if it is not there."""
+    """Return the names of the folders in this one, sorted, without hidden; none if it is absent."""
     try:
         listed = filesystem.ls(path, detail=True)
     except (FileNotFoundError, NotADirectoryError):
@@ -154,29 +154,8 @@ def list_folders(filesystem: Any, path: str) -> list[str]:
 
 
 def _for_each(filesystem: Any, function: Callable[[str], Value], paths: list[str]) -> list[Value]:
-    """The function of each path; where the driver can, of several at the same time."""
+    """Return the function's value for each path, concurrently if the driver allows it."""
     if not getattr(filesystem, "async_impl", False):
         return [function(path) for path in paths]
     with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as threads:
         return list(threads.map(function, paths))
-
-
-def unfinished_uploads(filesystem: Any, folder: str) -> Iterator[tuple[str, str, float]]:
-    """Name within `folder`, id and age in seconds of uploads in parts that were never completed.
-
-    Nobody sees them, and S3 keeps (and charges for) their parts until they are aborted. Other
-    stores let them expire.
-    """
-    if not hasattr(filesystem, "call_s3"):
-        return
-    bucket, prefix, _ = filesystem.split_path(folder.rstrip("/") + "/")
-    listed = filesystem.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix)
-    for upload in listed.get("Uploads", []):
-        age = datetime.now(UTC) - upload["Initiated"]
-        yield upload["Key"].removeprefix(prefix), upload["UploadId"], age.total_seconds()
-
-
-def abort_upload(filesystem: Any, path: str, upload: str) -> None:
-    """Give back what an unfinished upload takes."""
-    bucket, key, _ = filesystem.split_path(path)
-    filesystem.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload)

@@ -12,10 +12,11 @@ import transformers
 from tokenizers import pre_tokenizers
 from torch import nn
 
+from electra_pipeline.core.identity import file_sha256
 from electra_pipeline.core.transformers_logging import quiet_transformers
 from electra_pipeline.storage.artifact import Artifact, open_artifact
 from electra_pipeline.storage.folder import Folder
-from electra_pipeline.storage.location import NO_CODE, load_problem, model_directory
+from electra_pipeline.storage.models import NO_CODE, load_problem, model_directory
 from electra_pipeline.tasks.kinds.kind import TaskKind
 
 # Files whose contents make up a model; cards and pictures do not.
@@ -235,9 +236,7 @@ def _digest(directory: Path) -> str:
     digest = hashlib.sha256()
     for file in sorted(directory.iterdir()):
         if file.is_file() and file.suffix in MODEL_SUFFIXES:
-            with file.open("rb") as stream:
-                content = hashlib.file_digest(stream, "sha256").hexdigest()
-            digest.update(f"{file.name} {content}\n".encode())
+            digest.update(f"{file.name} {file_sha256(file)}\n".encode())
     return digest.hexdigest()[:DIGITS]
 
 

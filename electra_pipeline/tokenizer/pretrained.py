@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from tokenizers.models import WordPiece
 
-from electra_pipeline.storage.location import NO_CODE, tokenizer_directory
+from electra_pipeline.core.errors import first_line
+from electra_pipeline.storage.models import NO_CODE, tokenizer_directory
 from electra_pipeline.text.tokenization import SPECIAL_TOKEN_ROLES
 
 if TYPE_CHECKING:  # takes seconds to import, and most commands do not need it
@@ -30,7 +31,7 @@ def load_pretrained(source: str, max_length: int) -> "PreTrainedTokenizerFast":
         try:
             tokenizer: PreTrainedTokenizerFast = AutoTokenizer.from_pretrained(directory, **NO_CODE)
         except Exception as error:  # OSError, ValueError, and Exception itself from tokenizers
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             raise ValueError(
                 f"{source}: cannot be loaded as a tokenizer ({reason}); give a model or tokenizer "
                 "of this pipeline, or a directory or hub name with tokenizer.json"

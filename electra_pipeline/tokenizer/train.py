@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from electra_pipeline.core.execution import StageContext
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
-from electra_pipeline.text.losses import warn_of_loss
+from electra_pipeline.text.lost_text import warn_of_lost_text
 from electra_pipeline.tokenizer.config import STAGE, TokenizerConfig
 from electra_pipeline.tokenizer.pretrained import digest, load_pretrained, normalization, save
 from electra_pipeline.tokenizer.quality import measure
@@ -115,4 +115,4 @@ def _warn_of_unknown(config: TokenizerConfig, counters: Mapping[str, Any]) -> No
         else f"{config.initialize_from} was made for other text; train a tokenizer instead"
     )
     unknown, characters = counters["unknown_characters"], counters["num_characters"]
-    warn_of_loss(STAGE, "[UNK]", unknown, characters, remedy)
+    warn_of_lost_text(STAGE, "[UNK]", unknown, characters, remedy)

@@ -16,7 +16,7 @@ from packaging.specifiers import SpecifierSet
 
 from electra_pipeline.storage import local_folders
 from electra_pipeline.storage.folder import Folder
-from electra_pipeline.storage.uri import shown
+from electra_pipeline.storage.uri import redacted
 
 # The ranges of pyproject.toml that fail silently or late when another tool has changed them.
 FRAGILE = {
@@ -134,7 +134,7 @@ def _server(name: str, variable: str, otherwise: str) -> Finding:
     except OSError as error:
         return Finding(
             name,
-            f"{variable}={shown(address)}: {error}",
+            f"{variable}={redacted(address)}: {error}",
             f"start {name} there, correct {variable}, or unset it",
         )
 

@@ -26,7 +26,7 @@ from electra_pipeline.finetuning.plan import Trial
 from electra_pipeline.results.cost_recording import metered
 from electra_pipeline.storage.artifact import Artifact, open_artifact
 from electra_pipeline.storage.folder import Folder
-from electra_pipeline.storage.uri import check_model
+from electra_pipeline.storage.uri import check_model_allowed
 from electra_pipeline.workflows.record import record_trials
 from electra_pipeline.workflows.report import write_report
 
@@ -90,7 +90,7 @@ def find_model(uri: str) -> Artifact | str:
 
     Raises ValueError if the URI is not allowed.
     """
-    check_model(uri)
+    check_model_allowed(uri)
     folder = Folder(uri)
     return (open_artifact(folder) if folder.exists() else None) or uri
 

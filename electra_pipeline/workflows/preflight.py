@@ -15,10 +15,10 @@ from electra_pipeline.storage import local_folders
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.permissions import check_writable
 from electra_pipeline.storage.uri import (
-    check_dataset,
-    check_file,
-    check_folder,
-    check_model,
+    check_dataset_allowed,
+    check_file_allowed,
+    check_folder_allowed,
+    check_model_allowed,
     is_restricted,
 )
 from electra_pipeline.tasks.catalog.user_task import find_task
@@ -72,14 +72,14 @@ def check_uris(config: PipelineConfig) -> None:
 
 
 def _uris(config: PipelineConfig) -> Iterator[CheckedUri]:
-    yield "root", config.root, check_folder
+    yield "root", config.root, check_folder_allowed
     yield "database", config.database_url, _check_database
     if config.tokenizer.initialize_from is not None:
-        yield "tokenizer.initialize_from", config.tokenizer.initialize_from, check_model
+        yield "tokenizer.initialize_from", config.tokenizer.initialize_from, check_model_allowed
     pair = config.pretrain.initialize_from
     if pair is not None:
         for model in [pair] if isinstance(pair, str) else [pair.discriminator, pair.generator]:
-            yield "pretrain.initialize_from", model, check_model
+            yield "pretrain.initialize_from", model, check_model_allowed
     yield from _corpus_uris(config)
     yield from _finetune_uris(config)
 
@@ -87,7 +87,7 @@ def _uris(config: PipelineConfig) -> Iterator[CheckedUri]:
 def _check_database(url: str) -> None:
     """A password is allowed here: database URLs are never shown with it."""
     if is_restricted() and (location := store.location(url)) is not None:
-        check_folder(location)
+        check_folder_allowed(location)
 
 
 def _corpus_uris(config: PipelineConfig) -> Iterator[CheckedUri]:
@@ -95,7 +95,7 @@ def _corpus_uris(config: PipelineConfig) -> Iterator[CheckedUri]:
         return
     for index, source in enumerate(config.corpus.sources):
         if isinstance(source, HubSource):
-            yield f"corpus.sources.{index}.path", source.path, check_dataset
+            yield f"corpus.sources.{index}.path", source.path, check_dataset_allowed
         elif isinstance(source, FilesSource):
             yield from _file_uris(f"corpus.sources.{index}.urls", source.urls)
     if config.corpus.decontaminate is not None:
@@ -106,10 +106,10 @@ def _finetune_uris(config: PipelineConfig) -> Iterator[CheckedUri]:
     if config.finetune is None:
         return
     if config.finetune.data is not None:
-        yield "finetune.data", config.finetune.data, check_folder
+        yield "finetune.data", config.finetune.data, check_folder_allowed
     for model in config.finetune.baselines:
         if model != RANDOM:
-            yield "finetune.baselines", model, check_model
+            yield "finetune.baselines", model, check_model_allowed
     for task in map(find_task, config.finetune.tasks):
         files = chain.from_iterable(task.files.values())
         yield from _file_uris(f"finetune.tasks: {task.name}", files)
@@ -120,4 +120,4 @@ def _file_uris(key: str, references: Iterable[FileReference]) -> Iterator[Checke
     for reference in references:
         if not isinstance(reference, PackageFile):
             url = reference.url if isinstance(reference, UrlFile) else reference
-            yield key, url, check_file
+            yield key, url, check_file_allowed

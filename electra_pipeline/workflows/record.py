@@ -10,7 +10,7 @@ from electra_pipeline.finetuning import plan
 from electra_pipeline.results import pretraining, store
 from electra_pipeline.stages import Artifacts
 from electra_pipeline.storage.artifact import Artifact
-from electra_pipeline.text.losses import warn_of_loss
+from electra_pipeline.text.lost_text import warn_of_lost_text
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def record_trials(
 
 def _warn_of_truncated_inputs(task: str, trial: Artifact) -> None:
     """Log the fraction of a task's training text that was cut off, if it is large."""
-    warn_of_loss(
+    warn_of_lost_text(
         f"finetune: {task}",
         f"beyond the {trial.config['max_length']} tokens of an input",
         trial.counters["truncated_train_characters"],

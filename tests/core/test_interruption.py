@@ -55,9 +55,7 @@ def test_what_does_not_end_is_ended_by_force_with_its_processes(
 ) -> None:
     code, child, errors = interrupted(0.5, "threading.Event().wait()", number=number)
     assert code == exit_code
-    assert errors == (
-        f"{said}, and ended by force 0.5 seconds later; the same command goes on from here\n"
-    )
+    assert errors == (f"{said}, and killed 0.5 seconds later; the same command resumes from here\n")
     child.wait(timeout=120)
 
 
@@ -83,7 +81,7 @@ def test_the_clock_runs_whoever_handles_the_signal() -> None:
         before="import signal; signal.signal(signal.SIGTERM, lambda *_: None)",
     )
     assert code == 143
-    assert errors.startswith("terminated, and ended by force")
+    assert errors.startswith("terminated, and killed")
     child.wait(timeout=120)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from electra_pipeline.core.console import progress_line
 from electra_pipeline.core.execution import LocalWorker
 from electra_pipeline.core.progress import Update
-from electra_pipeline.core.terminal import progress_line
 from electra_pipeline.pretraining import metrics_log
 from electra_pipeline.pretraining.checkpoint import ResumePoint
 from electra_pipeline.pretraining.metrics_log import (

@@ -526,7 +526,7 @@ def test_missing_models_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for model, problem in (
         (str(tmp_path / "nowhere"), "no such directory"),
         ("./nowhere", "no such directory"),
-        ("memory://nowhere/model", "there is nothing"),
+        ("memory://nowhere/model", "does not exist"),
         ("nobody/nothing", "cannot load it"),
         (str(tmp_path / "folder"), "neither a model .* nor a finished artifact"),
         (str(broken), "has neither model.safetensors nor pytorch_model.bin"),

@@ -78,7 +78,7 @@ def test_a_rerun_does_nothing_and_says_so(root: str, caplog: pytest.LogCaptureFi
     first = make(root)
     again = make(root, refuse)
     assert again.manifest == first.manifest
-    assert "already there, nothing to do" in caplog.text
+    assert ": reused (" in caplog.text
     assert first.folder.read_bytes("one.txt") == b"first"
     assert first.local_file("folder/two.txt").read_bytes() == b"second" * 1000
     assert (first.local_folder("folder") / "two.txt").read_bytes() == b"second" * 1000
@@ -148,7 +148,7 @@ def test_verify_names_each_damaged_file(root: str) -> None:
         "one.txt",
         "stranger.txt",
     ]
-    assert "5 bytes, the manifest says 6000" in problems[0]
+    assert "5 bytes, expected 6000" in problems[0]
     assert "sha256" in problems[1]
     artifact.folder.remove("one.txt")
     assert any("one.txt: missing" in problem for problem in verify(artifact))

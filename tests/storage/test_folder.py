@@ -17,7 +17,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from electra_pipeline.cli.app import app
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, find_artifacts, produce
 from electra_pipeline.storage.folder import Folder
-from electra_pipeline.storage.location import model_directory
+from electra_pipeline.storage.models import model_directory
 from electra_pipeline.storage.permissions import check_readable, check_writable
 from tests.storage.unreliable import FAULTS, proxy
 
@@ -161,16 +161,6 @@ def test_an_artifact_of_a_newer_format_or_without_a_file_is_refused(remote: Arti
         model_directory(str(remote.folder), generator=False),
     ):
         pass
-
-
-def test_the_formats_that_a_model_is_read_in_are_those_that_are_written() -> None:
-    from electra_pipeline.finetuning import trial
-    from electra_pipeline.publishing import huggingface
-    from electra_pipeline.storage import location
-    from electra_pipeline.tokenizer import train
-
-    written = {stage.STAGE: stage.FORMAT_VERSION for stage in (train, huggingface, trial)}
-    assert written == location.NEWEST_FORMATS
 
 
 def test_a_full_disk_is_named_and_what_was_there_stays(tmp_path: Path) -> None:

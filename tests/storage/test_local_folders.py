@@ -79,7 +79,7 @@ def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_full_disk_is_found_before_work(monkeypatch: pytest.MonkeyPatch) -> None:
     full = shutil.disk_usage("/")._replace(free=5_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
-    assert "5 MB free, and 200 are needed" in local_folders.temporary().problem()
+    assert "5 MB free, at least 200 are needed" in local_folders.temporary().problem()
 
 
 def test_a_name_too_long_for_a_socket_is_refused_before_ray_starts(

@@ -14,14 +14,14 @@ from electra_pipeline.corpus.sources import hub
 from electra_pipeline.corpus.sources.config import HubSource
 from electra_pipeline.inputs.files import UrlFile, expand, fetch
 from electra_pipeline.results import store
-from electra_pipeline.storage.location import model_directory
+from electra_pipeline.storage.models import model_directory
 from electra_pipeline.storage.uri import (
     ALLOWED_PREFIXES,
-    check_dataset,
-    check_file,
-    check_folder,
-    check_model,
-    shown,
+    check_dataset_allowed,
+    check_file_allowed,
+    check_folder_allowed,
+    check_model_allowed,
+    redacted,
 )
 from electra_pipeline.workflows.evaluate import find_model
 from electra_pipeline.workflows.preflight import check_uris
@@ -49,7 +49,7 @@ from electra_pipeline.workflows.preflight import check_uris
     ],
 )
 def test_a_place_is_shown_without_what_opens_it(place: str, expected: str) -> None:
-    assert shown(place) == expected
+    assert redacted(place) == expected
 
 
 UNRESERVED = "abcXYZ019-._~%!$"  # what a password has once it is encoded, as URLs demand
@@ -64,8 +64,8 @@ UNRESERVED = "abcXYZ019-._~%!$"  # what a password has once it is encoded, as UR
 def test_no_password_or_query_value_is_ever_shown(scheme: str, password: str, path: str) -> None:
     secret = f"<{password}>".replace("<", "%3C").replace(">", "%3E")
     place = f"{scheme}://user:{secret}@host:99/{path}?token={secret}&{path}={secret}#x"
-    assert secret not in shown(place)
-    assert "@host:99/" in shown(place) and path in shown(place)
+    assert secret not in redacted(place)
+    assert "@host:99/" in redacted(place) and path in redacted(place)
 
 
 @pytest.fixture
@@ -90,16 +90,16 @@ def allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_what_lies_below_a_prefix_is_allowed(allowed: Path) -> None:
     for file in (f"{allowed}/a.txt", "a.txt", "*.txt", f"file://{allowed}/x/../a.txt"):
-        check_file(file)
+        check_file_allowed(file)
     for file in ("s3://bucket/texts/a?.txt", "https://h/texts/a", "https://H:443/texts/a%20b?c=d"):
-        check_file(file)
-    check_file(f"zip://x/*.txt::{allowed}/a.zip")
-    check_file("zip://x.csv::zip://y.zip::s3://bucket/texts/a.zip")
+        check_file_allowed(file)
+    check_file_allowed(f"zip://x/*.txt::{allowed}/a.zip")
+    check_file_allowed("zip://x.csv::zip://y.zip::s3://bucket/texts/a.zip")
     for folder in (str(allowed), ".", "s3://bucket/texts", "postgresql://db:5432/results"):
-        check_folder(folder)
-    check_model("google/electra-small-discriminator")
-    check_model("a.txt")  # it is there, and so no name on the hub
-    check_dataset("wiki/wikipedia")
+        check_folder_allowed(folder)
+    check_model_allowed("google/electra-small-discriminator")
+    check_model_allowed("a.txt")  # it is there, and so no name on the hub
+    check_dataset_allowed("wiki/wikipedia")
     fetch(UrlFile(url="a.txt"))
 
 
@@ -136,7 +136,7 @@ def test_what_lies_below_a_prefix_is_allowed(allowed: Path) -> None:
     ],
 )
 def test_a_file_elsewhere_is_refused_before_it_is_looked_at(allowed: Path, file: str) -> None:
-    with pytest.raises(ValueError, match="this server does not allow this place") as caught:
+    with pytest.raises(ValueError, match="this server does not allow this URI") as caught:
         expand(file)
     assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match="does not allow"):
@@ -144,14 +144,14 @@ def test_a_file_elsewhere_is_refused_before_it_is_looked_at(allowed: Path, file:
 
 
 def test_a_name_with_colons_is_held_to_the_same_places(allowed: Path, tmp_path: Path) -> None:
-    check_file(f"{allowed}/std::vector.txt")
+    check_file_allowed(f"{allowed}/std::vector.txt")
     for place in (
         f"{tmp_path}/std::{allowed}/a.txt",
         f"{allowed}/../a::b.txt",
         f"zip://a::b.txt::{tmp_path}/a.zip",
     ):
         with pytest.raises(ValueError, match="does not allow"):
-            check_file(place)
+            check_file_allowed(place)
 
 
 def test_links_are_followed_also_when_they_come_later(allowed: Path, tmp_path: Path) -> None:
@@ -324,9 +324,9 @@ def test_a_dataset_that_datasets_would_take_for_a_pattern(
 ) -> None:
     (tmp_path / name / "below").mkdir(parents=True)
     (tmp_path / "plain #1").mkdir()
-    check_dataset(str(tmp_path / "plain #1"))
-    with pytest.raises(ValueError, match="takes its path for a pattern"):
-        check_dataset(str(tmp_path / name))
+    check_dataset_allowed(str(tmp_path / "plain #1"))
+    with pytest.raises(ValueError, match="reads its path as a pattern"):
+        check_dataset_allowed(str(tmp_path / name))
     monkeypatch.chdir(tmp_path / name)
-    with pytest.raises(ValueError, match="takes its path for a pattern"):
-        check_dataset("below")
+    with pytest.raises(ValueError, match="reads its path as a pattern"):
+        check_dataset_allowed("below")

@@ -514,9 +514,9 @@ def quantise(folder: Path) -> None:
     [
         (
             lambda f: write_pointer(f, "model.safetensors"),
-            r"model\.safetensors: a pointer of Git LFS",
+            r"model\.safetensors: a Git LFS pointer",
         ),
-        (lambda f: write_pointer(f, "tokenizer.json"), r"tokenizer\.json: a pointer of Git LFS"),
+        (lambda f: write_pointer(f, "tokenizer.json"), r"tokenizer\.json: a Git LFS pointer"),
         (lambda f: (f / "adapter_config.json").write_text("{}"), "an adapter .*; merge it"),
         (set_quantised, r"a quantised model \(quantization_config in config\.json\)"),
         (quantise, r"pooler\.dense\.weight is quantised \(I8\); give the model in float32"),

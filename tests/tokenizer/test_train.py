@@ -673,7 +673,7 @@ def test_what_cannot_be_taken_over_is_told_in_one_line(
     gap = models.WordPiece(ids | {"a": 9}, unk_token="[UNK]")
     for place, reason in (
         (tmp_path / "nowhere", "no such directory"),
-        ("memory://nowhere/tokenizer", "there is nothing"),
+        ("memory://nowhere/tokenizer", "does not exist"),
         ("nobody/nothing", "cannot be loaded as a tokenizer"),
         (tmp_path / "empty", "neither a tokenizer"),
         (broken, "cannot be loaded as a tokenizer"),

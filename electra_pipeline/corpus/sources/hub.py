@@ -10,15 +10,20 @@ import datasets
 import orjson
 from huggingface_hub import HfApi
 
-from electra_pipeline.core.identity import canonical_json
+from electra_pipeline.core.errors import one_line
+from electra_pipeline.core.identity import canonical_json, file_sha256
 from electra_pipeline.corpus.sources.config import (
     HubSource,
     RawDocument,
     column_value,
     raw_document,
 )
-from electra_pipeline.inputs.downloads import file_sha256
-from electra_pipeline.storage.uri import check_dataset, check_folder, is_restricted, printable
+from electra_pipeline.storage.uri import (
+    check_dataset_allowed,
+    check_folder_allowed,
+    is_restricted,
+    printable,
+)
 
 # What `save_to_disk` writes beside a data set's files, and beside the folders of several splits
 STATE = "state.json"
@@ -41,7 +46,7 @@ def pin(source: HubSource) -> Pinned:
     its place is not allowed.
     """
     local = Path(source.path)
-    check_dataset(source.path)
+    check_dataset_allowed(source.path)
     if local.is_file():
         raise ValueError(f"{source.path}: a file, not a data set; set type to files, urls to it")
     if source.path.startswith((".", "/", "~")) and not local.is_dir():
@@ -101,7 +106,7 @@ def _stream(source: HubSource) -> Any:
     except Exception as error:
         raise _unusable(source, error) from error
     for file in files:
-        check_folder(file)
+        check_folder_allowed(file)
     try:
         return datasets.load_dataset(
             source.path,
@@ -128,7 +133,7 @@ def _load_saved(source: HubSource) -> Any:
     if not files:
         raise ValueError("it holds no record")
     for file in files:  # which may name any
-        check_folder(str(folder / file["filename"]))
+        check_folder_allowed(str(folder / file["filename"]))
     saved = datasets.load_from_disk(str(folder))
     return saved.to_iterable_dataset(num_shards=max(1, min(len(files), len(saved))))
 
@@ -141,7 +146,7 @@ def _data_files(source: HubSource) -> list[str]:
 
 
 def _unusable(source: HubSource, error: Exception) -> ValueError:
-    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = one_line(error)
     return ValueError(
         f"hub dataset {source.path!r}, name {source.name!r}, split {source.split!r}, "
         f"revision {source.revision!r}: {reason}; check these and the network"

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from electra_pipeline.core.prior import only_the_prior
+from electra_pipeline.core.prior_baseline import no_better_than_prior
 from electra_pipeline.results.learning_curves import LearningCurve
 from electra_pipeline.results.pretraining import split
 from electra_pipeline.results.report.charts import CHARTS, draw, draw_learning_curve
@@ -57,7 +57,7 @@ def write_report(
         run_name=run_name,
         charts=_charts(pretrain),
         pretraining=_pretraining_values(pretrain),
-        verdict=only_the_prior(pretrain.counters.get("held_out", {})) if pretrain else None,
+        verdict=no_better_than_prior(pretrain.counters.get("held_out", {})) if pretrain else None,
         lines=lines,
         models=models_of(model for line in lines for model in line.scores),
         has_intervals=any(

@@ -10,7 +10,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from electra_pipeline.inputs.files import FileReference, PackageFile, SourceFile, UrlFile
 from electra_pipeline.storage.stores import open_store
-from electra_pipeline.storage.uri import check_file
+from electra_pipeline.storage.uri import check_file_allowed
 from electra_pipeline.tasks.data.cells import checked_text
 from electra_pipeline.tasks.data.columns import is_allowed
 from electra_pipeline.tasks.data.reading import content
@@ -71,7 +71,7 @@ def find_class_folders(reference: FileReference) -> ClassFolders | None:
     if isinstance(reference, PackageFile):
         return None
     url = reference.url if isinstance(reference, UrlFile) else reference
-    check_file(url)
+    check_file_allowed(url)
     if "::" in url or url.startswith(("http://", "https://")):
         return None
     filesystem, root = open_store(url)

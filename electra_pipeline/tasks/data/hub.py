@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from electra_pipeline.core.errors import one_line
 from electra_pipeline.core.transformers_logging import quiet_transformers
 from electra_pipeline.tasks.data.features import with_names
 from electra_pipeline.tasks.data.records import Example, record_examples
@@ -27,7 +28,7 @@ def read_hub(
                 dataset.path, dataset.config, split=split, revision=dataset.revision
             )
     except Exception as error:  # offline, gone, renamed, a script: each has its own exception
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error, 200)
         raise ValueError(
             f"{place}: cannot load {task.name} from the Hub: {reason}; "
             "set finetune.data to a folder with its published files"

@@ -1,4 +1,4 @@
-"""Progress on a terminal: one live bar a stage, or plain lines where no one watches."""
+"""Console output: logging as text or JSON lines, progress bars or progress lines, documents."""
 
 import logging
 import time
@@ -26,21 +26,21 @@ from electra_pipeline.core.progress import Progress, Update
 
 logger = logging.getLogger(__name__)
 
-LINE_SECONDS = 10.0  # between two lines of one stage in a log
-DOCUMENT_CHARACTERS = 2000  # a screen full: enough to judge a document by
+LINE_SECONDS = 10.0  # between two progress lines of one stage in a log
+DOCUMENT_CHARACTERS = 2000  # fills a screen: enough to judge a document
 
 
 class JsonLines(logging.Formatter):
-    """Each record as one line of JSON, for collectors of logs; progress with its numbers."""
+    """Formats each record as one line of JSON for log collectors; progress with its metrics."""
 
     def __init__(self, run: str) -> None:
         super().__init__()
         self._run = run
 
     def format(self, record: logging.LogRecord) -> str:
-        moment = datetime.fromtimestamp(record.created, UTC)
+        created = datetime.fromtimestamp(record.created, UTC)
         line: dict[str, Any] = {
-            "time": moment.isoformat(timespec="milliseconds"),
+            "time": created.isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "run": self._run,
             "logger": record.name,
@@ -61,15 +61,15 @@ class JsonLines(logging.Formatter):
 
 
 def set_up_logging(console: Console, json_run: str | None = None) -> None:
-    """Our messages on stderr; libraries only when something is wrong.
+    """Log this package's messages, and only warnings of other libraries, to stderr.
 
-    With `json_run`, the name of the run, they are lines of JSON.
+    With `json_run`, the name of the run, log lines are JSON.
     """
     handler: logging.Handler
     if json_run is not None:
         handler = logging.StreamHandler(console.file)
         handler.setFormatter(JsonLines(json_run))
-    elif console.is_terminal:  # rich folds lines to the width, which a log file must not have
+    elif console.is_terminal:  # rich wraps lines to the width, which a log file must not have
         handler = RichHandler(console=console, show_path=False, show_level=False, markup=False)
         handler.setFormatter(logging.Formatter("%(message)s"))
     else:
@@ -77,17 +77,17 @@ def set_up_logging(console: Console, json_run: str | None = None) -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("electra_pipeline").setLevel(logging.INFO)
-    # It warns of a home directory that cannot be written, and needs none.
+    # It warns of a home directory that cannot be written, which it does not need.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 @contextmanager
-def shown_progress(console: Console, *, lines: bool = False) -> Iterator[Progress]:
-    """A `Progress` that draws bars on a terminal and logs lines elsewhere, or if told so."""
+def progress_display(console: Console, *, lines: bool = False) -> Iterator[Progress]:
+    """Yield a `Progress` that draws bars on a terminal, and logs lines elsewhere or on request."""
     if lines or not console.is_terminal:
         yield LoggedProgress()
         return
-    with _Stages(
+    with _StageBars(
         SpinnerColumn("line" if console.options.ascii_only else "dots"),
         TextColumn("[bold]{task.description}"),
         BarColumn(bar_width=24),
@@ -98,12 +98,11 @@ def shown_progress(console: Console, *, lines: bool = False) -> Iterator[Progres
         console=console,
     ) as bars:
         tasks: dict[str, TaskID] = {}
-
-        of_items = _Lines()
+        item_lines = _LinesWithRate()
 
         def show(update: Update) -> None:
             if update.item:
-                bars.items[update.item] = of_items.line(update)
+                bars.items[update.item] = item_lines.line(update)
                 if update.done >= update.total:
                     del bars.items[update.item]
                 return
@@ -119,8 +118,8 @@ def shown_progress(console: Console, *, lines: bool = False) -> Iterator[Progres
         yield show
 
 
-class _Stages(Bars):
-    """A bar for each stage, below them the facts of the one that works and a line for each item."""
+class _StageBars(Bars):
+    """A bar for each stage, below them the metrics of the running one and a line for each item."""
 
     def __init__(self, *columns: Any, console: Console) -> None:
         self.items: dict[str, str] = {}
@@ -129,15 +128,14 @@ class _Stages(Bars):
 
     def get_renderables(self) -> Iterator[RenderableType]:
         yield self.make_tasks_table(self.tasks)
-        if working := [task for task in self.tasks if not task.finished and task.fields["metrics"]]:
-            facts = working[-1].fields["metrics"]
-            yield Text(f"  {facts}", style="dim", no_wrap=True, overflow=self.overflow)
-        for line in list(self.items.values()):
+        running = [task for task in self.tasks if not task.finished and task.fields["metrics"]]
+        metrics = [running[-1].fields["metrics"]] if running else []
+        for line in (*metrics, *self.items.values()):
             yield Text(f"  {line}", style="dim", no_wrap=True, overflow=self.overflow)
 
 
-class _Lines:
-    """Progress as lines, with the rate since the first update of each step."""
+class _LinesWithRate:
+    """Formats updates as lines, with the rate since the first update of each step."""
 
     def __init__(self) -> None:
         self._first: dict[tuple[str, ...], tuple[float, float]] = {}
@@ -149,10 +147,10 @@ class _Lines:
 
 
 class LoggedProgress:
-    """Logs the progress of a stage, or of an item of it, every `LINE_SECONDS`, and its end."""
+    """Logs the progress of each stage and item every `LINE_SECONDS`, and when it has finished."""
 
     def __init__(self) -> None:
-        self._lines = _Lines()
+        self._lines = _LinesWithRate()
         self._last: dict[str, float] = {}
 
     def __call__(self, update: Update) -> None:
@@ -166,31 +164,33 @@ class LoggedProgress:
 
 
 def progress_line(update: Update, num_recent: float, seconds: float) -> str:
-    """`corpus 12/40 pieces (30%), 3.2 pieces/s, 9 s left`, with the facts behind it."""
-    share = update.done / update.total if update.total else 1.0
-    line = f"{update.name} {update.done:.0f}/{update.total:.0f} {update.unit} ({share:.0%})"
+    """Return `pretrain 12/40 steps (30%), 3.2 steps/s, 9 s left`, followed by the metrics.
+
+    `num_recent` units were done in the last `seconds`.
+    """
+    fraction = update.done / update.total if update.total else 1.0
+    line = f"{update.name} {update.done:.0f}/{update.total:.0f} {update.unit} ({fraction:.0%})"
     if num_recent > 0 and seconds > 0:
         rate = num_recent / seconds
         line += f", {rate:.3g} {update.unit}/s"
         if update.done < update.total:
             line += f", {duration((update.total - update.done) / rate)} left"
-    facts = update.metrics_text()
-    return f"{line}  {facts}" if facts else line
+    metrics = update.metrics_text()
+    return f"{line}  {metrics}" if metrics else line
 
 
 def duration(seconds: float) -> str:
-    """`95 s`, `47 min`, `31.1 h`."""
+    """Return a duration as `95 s`, `47 min` or `31.1 h`."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def print_document(title: str, place: str, text: str) -> None:
-    """A document on stdout under a line that says what it is; of a long one the beginning."""
+def print_document(title: str, origin: str, text: str) -> None:
+    """Print a document to stdout below its title and origin; only the beginning of a long one."""
     console = Console(highlight=False)
-    console.rule(Text(f"{title.strip()}  {place.strip()}"), align="left")
-    rest = len(text) - DOCUMENT_CHARACTERS
+    console.rule(Text(f"{title.strip()}  {origin.strip()}"), align="left")
     console.print(Text(text[:DOCUMENT_CHARACTERS]), soft_wrap=not console.is_terminal)
-    if rest > 0:
-        console.print(Text(f"... {rest:,} more characters", style="dim"))
+    if (num_omitted := len(text) - DOCUMENT_CHARACTERS) > 0:
+        console.print(Text(f"... {num_omitted:,} more characters", style="dim"))
     console.print()

@@ -32,7 +32,8 @@ from electra_pipeline.storage.artifact import (
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.permissions import check_writable
 from electra_pipeline.storage.stores import keeps_names, open_store, remove_files
-from electra_pipeline.storage.uri import absolute
+from electra_pipeline.storage.uri import absolute_uri
+from electra_pipeline.workflows.retention import RETENTION_RULES
 
 ODD = "?*[]{}#%&=+@:;,!$'\"\\|<>^~` -.a1ü中\u0301\u200d"
 NAMES = ["q?x", "v[1]", "proj [v2]", "a*", "**", "{a,b}", "a::b", "#1", "50%", "%3F", "-rf", "~"]
@@ -84,12 +85,12 @@ def use(root: str) -> None:
     assert [line for each in (old, newer) for line in verify(each)] == []
     assert newer.local_file("model/weights").read_bytes() == b"x" * 100
     assert (newer.local_folder("model") / "weights").read_bytes() == b"x" * 100
-    [item] = gc.plan(root, keep_last=1).going
+    [item] = gc.plan(root, RETENTION_RULES, keep_last=1).deleted
     inventory.delete(item)
     [left] = find_artifacts(root)
     assert {left.fingerprint, item.fingerprint} == {old.fingerprint, newer.fingerprint}
     assert verify(left) == []
-    assert gc.plan(root).going == []
+    assert gc.plan(root, RETENTION_RULES).deleted == []
     if Folder(root).is_local:
         record(root)
         assert Path(Folder(root).path, "results.db").is_file()
@@ -161,9 +162,9 @@ def test_names_are_literal_in_a_store(s3_root: str, name: str) -> None:
         ("s3://bucket/a/../b", r"component '\.\.'"),
         ("s3://bucket/a//b", "component ''"),
         ("s3://bucket/a\\b", "component"),
-        ("s3://bucket/a?versionId=", "takes what follows the"),
-        ("s3://bucket/a?b=c", "holds a password or a token"),
-        ("memory://a::b", "takes no ::"),
+        ("s3://bucket/a?versionId=", "reads what follows the"),
+        ("s3://bucket/a?b=c", "contains a password or a token"),
+        ("memory://a::b", "does not allow ::"),
     ],
 )
 def test_what_is_no_name_is_refused_at_once(root: str, reason: str) -> None:
@@ -218,8 +219,8 @@ def test_objects_that_no_folder_can_be_are_left_alone() -> None:
     for name in ("corpus/a\nb/manifest.json", "../x-012345678901/y", ".x.01234567.tmp"):
         store.pipe(f"{Folder(root).path}/{name}", b"{")
     assert find_artifacts(root) == [made]
-    assert gc.plan(root).going == []
-    assert len(gc.plan(root).kept) == 1
+    assert gc.plan(root, RETENTION_RULES).deleted == []
+    assert len(gc.plan(root, RETENTION_RULES).kept) == 1
 
 
 @pytest.mark.parametrize("place", ["~x/runs", "./~", "~", "./-rf", "runs/"])
@@ -231,7 +232,7 @@ def test_a_tilde_is_the_home_directory_where_it_comes_first(
     right = "/home/me" if place == "~" else f"{tmp_path}/{place.removeprefix('./').rstrip('/')}"
     assert Folder(place).path == right
     assert Folder(f"file:{place}").path == right
-    assert absolute(place).rstrip("/") == absolute(f"file:{place}").rstrip("/") == right
+    assert absolute_uri(place).rstrip("/") == absolute_uri(f"file:{place}").rstrip("/") == right
 
 
 def test_a_local_place_is_the_same_for_all_that_open_it(
@@ -245,10 +246,10 @@ def test_a_local_place_is_the_same_for_all_that_open_it(
         f"local:{tmp_path}/x::y",
     ):
         assert Folder(place).path == open_store(place)[1] == f"{tmp_path}/x::y"
-        assert locations.resolve(place)[1] == absolute(place) == f"{tmp_path}/x::y"
+        assert locations.resolve(place)[1] == absolute_uri(place) == f"{tmp_path}/x::y"
     assert open_store("file://localhost/x")[1] == "/x"
     assert open_store("file://localhost.d/x")[1] == f"{tmp_path}/localhost.d/x"
-    assert absolute("zip://a::b.zip") == f"zip://a::{tmp_path}/b.zip"
+    assert absolute_uri("zip://a::b.zip") == f"zip://a::{tmp_path}/b.zip"
 
 
 @pytest.mark.parametrize("place", ["s3:/bucket/runs", "gs:/bucket", "S3:/bucket", "hf:/a"])

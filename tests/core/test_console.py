@@ -7,14 +7,14 @@ import time
 import pytest
 from rich.console import Console
 
-from electra_pipeline.core.progress import Update, throttled
-from electra_pipeline.core.terminal import (
+from electra_pipeline.core.console import (
     JsonLines,
     LoggedProgress,
     duration,
+    progress_display,
     progress_line,
-    shown_progress,
 )
+from electra_pipeline.core.progress import Update, throttled
 
 
 def test_a_line_says_share_rate_and_time_left() -> None:
@@ -38,7 +38,7 @@ def test_a_duration_is_read_at_a_glance(seconds: float, text: str) -> None:
 def test_bars_and_facts_each_take_one_line(width: int) -> None:
     screen = io.StringIO()
     console = Console(width=width, force_terminal=True, file=screen)
-    with shown_progress(console) as progress:
+    with progress_display(console) as progress:
         progress(Update("corpus", 12, 12, "pieces", {"documents": "1,000"}))
         progress(Update("pretrain", 1, 1_000_000, "steps", {f"fact {n}": 1.0 for n in range(20)}))
     *_, bar, facts, _ = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue()).split("\r\n"[1])
@@ -50,7 +50,7 @@ def test_bars_and_facts_each_take_one_line(width: int) -> None:
 def test_each_running_item_has_a_line_of_its_own_until_it_ends() -> None:
     screen = io.StringIO()
     console = Console(width=100, force_terminal=True, file=screen)
-    with shown_progress(console) as progress:
+    with progress_display(console) as progress:
         progress(Update("finetune", 0, 2, "trials"))
         for done in (1, 2):
             progress(Update("finetune", done, 3, "steps", {"loss": 0.5}, item="a, cola, seed 0"))
@@ -104,7 +104,7 @@ def test_a_line_of_json_has_the_run_the_stage_and_the_numbers(caplog) -> None:  
     assert progress == {
         "level": "info",
         "run": "es",
-        "logger": "electra_pipeline.core.terminal",
+        "logger": "electra_pipeline.core.console",
         "message": "pretrain 20/20 steps (100%)  G loss 6.5  lr 5e-4",
         "stage": "pretrain",
         "done": 20,

@@ -1,15 +1,15 @@
 import pytest
 
-from electra_pipeline.core.prior import only_the_prior
+from electra_pipeline.core.prior_baseline import no_better_than_prior
 
 LEARNT = {"discriminator_loss": 0.30, "prior_entropy": 0.37, "discriminator_auc": 0.85}
 
 
 def test_a_discriminator_that_learnt_is_not_accused() -> None:
-    assert only_the_prior(LEARNT) is None
-    assert only_the_prior({}) is None  # nothing held out, nothing known
+    assert no_better_than_prior(LEARNT) is None
+    assert no_better_than_prior({}) is None  # nothing held out, nothing known
     just = LEARNT | {"discriminator_loss": 0.366, "discriminator_auc": 0.56}
-    assert only_the_prior(just) is None
+    assert no_better_than_prior(just) is None
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_a_discriminator_that_learnt_is_not_accused() -> None:
 )
 def test_one_that_knows_only_the_rate_is_told_so_with_the_numbers(change: dict[str, float]) -> None:
     held_out = LEARNT | change
-    sentence = only_the_prior(held_out)
+    sentence = no_better_than_prior(held_out)
     assert sentence is not None and "\n" not in sentence
     for value in (f"{held_out['discriminator_loss']:.4f}", "0.3700"):
         assert value in sentence
