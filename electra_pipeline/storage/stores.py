@@ -1,9 +1,9 @@
 """Open fsspec filesystems with settings for runs of many hours; list, read and remove files.
 
 Paths are literal here: `?`, `*` and `[` are ordinary characters of a name. fsspec's calls on
-several files (`rm`, `cat`, `get`, `put`, `copy`, `glob`, `expand_path`) interpret such a path as a pattern
-that may match other folders too: outside of this module only its calls on one path are used
-(`info`, `ls`, `find`, `open`, `cat_file`, `rm_file`, ...).
+several files (`rm`, `cat`, `get`, `put`, `copy`, `glob`, `expand_path`) interpret such a path as a
+pattern that may match other folders too: outside of this module only its calls on one path are
+used (`info`, `ls`, `find`, `open`, `cat_file`, `rm_file`, ...).
 """
 
 import re
