@@ -39,7 +39,7 @@ from electra_pipeline.core.transformers_logging import quiet_transformers
 from electra_pipeline.finetuning import plan
 from electra_pipeline.pretraining.sequence_shards import SequenceReader
 from electra_pipeline.pretraining.vocabulary import load_vocabulary
-from electra_pipeline.results.tables import table
+from electra_pipeline.results.aggregation import aggregate
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.shards import HELD_OUT_PREFIX
 from electra_pipeline.workflows import evaluate
@@ -207,7 +207,7 @@ def finetuned(
     rows = [row for trial in done for row in plan.rows(trial) if row["model"] == "pretrained"]
     return {
         f"{line['task']}, {line['metric'].replace('_', ' ')}": line["median"]
-        for line in table.aggregate(rows)
+        for line in aggregate(rows)
     }
 
 

@@ -22,7 +22,8 @@ from electra_pipeline.config import PipelineConfig
 from electra_pipeline.core.console import progress_line
 from electra_pipeline.core.prior_baseline import no_better_than_prior
 from electra_pipeline.core.progress import Update
-from electra_pipeline.results.tables import cost_table, table
+from electra_pipeline.results.tables import cost_table
+from electra_pipeline.results.tables.results_table import render_results
 from electra_pipeline.stages import Artifacts
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.folder import Folder
@@ -102,7 +103,7 @@ def show_results(
     )
     page = Folder(config.root).read_bytes(report.rsplit("/", 1)[-1]).decode()
     create_markdown_artifact(
-        report_markdown(page, report, table.render(rows, "markdown")),
+        report_markdown(page, report, render_results(rows, "markdown")),
         key=artifact_key("report", config.name),
         description=f"{config.name}: learning curves and results; the whole report is {report}",
     )

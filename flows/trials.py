@@ -25,7 +25,7 @@ from electra_pipeline.core.progress import Progress
 from electra_pipeline.finetuning.plan import Trial
 from electra_pipeline.on_ray import RayExecutor
 from electra_pipeline.results import store
-from electra_pipeline.results.tables import table
+from electra_pipeline.results.aggregation import aggregate
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.workflows import evaluate as evaluation
 from electra_pipeline.workflows.evaluate import Evaluation
@@ -48,7 +48,7 @@ def evaluate(config: PipelineConfig, model: Artifact | str, executor: RayExecuto
     )
     found = evaluation.evaluate(config, model, trials, context)
     costs = store.read_costs(config.database_url, run=config.name)
-    show_results(config, table.aggregate(found.rows), found.report, costs)
+    show_results(config, aggregate(found.rows), found.report, costs)
     return found
 
 

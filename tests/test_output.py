@@ -16,7 +16,7 @@ from rich.console import Console
 from electra_pipeline.cli import output
 from electra_pipeline.core.console import progress_display
 from electra_pipeline.core.progress import Update
-from electra_pipeline.results.tables import table
+from electra_pipeline.results.tables.results_table import render_results
 from electra_pipeline.storage.artifact import Written, produce
 
 NARROW = [
@@ -101,7 +101,7 @@ def test_a_results_table_is_drawn_in_ascii() -> None:
     row = {"run": "a", "model": "random", "fingerprint": "b", "task": "cola", "metric": "mcc"}
     row |= {"split": "validation", "seed": 0, "value": 0.5, "examples": 9, "seconds": 1.0}
     row |= {"trial": "c", "created_at": "2026-01-01T00:00:00+00:00", "note": None}
-    lines = table.render([row], "table").splitlines()
+    lines = render_results([row], "table").splitlines()
     assert lines[1].strip("-") == "" and len(lines) == 3
     assert "".join(lines).isascii()
 

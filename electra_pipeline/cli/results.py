@@ -41,12 +41,14 @@ def results(
     ] = False,
 ) -> None:
     """Show the results table; with --run or a configuration, only the rows of that run."""
-    from electra_pipeline.results import store
-    from electra_pipeline.results.tables import cost_table, table
+    from electra_pipeline.results import aggregation, store
+    from electra_pipeline.results.database import redacted_database
+    from electra_pipeline.results.tables.cost_table import render_costs
+    from electra_pipeline.results.tables.results_table import render_results
 
     database, run = where.database_url, where.run
     if costs:
-        _print(cost_table.render(store.read_costs(database, run=run), format), format)
+        _print(render_costs(store.read_costs(database, run=run), format), format)
         return
     rows = store.read(database, run=run)
     if compare is not None:
@@ -54,10 +56,10 @@ def results(
         return
     if not rows:
         of_run = f" of the run {run}" if run else ""
-        print(f"no results{of_run} in {store.shown(database)} yet", file=sys.stderr)
+        print(f"no results{of_run} in {redacted_database(database)} yet", file=sys.stderr)
     if aggregate if aggregate is not None else format not in ("json", "csv"):
-        rows = table.aggregate(rows)
-    _print(table.render(rows, format, layout), format)
+        rows = aggregation.aggregate(rows)
+    _print(render_results(rows, format, layout), format)
 
 
 def _print(text: str, format: str) -> None:
@@ -68,12 +70,12 @@ def _print(text: str, format: str) -> None:
 
 def _compare(rows: list[dict[str, Any]], names: tuple[str, str], root: str, format: Any) -> str:
     from electra_pipeline.results.statistics import comparison
-    from electra_pipeline.results.tables import comparison_table
+    from electra_pipeline.results.tables.comparison_table import render_comparison
     from electra_pipeline.storage.artifact import find_artifacts
 
     a, b = (comparison.find_side(rows, name) for name in names)
     trials = {trial.fingerprint: trial for trial in find_artifacts(root, "finetune")}
-    return comparison_table.render(comparison.compare(rows, a, b, trials), format)
+    return render_comparison(comparison.compare(rows, a, b, trials), format)
 
 
 def report(

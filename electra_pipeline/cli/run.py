@@ -25,16 +25,17 @@ DEFAULT_EVALUATION = "glue"  # the preset of `evaluate`
 
 def run(config: "PipelineConfig") -> None:
     """Run the whole chain as a Prefect flow."""
-    from electra_pipeline.results import store
-    from electra_pipeline.results.tables import table
+    from electra_pipeline.results.aggregation import aggregate
+    from electra_pipeline.results.database import redacted_database
+    from electra_pipeline.results.tables.results_table import render_results
     from flows.local import run_here
 
     summary = run_here(config, debug="--debug" in sys.argv)
     if summary.rows:
-        print(table.render(table.aggregate(summary.rows), "table"))
+        print(render_results(aggregate(summary.rows), "table"))
     if summary.report:
         print(f"report   {summary.report}")
-    print(f"results  {store.shown(config.database_url)}")
+    print(f"results  {redacted_database(config.database_url)}")
     print(f"model    {summary.model}")
 
 
@@ -89,7 +90,7 @@ def evaluate(
     glue. The run is named after the model (--set name=... changes that). Without Prefect.
     """
     from electra_pipeline import config as configuration
-    from electra_pipeline.results import store
+    from electra_pipeline.results.database import redacted_database
     from electra_pipeline.workflows import preflight
     from electra_pipeline.workflows.evaluate import find_model
 
@@ -108,7 +109,7 @@ def evaluate(
     with local_runtime(chosen) as context:
         preflight.check_evaluation(chosen, context.executor)
         _evaluate(chosen, found, context, [])
-    print(f"results  {store.shown(chosen.database_url)}")
+    print(f"results  {redacted_database(chosen.database_url)}")
 
 
 def _evaluate(
@@ -118,13 +119,14 @@ def _evaluate(
     pretraining: list[dict[str, Any]],
 ) -> None:
     """Evaluate a model, print its results below those of its pre-training, and fail last."""
-    from electra_pipeline.results.tables import table
+    from electra_pipeline.results.aggregation import aggregate
+    from electra_pipeline.results.tables.results_table import render_results
     from electra_pipeline.workflows import evaluate as evaluation
 
     trials = evaluation.plan_trials(config, model)
     with trial_runtime(config, trials, context) as context_of_trials:
         found = evaluation.evaluate(config, model, trials, context_of_trials)
-    print(table.render(table.aggregate([*pretraining, *found.rows]), "table"))
+    print(render_results(aggregate([*pretraining, *found.rows]), "table"))
     print(found.report)
     found.raise_errors()
 
@@ -152,8 +154,8 @@ def sweep(
     has room for. Without Prefect.
     """
     from electra_pipeline import config as configuration
-    from electra_pipeline.results import store
-    from electra_pipeline.results.tables import table
+    from electra_pipeline.results.database import redacted_database
+    from electra_pipeline.results.tables.text_table import render_table
     from electra_pipeline.workflows import sweep as sweeps
     from electra_pipeline.workflows.variants import expand
 
@@ -163,8 +165,8 @@ def sweep(
     variants = expand(values, origin, vary)
     with local_runtime(variants[0].shared, use_ray=True) as context:
         results = sweeps.run(variants, context)
-    print(table.grid(*sweeps.summary(results), "table"))
-    print(f"results  {store.shown(variants[0].config.database_url)}")
+    print(render_table(*sweeps.summary(results), "table"))
+    print(f"results  {redacted_database(variants[0].config.database_url)}")
     failed = [result for result in results if result.errors]
     for result in failed:
         for error in result.errors:
@@ -182,14 +184,14 @@ def learning_curve(config: "PipelineConfig") -> None:
     scale.keep_every_steps keeps them; the pre-training may still be running. Without Prefect.
     """
     from electra_pipeline.results import learning_curves as curves
-    from electra_pipeline.results.tables import table
+    from electra_pipeline.results.tables.text_table import render_table
     from electra_pipeline.workflows import learning_curve as workflow
     from electra_pipeline.workflows.report import write_report
 
     with local_runtime(config) as context:
         found = workflow.run(config, context)
     rows = found.evaluation.rows
-    print(table.grid(*curves.table(curves.learning_curves(rows, found.steps)), "table"))
+    print(render_table(*curves.table(curves.learning_curves(rows, found.steps)), "table"))
     of_newest = [row for row in rows if row["fingerprint"] == found.newest.fingerprint]
     print(write_report(config, found.newest, of_newest))
     found.evaluation.raise_errors()

@@ -92,12 +92,12 @@ def parse_url(database: str) -> URL:
     return url.set(drivername=DRIVERS[backend])
 
 
-def redacted(database: str) -> str:
+def redacted_database(database: str) -> str:
     """Return the URL without its passwords."""
     return redacted_url(parse_url(database))
 
 
-def location(database: str) -> str | None:
+def database_location(database: str) -> str | None:
     """Return the database without user and options: a path or `postgresql://HOST:PORT/DATABASE`.
 
     None stands for a database in memory. Raises ValueError for a URL with options after a `?`:
@@ -107,8 +107,8 @@ def location(database: str) -> str | None:
     is_sqlite = url.get_backend_name() == "sqlite"
     if dict(url.query) not in ({}, {"uri": "true"} if is_sqlite else {}):
         raise ValueError(
-            f"database {redacted(database)}: this server does not allow options in the URL, which "
-            "may name another host or file; set them in the environment (PGSSLMODE, ...)"
+            f"database {redacted_database(database)}: this server does not allow options in the "
+            "URL, which may name another host or file; set them in the environment (PGSSLMODE, ...)"
         )
     if is_sqlite:
         file = sqlite_file(url)

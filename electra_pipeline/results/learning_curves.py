@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from electra_pipeline.results.aggregation import aggregate
 from electra_pipeline.results.pretraining import split
-from electra_pipeline.results.tables.table import Row, aggregate
+from electra_pipeline.results.store import Row
 
 
 @dataclass(frozen=True)

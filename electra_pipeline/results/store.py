@@ -26,17 +26,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateColumn, CreateTable
 
-from electra_pipeline.results.database import (
-    UnreachableError,
-    connect,
-    location,
-    parse_url,
-    redacted_url,
-    sqlite_file,
-)
-from electra_pipeline.results.database import redacted as shown
-
-__all__ = ["UnreachableError", "location", "shown"]  # TEMPORARY
+from electra_pipeline.results.database import connect, parse_url, redacted_url, sqlite_file
 
 Row = Mapping[str, Any]
 

@@ -159,7 +159,7 @@ def _storage(places: Places) -> Iterator[Finding]:
 
 def _database(places: Places) -> Iterator[Finding]:
     from electra_pipeline.results import store
-    from electra_pipeline.results.database import default_database
+    from electra_pipeline.results.database import default_database, redacted_database
 
     try:
         url = places.database or default_database(places.root)
@@ -170,7 +170,7 @@ def _database(places: Places) -> Iterator[Finding]:
     except ValueError as error:
         yield Finding("results table", "cannot be used", str(error))
         return
-    yield Finding("results table", store.shown(url))
+    yield Finding("results table", redacted_database(url))
 
 
 # What is looked at, in this order.

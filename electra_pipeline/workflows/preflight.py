@@ -11,6 +11,7 @@ from electra_pipeline.finetuning.trial import RANDOM
 from electra_pipeline.inputs.files import FileReference, PackageFile, UrlFile
 from electra_pipeline.pretraining import loop
 from electra_pipeline.results import store
+from electra_pipeline.results.database import database_location
 from electra_pipeline.storage import local_folders
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.permissions import check_writable
@@ -86,7 +87,7 @@ def _uris(config: PipelineConfig) -> Iterator[CheckedUri]:
 
 def _check_database(url: str) -> None:
     """A password is allowed here: database URLs are never shown with it."""
-    if is_restricted() and (location := store.location(url)) is not None:
+    if is_restricted() and (location := database_location(url)) is not None:
         check_folder_allowed(location)
 
 

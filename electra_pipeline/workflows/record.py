@@ -8,6 +8,7 @@ from typing import Any
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.finetuning import plan
 from electra_pipeline.results import pretraining, store
+from electra_pipeline.results.database import UnreachableError
 from electra_pipeline.stages import Artifacts
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.text.lost_text import warn_of_lost_text
@@ -67,7 +68,7 @@ def _record(config: PipelineConfig, rows: Sequence[dict[str, Any]]) -> None:
         try:
             return store.record(config.database_url, rows)
         except ValueError as error:
-            if delay_seconds is None or not isinstance(error, store.UnreachableError):
+            if delay_seconds is None or not isinstance(error, UnreachableError):
                 raise ValueError(
                     f"{error}; finished artifacts are kept, run it again to record them"
                 ) from error

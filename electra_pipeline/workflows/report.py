@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.results import learning_curves, store
+from electra_pipeline.results.database import redacted_database
 from electra_pipeline.results.report import errors, report
 from electra_pipeline.storage.artifact import Artifact, find_artifacts
 from electra_pipeline.storage.folder import Folder
@@ -39,8 +40,9 @@ def find_subject(root: str, database: str, run: str | None) -> Subject:
     if not rows:
         wanted = f" of the run {run}" if run else ""
         raise ValueError(
-            f"{root}: no published model{wanted}, and no results{wanted} in {store.shown(database)}"
-            "; `run`, `publish` or `evaluate` makes one, `results` lists the runs"
+            f"{root}: no published model{wanted}, and no results{wanted} in "
+            f"{redacted_database(database)}; `run`, `publish` or `evaluate` makes one, "
+            "`results` lists the runs"
         )
     newest = max(rows, key=lambda row: str(row["created_at"]))
     digest = newest["fingerprint"]
@@ -76,10 +78,7 @@ def render(root: str, database: str, subject: Subject, name: str) -> dict[str, s
     page = report.write_report(
         run_name=run,
         rows=list(rows),
-        pretrain=made.get("snapshot", made.get("pretrain")),
-        corpus=made.get("corpus"),
-        tokenizer=made.get("tokenizer"),
-        sequences=made.get("sequences"),
+        artifacts=made,
         learning_curves=curves,
         errors=quote(errors_name) if found else None,
         costs=store.read_costs(database, run=run),

@@ -15,8 +15,9 @@ from electra_pipeline.core.identity import canonical_json
 from electra_pipeline.core.progress import Update
 from electra_pipeline.finetuning.plan import Trial
 from electra_pipeline.results import pretraining
+from electra_pipeline.results.aggregation import aggregate
 from electra_pipeline.results.cost_recording import metered
-from electra_pipeline.results.tables import table
+from electra_pipeline.results.tables.results_table import score_text
 from electra_pipeline.stages import STAGES, Artifacts, run_stage
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.workflows import evaluate, preflight
@@ -169,10 +170,10 @@ def summary(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
     scores: list[dict[str, str]] = []
     for result in results:
         of_tasks, _ = pretraining.split(result.rows)
-        summaries = table.aggregate(row for row in of_tasks if row["model"] == "pretrained")
+        summaries = aggregate(row for row in of_tasks if row["model"] == "pretrained")
         scores.append(
             {
-                f"{each['task']} {each['metric']}, {each['split']}": table.score_text(each)
+                f"{each['task']} {each['metric']}, {each['split']}": score_text(each)
                 for each in summaries
             }
         )

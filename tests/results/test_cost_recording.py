@@ -14,6 +14,7 @@ from electra_pipeline.results.cost_recording import (
     metered,
 )
 from electra_pipeline.results.tables import cost_table
+from electra_pipeline.results.tables.cost_table import render_costs
 
 
 class Clock:
@@ -155,5 +156,5 @@ def test_costs_of_runs_and_stages_in_sqlite_and_postgresql(postgresql_url):
         ["costs-b", "corpus", "1", "0.01", "0"],
         ["costs-b", "all", "1", "0.01", "0"],
     ]
-    assert "pretrain" in cost_table.render(found, "markdown")
-    assert cost_table.render(found, "csv").startswith("attempt,run,stage,started_at,")
+    assert "pretrain" in render_costs(found, "markdown")
+    assert render_costs(found, "csv").startswith("attempt,run,stage,started_at,")

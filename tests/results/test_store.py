@@ -18,10 +18,18 @@ from sqlalchemy import MetaData, Table, create_engine, make_url, text
 
 from electra_pipeline.cli import app as cli
 from electra_pipeline.results import store
-from electra_pipeline.results.database import sqlite_file, sqlite_url
+from electra_pipeline.results.aggregation import aggregate, score_lines
+from electra_pipeline.results.database import (
+    database_location,
+    redacted_database,
+    sqlite_file,
+    sqlite_url,
+)
 from electra_pipeline.results.statistics import comparison
 from electra_pipeline.results.store import KEY
-from electra_pipeline.results.tables import comparison_table, grid, table
+from electra_pipeline.results.tables.comparison_table import render_comparison
+from electra_pipeline.results.tables.results_table import render_results
+from electra_pipeline.results.tables.text_table import render_table
 
 
 def row(**values):
@@ -85,10 +93,10 @@ def test_a_database_in_the_form_of_sqlite_is_read_and_kept_to_its_place(name, tm
     assert not (tmp_path / name).exists()
     store.check(url)
     assert (tmp_path / name / "x.db").is_file()
-    assert store.location(url) == str(tmp_path / name / "x.db")
-    assert store.location("sqlite:///file::memory:?uri=true") is None
+    assert database_location(url) == str(tmp_path / name / "x.db")
+    assert database_location("sqlite:///file::memory:?uri=true") is None
     with pytest.raises(ValueError, match="does not allow options"):
-        store.location(f"{url}&mode=ro")
+        database_location(f"{url}&mode=ro")
 
 
 def test_rows_come_back_as_they_were_written(database):
@@ -239,7 +247,7 @@ def test_a_database_that_cannot_be_used_is_one_line_without_the_password(url, me
     ],
 )
 def test_a_url_of_another_driver_is_read_with_ours(given, used):
-    assert store.shown(given) == used
+    assert redacted_database(given) == used
 
 
 def test_rows_are_written_through_a_url_for_asyncio(tmp_path):
@@ -289,8 +297,8 @@ def test_a_table_of_another_program_is_left_as_it_is(made, reason, tmp_path):
 
 def test_a_tilde_in_an_sqlite_url_is_the_home_directory(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert store.location("sqlite:///~/x.db") == f"{tmp_path}/x.db"
-    assert store.location("sqlite:///./~/x.db") == "~/x.db"
+    assert database_location("sqlite:///~/x.db") == f"{tmp_path}/x.db"
+    assert database_location("sqlite:///./~/x.db") == "~/x.db"
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path):
@@ -307,7 +315,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path):
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=9))
 def test_aggregates_are_those_of_the_statistics_module(values):
     rows = [row(seed=seed, value=value) for seed, value in enumerate(values)]
-    (summary,) = table.aggregate([*rows])
+    (summary,) = aggregate([*rows])
     assert summary["median"] == statistics.median(values)
     assert (summary["min"], summary["max"]) == (min(values), max(values))
     assert summary["num_seeds"] == len(values)
@@ -325,11 +333,11 @@ def compared():
 
 
 def test_the_table_has_the_baselines_beside_the_model():
-    summaries = table.aggregate(compared())
-    (line,) = table.compare(summaries)
+    summaries = aggregate(compared())
+    (line,) = score_lines(summaries)
     assert line.num_seeds == 3
     assert line.difference == pytest.approx(0.4)
-    shown = table.render(summaries, "table")
+    shown = render_results(summaries, "table")
     for cell in ("es-small", "cola", "60.0 [50.0, 70.0]", "20.0 [10.0, 30.0]", "+40.0"):
         assert cell in shown
 
@@ -349,18 +357,18 @@ def test_a_model_stands_apart_where_no_seed_reaches_one_of_the_other(ours, rando
         for model, values in (("pretrained", ours), ("random", random))
         for seed, value in enumerate(values)
     ]
-    (line,) = table.compare(table.aggregate(rows))
+    (line,) = score_lines(aggregate(rows))
     assert line.standing == standing
-    (alone,) = table.compare(table.aggregate(rows[:2]))
+    (alone,) = score_lines(aggregate(rows[:2]))
     assert alone.standing is None
 
 
 def test_a_lost_baseline_leaves_its_cells_empty():
     lost = [row(task="rte", seed=seed, value=value) for seed, value in enumerate((0.5, 0.7, 0.6))]
-    summaries = table.aggregate([*compared(), *lost])
-    _, line = table.compare(summaries)
+    summaries = aggregate([*compared(), *lost])
+    _, line = score_lines(summaries)
     assert line.difference is None
-    assert "| 60.0 [50.0, 70.0] | - | - | - |" in table.render(summaries, "markdown")
+    assert "| 60.0 [50.0, 70.0] | - | - | - |" in render_results(summaries, "markdown")
 
 
 def pretrained(**held_out):
@@ -372,17 +380,17 @@ def pretrained(**held_out):
 
 def test_pretraining_has_a_table_of_its_own_below_that_of_the_tasks():
     losses = {"generator_loss": 6.0875, "discriminator_loss": 0.3615, "prior_entropy": 0.3736}
-    summaries = table.aggregate([*pretrained(**losses, discriminator_auc=0.5861), *compared()])
-    tasks, pretraining = table.render(summaries, "markdown").split("\n\n")
+    summaries = aggregate([*pretrained(**losses, discriminator_auc=0.5861), *compared()])
+    tasks, pretraining = render_results(summaries, "markdown").split("\n\n")
     assert len(tasks.splitlines()) == len(pretraining.splitlines()) == 3
     assert "cola" in tasks and "pretraining" not in tasks
     assert "| abcdef012345 | 512 | 6.0875 | 0.3615 | -0.0121 | 0.5861 |" in pretraining
-    shown = table.render(summaries, "table")
+    shown = render_results(summaries, "table")
     assert shown.index("+40.0") < shown.index("6.0875")
 
 
 def test_pretraining_alone_is_one_table_and_what_was_not_measured_a_dash():
-    shown = table.render(table.aggregate(pretrained(discriminator_loss=0.5)), "markdown")
+    shown = render_results(aggregate(pretrained(discriminator_loss=0.5)), "markdown")
     assert "task" not in shown
     assert shown.endswith("| 512 | - | 0.5000 | - | - |\n")
 
@@ -392,39 +400,39 @@ def test_rows_of_pretraining_are_rows_like_others(database):
     store.record(database, rows)
     store.record(database, rows)
     assert store.read(database) == rows
-    assert json.loads(table.render(rows, "json")) == rows
-    assert "held_out" in table.render(rows, "table")
+    assert json.loads(render_results(rows, "json")) == rows
+    assert "held_out" in render_results(rows, "table")
 
 
 def test_rows_that_are_not_summed_up_are_shown_one_by_one():
     for format in ("table", "markdown"):
-        shown = table.render(compared(), format)
+        shown = render_results(compared(), format)
         assert len([line for line in shown.splitlines() if "cola" in line]) == len(compared())
         assert "0.7000" in shown
 
 
 def test_names_are_no_markup():
     rows = [row(task="[red]a|b[/red]", run="x" * 200)]
-    assert "[red]a|b[/red]" in table.render(rows, "table")
-    assert "x" * 200 in table.render(rows, "table")
-    header, rule, line = table.render(rows, "markdown").splitlines()
+    assert "[red]a|b[/red]" in render_results(rows, "table")
+    assert "x" * 200 in render_results(rows, "table")
+    header, rule, line = render_results(rows, "markdown").splitlines()
     assert "[red]a\\|b[/red]" in line
     assert header.count("|") == rule.count("|") == line.replace("\\|", "").count("|")
 
 
 def test_json_and_csv_hold_the_rows_as_given():
     rows = compared()
-    assert json.loads(table.render(rows, "json")) == rows
-    read = list(csv.DictReader(io.StringIO(table.render(rows, "csv"))))
+    assert json.loads(render_results(rows, "json")) == rows
+    read = list(csv.DictReader(io.StringIO(render_results(rows, "csv"))))
     assert [float(r["value"]) for r in read] == [r["value"] for r in rows]
     assert list(read[0]) == list(rows[0])
-    aggregated = table.aggregate(rows)
-    assert json.loads(table.render(aggregated, "json")) == aggregated
+    aggregated = aggregate(rows)
+    assert json.loads(render_results(aggregated, "json")) == aggregated
 
 
 @pytest.mark.parametrize("format", ["table", "json", "csv", "markdown", "latex"])
 def test_no_rows_are_no_error(format):
-    assert isinstance(table.render([], format), str)
+    assert isinstance(render_results([], format), str)
 
 
 # --- other layouts and formats --------------------------------------------------------------------
@@ -461,17 +469,17 @@ def cells_of(shown):
 
 
 def test_any_number_of_models_stand_side_by_side():
-    header, _, first, *_ = cells_of(table.render(table.aggregate(several()), "markdown"))
+    header, _, first, *_ = cells_of(render_results(aggregate(several()), "markdown"))
     assert header[-3:] == ["pretrained", "roberta_base", "majority"]  # and no difference
     assert first[1:3] == ["chunks", "accuracy"]
     assert first[-3:] == ["91.0 [90.0, 92.0]", "102.0 [100.0, 104.0]", "60.0"]
     assert "split" not in header
-    tested = table.render(table.aggregate([*several(), *several(split="test")]), "markdown")
+    tested = render_results(aggregate([*several(), *several(split="test")]), "markdown")
     assert cells_of(tested)[0][3] == "split"
 
 
 def test_the_layout_of_papers_has_a_line_for_a_model_and_the_average_of_glue():
-    shown = table.render(table.aggregate(several()), "markdown", "paper")
+    shown = render_results(aggregate(several()), "markdown", "paper")
     header, _, pretrained, named, majority, *_ = cells_of(shown)
     assert header == ["run", "model", "cola", "mrpc", "stsb", "GLUE (3 of 8)", "chunks"]
     assert pretrained[1:] == [
@@ -489,15 +497,15 @@ def test_the_layout_of_papers_has_a_line_for_a_model_and_the_average_of_glue():
 
 def test_an_average_needs_all_its_tasks():
     rows = [r for r in several() if (r["task"], r["model"]) != ("mrpc", "majority")]
-    shown = table.render(table.aggregate(rows), "markdown", "paper")
+    shown = render_results(aggregate(rows), "markdown", "paper")
     assert cells_of(shown)[4][1:] == ["majority", "20.0", "-", "36.0", "-", "10.0"]
 
 
 def test_the_layout_of_papers_is_for_medians_to_be_read():
     with pytest.raises(ValueError, match="--layout paper: not available for --rows"):
-        table.render(several(), "table", "paper")
+        render_results(several(), "table", "paper")
     with pytest.raises(ValueError, match="--layout paper: not available for json"):
-        table.render(table.aggregate(several()), "json", "paper")
+        render_results(aggregate(several()), "json", "paper")
 
 
 @pytest.mark.parametrize("layout", ["long", "paper"])
@@ -508,9 +516,9 @@ def test_what_is_noted_is_marked_and_said_below(layout):
         else r
         for r in several()
     ]
-    summaries = table.aggregate(rows)
+    summaries = aggregate(rows)
     assert {r["note"] for r in summaries} == {None, "degenerate (seeds 0, 2)"}
-    shown = table.render(summaries, "table", layout)
+    shown = render_results(summaries, "table", layout)
     assert shown.count(" (1)") == (2 if layout == "long" else 1)  # of accuracy and of matthews
     assert "\n(1) cola, pretrained: degenerate (seeds 0, 2)\n" in shown
 
@@ -519,15 +527,15 @@ def test_an_aggregate_has_the_interval_of_its_median_seed():
     rows = [
         row(seed=s, value=v, lower=v - 0.1, upper=v + 0.2) for s, v in enumerate((0.3, 0.1, 0.2))
     ]
-    (summary,) = table.aggregate(rows)
+    (summary,) = aggregate(rows)
     assert (summary["median"], summary["lower"], summary["upper"]) == (0.2, 0.1, 0.4)
-    (summary,) = table.aggregate([row()])
+    (summary,) = aggregate([row()])
     assert (summary["lower"], summary["upper"]) == (None, None)
 
 
 def test_latex_is_a_tabular_of_booktabs_whose_text_is_text():
     rows = [row(task=r"50%_of\x~{a}&b#$^", run="[r]", model=model) for model in MODELS]
-    lines = table.render(table.aggregate(rows), "latex").splitlines()
+    lines = render_results(aggregate(rows), "latex").splitlines()
     assert lines[0] == r"\begin{tabular}{lllrrrrr}"
     assert [lines[1], lines[3], *lines[-2:]] == [
         r"\toprule",
@@ -543,7 +551,7 @@ def test_latex_is_a_tabular_of_booktabs_whose_text_is_text():
 
 
 def test_latex_has_minus_signs_before_numbers_and_hyphens_in_names():
-    shown = grid.grid(["task", "A"], [["conll2002-es", "-0.5 [-1.0, +2] p < 1 ±3"]], "latex")
+    shown = render_table(["task", "A"], [["conll2002-es", "-0.5 [-1.0, +2] p < 1 ±3"]], "latex")
     assert r"conll2002-es & $-$0.5 {[}$-$1.0, +2] p $<$ 1 $\pm$3 \\" in shown
 
 
@@ -553,7 +561,7 @@ def test_latex_has_minus_signs_before_numbers_and_hyphens_in_names():
 def verdict_of(format):
     rows = several()
     a, b = (comparison.find_side(rows, name) for name in ("pretrained", "majority"))
-    return comparison_table.render(comparison.compare(rows, a, b), format)
+    return render_comparison(comparison.compare(rows, a, b), format)
 
 
 def test_a_comparison_is_read_in_percent_and_kept_in_full():

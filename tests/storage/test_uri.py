@@ -13,7 +13,7 @@ from electra_pipeline.config import PipelineConfig
 from electra_pipeline.corpus.sources import hub
 from electra_pipeline.corpus.sources.config import HubSource
 from electra_pipeline.inputs.files import UrlFile, expand, fetch
-from electra_pipeline.results import store
+from electra_pipeline.results.database import database_location
 from electra_pipeline.storage.models import model_directory
 from electra_pipeline.storage.uri import (
     ALLOWED_PREFIXES,
@@ -313,9 +313,9 @@ def test_a_password_in_a_root_is_refused_anywhere() -> None:
 
 
 def test_the_place_of_a_database_is_what_its_driver_makes_of_it() -> None:
-    assert store.location("sqlite://") is None
-    assert store.location("sqlite:///a/b.db") == "a/b.db"
-    assert store.location("postgresql://db:5432/x@host/db") == "postgresql://host:5432/db"
+    assert database_location("sqlite://") is None
+    assert database_location("sqlite:///a/b.db") == "a/b.db"
+    assert database_location("postgresql://db:5432/x@host/db") == "postgresql://host:5432/db"
 
 
 @pytest.mark.parametrize("name", ["ds*", "ds?", "ds [v1]", "a::b"])

@@ -8,7 +8,8 @@ import pytest
 from electra_pipeline.cli import run
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.core.execution import Outcome
-from electra_pipeline.results.tables import table
+from electra_pipeline.results import aggregation
+from electra_pipeline.results.tables import results_table
 from electra_pipeline.workflows import evaluate
 from electra_pipeline.workflows.evaluate import Evaluation
 
@@ -44,8 +45,8 @@ def test_the_command_shows_rows_and_report_and_then_fails(
     recorded = [{"task": "a"}], ["broken: KeyError: 'f1'"]
     monkeypatch.setattr(evaluate, "record_trials", lambda config, trials: recorded)
     monkeypatch.setattr(evaluate, "write_report", lambda config, model, rows: f"report of {rows}")
-    monkeypatch.setattr(table, "aggregate", list)
-    monkeypatch.setattr(table, "render", lambda rows, layout: f"table of {rows}")
+    monkeypatch.setattr(aggregation, "aggregate", list)
+    monkeypatch.setattr(results_table, "render_results", lambda rows, layout: f"table of {rows}")
     config = PipelineConfig.model_validate({"name": "x", "finetune": {"tasks": ["cola"]}})
     with pytest.raises(RuntimeError, match=r"^1 of 1 trials failed.*; no rows of 1 tasks.*broken"):
         run._evaluate(config, "model", config.context(), [])

@@ -1,25 +1,20 @@
 """The report of a run: one self-contained HTML file."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from electra_pipeline.core.prior_baseline import no_better_than_prior
+from electra_pipeline.results.aggregation import aggregate, model_order, score_lines
 from electra_pipeline.results.learning_curves import LearningCurve
 from electra_pipeline.results.pretraining import split
 from electra_pipeline.results.report.charts import CHARTS, draw, draw_learning_curve
 from electra_pipeline.results.report.corpus import summarize_corpus
 from electra_pipeline.results.report.pages import environment
+from electra_pipeline.results.store import Row
 from electra_pipeline.results.tables import cost_table
-from electra_pipeline.results.tables.table import (
-    Row,
-    aggregate,
-    compare,
-    difference_text,
-    models_of,
-    score_text,
-)
+from electra_pipeline.results.tables.results_table import difference_text, score_text
 from electra_pipeline.storage.artifact import Artifact
 
 METRICS_FILE = "metrics.jsonl"
@@ -29,19 +24,17 @@ def write_report(
     *,
     run_name: str,
     rows: Sequence[Row],
-    pretrain: Artifact | None,
-    corpus: Artifact | None,
-    tokenizer: Artifact | None,
-    sequences: Artifact | None = None,
+    artifacts: Mapping[str, Artifact],
     learning_curves: Sequence[LearningCurve] = (),
     errors: str | None = None,
     costs: Sequence[Row] = (),
 ) -> str:
     """Return the HTML of a run's report: results, curves, corpus, tokenizer, costs, artifacts.
 
-    The token counts of the corpus come from `sequences`. `learning_curves` are the scores of
+    `artifacts` maps stage names to what the model was made from; a snapshot takes the place of the
+    pre-training. `learning_curves` are the scores of
     earlier checkpoints, `errors` is the URL of the error analysis page, `costs` are the run's rows
-    of the costs table. Sections whose argument is None or empty are left out or say so.
+    of the costs table. Sections without values are left out or say so.
     """
     pages = environment()
     pages.filters |= {
@@ -50,16 +43,17 @@ def write_report(
         "interval": lambda score: f"{100 * score['lower']:.1f} to {100 * score['upper']:.1f}",
     }
     of_tasks, _ = split(rows)  # the metrics of pre-training are read from its manifest
-    lines = compare(aggregate(of_tasks))
-    made = (corpus, tokenizer, sequences, pretrain)
-    artifacts = [artifact for artifact in made if artifact is not None]
+    lines = score_lines(aggregate(of_tasks))
+    corpus, sequences = artifacts.get("corpus"), artifacts.get("sequences")
+    tokenizer = artifacts.get("tokenizer")
+    pretrain = artifacts.get("snapshot", artifacts.get("pretrain"))
     return pages.get_template("report.html.jinja").render(
         run_name=run_name,
         charts=_charts(pretrain),
         pretraining=_pretraining_values(pretrain),
         verdict=no_better_than_prior(pretrain.counters.get("held_out", {})) if pretrain else None,
         lines=lines,
-        models=models_of(model for line in lines for model in line.scores),
+        models=model_order(model for line in lines for model in line.scores),
         has_intervals=any(
             score["lower"] is not None for line in lines for score in line.scores.values()
         ),
@@ -69,7 +63,7 @@ def write_report(
         trials=sorted({(row["task"], row["model"], row["seed"], row["trial"]) for row in of_tasks}),
         corpus=summarize_corpus(corpus, sequences) if corpus is not None else None,
         tokenizer=tokenizer.counters if tokenizer is not None else None,
-        artifacts=artifacts,
+        artifacts=[each for each in (corpus, tokenizer, sequences, pretrain) if each],
     )
 
 

@@ -17,9 +17,9 @@ from functools import lru_cache
 import numpy as np
 
 from electra_pipeline.results import predictions, pretraining
+from electra_pipeline.results.aggregation import joined_notes
 from electra_pipeline.results.statistics.significance import holm, sign_flip, student
 from electra_pipeline.results.store import Row
-from electra_pipeline.results.tables.table import noted
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.tasks.bootstrap import LEVEL, groups, resampled
 from electra_pipeline.tasks.kinds.metrics import METRICS, statistic
@@ -161,7 +161,7 @@ def compare(
             variance = _variance_over_examples(score, names, trials, read)
         lines.append(_line(score, seeds, pairs, variance))
         for letter, compared in zip("AB", zip(*pairs, strict=True), strict=True):
-            if note := noted(compared):
+            if note := joined_notes(compared):
                 notes.append(f"{score[0]}, {letter}: {note}")
     if not lines:
         reasons = "; ".join(left_out[:3]) or "neither has a score of a task"

@@ -7,11 +7,11 @@ from typing import Any
 import orjson
 
 from electra_pipeline.results.statistics.comparison import Comparison, Line, Side
-from electra_pipeline.results.tables.grid import csv_text, grid
-from electra_pipeline.results.tables.table import Format
+from electra_pipeline.results.tables.results_table import Format
+from electra_pipeline.results.tables.text_table import csv_text, render_table
 
 
-def render(comparison: Comparison, format: Format) -> str:
+def render_comparison(comparison: Comparison, format: Format) -> str:
     """Render scores in percent, differences in points; json and csv hold all values unrounded."""
     match format:
         case "json":
@@ -34,7 +34,7 @@ def render(comparison: Comparison, format: Format) -> str:
             header = ["task", "metric", "seeds", "A", "B", "A - B", "p", "+/=/-", "verdict"]
             left_out = (f"Left out: {each}." for each in comparison.left_out)
             notes = [*_legend(comparison), *comparison.notes, *left_out]
-            return grid(header, [_cells(line) for line in comparison.lines], format, notes)
+            return render_table(header, [_cells(line) for line in comparison.lines], format, notes)
 
 
 def _record(line: Line) -> dict[str, Any]:

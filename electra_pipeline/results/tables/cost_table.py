@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from electra_pipeline.results.store import Row
-from electra_pipeline.results.tables.grid import csv_text, grid
+from electra_pipeline.results.tables.text_table import csv_text, render_table
 
 HEADER = ("run", "stage", "attempts", "CPU hours", "GPU hours")
 SECONDS = ("wall_seconds", "cpu_seconds", "gpu_seconds")
@@ -42,10 +42,10 @@ def lines(rows: Iterable[Row]) -> list[list[str]]:
     return found
 
 
-def render(rows: Sequence[Row], format: Any) -> str:
+def render_costs(rows: Sequence[Row], format: Any) -> str:
     """Render costs: json and csv hold every attempt, the other formats hours by stage."""
     if format == "json":
         return orjson.dumps([dict(row) for row in rows], option=orjson.OPT_INDENT_2).decode() + "\n"
     if format == "csv":
         return csv_text([dict(row) for row in rows])
-    return grid(HEADER, lines(rows), format)
+    return render_table(HEADER, lines(rows), format)

@@ -179,7 +179,7 @@ class Page(HTMLParser):
 
 
 def test_the_report_is_whole_and_stands_alone(artifacts):
-    html = write_report(run_name="es<small>", rows=rows(), **artifacts)
+    html = write_report(run_name="es<small>", rows=rows(), artifacts=artifacts)
     page = Page(html)
     assert page.open == []
     assert len(page.ids) == len(set(page.ids))
@@ -195,7 +195,7 @@ def test_the_report_is_whole_and_stands_alone(artifacts):
 
 
 def test_every_number_is_there_and_can_be_traced(artifacts):
-    texts = Page(write_report(run_name="run", rows=rows(), **artifacts)).texts
+    texts = Page(write_report(run_name="run", rows=rows(), artifacts=artifacts)).texts
     for expected in ("55.0 [50.0, 60.0]", "15.0 [10.0, 20.0]", "+40.0", "1,043"):
         assert expected in texts
     for expected in ("12,345", "12,800", "532", "507", "32", "news <a>", "es", "duplicate"):
@@ -247,7 +247,7 @@ def column(table, name):
 
 
 def test_the_numbers_of_the_corpus_balance(artifacts):
-    tables = Tables(write_report(run_name="run", rows=[], **artifacts)).tables
+    tables = Tables(write_report(run_name="run", rows=[], artifacts=artifacts)).tables
     sizes = next(table for caption, table in tables.items() if caption.startswith("Kept text"))
     sources = next(table for caption, table in tables.items() if caption.startswith("Sources"))
     drops, languages = tables["Documents dropped, by reason and source"], tables["Languages"]
@@ -272,7 +272,7 @@ def test_the_numbers_of_the_corpus_balance(artifacts):
 
 
 def test_samples_of_what_was_dropped_can_be_read(artifacts):
-    html = write_report(run_name="run", rows=[], **artifacts)
+    html = write_report(run_name="run", rows=[], artifacts=artifacts)
     assert html.count("<blockquote>") == 3  # each text once, none without text
     assert "<blockquote>First &lt;b&gt; of many<footer>" in html
     assert f"{('long ' * 200)[:400]}…<footer>books, value: 5</footer>" in html
@@ -282,7 +282,7 @@ def test_a_corpus_of_an_older_format_has_its_report(tmp_path):
     counters = {name: {"train": 2} for name in ("documents", "words", "characters", "bytes")}
     counters |= {"languages": {"es": 2}, "sources": {"a": {"read": 2, "kept": 2, "dropped": {}}}}
     corpus = artifact(tmp_path, "corpus", counters)
-    html = write_report(run_name="run", rows=[], pretrain=None, corpus=corpus, tokenizer=None)
+    html = write_report(run_name="run", rows=[], artifacts={"corpus": corpus})
     tables = Tables(html).tables
     assert tables["Languages"][1] == ["es", "2", "unknown", "unknown"]
     assert "No document was dropped." in html
@@ -291,8 +291,8 @@ def test_a_corpus_of_an_older_format_has_its_report(tmp_path):
 def test_rows_about_pretraining_stay_out_of_the_table_of_tasks(artifacts):
     about = {"task": "pretraining", "metric": "discriminator_auc", "split": "held_out"}
     extended = [*rows(), {**rows()[0], **about}]
-    html = write_report(run_name="run", rows=extended, **artifacts)
-    assert html == write_report(run_name="run", rows=rows(), **artifacts)
+    html = write_report(run_name="run", rows=extended, artifacts=artifacts)
+    assert html == write_report(run_name="run", rows=rows(), artifacts=artifacts)
 
 
 def test_any_number_of_models_stand_side_by_side_in_their_order(artifacts):
@@ -302,18 +302,18 @@ def test_any_number_of_models_stand_side_by_side_in_their_order(artifacts):
         if row["model"] == "pretrained"
         for size in ("base", "large")
     ]
-    page = Page(write_report(run_name="run", rows=[*rows(), *bert], **artifacts))
+    page = Page(write_report(run_name="run", rows=[*rows(), *bert], artifacts=artifacts))
     names = ["pre-trained", "google/<bert>-base", "google/<bert>-large", "random", "majority"]
     start = page.texts.index("pre-trained")
     assert [text for text in page.texts[start:] if text][:6] == [*names, "difference"]
     assert page.texts.count("85.0 [80.0, 90.0]") == 2
     alone = [row for row in rows() if row["model"] == "pretrained"]
-    texts = Page(write_report(run_name="run", rows=alone, **artifacts)).texts
+    texts = Page(write_report(run_name="run", rows=alone, artifacts=artifacts)).texts
     assert "random" not in texts and "majority" not in texts
 
 
 def test_intervals_and_notes_stand_below_the_score(artifacts):
-    plain = write_report(run_name="run", rows=rows(), **artifacts)
+    plain = write_report(run_name="run", rows=rows(), artifacts=artifacts)
     said = [
         {
             **row,
@@ -323,11 +323,11 @@ def test_intervals_and_notes_stand_below_the_score(artifacts):
         }
         for row in rows()
     ]
-    texts = Page(write_report(run_name="run", rows=said, **artifacts)).texts
+    texts = Page(write_report(run_name="run", rows=said, artifacts=artifacts)).texts
     assert "46.0 to 52.0" in texts  # of the seed with the lower of the two middle scores
     assert "degenerate (seeds 0, 1)" in texts
     absent = [{**row, "lower": None, "upper": None, "note": None} for row in rows()]
-    assert write_report(run_name="run", rows=absent, **artifacts) == plain
+    assert write_report(run_name="run", rows=absent, artifacts=artifacts) == plain
 
 
 def test_the_history_has_a_chart_for_each_score_and_the_errors_a_link(artifacts):
@@ -337,7 +337,11 @@ def test_the_history_has_a_chart_for_each_score_and_the_errors_a_link(artifacts)
         for metric in ("matthews", "accuracy")
     ]
     html = write_report(
-        run_name="run", rows=rows(), learning_curves=curves, errors="run-errors.html", **artifacts
+        run_name="run",
+        rows=rows(),
+        learning_curves=curves,
+        errors="run-errors.html",
+        artifacts=artifacts,
     )
     page = Page(html)
     assert page.open == [] and len(page.ids) == len(set(page.ids))
@@ -347,8 +351,8 @@ def test_the_history_has_a_chart_for_each_score_and_the_errors_a_link(artifacts)
         assert expected in page.texts
 
 
-def test_what_is_not_there_is_said(tmp_path):
-    html = write_report(run_name="run", rows=[], pretrain=None, corpus=None, tokenizer=None)
+def test_missing_artifacts_are_named(tmp_path):
+    html = write_report(run_name="run", rows=[], artifacts={})
     texts = " ".join(Page(html).texts)
     for expected in ("No results", "no finished pre-training", "no finished corpus"):
         assert expected in texts

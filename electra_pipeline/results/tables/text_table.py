@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-Drawn = Literal["table", "markdown", "latex"]
+TextFormat = Literal["table", "markdown", "latex"]
 NOTE_WIDTH = 100
 # A rule below the header, of an ASCII character that every terminal and log file can show
 BOX = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
@@ -35,10 +35,10 @@ LATEX = {
 }
 
 
-def grid(
+def render_table(
     header: Sequence[str],
     lines: Sequence[Sequence[str]],
-    format: Drawn,
+    format: TextFormat,
     notes: Sequence[str] = (),
 ) -> str:
     """Render rows of cells with a header above and notes below.
