@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from transformers import AutoConfig
 
 from electra_pipeline.core.identity import Config
-from electra_pipeline.serving import heads
-from electra_pipeline.serving.examples import (
+from electra_pipeline.serving import outputs
+from electra_pipeline.serving.inputs import (
     Question,
     Text,
     TextOrPair,
@@ -65,17 +65,17 @@ class Head:
 HEADS: Mapping[str, Head] = MappingProxyType(
     {
         "replaced-token-detection": Head(
-            "ElectraForPreTraining", Text, heads.replaced_tokens, is_task=False
+            "ElectraForPreTraining", Text, outputs.replaced_tokens, is_task=False
         ),
         "fill-mask": Head(
-            "AutoModelForMaskedLM", Text, heads.filled_masks, heads.check_mask, is_task=False
+            "AutoModelForMaskedLM", Text, outputs.filled_masks, outputs.check_mask, is_task=False
         ),
         "text-classification": Head(
-            Classification.auto_class, TextOrPair, heads.classes, heads.check_pair
+            Classification.auto_class, TextOrPair, outputs.classes, outputs.check_pair
         ),
-        "token-classification": Head(Tagging.auto_class, TextOrWords, heads.tagged_words),
-        "multiple-choice": Head(MultipleChoice.auto_class, TextWithChoices, heads.chosen),
-        "question-answering": Head(QuestionAnswering.auto_class, Question, heads.answers),
+        "token-classification": Head(Tagging.auto_class, TextOrWords, outputs.tagged_words),
+        "multiple-choice": Head(MultipleChoice.auto_class, TextWithChoices, outputs.chosen),
+        "question-answering": Head(QuestionAnswering.auto_class, Question, outputs.answers),
     }
 )
 

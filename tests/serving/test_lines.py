@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from transformers import ElectraConfig, ElectraForSequenceClassification
 
-from electra_pipeline.serving.examples import TextOrPair
+from electra_pipeline.serving.inputs import TextOrPair
 from electra_pipeline.serving.lines import Format, numbered, parse_object, strict_json
 from electra_pipeline.serving.predict import HEADS, Predictor, predict
 from electra_pipeline.text.tokenization import SPECIAL_TOKENS

@@ -505,7 +505,7 @@ def test_nan_and_infinite_weights_are_refused(tmp_path: Path) -> None:
     weights["classifier.out_proj.bias"][0] = float("nan")
     save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(
-        ValueError, match=r"classifier\.out_proj\.bias holds values that are not fin"
+        ValueError, match=r"classifier\.out_proj\.bias has values that are NaN or inf"
     ):
         load_predictor(str(model))
 

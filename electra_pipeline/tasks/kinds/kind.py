@@ -49,6 +49,14 @@ class Encoded:
         return len(self.truncated)
 
 
+def label_fields(labels: Sequence[str]) -> dict[str, Any]:
+    """Return the fields of config.json that name a model's outputs."""
+    return {
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: index for index, label in enumerate(labels)},
+    }
+
+
 class TaskKind(ABC, Generic[Example, Prediction]):
     """One kind of task: from examples to model inputs, from outputs to predictions and scores."""
 

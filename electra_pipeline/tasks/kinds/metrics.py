@@ -220,7 +220,8 @@ def _correlation(x: Array, y: Array, weights: Array) -> Array:
     # The variance of a constant side is not 0, but a rounding error.
     floors = [1e-12 * weights.sum(axis=1) * np.max(side**2, initial=0.0) for side in (x, y)]
     varied = (variances[0] > floors[0]) & (variances[1] > floors[1])
-    return _divide(covariance, np.where(varied, np.sqrt(variances[0] * variances[1]), 0.0))
+    quotient = _divide(covariance, np.where(varied, np.sqrt(variances[0] * variances[1]), 0.0))
+    return np.clip(quotient, -1.0, 1.0)  # rounding may exceed 1
 
 
 def _ranks(values: Array, weights: Array) -> Array:
@@ -261,10 +262,7 @@ def best_threshold(values: Sequence[tuple[float, float, float]]) -> float:
 
 
 def _gains(values: Array, weights: Array) -> tuple[Array, Array]:
-    """What answering gains over not answering, up to each distinct null margin.
-
-    Returns (resamples, margins) gains, and the margins in ascending order.
-    """
+    """The gain in score (resamples, margins) of answering up to each margin, and the margins."""
     order = np.argsort(values[:, 2], kind="stable")
     kept, withdrawn, margins = values[order].T
     gains = np.cumsum(weights[:, order] * (kept - withdrawn), axis=1)

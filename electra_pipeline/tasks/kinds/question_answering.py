@@ -166,19 +166,18 @@ class QuestionAnswering(TaskKind[QuestionExample, AnswerPrediction]):
     ) -> list[AnswerPrediction]:
         spans: list[list[Span]] = [[] for _ in examples]
         null = [Span("", math.inf, math.inf)] * len(examples)
-        for feature, scores in zip(features, logits, strict=True):
+        for feature, row in zip(features, logits, strict=True):
             position = feature.example
-            context = examples[position].context
             # a context has no answer if none of its windows has one: the lowest score decides
-            here = Span("", float(scores[0, 0]), float(scores[0, 1]))
+            here = Span("", float(row[0, 0]), float(row[0, 1]))
             null[position] = min(null[position], here, key=lambda span: span.score)
-            found = best_spans(
-                scores, feature, num_best=self.num_best, answer_tokens=self.answer_tokens
+            spans[position] += best_spans(
+                row,
+                feature,
+                examples[position].context,
+                num_best=self.num_best,
+                answer_tokens=self.answer_tokens,
             )
-            spans[position] += [
-                Span(context[begin:end], first, last, begin, end)
-                for begin, end, first, last in found
-            ]
         return list(map(self._answer, spans, null))
 
     def _answer(self, spans: Sequence[Span], null: Span) -> AnswerPrediction:

@@ -32,22 +32,23 @@ class Span:
 
 
 def best_spans(
-    scores: NDArray[Any],
+    logits: NDArray[Any],
     feature: Feature,
+    context: str,
     *,
     num_best: int = NUM_BEST,
     answer_tokens: int = ANSWER_TOKENS,
-) -> list[tuple[int, int, float, float]]:
-    """Return the best allowed answers in one window, best first; scores are (length, 2).
+) -> list[Span]:
+    """Return the best allowed answers in one window, best first; logits are (length, 2).
 
-    Each is begin and end in characters and the logits of its ends. Allowed: start among the
-    `num_best` best starts and end among the best ends, in the context, in order, at most
-    `answer_tokens` tokens, and not empty (byte-level tokens of white space may have no character).
+    Allowed: start among the `num_best` best starts and end among the best ends, in the context, in
+    order, at most `answer_tokens` tokens, and not empty (byte-level tokens of white space may have
+    no character).
     """
     assert feature.alignment is not None
     offsets = feature.alignment
     inside = offsets[:, 1] >= 0
-    masked = np.where(inside[:, None], scores, -np.inf)
+    masked = np.where(inside[:, None], logits, -np.inf)
     starts, ends = (np.argsort(-masked[:, side], kind="stable")[:num_best] for side in (0, 1))
     sums = masked[starts, 0][:, None] + masked[ends, 1][None, :]
     lengths = ends[None, :] - starts[:, None] + 1
@@ -61,7 +62,8 @@ def best_spans(
             break
         start, end = starts[row], ends[column]
         begin, stop = int(offsets[start, 0]), int(offsets[end, 1])
-        found.append((begin, stop, float(masked[start, 0]), float(masked[end, 1])))
+        ends_logits = float(masked[start, 0]), float(masked[end, 1])
+        found.append(Span(context[begin:stop], *ends_logits, begin, stop))
     return found
 
 

@@ -11,7 +11,7 @@ from scipy.special import softmax
 from torch import Tensor
 
 from electra_pipeline.tasks.kinds.encoding import SpecialTokens, special_tokens
-from electra_pipeline.tasks.kinds.kind import IGNORED, Encoded, Feature, TaskKind
+from electra_pipeline.tasks.kinds.kind import IGNORED, Encoded, Feature, TaskKind, label_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,7 @@ class Tagging(TaskKind[TaggedExample, TagsPrediction]):
 
     @property
     def head(self) -> Mapping[str, Any]:
-        return {
-            "id2label": dict(enumerate(self.labels)),
-            "label2id": {label: index for index, label in enumerate(self.labels)},
-        }
+        return label_fields(self.labels)
 
     def encode(
         self, tokenizer: Any, examples: Sequence[TaggedExample], max_length: int, *, training: bool

@@ -16,7 +16,7 @@ from electra_pipeline.tasks.kinds.encoding import (
     num_characters_cut,
     pre_truncate,
 )
-from electra_pipeline.tasks.kinds.kind import IGNORED, Encoded, Feature, TaskKind
+from electra_pipeline.tasks.kinds.kind import IGNORED, Encoded, Feature, TaskKind, label_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +107,7 @@ class Classification(TaskKind[TextExample, ClassPrediction]):
 
     @property
     def head(self) -> Mapping[str, Any]:
-        return {
-            "id2label": dict(enumerate(self.labels)),
-            "label2id": {label: index for index, label in enumerate(self.labels)},
-            "problem_type": "single_label_classification",
-        }
+        return {**label_fields(self.labels), "problem_type": "single_label_classification"}
 
     def encode(
         self, tokenizer: Any, examples: Sequence[TextExample], max_length: int, *, training: bool

@@ -138,25 +138,25 @@ def test_an_empty_context_gives_no_answer(tokenizer):
 
 @QUICK
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(2, 8))
-def test_the_best_span_equals_trying_all(seed, num_context, second):
+def test_the_best_span_equals_trying_all(seed, num_context, segment_b):
     rng = np.random.default_rng(seed)
-    length = second + num_context + 1
-    places = np.full((length, 2), -1, dtype=np.int32)
-    places[second:-1] = [(10 * i, 10 * i + 5) for i in range(num_context)]
-    feature = Feature(np.zeros(length, dtype=np.int32), second, np.array([0, 0]), 0, places)
+    length = segment_b + num_context + 1
+    alignment = np.full((length, 2), -1, dtype=np.int32)
+    alignment[segment_b:-1] = [(10 * i, 10 * i + 5) for i in range(num_context)]
+    feature = Feature(np.zeros(length, dtype=np.int32), segment_b, np.array([0, 0]), 0, alignment)
     scores = np.round(rng.normal(size=(length, 2)), 2)
-    found = best_spans(scores, feature)
+    found = best_spans(scores, feature, "x" * 1000)
     ranked = [
-        sorted(range(second, length - 1), key=lambda i, s=side: -scores[i, s])[:20]
+        sorted(range(segment_b, length - 1), key=lambda i, s=side: -scores[i, s])[:20]
         for side in (0, 1)
     ]
     allowed = [
-        (scores[i, 0] + scores[j, 1], 10 * (i - second), 10 * (j - second) + 5)
+        (scores[i, 0] + scores[j, 1], 10 * (i - segment_b), 10 * (j - segment_b) + 5)
         for i in ranked[0]
         for j in ranked[1]
         if i <= j < i + ANSWER_TOKENS
     ]
-    scored = [(first + last, begin, end) for begin, end, first, last in found]
+    scored = [(span.score, span.begin, span.end) for span in found]
     assert set(scored) <= set(allowed)
     best = sorted((value for value, _, _ in allowed), reverse=True)[:20]
     assert [value for value, _, _ in scored] == pytest.approx(best)
@@ -164,11 +164,11 @@ def test_the_best_span_equals_trying_all(seed, num_context, second):
 
 def test_an_answer_is_never_empty():
     """Byte-level tokens of white space, trimmed, begin where they end."""
-    places = np.array([[-1, -1], [0, 3], [4, 4], [4, 7], [-1, -1]], dtype=np.int32)
-    feature = Feature(np.zeros(5, dtype=np.int32), 1, np.array([0, 0]), 0, places)
+    alignment = np.array([[-1, -1], [0, 3], [4, 4], [4, 7], [-1, -1]], dtype=np.int32)
+    feature = Feature(np.zeros(5, dtype=np.int32), 1, np.array([0, 0]), 0, alignment)
     scores = np.zeros((5, 2))
     scores[2] = 9.0
-    found = {(begin, end) for begin, end, _, _ in best_spans(scores, feature)}
+    found = {(span.begin, span.end) for span in best_spans(scores, feature, "x" * 7)}
     assert found == {(0, 3), (0, 4), (0, 7), (4, 7)}
 
 

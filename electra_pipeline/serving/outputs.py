@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from electra_pipeline.serving.examples import (
+from electra_pipeline.serving.inputs import (
     Question,
     Text,
     TextOrPair,
