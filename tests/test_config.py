@@ -1,4 +1,4 @@
-"""The configuration a user writes: what is accepted, and what a mistake is told."""
+"""The configuration that a user writes: accepted values, and messages for invalid ones."""
 
 from pathlib import Path
 from typing import Any
@@ -119,10 +119,12 @@ def test_set_changes_values_lists_and_missing_sections() -> None:
         (["pretrain.steps"], r"--set pretrain\.steps: expected PATH=VALUE"),
         (["pretrain.steps=[1"], "not valid YAML"),
         (["corpus.language=xx"], "language"),
+        (["scale.cpus_per_leg=2"], r"scale\.cpus_per_leg: renamed to cpus_per_trial$"),
+        (["scale.gpus_per_leg=2"], r"scale\.gpus_per_leg: renamed to gpus_per_trial$"),
         (["finetune.tasks=[nosuch]"], "nosuch"),
     ],
 )
-def test_mistakes_are_told_in_one_line(overrides: list[str], message: str) -> None:
+def test_invalid_values_are_reported_in_one_line(overrides: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         load(preset="quickstart", overrides=overrides)
     assert "\n" not in str(caught.value)
@@ -132,7 +134,7 @@ SOURCE = "corpus.sources.0"
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
         ("[{type: files, urls: [a], url: b}]", ".url: unknown key; did you mean urls?"),
         ("[{type: files, urls: [a], files: [b]}]", ".files: unknown key; there are label, text_co"),
@@ -144,13 +146,13 @@ SOURCE = "corpus.sources.0"
         ("[{type: files, urls: [*.txt]}]", ".*; put a pattern that begins with . in quotes"),
     ],
 )
-def test_a_source_that_is_written_otherwise_is_told_how(override: str, told: str) -> None:
-    with pytest.raises(ValueError, match=rf"(corpus\.sources\.0|not valid YAML){told}"):
+def test_an_invalid_source_is_reported_with_its_path(override: str, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"(corpus\.sources\.0|not valid YAML){message}"):
         load(preset="quickstart", overrides=[f"corpus.sources={override}"])
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
         (
             "corpus.language=false",
@@ -202,14 +204,14 @@ def test_a_source_that_is_written_otherwise_is_told_how(override: str, told: str
         ("finetune.tasks=[coal, coal]", "finetune.tasks: unknown task 'coal'; choose from "),
     ],
 )
-def test_a_mistake_is_told_once_and_in_the_words_of_the_file(override: str, told: str) -> None:
+def test_a_mistake_is_reported_once_with_the_path_in_the_file(override: str, message: str) -> None:
     with pytest.raises(ValueError) as caught:
         load(preset="quickstart", overrides=[override])
-    message = str(caught.value).removeprefix("preset quickstart: ")
-    assert message.startswith(told) if told.endswith(" ") else message == told
+    shown = str(caught.value).removeprefix("preset quickstart: ")
+    assert shown.startswith(message) if message.endswith(" ") else shown == message
 
 
-def test_files_that_cannot_be_used_are_told(tmp_path: Path) -> None:
+def test_unusable_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"nothing\.yaml: no such file"):
         load(file=str(tmp_path / "nothing.yaml"))
     broken = tmp_path / "broken.yaml"
@@ -227,7 +229,7 @@ def test_files_that_cannot_be_used_are_told(tmp_path: Path) -> None:
         load(preset="small", file="x.yaml")
 
 
-def test_a_config_can_lie_on_any_filesystem() -> None:
+def test_a_configuration_can_be_on_any_filesystem() -> None:
     import fsspec
 
     with fsspec.open("memory://configs/a.yaml", "w") as file:
@@ -235,7 +237,7 @@ def test_a_config_can_lie_on_any_filesystem() -> None:
     assert load(file="memory://configs/a.yaml").name == "mine"
 
 
-def test_the_default_database_lies_in_a_local_root(tmp_path: Path) -> None:
+def test_the_default_database_is_in_a_local_root(tmp_path: Path) -> None:
     local = PipelineConfig.model_validate({**MINIMAL, "root": str(tmp_path)})
     assert local.database_url == f"sqlite:///{tmp_path}/results.db"
     remote = PipelineConfig.model_validate({**MINIMAL, "root": "memory://x"})
@@ -250,7 +252,7 @@ def test_scale_is_no_part_of_any_stage() -> None:
         assert not scale & set(getattr(chosen, stage).model_dump()), stage
 
 
-def test_scalars_are_what_people_mean(tmp_path: Path) -> None:
+def test_scalars_have_the_types_that_people_expect(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text(
         """
@@ -331,14 +333,14 @@ def test_anchors_and_merge_keys_work() -> None:
         ("a: \x00", "not valid YAML: "),
     ],
 )
-def test_broken_yaml_is_told_in_one_line(text: str, message: str) -> None:
+def test_broken_yaml_is_reported_in_one_line(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         parse_yaml(text)
     assert "\n" not in str(caught.value)
     assert not isinstance(caught.value, yaml.YAMLError)
 
 
-def test_set_has_the_same_rules() -> None:
+def test_set_values_follow_the_same_rules() -> None:
     for override in ("corpus.sources=[{type: files, type: hub}]", "corpus.sources=[{a: 1, a: 2}]"):
         with pytest.raises(ValueError, match=r"--set .*: the value is line 1: the key .* already"):
             load(preset="quickstart", overrides=[override])

@@ -17,6 +17,7 @@ from electra_pipeline.cli.options import (
     root_location,
     with_options,
 )
+from electra_pipeline.core.errors import one_line
 from electra_pipeline.core.execution import THREAD_ENVIRONMENT, StageName
 from electra_pipeline.core.interruption import RESUMABLE, Interruption, bounded_interrupt
 
@@ -82,15 +83,14 @@ for name in RENAMED_COMMANDS:
     app.command(name, hidden=True, context_settings=any_arguments)(_refuse_renamed)
 
 
-def _one_line(error: Exception) -> str:
+def _message(error: Exception) -> str:
     from pydantic import ValidationError
 
-    message = str(error)
     if isinstance(error, ValidationError):
         from electra_pipeline.config import explain
 
-        message = explain(error)
-    return " ".join(message.split()) or type(error).__name__
+        return explain(error)
+    return one_line(error)
 
 
 def _check_current_folder() -> None:
@@ -130,5 +130,5 @@ def main() -> None:
             sys.exit(output.READER_LEFT)
         if debug:
             traceback.print_exc()
-        print(f"error: {_one_line(error)}", file=sys.stderr)
+        print(f"error: {_message(error)}", file=sys.stderr)
         sys.exit(2 if isinstance(error, ValueError) else 1)

@@ -251,6 +251,14 @@ def test_an_unknown_key_in_a_parameter_is_named():
         electra.validate_parameters({"config": config})
 
 
+def test_a_renamed_key_in_a_parameter_is_named_with_its_new_name():
+    from flows.electra import electra
+
+    config = presets()["quickstart"] | {"scale": {"cpus_per_leg": 2}}
+    with pytest.raises(ParameterTypeError, match=r"scale\.cpus_per_leg: renamed to cpus_per_trial"):
+        electra.validate_parameters({"config": config})
+
+
 def test_the_form_explains_its_keys():
     from flows.electra import electra
 
