@@ -19,7 +19,7 @@ from electra_pipeline import stages
 from electra_pipeline.core.execution import Executor, LocalExecutor, StageContext
 from electra_pipeline.core.progress import silent
 from electra_pipeline.corpus import build as corpus_stage
-from electra_pipeline.corpus.build import CorpusConfig
+from electra_pipeline.corpus.config import CorpusConfig
 from electra_pipeline.on_ray import cluster
 from electra_pipeline.storage.shards import read_documents
 

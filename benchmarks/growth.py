@@ -19,7 +19,7 @@ import orjson
 from electra_pipeline.core.execution import LocalExecutor, StageContext
 from electra_pipeline.core.progress import silent
 from electra_pipeline.corpus import build as corpus_stage
-from electra_pipeline.corpus.build import CorpusConfig
+from electra_pipeline.corpus.config import CorpusConfig
 from electra_pipeline.inputs.files import UrlFile, fetch
 from electra_pipeline.pretraining import sequences as sequences_stage
 from electra_pipeline.pretraining.sequences import SequencesConfig

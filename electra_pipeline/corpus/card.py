@@ -1,4 +1,4 @@
-"""The corpus card: what a corpus is made of, what was dropped and why, for people to read."""
+"""The corpus card (README.md): sources, sizes, dropped documents and examples of them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from electra_pipeline.corpus.counters import all_dropped, all_repaired
-from electra_pipeline.corpus.sources.readers import Partition
+from electra_pipeline.corpus.sources.partition import Partition
 
 CARD = "README.md"
 SAMPLES_PER_REASON = 3
@@ -20,7 +20,7 @@ def render(
     partitions: Sequence[Partition],
     samples: Sequence[Mapping[str, Any]],
 ) -> str:
-    """The card as Markdown; the same counters, content and samples give the same bytes."""
+    """Render the card as Markdown; equal arguments give equal bytes."""
     environment = Environment(
         loader=PackageLoader("electra_pipeline.corpus", "."),
         undefined=StrictUndefined,
@@ -37,13 +37,13 @@ def render(
         reasons=all_dropped(counters),
         repairs=all_repaired(counters),
         tables=_tables(counters),
-        samples=_few(samples),
+        samples=_select(samples),
     )
     return re.sub(r"\n{3,}", "\n\n", rendered)
 
 
 def _tables(counters: Mapping[str, Any]) -> list[tuple[str, Sequence[str], list[list[Any]]]]:
-    """Title, header and rows of each table that has any."""
+    """Return the title, header and rows of each table that has rows."""
     words = counters["words_by_language"]
     languages = [[code, number, words[code]] for code, number in counters["languages"].items()]
     lengths = [
@@ -57,31 +57,31 @@ def _tables(counters: Mapping[str, Any]) -> list[tuple[str, Sequence[str], list[
         ("Languages", ("language", "documents", "words"), languages),
         ("Length", ("words", "documents"), lengths),
         ("Near-duplicates", ("documents in a cluster", "clusters"), clusters),
-        ("Evaluation examples", ("task", "documents that hold one"), tasks),
+        ("Evaluation examples", ("task", "documents that contain one"), tasks),
     ]
     return [table for table in tables if table[-1]]
 
 
 def _digests(partitions: Sequence[Partition]) -> dict[str, list[str]]:
-    """By label, the digests of its partitions; parts of one file have one."""
-    digests: dict[str, dict[str, None]] = {}  # in their order
+    """Return the digests of partitions by label; parts of one file share a digest."""
+    digests: dict[str, dict[str, None]] = {}  # keys in order
     for partition in partitions:
         digests.setdefault(partition.label, {})[partition.digest] = None
     return {label: list(of_label) for label, of_label in digests.items()}
 
 
-def _few(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Some of each reason, each on one line that Markdown leaves alone."""
+def _select(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return a few samples of each reason, each on one line and escaped for Markdown."""
     shown: dict[str, set[str]] = {}
-    few = []
+    selected = []
     for sample in samples:
         seen = shown.setdefault(sample["reason"], {""})
         if len(seen) <= SAMPLES_PER_REASON and sample["text"] not in seen:
             seen.add(sample["text"])
             text = " ".join(sample["text"].split())
             short = text[:SAMPLE_CHARACTERS] + ("..." if len(text) > SAMPLE_CHARACTERS else "")
-            few.append({**sample, "text": re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", short)})
-    return few
+            selected.append({**sample, "text": re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", short)})
+    return selected
 
 
 def _number(value: Any) -> str:

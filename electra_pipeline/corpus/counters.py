@@ -1,4 +1,4 @@
-"""What became of every document: the counters of a corpus, which balance."""
+"""The counters of a corpus: every document that was read is kept or dropped, by reason."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,71 +7,72 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from electra_pipeline.corpus.merge import Copies, Mask, Overview
-from electra_pipeline.corpus.sources.readers import Partition
+from electra_pipeline.corpus.document_table import DocumentTable, Mask
+from electra_pipeline.corpus.merge import Copies
+from electra_pipeline.corpus.sources.partition import Partition
 from electra_pipeline.storage.shards import UNKNOWN_LANGUAGE
 
 
 def count(
     partitions: Sequence[Partition],
     records: Sequence[Mapping[str, Any]],
-    overview: Overview,
+    table: DocumentTable,
     dropped: Mapping[str, Mask],
     copies: Mapping[str, Copies],
 ) -> dict[str, Any]:
-    """All counters of a corpus.
+    """Return all counters of a corpus.
 
-    `records` are those of its `partitions`, `dropped` says by reason which documents (N,) the whole
-    corpus drops, `copies` how often each document is written (N,) in each split. What is counted
-    by split is what is written; by source and language, documents count once.
+    `records` are the completion records of its `partitions`. `dropped` maps each corpus-wide reason
+    to the documents (N,) that it drops, `copies` each split to how often each document (N,) is
+    written in it. Counters by split count what is written; those by source and language count each
+    document once.
 
-    Raises RuntimeError if a document was lost or counted twice: a fault of ours.
+    Raises RuntimeError if a document is missing or counted twice, which is a bug.
     """
-    kept = sum(copies.values(), np.zeros(len(overview.keys), np.int64)) > 0
+    kept = sum(copies.values(), np.zeros(len(table.keys), np.int64)) > 0
     counters = {
         "documents": {split: int(number.sum()) for split, number in copies.items()},
         **{
             name.removeprefix("num_"): {split: int(sizes @ copies[split]) for split in copies}
-            for name, sizes in overview.sizes.items()
+            for name, sizes in table.sizes.items()
         },
-        "sources": _count_sources(partitions, records, overview, dropped, kept),
-        "languages": _by_language(overview, kept, np.ones(len(kept), np.int64)),
-        "words_by_language": _by_language(overview, kept, overview.sizes["num_words"]),
-        "documents_by_words": _histogram(overview.sizes["num_words"][kept]),
+        "sources": _count_sources(partitions, records, table, dropped, kept),
+        "languages": _by_language(table, kept, np.ones(len(kept), np.int64)),
+        "words_by_language": _by_language(table, kept, table.sizes["num_words"]),
+        "documents_by_words": _histogram(table.sizes["num_words"][kept]),
     }
     _check_balance(counters, int(kept.sum()))
     return counters
 
 
 def all_dropped(counters: Mapping[str, Any]) -> dict[str, int]:
-    """By reason, how many documents of all sources were dropped; most frequent first."""
+    """Return the number of dropped documents of all sources by reason, most frequent first."""
     return _ordered(_added(*(source["dropped"] for source in counters["sources"].values())))
 
 
 def all_repaired(counters: Mapping[str, Any]) -> dict[str, int]:
-    """By kind, how many repairs the documents of all sources had; most frequent first."""
+    """Return the number of repairs in all sources by kind, most frequent first."""
     return _ordered(_added(*(source["repaired"] for source in counters["sources"].values())))
 
 
 def _count_sources(
     partitions: Sequence[Partition],
     records: Sequence[Mapping[str, Any]],
-    overview: Overview,
+    table: DocumentTable,
     dropped: Mapping[str, Mask],
     kept: Mask,
 ) -> dict[str, dict[str, Any]]:
-    """By label: documents read, kept, dropped by reason; repairs by kind; sizes of what is kept.
+    """Return, by label, documents read, kept and dropped by reason, repairs, and sizes of the kept.
 
-    Also what was said of the source: its licences and weights, which are several where sources
-    share a label.
+    Also the licences and weights of the source: several if sources share a label.
     """
     dropped_by_partition = {
-        reason: overview.sum_by_partition(mask) for reason, mask in dropped.items()
+        reason: table.sum_by_partition(mask) for reason, mask in dropped.items()
     }
-    kept_by_partition = overview.sum_by_partition(kept)
+    kept_by_partition = table.sum_by_partition(kept)
     sizes = {
-        name.removeprefix("num_"): overview.sum_by_partition(values * kept)
-        for name, values in overview.sizes.items()
+        name.removeprefix("num_"): table.sum_by_partition(values * kept)
+        for name, values in table.sizes.items()
     }
     sources: dict[str, dict[str, Any]] = {}
     for index, (partition, record) in enumerate(zip(partitions, records, strict=True)):
@@ -81,12 +82,12 @@ def _count_sources(
             {"read": 0, "kept": 0, "dropped": {}, "repaired": {}, **dict.fromkeys(sizes, 0)}
             | {"licences": [], "weights": []},
         )
-        for name, stated in (
+        for name, value in (
             ("licences", partition.reading.licence),
             ("weights", partition.reading.weight),
         ):
-            if stated is not None and stated not in found[name]:
-                found[name].append(stated)
+            if value is not None and value not in found[name]:
+                found[name].append(value)
         found["read"] += record["read"]
         found["kept"] += kept_by_partition[index]
         for name, numbers in sizes.items():
@@ -100,10 +101,10 @@ def _added(*counts: Mapping[str, int]) -> dict[str, int]:
     return dict(sum((Counter(each) for each in counts), Counter[str]()))
 
 
-def _by_language(overview: Overview, kept: Mask, values: Copies) -> dict[str, int]:
-    """The sum of `values` (N,) over the kept documents of each language, by code."""
-    table = pa.table({"language": overview.languages, "value": values}).filter(pa.array(kept))
-    sums = table.group_by("language").aggregate([("value", "sum")]).to_pylist()
+def _by_language(table: DocumentTable, kept: Mask, values: Copies) -> dict[str, int]:
+    """Return the sum of `values` (N,) over the kept documents of each language, by code."""
+    rows = pa.table({"language": table.languages, "value": values}).filter(pa.array(kept))
+    sums = rows.group_by("language").aggregate([("value", "sum")]).to_pylist()
     found = {row["language"] or UNKNOWN_LANGUAGE: row["value_sum"] for row in sums}
     return _ordered(found)
 
@@ -113,7 +114,7 @@ def _ordered(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def _histogram(num_words: Copies) -> dict[str, int]:
-    """Number of documents by length: `64` counts those of 64 to 127 words."""
+    """Return the number of documents by length: `64` counts those of 64 to 127 words."""
     exponents = np.log2(np.maximum(num_words, 1)).astype(np.int64)
     counts = np.bincount(exponents)
     return {str(2**exponent): int(number) for exponent, number in enumerate(counts)}

@@ -1,67 +1,71 @@
-"""Documents that were dropped, to look at: some of each reason, with what the rule measured."""
+"""Samples of dropped documents, with the reason and the measured value (dropped.parquet)."""
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
+import heapq
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-
-from electra_pipeline.corpus.merge import Mask, Overview, selected
-from electra_pipeline.corpus.partitions import RECORD, excerpt
-from electra_pipeline.storage.folder import Folder
 
 DROPPED = "dropped.parquet"
 DROPPED_SCHEMA = pa.schema(
     [
         pa.field("reason", pa.string()),
-        pa.field("value", pa.string()),  # what the rule measured
+        pa.field("value", pa.string()),  # the measured value that broke the rule
         pa.field("source", pa.string()),
         pa.field("url", pa.string()),
         pa.field("text", pa.large_string()),  # the beginning
     ]
 )
-
-Value = Callable[[int], str]
-"""What a rule says of the document with this number."""
+EXCERPT_CHARACTERS = 2000  # enough to see the reason
 
 
-def samples_of_partitions(partitions: Iterable[Folder], limit: int) -> list[dict[str, Any]]:
-    """Of what the partitions dropped for each reason, the `limit` samples with the smallest keys.
+def sample_row(reason: str, value: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of `DROPPED_SCHEMA` for a document with `source`, `url` and `text`."""
+    return {
+        "reason": reason,
+        "value": value,
+        "source": document["source"],
+        "url": document["url"],
+        "text": document["text"][:EXCERPT_CHARACTERS],
+    }
 
-    Read from the records partition by partition: each has some hundred kilobytes of them.
+
+class Sampler:
+    """A random choice of the dropped documents of each reason: those with the smallest keys.
+
+    The choice does not depend on the order of the documents. A key is a content hash; equal ones
+    stay in the order in which they were added.
     """
-    chosen: dict[str, list[dict[str, Any]]] = {}
-    for partition in partitions:
-        for sample in partition.read_json(RECORD)["samples"]:
-            chosen.setdefault(sample["reason"], []).append(sample)
-        for samples in chosen.values():
-            samples.sort(key=lambda sample: sample["key"])  # stable: equal keys by partition
-            del samples[limit:]
-    return [sample for reason in sorted(chosen) for sample in chosen[reason]]
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._heaps: dict[str, list[tuple[int, int, dict[str, Any]]]] = {}
+        self._num_added = 0
+
+    def add(self, key: int, row: dict[str, Any]) -> None:
+        """Consider one more document, by its `sample_row`."""
+        self._num_added += 1
+        heap = self._heaps.setdefault(row["reason"], [])
+        # A heap pops its smallest item: with negative keys, that is the largest key.
+        heapq.heappush(heap, (-key, -self._num_added, row | {"key": key}))
+        if len(heap) > self._limit:
+            heapq.heappop(heap)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the chosen rows by reason and key."""
+        return [
+            row
+            for reason in sorted(self._heaps)
+            for _, _, row in sorted(self._heaps[reason], reverse=True)
+        ]
 
 
-def samples_of_whole(
-    folders: Sequence[Folder],
-    overview: Overview,
-    dropped: Mask,
-    reason: str,
-    value: Value,
-    limit: int,
+def merge_samples(
+    partitions: Iterable[Iterable[dict[str, Any]]], limit: int
 ) -> list[dict[str, Any]]:
-    """Of the documents (N,) that the whole corpus dropped, those with the smallest hashes."""
-    numbers = np.flatnonzero(dropped)
-    chosen = np.zeros_like(dropped)
-    chosen[numbers[np.argsort(overview.keys[numbers, 1], kind="stable")[:limit]]] = True
-    batches = selected(folders, overview, chosen)
-    rows = chain.from_iterable(batch.to_pylist() for batch in batches)
-    return [
-        {
-            "reason": reason,
-            "value": value(number),
-            "source": row["source"],
-            "url": row["url"],
-            "text": excerpt(row["text"]),
-        }
-        for number, row in zip(np.flatnonzero(chosen).tolist(), rows, strict=True)
-    ]
+    """Return, for each reason, the `limit` samples of all partitions with the smallest keys."""
+    sampler = Sampler(limit)
+    for samples in partitions:
+        for sample in samples:
+            sampler.add(sample["key"], sample)
+    return sampler.rows()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from electra_pipeline.corpus.sources.config import RawDocument
+from electra_pipeline.corpus.sources.documents import RawDocument
 from electra_pipeline.corpus.sources.web import read_warc, read_wet
 from electra_pipeline.inputs.files import SourceFile
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from electra_pipeline.core.execution import LocalExecutor, Outcome, StageContext
 from electra_pipeline.core.progress import silent
-from electra_pipeline.corpus.build import CorpusConfig, build
+from electra_pipeline.corpus.build import build
+from electra_pipeline.corpus.config import CorpusConfig
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.shards import DOCUMENT_SCHEMA, read_documents
 

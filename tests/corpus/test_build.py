@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline.corpus.build import CorpusConfig
+from electra_pipeline.corpus.cleaning.document import DocumentRules, clean_document
 from electra_pipeline.corpus.cleaning.language_id import identify
-from electra_pipeline.corpus.partitions import Rules, judge
-from electra_pipeline.corpus.sources.config import RawDocument
+from electra_pipeline.corpus.config import CorpusConfig
+from electra_pipeline.corpus.sources.documents import RawDocument
 from electra_pipeline.storage.artifact import verify
 from electra_pipeline.storage.shards import DOCUMENT_SCHEMA
 from tests.corpus.corpora import (
@@ -168,15 +168,19 @@ def test_a_language_has_its_own_least_probability(
     text = "Ovo polje je obavezno, molimo unesite ispravnu vrijednost i pokušajte ponovno."
     verdict = identify(text)
     assert verdict.code == "hr" and 0.3 < verdict.score < 0.5
-    rules = Rules.model_validate({"language": "hr"} | asked)
-    assert judge(RawDocument(text, None), rules).reason == expected
+    rules = DocumentRules.model_validate({"language": "hr"} | asked)
+    assert clean_document(RawDocument(text, None), rules).reason == expected
 
 
 def test_a_language_s_own_threshold_is_identity_as_a_number() -> None:
-    own, given = Rules(language="hr"), Rules(language="hr", language_min_score=0.3)
-    assert own.identity == given.identity != Rules(language="hr", language_min_score=0.5).identity
+    own, given = DocumentRules(language="hr"), DocumentRules(language="hr", language_min_score=0.3)
+    assert (
+        own.identity
+        == given.identity
+        != DocumentRules(language="hr", language_min_score=0.5).identity
+    )
     for language in ("de", "qu", None):  # sure, not in the table, none
-        assert Rules(language=language).identity["language_min_score"] == 0.5
+        assert DocumentRules(language=language).identity["language_min_score"] == 0.5
 
 
 def test_no_language_keeps_and_records_every_language(texts: Path, tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ import pytest
 
 from electra_pipeline.core.execution import LocalExecutor, StageContext
 from electra_pipeline.core.progress import silent
-from electra_pipeline.corpus.build import CorpusConfig, build
+from electra_pipeline.corpus.build import build
 from electra_pipeline.corpus.card import CARD
 from electra_pipeline.corpus.cleaning.filters.scrub import EXAMPLE_EMAIL
+from electra_pipeline.corpus.config import CorpusConfig
 from electra_pipeline.corpus.dropped import DROPPED
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.shards import read_documents

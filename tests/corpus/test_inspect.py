@@ -6,8 +6,9 @@ import pytest
 
 from electra_pipeline.core.execution import LocalExecutor, StageContext
 from electra_pipeline.core.progress import silent
-from electra_pipeline.corpus.build import CorpusConfig, build
+from electra_pipeline.corpus.build import build
 from electra_pipeline.corpus.card import CARD
+from electra_pipeline.corpus.config import CorpusConfig
 from electra_pipeline.corpus.inspect import inspect
 from electra_pipeline.storage.artifact import Artifact
 
@@ -64,7 +65,7 @@ def test_some_of_everything_is_shown(corpus: Artifact) -> None:
 
 
 def test_what_is_not_there_is_named(corpus: Artifact) -> None:
-    with pytest.raises(ValueError, match="nothing was dropped as 'adult'; there is kept, "):
+    with pytest.raises(ValueError, match="nothing was dropped as 'adult'; choose kept, "):
         inspect(corpus, reason="adult", source=None, number=1, seed=0)
     with pytest.raises(ValueError, match="has no source 'third'; it has first, second"):
         inspect(corpus, reason=None, source="third", number=1, seed=0)

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from electra_pipeline.corpus.merge import first_occurrences, held_out
+from electra_pipeline.corpus.dedup.corpus_rules import first_occurrences
+from electra_pipeline.corpus.merge import held_out
 
 KEYS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=30)
 

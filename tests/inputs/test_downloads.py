@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from electra_pipeline.corpus.sources.config import FilesSource
-from electra_pipeline.corpus.sources.readers import plan
+from electra_pipeline.corpus.sources.plan import plan
 from electra_pipeline.inputs import downloads
 from electra_pipeline.inputs.downloads import download, download_wheel
 from electra_pipeline.inputs.files import UrlFile, fetch

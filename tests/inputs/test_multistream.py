@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from electra_pipeline.corpus.sources.config import FilesSource
-from electra_pipeline.corpus.sources.readers import plan
+from electra_pipeline.corpus.sources.plan import plan
 from electra_pipeline.corpus.sources.wikipedia import read_wikipedia
 from electra_pipeline.inputs import parts
 from electra_pipeline.inputs.files import SourceFile

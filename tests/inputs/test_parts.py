@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline.corpus.sources import readers
 from electra_pipeline.corpus.sources.config import FilesSource
+from electra_pipeline.corpus.sources.plan import plan
 from electra_pipeline.inputs import parts
 from electra_pipeline.inputs.files import UrlFile, fetch
 from electra_pipeline.inputs.parts import Part, lines_of
@@ -60,9 +60,7 @@ def test_the_groups_of_all_parts_are_those_of_the_file(
 def texts(folder: Path, name: str, **reading: object) -> list[list[str]]:
     """The texts of each partition of a file."""
     source = FilesSource.model_validate({"urls": [f"{folder}/{name}"], **reading})
-    return [
-        [document.text for document in partition.read()] for partition in readers.plan([source])
-    ]
+    return [[document.text for document in partition.read()] for partition in plan([source])]
 
 
 def test_large_files_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +99,7 @@ def test_a_broken_line_is_named_with_its_part(
     lines[25] = "{"
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
     source = FilesSource.model_validate({"urls": [str(tmp_path / "a.jsonl")]})
-    *good, last = readers.plan([source])
+    *good, last = plan([source])
     assert sum(len(list(partition.read())) for partition in good) == 20
     with pytest.raises(ValueError, match=r"a\.jsonl \(part 3 of 3\): line 6: broken JSON"):
         list(last.read())

@@ -1,49 +1,154 @@
-"""Boilerplate: lines or paragraphs that many documents have in common, word for word.
+"""Remove lines or paragraphs that many documents share, word for word (boilerplate).
 
 Workers list the keys of each document's lines (`line_keys`), the driver finds those that many
-documents have (`find_boilerplate`), and workers take these lines out (`remove`).
+documents have (`find_boilerplate`), and workers remove these lines (`remove_lines`). Which lines
+are boilerplate depends on all documents of this corpus. The stripped partitions are therefore valid
+for this corpus only, and are stored in its work folder until it is finished.
 """
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import xxhash
 from numpy.typing import NDArray
 from pydantic import Field
 
+from electra_pipeline.core.execution import Executor
 from electra_pipeline.core.identity import Config
+from electra_pipeline.corpus.cleaning.document import DocumentRules
 from electra_pipeline.corpus.cleaning.text import PARAGRAPH_END
+from electra_pipeline.corpus.dropped import Sampler, sample_row
+from electra_pipeline.corpus.partitions import (
+    DOCUMENTS,
+    PARTITION_SCHEMA,
+    RECORD,
+    document_row,
+    read_partition,
+    without_samples,
+)
 from electra_pipeline.corpus.word_hashes import Hashes
+from electra_pipeline.storage.folder import Folder
+from electra_pipeline.storage.shards import write_shard
 
-MAX_KEYS = 1 << 24  # sorted at a time: 1 GB at most while they are
+BOILERPLATE = "boilerplate"
+LINE_KEYS = "lines.bin"
+MAX_KEYS = 1 << 24  # sorted at a time, in at most 1 GB of memory
 
 
 class RepeatedLines(Config):
-    """Which lines count as boilerplate."""
+    """Which lines are boilerplate."""
 
     unit: Literal["line", "paragraph"] = "line"
-    """What is compared: lines, or paragraphs (between blank lines)."""
+    """What is compared: lines, or paragraphs (separated by blank lines)."""
     min_documents: int = Field(default=7, ge=2)
-    """Lines of at least so many documents are removed. Llama 3 removed those seen more than 6 times
-    in 30 million documents (Dubey et al. 2024, section 3.1.1)."""
+    """Remove lines that at least so many documents have. Llama 3 removed those seen more than 6
+    times in 30 million documents (Dubey et al. 2024, section 3.1.1)."""
     min_characters: int = Field(default=20, ge=1)
-    """Shorter lines always stay, as dialogue, verse and headings repeat them; a choice of ours."""
+    """Keep shorter lines, which dialogue, verse and headings repeat. The value is our choice."""
+
+
+@dataclass(frozen=True)
+class StripTask:
+    """One partition, and the folder for it without its boilerplate."""
+
+    source: Folder
+    target: Folder
+
+
+def remove_repeated_lines(
+    lines: RepeatedLines,
+    rules: DocumentRules,
+    folders: Sequence[Folder],
+    records: Sequence[dict[str, Any]],
+    work: Folder,
+    executor: Executor,
+) -> tuple[list[Folder], list[dict[str, Any]]]:
+    """Return the folders and records, without samples, of all partitions without boilerplate.
+
+    A document that becomes shorter than `rules.min_characters` is dropped. Files that an
+    interrupted run left in `work` are reused.
+    """
+    targets = [work / f"piece-{index:05d}" for index in range(len(folders))]
+    tasks = [StripTask(*each) for each in zip(folders, targets, strict=True)]
+    to_list = [task for task in tasks if not task.target.exists(LINE_KEYS)]
+    for outcome in executor.map(partial(_list_keys, lines), to_list):
+        if outcome.error is not None:
+            raise outcome.error
+    boilerplate = find_boilerplate(
+        lines, (np.frombuffer(target.read_bytes(LINE_KEYS), np.uint64) for target in targets)
+    )
+    to_strip = [task for task in tasks if not task.target.exists(RECORD)]
+    for outcome in executor.map(partial(_strip, lines, rules, boilerplate), to_strip):
+        if outcome.error is not None:
+            raise outcome.error
+    return targets, [
+        record | without_samples(target.read_json(RECORD))
+        for record, target in zip(records, targets, strict=True)
+    ]
+
+
+def _list_keys(lines: RepeatedLines, task: StripTask) -> None:
+    with task.target.create(LINE_KEYS) as file:
+        for batch in read_partition(task.source, ["text"]):
+            for text in batch["text"]:
+                file.write(line_keys(lines, text.as_py()).tobytes())
+
+
+def _strip(
+    lines: RepeatedLines, rules: DocumentRules, boilerplate: Hashes, task: StripTask
+) -> None:
+    sampler = Sampler(rules.samples_per_reason)
+    counts: Counter[str] = Counter()
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in read_partition(task.source, PARTITION_SCHEMA.names):
+            rows = []
+            for row in batch.to_pylist():
+                text, num_removed = remove_lines(lines, row["text"], boilerplate)
+                counts["removed"] += num_removed
+                if num_removed and len(text) < rules.min_characters:
+                    counts["dropped"] += 1
+                    sample = sample_row(BOILERPLATE, f"{num_removed} {lines.unit}s", row)
+                    sampler.add(int(row["id"][:16], 16), sample)
+                    continue
+                if num_removed:
+                    row = document_row(text, row["source"], row["url"], row["language"])
+                rows.append(row)
+            yield pa.RecordBatch.from_pylist(rows, PARTITION_SCHEMA)
+
+    with task.target.create(DOCUMENTS) as file:
+        num_kept = write_shard(file, PARTITION_SCHEMA, batches())
+    before = task.source.read_json(RECORD)
+    dropped = {BOILERPLATE: counts["dropped"]} if counts["dropped"] else {}
+    removed = {f"{BOILERPLATE}_{lines.unit}s": counts["removed"]} if counts["removed"] else {}
+    record = {
+        "kept": num_kept,
+        "dropped": before["dropped"] | dropped,
+        "repaired": before["repaired"] | removed,
+        "samples": [*before["samples"], *sampler.rows()],
+        "sha256": task.target.sha256(DOCUMENTS),
+    }
+    task.target.write_json(RECORD, record)
 
 
 class _Run(NamedTuple):
-    """Distinct keys, ascending, and how many documents have each."""
+    """Distinct keys, ascending, and the number of documents that have each."""
 
     keys: Hashes
     counts: NDArray[np.int64]
 
 
 def line_keys(config: RepeatedLines, text: str) -> Hashes:
-    """The distinct keys of a cleaned document's lines (or paragraphs) but the short, ascending.
+    """Return the distinct keys of a cleaned document's lines (or paragraphs), ascending.
 
-    Case and white space do not count, as in `cleaning.content_id`.
+    Short ones have none. Case and white space do not count, as in `text.content_id`.
     """
     return np.unique(_split(config, text)[2])
 
@@ -51,17 +156,17 @@ def line_keys(config: RepeatedLines, text: str) -> Hashes:
 def find_boilerplate(
     config: RepeatedLines, chunks: Iterable[Hashes], max_keys: int = MAX_KEYS
 ) -> Hashes:
-    """The keys that at least `min_documents` documents have, ascending.
+    """Return the keys that at least `min_documents` documents have, ascending.
 
-    Each of `chunks` holds the `line_keys` of some documents one after the other, in any order.
-    About `max_keys` keys at a time are sorted and lie in a temporary folder then (16 bytes for each
-    distinct one), so that memory holds these, a chunk and the result at most: about 64 bytes for
-    each of `max_keys`.
+    Each of `chunks` holds the concatenated `line_keys` of some documents, in any order. About
+    `max_keys` keys at a time are sorted and written to a temporary folder (16 bytes for each
+    distinct one). Memory holds these, a chunk and the result: about 64 bytes for each of
+    `max_keys`.
     """
     found = [np.empty(0, np.uint64)]
     with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch:
         runs = [_spill(run, Path(scratch, str(n))) for n, run in enumerate(_runs(chunks, max_keys))]
-        # Hashes are spread evenly: ranges of equal width hold about as many.
+        # Hashes are spread evenly: ranges of equal width hold about equally many.
         num_ranges = -(-sum(len(run.keys) for run in runs) // max_keys)
         bounds = [number * 2**64 // num_ranges for number in range(1, num_ranges)]
         parts = [_split_run(run, np.array(bounds, np.uint64)) for run in runs]
@@ -71,19 +176,19 @@ def find_boilerplate(
     return np.concatenate(found)
 
 
-def remove(config: RepeatedLines, text: str, boilerplate: Hashes) -> tuple[str, int]:
-    """A cleaned document without the lines whose keys are in `boilerplate` (ascending); how many.
+def remove_lines(config: RepeatedLines, text: str, boilerplate: Hashes) -> tuple[str, int]:
+    """Remove the lines with keys in `boilerplate` (ascending); return the text and their number.
 
-    The text is empty where all were.
+    The text is empty if all lines are removed.
     """
-    lines, places, keys = _split(config, text)
+    lines, numbers, keys = _split(config, text)
     ranks = np.searchsorted(boilerplate, keys)
-    is_known = ranks < len(boilerplate)
-    is_known[is_known] = boilerplate[ranks[is_known]] == keys[is_known]
-    if not is_known.any():
+    is_boilerplate = ranks < len(boilerplate)
+    is_boilerplate[is_boilerplate] = boilerplate[ranks[is_boilerplate]] == keys[is_boilerplate]
+    if not is_boilerplate.any():
         return text, 0
-    removed = set(places[is_known].tolist())
-    rest = (line for place, line in enumerate(lines) if place not in removed)
+    removed = set(numbers[is_boilerplate].tolist())
+    rest = (line for number, line in enumerate(lines) if number not in removed)
     text = _separator(config).join(rest)
     return PARAGRAPH_END.sub("\n\n", text).strip(), len(removed)
 
@@ -93,14 +198,14 @@ def _separator(config: RepeatedLines) -> str:
 
 
 def _split(config: RepeatedLines, text: str) -> tuple[list[str], NDArray[np.int64], Hashes]:
-    """All lines; the places of those that are long enough; their keys."""
+    """Return all lines, the numbers of those that are long enough, and their keys."""
     lines = text.split(_separator(config))
-    places = [place for place, line in enumerate(lines) if len(line) >= config.min_characters]
+    numbers = [number for number, line in enumerate(lines) if len(line) >= config.min_characters]
     keys = (
-        xxhash.xxh3_64_intdigest(" ".join(lines[place].lower().split()).encode())
-        for place in places
+        xxhash.xxh3_64_intdigest(" ".join(lines[number].lower().split()).encode())
+        for number in numbers
     )
-    return lines, np.array(places, np.int64), np.fromiter(keys, np.uint64, len(places))
+    return lines, np.array(numbers, np.int64), np.fromiter(keys, np.uint64, len(numbers))
 
 
 def _runs(chunks: Iterable[Hashes], max_keys: int) -> Iterator[_Run]:
@@ -116,23 +221,23 @@ def _runs(chunks: Iterable[Hashes], max_keys: int) -> Iterator[_Run]:
         yield _Run(*np.unique(np.concatenate(waiting), return_counts=True))
 
 
-def _spill(run: _Run, place: Path) -> _Run:
-    """The run, in files that are mapped into memory."""
-    keys, counts = place.with_suffix(".keys.npy"), place.with_suffix(".counts.npy")
+def _spill(run: _Run, path: Path) -> _Run:
+    """Write a run to files and return it mapped into memory."""
+    keys, counts = path.with_suffix(".keys.npy"), path.with_suffix(".counts.npy")
     np.save(keys, run.keys)
     np.save(counts, run.counts)
     return _Run(np.load(keys, mmap_mode="r"), np.load(counts, mmap_mode="r"))
 
 
 def _split_run(run: _Run, bounds: Hashes) -> list[_Run]:
-    """The parts of a run whose keys lie below, between and from `bounds` on."""
+    """Split a run at `bounds`: keys below the first, between two, from the last on."""
     cuts = np.searchsorted(run.keys, bounds)
     parts = zip(np.split(run.keys, cuts), np.split(run.counts, cuts), strict=True)
     return [_Run(*part) for part in parts]
 
 
 def _add_up(runs: Sequence[_Run]) -> _Run:
-    """One run with the sums of the counts."""
+    """Merge runs into one, adding the counts of equal keys."""
     keys = np.concatenate([run.keys for run in runs])
     order = np.argsort(keys)
     keys = keys[order]

@@ -1,4 +1,4 @@
-"""Books cut into documents where a reader would pause."""
+"""Divide books into documents at chapters, paragraphs or sentences."""
 
 import re
 from collections.abc import Iterator
@@ -7,8 +7,8 @@ from electra_pipeline.text.characters import SENTENCE_TERMINALS, TIBETAN_SHADS, 
 from electra_pipeline.text.sentences import CLOSING
 from electra_pipeline.text.words import SPACES
 
-# Of the part of a window where a cut is allowed, the last place of the first kind that has any.
-# White space goes with what stands before it, so that a document begins with a letter.
+# A cut is made at the last boundary of the first kind that occurs in the allowed part of a window.
+# White space belongs to the text before it, so that a document begins with a letter.
 CHAPTER_WORDS = (
     "chapter|book|part|act|scene|letter|cap[ií]tulo|libro|parte|jornada|cap[ií]tol|chapitre|livre|"
     "partie|kapitel|buch|teil|capitolo|livro|hoofdstuk|deel|bok|del|kapittel|bog|luku|rozdzia[łl]|"
@@ -16,7 +16,8 @@ CHAPTER_WORDS = (
     "частина|κεφ[αά]λαιο|prologue|pr[óo]logo|prolog|epilogue|ep[íi]logo|epilog|preface|foreword|"
     "introduction|pr[ée]face|vorwort|pref[áa]cio|conclusion"
 )
-# Marks after which a sentence begins without a space: Burmese, Khmer, Chinese, Japanese, Tibetan.
+# Punctuation after which a sentence begins without a space: Burmese, Khmer, Chinese, Japanese,
+# Tibetan.
 UNSPACED_TERMINALS = f"\u104b\u17d4\u17d5\u3002\uff01\uff1f\uff61{TIBETAN_SHADS}"
 BOUNDARIES = tuple(
     re.compile(pattern, re.MULTILINE | re.IGNORECASE)
@@ -38,16 +39,17 @@ BOUNDARIES = tuple(
 
 
 def cut_book(text: str, max_characters: int) -> Iterator[str]:
-    """Documents of at most `max_characters`: together all of `text` but white space at their ends.
+    """Yield documents of at most `max_characters`: all of `text` but white space at their ends.
 
-    A document ends before a chapter's heading if there is one in reach, else after a paragraph, a
-    sentence, a word. None but a whole book is shorter than a quarter of the limit, white space
-    included: the rest of a chapter is not left as a fragment. Takes time linear in the text.
+    A document ends before a chapter heading if there is one in reach, else after a paragraph, a
+    sentence or a word. Only a whole book is shorter than a quarter of the limit, white space
+    included, so that the end of a chapter does not become a fragment. Takes time linear in the
+    text.
     """
     start = 0
     shortest = max_characters // 4
     while len(text) - start > max_characters:
-        # What is left after the cut must not be a fragment either.
+        # The rest after the cut must not be a fragment either.
         last = min(start + max_characters, len(text) - shortest)
         stop = _last_boundary(text, start + shortest, last)
         if document := text[start:stop].strip():

@@ -1,8 +1,7 @@
-"""Where documents come from: the configuration of a corpus's sources."""
+"""The configuration of a corpus's sources."""
 
-from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Discriminator, Field, Tag, field_validator
@@ -11,15 +10,15 @@ from electra_pipeline.core.identity import Config
 from electra_pipeline.inputs.decompression import MAX_EXPANSION
 from electra_pipeline.inputs.files import FileReference, FoundFile, PackageFile
 from electra_pipeline.inputs.locations import file_name, is_http
-from electra_pipeline.inputs.records import Format, listed
+from electra_pipeline.inputs.records import Format
 from electra_pipeline.storage.uri import printable
 
-# The formats of data files, and those that hold documents alone.
+# The formats of data files, and formats for documents only.
 DocumentFormat = Literal[Format, "wikipedia-xml", "warc", "wet"]
 
 
 def _kind_of_column(given: Any) -> str:
-    """Which form a user means, so that a mistake in it is told once and not for every form."""
+    """Return which form is meant, so that an error is reported once and not for every form."""
     return "int" if isinstance(given, int) and not isinstance(given, bool) else "str"
 
 
@@ -29,55 +28,47 @@ ColumnName = Annotated[
 ]
 
 
-class RawDocument(NamedTuple):
-    """A document as its source has it."""
-
-    text: str
-    url: str | None
-    problem: str | None = None
-    """Why it has no text, in a word, where that is known; it is dropped for this reason."""
-    value: str = ""
-    """What the problem was found by, such as the status of an HTTP response."""
-    is_truncated: bool = False
-    """Whether its source has only the beginning, which is counted as a repair."""
-
-
 class Columns(Config):
-    """Which columns of a record make a document."""
+    """How a record becomes a document, and how documents of the source are used."""
 
     label: str | None = Field(default=None, min_length=1)
-    """Name of the source in the corpus; null takes that of the file, folder or dataset."""
+    """Name of the source in the corpus; null takes the name of the file, folder or dataset."""
     text_column: ColumnName = "text"
-    """Column with the document's text; dots lead into objects, as in metadata.text. A number counts
-    the columns of csv and tsv files without a header, from 0."""
+    """Column with the document's text; dots access nested objects, as in metadata.text. For csv and
+    tsv files without a header, the number of the column, from 0."""
     url_column: ColumnName = "url"
-    """Column with the document's address, where there is one; dots as in text_column."""
+    """Column with the document's URL, if there is one; dots as in text_column."""
     max_documents_per_file: int | None = Field(default=None, ge=1)
-    """Read the first documents of each file alone; per file, so that workers need not agree."""
+    """Read only the first documents of each file; per file, so that workers need not coordinate."""
     weight: float = Field(default=1.0, gt=0.0, le=100.0)
-    """How often a training document is seen in a pass over the corpus; 0.5: every second one."""
+    """How often a training document occurs in the corpus; 0.5: every second document occurs
+    once."""
     licence: str | None = None
-    """Under which licence the text is, for the corpus card."""
+    """Licence of the text, for the corpus card."""
 
     @field_validator("label")
     @classmethod
     def _label_stays_in_its_folder(cls, label: str | None) -> str | None:
         if label is not None and ".." in label.split("/"):
-            raise ValueError(f"{label!r} would lead out of the root, where it names a folder")
+            raise ValueError(
+                f"{label!r} would lead out of the root, where it names a folder; leave out '..'"
+            )
         return label
 
 
 class FileReading(Columns):
-    """How a file is cut into documents."""
+    """How a file is read and divided into documents."""
 
     format: DocumentFormat = "auto"
-    """Format of the files; auto goes by the name's suffix (.txt, .jsonl, .parquet, .warc, ...)."""
+    """Format of the files; auto uses the name's suffix (.txt, .jsonl, .parquet, .warc, ...)."""
     encoding: str = "utf-8"
     """Character encoding of text, JSON and csv files."""
     documents: Literal["file", "book", "blank-line", "line"] = "file"
-    """What a document of a text file is: all of it, a part, a block between blank lines, a line."""
+    """What a document of a text file is: the file, a part of a book, a block between blank lines,
+    or a line."""
     document_characters: int = Field(default=20_000, ge=400)
-    """Longest part of a book: a chapter, as a rule; dropping or holding out one costs no novel."""
+    """Maximum length of a part of a book, usually a chapter, so that dropping or holding out one
+    does not cost a whole novel."""
     max_expansion: float = Field(default=MAX_EXPANSION, ge=1.0)
     """How many times larger a file of more than 100 MB may become by decompression."""
 
@@ -85,18 +76,19 @@ class FileReading(Columns):
     @classmethod
     def _encoding_exists(cls, encoding: str) -> str:
         try:
-            "".encode(encoding)  # not `codecs.lookup`, which also knows hex and others of bytes
+            # Not `codecs.lookup`, which also accepts hex and other bytes-to-bytes codecs.
+            "".encode(encoding)
         except (LookupError, UnicodeError) as error:
             raise ValueError(f"unknown encoding {encoding!r}; try utf-8 or cp1252") from error
         return encoding
 
 
 class FilesSource(FileReading):
-    """Files at local paths or any fsspec URLs; patterns with * work everywhere."""
+    """Files at local paths or fsspec URLs; patterns with * work everywhere."""
 
     type: Literal["files"] = "files"
     urls: tuple[FileReference, ...] = Field(min_length=1)
-    """Paths, URLs or patterns, each with its digest if need be: {url: ..., sha256: ...}."""
+    """Paths, URLs or patterns; optionally each with its digest: {url: ..., sha256: ...}."""
 
 
 class PackageSource(FileReading, PackageFile):
@@ -116,104 +108,39 @@ class HubSource(Columns):
     split: str = "train"
     """Split to read."""
     revision: str | None = None
-    """Branch, tag or commit; the commit that it stands for now is what is read."""
+    """Branch, tag or commit; it is resolved to a commit when the run begins."""
 
     @field_validator("path")
     @classmethod
-    def _path_is_no_address(cls, path: str) -> str:
-        _, is_address, name = path.partition("datasets/")
-        if "://" in path and is_address:
-            raise ValueError(f"{path!r} is an address; give the name of the data set: {name!r}")
+    def _path_is_not_a_url(cls, path: str) -> str:
+        _, is_url, name = path.partition("datasets/")
+        if "://" in path and is_url:
+            raise ValueError(f"{path!r} is a URL; give the name of the dataset: {name!r}")
         return path
 
 
 Source = Annotated[FilesSource | PackageSource | HubSource, Field(discriminator="type")]
 
-# Where a source lies is not what it says: the digests of its content stand for these fields.
+# The location of a source is not part of its identity; the digests of its content are.
 LOCATION_FIELDS = {"urls", "requirement", "sha256", "member", "path", "revision", "label"}
-# What refuses a file, or reads it as ever, shapes no document.
+# Limits refuse a file or read it unchanged, so they do not affect documents.
 LIMIT_FIELDS = {"max_expansion"}
-# What is done with documents that were read.
+# How documents are used once they are read.
 USE_FIELDS = {"weight", "licence"}
 
 
 def shaping_fields(reading: Columns) -> dict[str, Any]:
-    """What of a source's configuration shapes its documents, wherever its bytes lie."""
+    """Return the settings that determine the documents that are read, without their location."""
     return reading.model_dump(mode="json", exclude=LOCATION_FIELDS | LIMIT_FIELDS | USE_FIELDS)
 
 
 def identity(source: Source) -> dict[str, Any]:
-    """What of a source's configuration shapes the corpus, wherever its bytes lie."""
+    """Return the settings that determine the corpus, without the location of the source."""
     return source.model_dump(mode="json", exclude=LOCATION_FIELDS | LIMIT_FIELDS)
 
 
-def raw_document(record: Mapping[Any, Any], columns: Columns, name: str, place: str) -> RawDocument:
-    """The document of a record of the file `name`; a null text is an empty one.
-
-    Raises ValueError for a text column that is not there, or that holds something else.
-    """
-    text = column_value(record, columns.text_column, name)
-    if isinstance(text, bytes):  # a column of bytes, as Impala and Hive write text
-        text = _decoded(text, columns.text_column, place)
-    if text is not None and not isinstance(text, str):
-        raise ValueError(
-            f"{place}: column {columns.text_column!r} holds a {type(text).__name__}, not text; "
-            "set text_column to the column with the text"
-        )
-    try:
-        url = column_value(record, columns.url_column, name)
-    except ValueError:  # few sources have addresses
-        url = None
-    return RawDocument(text or "", url if isinstance(url, str) and _is_unicode(url) else None)
-
-
-def _decoded(data: bytes, column: str | int, place: str) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{place}: column {column!r} holds bytes that are not utf-8 ({error.reason} at byte "
-            f"{error.start}); set text_column to the column with the text, or write it as text"
-        ) from error
-
-
-def _is_unicode(text: str) -> bool:
-    """Whether it can be written; JSON can hold halves of characters, which no address has."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def column_value(record: Mapping[Any, Any], column: str | int, name: str) -> Any:
-    """The value of a column; a name with dots that is no column leads into objects.
-
-    What is inside of a null object is null. Raises ValueError with the file `name` that lists the
-    columns there are.
-    """
-    if column in record:
-        return record[column]
-    if isinstance(column, int):
-        there = f"it has {len(record)}, counted from 0"
-        if not all(isinstance(key, int) for key in record):
-            there = f"columns are counted in csv and tsv alone, this has {', '.join(record)}"
-        raise ValueError(f"{name}: no column {column}; {there}")
-    value: Any = record
-    path = ""
-    for part in column.split("."):
-        if value is None:
-            return None
-        if not isinstance(value, Mapping) or part not in value:
-            there = listed(value) if isinstance(value, Mapping) else ""
-            where = f"{path.removesuffix('.')!r}" if path else "it"
-            raise ValueError(f"{name}: no column {column!r}; {where} has {there or 'none'}")
-        value, path = value[part], f"{path}{part}."
-    return value
-
-
 def default_label(reference: FileReference | FoundFile) -> str:
-    """A file's name without suffixes; for a pattern, the name of the folder it looks in."""
+    """Return a file's name without suffixes; for a pattern, the name of the folder it searches."""
     if isinstance(reference, PackageFile):
         path = reference.member
     else:

@@ -1,4 +1,4 @@
-"""The text of HTML pages: main content, without what browsers do not show as text."""
+"""Extract the main content of HTML pages as text."""
 
 import re
 from collections import Counter
@@ -7,47 +7,47 @@ from itertools import pairwise
 
 from electra_pipeline.corpus.wikitext.convert import SUPERSCRIPTS
 
-# The time of the extraction grows with the square of the nesting and of a tag's attributes: 5,000
-# elements took 1 s, 20,000 took 16 s. Browsers stop nesting at 512.
+# Extraction takes time quadratic in the nesting and in the attributes of a tag: 1 s for 5,000
+# elements, 16 s for 20,000. Browsers stop nesting at 512.
 MAX_NESTING = 2500
 MAX_ATTRIBUTES = 2500
 TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)([^<>]*)")
 LONG_TAG = re.compile(rf"<[a-zA-Z][^<>]{{{MAX_ATTRIBUTES}}}")
-# Elements without an end, or whose end may be left out: they close each other, and do not nest.
+# Elements without an end tag, or with an optional one: they close each other, and do not nest.
 WITHOUT_END = re.compile(
     "area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr|param|frame|html|head|body|p|li|"
     "dt|dd|option|optgroup|rp|rt|tr|td|th|thead|tbody|tfoot|colgroup|caption",
     re.IGNORECASE,
 )
-# Readings above words (their base text stays), texts in place of media, and captions.
+# Ruby annotations (their base text is kept), alternative texts of media, and captions.
 SKIPPED = [
     *("rt", "rp", "rtc"),
     *("img", "area", "svg", "object", "video", "audio", "embed", "figcaption"),
 ]
-# A text node of one character that UTF-8 writes in three bytes: Resiliparse 2.0 drops it, as it
-# takes every such character for an icon of the private use area.
+# A text node of one character of three UTF-8 bytes. Resiliparse 2.0 drops it, as it takes every
+# such character for an icon of the private use area.
 LONE_CHARACTER = re.compile(
     r">\s*+(?:[\u0800-\ud7ff\uf900-\uffff]|&(?:#\d{4,5}|#[xX][0-9a-fA-F]{3,5}|[a-zA-Z]{2,31});)(?=\s*<)"
 )
 GUARD = "\u2060"  # word joiner: invisible, and removed again
-# Resiliparse drops <time>, which is right for the date of an article and wrong within a sentence;
-# browsers show <q> in quotation marks.
+# Resiliparse drops <time>, which is right for the date of an article but wrong within a sentence.
+# Browsers show <q> in quotation marks.
 TIME_OR_QUOTE = re.compile(r"<time(?:\s[^<>]*)?>([^<>]{1,200})</time>|<q(?:\s[^<>]*)?>|</q>")
-# An exponent: 10<sup>5</sup> is not 105. Of notes it leaves word¹ in place of word1.
+# An exponent: 10<sup>5</sup> is not 105. References to notes become word¹ instead of word1.
 EXPONENT = re.compile(r"(?<=[\w)])<sup(?:\s[^<>]*)?>([+\u2212-]?[0-9]{1,3})</sup>")
-# Resiliparse drops <ul> near the root, as menus are, and with it the lists of plain pages. Those of
-# sentences are made <ol>, which it keeps.
+# Resiliparse drops <ul> near the root as a menu, and with it the lists of simple pages. Lists of
+# sentences are changed to <ol>, which it keeps.
 LIST_TAG = re.compile(r"<(/?)[uU][lL](?=[\s>])")
 SENTENCE_ITEM = re.compile(r"<[lL][iI](?:\s[^<>]*)?>\s*+(?:<[pP](?:\s[^<>]*)?>\s*+)?[^<]{30}")
 LINK = re.compile(r"<[aA]\s[^<>]*>(.{0,500}?)</[aA]>", re.DOTALL)
 ANY_TAG = re.compile(r"<[^<>]*>")
 MIN_ITEM_CHARACTERS = 30
-MAX_LINK_SHARE = 0.2  # Resiliparse's own, for lists that are deeper
+MAX_LINK_FRACTION = 0.2  # Resiliparse's own, for lists further from the root
 MAX_LIST_DEPTH = 4
 
 
 def main_content(html: str) -> str:
-    """The text of an HTML page without menus, headers and footers; "" if it has none."""
+    """Return the text of an HTML page without menus, headers and footers; "" if it has none."""
     from resiliparse.extract.html2text import extract_plain_text
 
     html = LONE_CHARACTER.sub(_guarded, html)
@@ -62,7 +62,7 @@ def main_content(html: str) -> str:
 
 
 def _with_lists(html: str) -> str:
-    """The page with <ol> in place of <ul> where the items are sentences; innermost lists first."""
+    """Replace <ul> by <ol> in lists whose items are sentences; innermost lists first."""
     starts: list[int] = []
     names: list[int] = []  # where the name in a tag ends
     for tag in LIST_TAG.finditer(html):
@@ -83,7 +83,7 @@ def _has_sentences(items: str) -> bool:
     num_characters = _num_characters(items)
     num_linked = sum(map(_num_characters, LINK.findall(items)))
     return (
-        num_linked <= MAX_LINK_SHARE * num_characters
+        num_linked <= MAX_LINK_FRACTION * num_characters
         and num_characters >= MIN_ITEM_CHARACTERS * items.lower().count("<li")
     )
 
@@ -109,12 +109,12 @@ def _as_shown(found: re.Match[str]) -> str:
 
 
 def exceeds_bounds(html: str) -> bool:
-    """Whether elements nest, or attributes of one tag are, so many that extraction takes long."""
+    """Return whether extraction would take long: elements nest deeply or have many attributes."""
     num_tags = html.count("<")
     if num_tags > MAX_NESTING:
         num_tags -= html.count("</")
     if num_tags <= MAX_NESTING and not _has_long_tag(html):
-        return False  # nearly all pages, told at once
+        return False  # nearly all pages
     depth = 0
     num_open: Counter[str] = Counter()
     for found in TAG.finditer(html):
@@ -127,7 +127,7 @@ def exceeds_bounds(html: str) -> bool:
         if not slash:
             num_open[name] += 1
             depth += 1
-        elif num_open[name]:  # the end of an element that is not open ends none
+        elif num_open[name]:  # an end tag without its element is ignored
             num_open[name] -= 1
             depth -= 1
         if depth > MAX_NESTING:
@@ -136,9 +136,9 @@ def exceeds_bounds(html: str) -> bool:
 
 
 def _has_long_tag(html: str) -> bool:
-    """Whether `LONG_TAG` is found: at one of these places, as it is longer than their distance."""
+    """Return whether `LONG_TAG` matches: a match is longer than the distance of these offsets."""
     return any(
         LONG_TAG.match(html, start)
-        for place in range(MAX_ATTRIBUTES, len(html), MAX_ATTRIBUTES)
-        if (start := html.rfind("<", place - MAX_ATTRIBUTES, place)) >= 0
+        for offset in range(MAX_ATTRIBUTES, len(html), MAX_ATTRIBUTES)
+        if (start := html.rfind("<", offset - MAX_ATTRIBUTES, offset)) >= 0
     )

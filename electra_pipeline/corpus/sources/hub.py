@@ -14,24 +14,19 @@ from electra_pipeline.core.errors import one_line
 from electra_pipeline.core.identity import canonical_json, file_sha256
 from electra_pipeline.corpus.sources.config import (
     HubSource,
-    RawDocument,
-    column_value,
-    raw_document,
 )
-from electra_pipeline.storage.uri import (
-    check_dataset_allowed,
-    check_folder_allowed,
-    is_restricted,
-    printable,
-)
+from electra_pipeline.corpus.sources.documents import RawDocument, raw_document
+from electra_pipeline.inputs.columns import column_value
+from electra_pipeline.inputs.downloads import file_sha256
+from electra_pipeline.storage.uri import check_dataset, check_folder, is_restricted, printable
 
-# What `save_to_disk` writes beside a data set's files, and beside the folders of several splits
+# Files that `save_to_disk` writes in the folder of a split, and in the folder of several splits.
 STATE = "state.json"
 SPLITS = "dataset_dict.json"
 
 
 class Pinned(NamedTuple):
-    """A dataset as it stands now."""
+    """A dataset at a fixed version."""
 
     label: str
     source: HubSource  # with the commit as its revision
@@ -40,15 +35,15 @@ class Pinned(NamedTuple):
 
 
 def pin(source: HubSource) -> Pinned:
-    """The dataset at the commit that its revision stands for now.
+    """Resolve the revision of a dataset to its current commit.
 
-    Raises ValueError if the dataset, its configuration, split or text column is not there, or if
-    its place is not allowed.
+    Raises ValueError if the dataset, its configuration, split or text column does not exist, or if
+    its path is not allowed.
     """
     local = Path(source.path)
     check_dataset_allowed(source.path)
     if local.is_file():
-        raise ValueError(f"{source.path}: a file, not a data set; set type to files, urls to it")
+        raise ValueError(f"{source.path}: a file, not a dataset; set type to files, urls to it")
     if source.path.startswith((".", "/", "~")) and not local.is_dir():
         raise ValueError(f"{source.path}: no such folder")
     if local.is_dir():
@@ -56,14 +51,14 @@ def pin(source: HubSource) -> Pinned:
     else:
         try:
             digest = str(HfApi().dataset_info(source.path, revision=source.revision).sha)
-        except Exception as error:  # the client has a dozen kinds, and so have the networks below
+        except Exception as error:  # the client and its network layers raise many types
             raise _unusable(source, error) from error
         label = source.path if source.name is None else f"{source.path}:{source.name}"
         pinned = source.model_copy(update={"revision": digest})
     stream = _stream(pinned)
     columns = stream.column_names
     if not columns or source.text_column not in columns:
-        # Only a record shows what is inside a column of objects.
+        # Only a record shows the columns inside an object.
         first = next(_records(source, _projected(stream, source)), None)
         names = columns or (source.text_column,)
         column_value(first or dict.fromkeys(map(str, names)), source.text_column, source.path)
@@ -71,18 +66,18 @@ def pin(source: HubSource) -> Pinned:
 
 
 def read(source: HubSource, index: int, num_files: int) -> Iterator[RawDocument]:
-    """The documents of data file `index`. Raises ValueError if it cannot be read."""
+    """Yield the documents of data file `index`. Raises ValueError if it cannot be read."""
     stream = _stream(source)
     if stream.num_shards != num_files:
         raise ValueError(f"{source.path}: its files changed since the run began; run again")
     records = _records(source, _projected(stream, source).shard(num_files, index))
     for number, record in enumerate(records, start=1):
-        place = f"{source.path}: file {index + 1}, record {number}"
-        yield raw_document(record, source, source.path, place)
+        position = f"{source.path}: file {index + 1}, record {number}"
+        yield raw_document(record, source, source.path, position)
 
 
 def _projected(stream: Any, source: HubSource) -> Any:
-    """The stream with the columns that are read alone, as far as that is known before."""
+    """Return the stream with only the columns that are read, if the stream lists its columns."""
     names = stream.column_names or ()
     columns = [each for each in (source.text_column, source.url_column) if isinstance(each, str)]
     tops = [column if column in names else column.split(".")[0] for column in columns]
@@ -120,7 +115,7 @@ def _stream(source: HubSource) -> Any:
 
 
 def _load_saved(source: HubSource) -> Any:
-    """What `save_to_disk` wrote, as a stream of a partition for each of its files; else None."""
+    """Return a dataset of `save_to_disk` as a stream with a shard per file; None for others."""
     folder = Path(source.path)
     if (folder / SPLITS).exists():
         splits = orjson.loads((folder / SPLITS).read_bytes())["splits"]
@@ -131,15 +126,15 @@ def _load_saved(source: HubSource) -> Any:
         return None
     files = orjson.loads((folder / STATE).read_bytes())["_data_files"]
     if not files:
-        raise ValueError("it holds no record")
-    for file in files:  # which may name any
-        check_folder_allowed(str(folder / file["filename"]))
+        raise ValueError("it has no records")
+    for file in files:  # which may contain any path
+        check_folder(str(folder / file["filename"]))
     saved = datasets.load_from_disk(str(folder))
     return saved.to_iterable_dataset(num_shards=max(1, min(len(files), len(saved))))
 
 
 def _data_files(source: HubSource) -> list[str]:
-    """Where the files of all splits lie, which a data set's own card may choose freely."""
+    """Return the URIs of the files of all splits, which a dataset's card may set to anything."""
     builder = datasets.load_dataset_builder(source.path, source.name, revision=source.revision)
     of_splits = (builder.config.data_files or {}).values()
     return [re.sub("@[^/]*", "", str(file), count=1) for files in of_splits for file in files]
@@ -154,7 +149,7 @@ def _unusable(source: HubSource, error: Exception) -> ValueError:
 
 
 def _folder_digest(folder: Path) -> str:
-    """Sha256 over names and contents of a local dataset's files."""
+    """Return the sha256 over names and contents of a local dataset's files."""
     contents = {
         printable(path.relative_to(folder).as_posix()): file_sha256(path)
         for path in sorted(folder.rglob("*"))

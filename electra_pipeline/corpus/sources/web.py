@@ -1,11 +1,11 @@
-"""Web archives: pages (WARC) made text, and text that was made of pages already (WET).
+"""Read web archives: pages (WARC), which are converted to text, and extracted text (WET).
 
-Every record becomes a document or one with a `problem`, so that all are counted.
+Every record becomes a document, or one with a `problem`, so that all are counted.
 """
 
 from collections.abc import Iterator
 
-from electra_pipeline.corpus.sources.config import RawDocument
+from electra_pipeline.corpus.sources.documents import RawDocument
 from electra_pipeline.corpus.sources.html_text import exceeds_bounds, main_content
 from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.inputs.web.charset import decode
@@ -26,16 +26,15 @@ RECORD_TYPES = {
     *("metadata", "revisit", "conversion", "continuation"),
 }
 FETCHED = ("http:", "https:", "ftp:", "ftps:", "file:")
-PAGE_STATUS = {200, 203}  # 203: a proxy has changed it
+PAGE_STATUS = {200, 203}  # 203: modified by a proxy
 
 
 def read_warc(file: SourceFile) -> Iterator[RawDocument]:
-    """A document for each record, in the archive's order: the main content of each page.
+    """Yield a document for each record, in the archive's order: the main content of each page.
 
-    Pages are HTML or plain text in responses of status 200 and in resources. What else the archive
-    holds (requests, redirects, images, feeds) is a document with a `problem`, as is a page that
-    cannot be made text. Raises ValueError with file and place for an archive that is cut or
-    damaged.
+    Pages are HTML or plain text in responses of status 200 and in resources. Other records
+    (requests, redirects, images, feeds) become documents with a `problem`, as do pages that cannot
+    be converted. Raises ValueError with file and position for a truncated or damaged archive.
     """
     with file.open() as stream:
         for record in read_records(stream, file.name):
@@ -47,7 +46,7 @@ def read_warc(file: SourceFile) -> Iterator[RawDocument]:
 
 
 def read_wet(file: SourceFile) -> Iterator[RawDocument]:
-    """A document for each record: the text of conversions, as it is, and others with a `problem`.
+    """Yield a document for each record: the text of conversions, others with a `problem`.
 
     Raises ValueError as `read_warc` does.
     """
@@ -66,7 +65,7 @@ def _unused(record: WarcRecord) -> str:
 
 
 def _page_text(record: WarcRecord) -> tuple[str, bool]:
-    """The text of a page, and whether its end is missing. Raises PageError for other records."""
+    """Return the text of a page and whether it is truncated. Raises PageError for other records."""
     response = _response(record)
     if response.status not in PAGE_STATUS:
         raise PageError(f"http_{response.status // 100}xx", str(response.status))
@@ -92,17 +91,17 @@ def _page_text(record: WarcRecord) -> tuple[str, bool]:
 
 
 def _response(record: WarcRecord) -> Response:
-    """The HTTP response of a record; a resource is one without headers of its own."""
+    """Return the HTTP response of a record; a resource becomes a response without headers."""
     if record.kind not in ("response", "resource"):
         raise PageError(_unused(record))
     is_resource = record.kind == "resource"
-    # Crawlers store their own logs and settings under addresses such as metadata:, urn:, dns:.
+    # Crawlers store their own logs and settings under URIs such as metadata:, urn:, dns:.
     if is_resource and record.uri and not record.uri.lower().startswith(FETCHED):
         raise PageError(_unused(record))
     if (response := parse_response(record.block)) is not None:
         return response
     if is_resource:
         return Response(200, {"content-type": record.media_type}, record.block)
-    if looks_like_html(record.block):  # HTTP/0.9, or stored without its head
+    if looks_like_html(record.block):  # HTTP/0.9, or stored without headers
         return Response(200, {}, record.block)
     raise PageError("no_http_response")

@@ -1,11 +1,11 @@
-"""MediaWiki's XML dumps, read as a stream: the articles of any edition of any of its wikis."""
+"""Read MediaWiki XML dumps as a stream: the articles of any wiki in any language."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 from xml.parsers import expat
 
-from electra_pipeline.corpus.sources.config import RawDocument
+from electra_pipeline.corpus.sources.documents import RawDocument
 from electra_pipeline.corpus.wikitext.convert import MAX_PAGE_CHARACTERS, UnreadableError, to_text
 from electra_pipeline.corpus.wikitext.editions import ARTICLES, Edition, edition
 from electra_pipeline.inputs.files import SourceFile
@@ -13,18 +13,18 @@ from electra_pipeline.inputs.multistream import open_part
 from electra_pipeline.inputs.parts import Part
 
 BLOCK_BYTES = 1 << 18
-# What of a page is read, by its path below <page>.
+# The elements of a page that are read, by their path below <page>.
 FIELDS = {
     ("title",): "title",
     ("ns",): "namespace",
     ("revision", "model"): "model",
     ("revision", "text"): "text",
 }
-# Characters that MediaWiki leaves as they are in an address.
+# Characters that MediaWiki does not escape in a URL.
 URL_SAFE = "/:@!$*(),;~"
 NAMESPACE = ("siteinfo", "namespaces", "namespace")
-# What expat calls a text that stops before its last element ends.
-CUT = {
+# The errors of expat for a document that ends before its last element.
+TRUNCATED = {
     expat.errors.codes[message]
     for message in (
         expat.errors.XML_ERROR_NO_ELEMENTS,
@@ -35,7 +35,7 @@ CUT = {
 
 
 class Page(NamedTuple):
-    """A page of a dump. Of several revisions it is the last, in dumps of the whole history."""
+    """A page of a dump; its last revision in dumps with the whole history."""
 
     title: str
     namespace: str
@@ -45,12 +45,12 @@ class Page(NamedTuple):
 
 
 def read_wikipedia(file: SourceFile, part: Part | None = None) -> Iterator[RawDocument]:
-    """A document for each page of a dump, in order: the text of those that are articles.
+    """Yield a document for each page of a dump, in order, with the text of articles.
 
-    A redirect, a page of another namespace and one that cannot be made text have a `problem`.
-    `part` is one of `count_dump_parts`, the pages of which one after the other are those of the
-    file. Raises ValueError with the file's name for a file that is no such dump, is cut or damaged,
-    or declares entities.
+    Redirects, pages of other namespaces and pages that cannot be converted have a `problem`. `part`
+    is one of `count_dump_parts`: the pages of all parts, in order, are those of the file. Raises
+    ValueError with the file's name for a file that is not a dump, is truncated or damaged, or
+    declares entities.
     """
     dump = _Dump(file.name)
     with file.open() if part is None else open_part(file, part) as stream:
@@ -76,18 +76,18 @@ def _document(page: Page, base: str, names: Edition) -> RawDocument:
         return RawDocument("", url, problem=error.reason)
 
 
-class _NoDumpError(ValueError):
-    """Well-formed, but not what is to be read."""
+class _NotADumpError(ValueError):
+    """Well-formed XML that is not a MediaWiki dump."""
 
 
 class _Dump:
-    """Pages out of blocks of XML; holds one block's pages and, of one page, a bounded text."""
+    """Parse pages from blocks of XML; memory holds the pages of one block and a bounded text."""
 
     def __init__(self, name: str) -> None:
         self.base = ""
-        """Where the pages' addresses begin; empty where the dump does not say."""
+        """The beginning of the pages' URLs; empty if the dump does not have it."""
         self.names = edition("en")
-        """Names of the wiki's language, and those that the dump has of itself."""
+        """Names of the wiki's language, and those that the dump declares."""
         self._name = name
         self._pages: list[Page] = []
         self._path: list[str] = []
@@ -105,30 +105,32 @@ class _Dump:
         self._parser.StartDoctypeDeclHandler = self._refuse_declarations
 
     def feed(self, block: bytes) -> None:
+        """Parse a block; an empty one ends the dump. Raises ValueError as `read_wikipedia`."""
         try:
             self._parser.Parse(block, not block)
-        except _NoDumpError:
+        except _NotADumpError:
             raise
         except (expat.ExpatError, LookupError, ValueError) as error:  # the latter: odd encodings
             end = "".join(f"</{tag}>" for tag in reversed(self._path))
-            if not block and end and getattr(error, "code", None) in CUT:
+            if not block and end and getattr(error, "code", None) in TRUNCATED:
                 raise ValueError(
-                    f"{self._name}: not a whole XML dump: it ends within <{self._path[-1]}>; "
-                    f"download it again or, if it was cut on purpose (enwik8), append {end}"
+                    f"{self._name}: not a complete XML dump: it ends within <{self._path[-1]}>; "
+                    f"download it again or, if it was truncated on purpose (enwik8), append {end}"
                 ) from error
             raise ValueError(
-                f"{self._name}: not a whole XML dump ({error}); download it again"
+                f"{self._name}: not a complete XML dump ({error}); download it again"
             ) from error
 
     def take(self) -> list[Page]:
+        """Return the pages that were completed since the last call."""
         pages, self._pages = self._pages, []
         return pages
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         if not self._path and tag != "mediawiki":
-            raise _NoDumpError(
-                f"{self._name}: its XML is no MediaWiki dump: <{tag}> where <mediawiki> is "
-                "needed; take a file such as pages-articles.xml.bz2"
+            raise _NotADumpError(
+                f"{self._name}: not a MediaWiki dump: it begins with <{tag}>, not <mediawiki>; "
+                "use a file such as pages-articles.xml.bz2"
             )
         if not self._path:
             self._language = attributes.get("xml:lang", "")
@@ -144,7 +146,7 @@ class _Dump:
 
     def _characters(self, data: str) -> None:
         field = self._field()
-        if field and self._num_characters <= MAX_PAGE_CHARACTERS:  # beyond it, it is dropped
+        if field and self._num_characters <= MAX_PAGE_CHARACTERS:  # longer ones are dropped
             self._texts[field].append(data)
             self._num_characters += len(data)
 
@@ -171,7 +173,7 @@ class _Dump:
         return Page(title, namespace, is_redirect, fields.get("model", "").strip(), text)
 
     def _field(self) -> str:
-        """The name of what the open element holds; empty if it is nothing that is read."""
+        """Return the name of the open element in `FIELDS` or siteinfo; empty if it is not read."""
         path = tuple(self._path[1:])
         if path[:1] == ("page",):
             return FIELDS.get(path[1:], "")
@@ -180,8 +182,8 @@ class _Dump:
         return "name" if path == NAMESPACE else ""
 
     def _refuse_declarations(self, *declaration: object) -> None:
-        # No dump has any; a few lines of them can stand for gigabytes ("billion laughs").
-        raise _NoDumpError(
+        # No dump has any; a few lines can expand to gigabytes ("billion laughs").
+        raise _NotADumpError(
             f"{self._name}: line {self._parser.CurrentLineNumber}: a document type declaration, "
             "which no MediaWiki dump has; refused, as its entities can grow without bound"
         )

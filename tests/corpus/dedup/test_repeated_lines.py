@@ -12,7 +12,7 @@ from electra_pipeline.corpus.dedup.repeated_lines import (
     RepeatedLines,
     find_boilerplate,
     line_keys,
-    remove,
+    remove_lines,
 )
 
 TEXTS = st.lists(st.text("abA \n", max_size=25).map(lambda text: clean(text)[0]), max_size=12)
@@ -59,7 +59,7 @@ def test_counting_and_removing_equal_plain_loops(
         is_long = {part for part in text.split(separator) if len(part) >= min_characters}
         kept = [p for p in text.split(separator) if not (p in is_long and fold(p) in lines)]
         expected = clean(separator.join(kept))[0]  # blank lines left alone by what is gone
-        assert remove(config, text, found) == (
+        assert remove_lines(config, text, found) == (
             expected,
             len(text.split(separator)) - len(kept),
         )
@@ -70,15 +70,15 @@ def test_a_document_counts_once() -> None:
     assert len(find_boilerplate(config, [line_keys(config, "Menu\nmenu\nMENU")])) == 0
     chunks = [np.concatenate([line_keys(config, "Menu\nOne"), line_keys(config, "Two\nmenu")])]
     found = find_boilerplate(config, chunks)
-    assert remove(config, "Before\n\nMENU\n\nAfter\nmenu", found) == ("Before\n\nAfter", 2)
-    assert remove(config, "Menu\nmenu", found) == ("", 2)
+    assert remove_lines(config, "Before\n\nMENU\n\nAfter\nmenu", found) == ("Before\n\nAfter", 2)
+    assert remove_lines(config, "Menu\nmenu", found) == ("", 2)
 
 
 def test_short_lines_stay() -> None:
     texts = [f"Yes.\nSubscribe to our newsletter\nArticle {number}" for number in range(7)]
     config = RepeatedLines()
     found = find_boilerplate(config, (line_keys(config, text) for text in texts))
-    assert remove(config, texts[0], found) == ("Yes.\nArticle 0", 1)
+    assert remove_lines(config, texts[0], found) == ("Yes.\nArticle 0", 1)
     one_fewer = find_boilerplate(config, (line_keys(config, text) for text in texts[:6]))
     assert len(one_fewer) == 0
 

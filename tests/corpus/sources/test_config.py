@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from electra_pipeline.corpus.build import CorpusConfig
 from electra_pipeline.corpus.card import CARD
+from electra_pipeline.corpus.config import CorpusConfig
 from electra_pipeline.corpus.sources.config import HubSource
-from electra_pipeline.corpus.sources.readers import plan
+from electra_pipeline.corpus.sources.plan import plan
 from electra_pipeline.storage.artifact import verify
 from electra_pipeline.storage.folder import Folder
 from tests.corpus.corpora import ENGLISH, PoolExecutor, config, documents, prose, run, write_jsonl
@@ -251,10 +251,10 @@ def test_a_root_in_memory(texts: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("https://huggingface.co/datasets/a/b", "is an address; give the name .*: 'a/b'"),
-        ("hf://datasets/a/b", "is an address; give the name .*: 'a/b'"),
+        ("https://huggingface.co/datasets/a/b", "is a URL; give the name .*: 'a/b'"),
+        ("hf://datasets/a/b", "is a URL; give the name .*: 'a/b'"),
         ("./no/such", r"\./no/such: no such folder"),
-        (__file__, "a file, not a data set; set type to files"),
+        (__file__, "a file, not a dataset; set type to files"),
     ],
 )
 def test_a_hub_source_that_is_none_is_told(path: str, message: str) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from electra_pipeline.core.execution import LocalExecutor, StageContext
-from electra_pipeline.corpus import build, processing
-from electra_pipeline.corpus.partitions import PARTITIONS_FOLDER, Rules, partition_folder
+from electra_pipeline.corpus import build, progress
+from electra_pipeline.corpus.cleaning.document import DocumentRules
+from electra_pipeline.corpus.partitions import PARTITIONS_FOLDER, partition_folder
 from electra_pipeline.corpus.sources import file_groups
 from electra_pipeline.corpus.sources.config import FileReading
 from electra_pipeline.corpus.sources.file_groups import FileGroup, group_small_files
-from electra_pipeline.corpus.sources.readers import FilePartition
+from electra_pipeline.corpus.sources.partition import FilePartition
 from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.storage.folder import Folder
 from tests.corpus.corpora import ENGLISH, config, documents, prose, run
@@ -108,7 +109,7 @@ def test_a_broken_file_of_a_group_is_named(tmp_path: Path, monkeypatch: pytest.M
 def test_every_step_over_many_files_shows_that_it_moves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processing, "WATCH_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "STEP_SECONDS", 0.0)
     write(tmp_path / "texts", range(20))
     seen: list[Any] = []
     build.build(
@@ -129,7 +130,7 @@ def test_every_step_over_many_files_shows_that_it_moves(
 def test_labels_become_names_of_folders_that_any_storage_takes() -> None:
     for label in ("é" * 200, "std::vector", "a[1]*?#%", "org/data:name"):
         file = FilePartition(label, SourceFile("a.txt", "0" * 64, ""), FileReading())
-        folder = partition_folder("/root-folder", file, Rules())
+        folder = partition_folder("/root-folder", file, DocumentRules())
         below = folder.uri.removeprefix(f"{Folder('/root-folder') / PARTITIONS_FOLDER}/")
         assert all(len(part.encode()) < 160 for part in below.split("/"))
         assert not set(below) & set("*?[#%") and "::" not in below

@@ -21,12 +21,13 @@ from electra_pipeline.corpus.sources.config import (
     FileReading,
     FilesSource,
     HubSource,
-    RawDocument,
     default_label,
     identity,
     shaping_fields,
 )
-from electra_pipeline.corpus.sources.readers import FilePartition, plan
+from electra_pipeline.corpus.sources.documents import RawDocument
+from electra_pipeline.corpus.sources.partition import FilePartition
+from electra_pipeline.corpus.sources.plan import plan
 from electra_pipeline.inputs.files import SourceFile
 
 if sys.version_info >= (3, 14):
@@ -160,7 +161,7 @@ def test_columns_of_a_csv_without_a_header_are_counted(tmp_path: Path) -> None:
     assert read(tmp_path / "a.csv", data, text_column=2, url_column=1)[0].url == "Title"
     with pytest.raises(ValueError, match=r"a\.csv: no column 3; it has 3, counted from 0"):
         read(tmp_path / "a.csv", data, text_column=3)
-    with pytest.raises(ValueError, match="no column 2; columns are counted in csv and tsv alone"):
+    with pytest.raises(ValueError, match="no column 2; only csv and tsv files have numbered"):
         read(tmp_path / "a.jsonl", jsonl({"text": "a"}), text_column=2)
 
 

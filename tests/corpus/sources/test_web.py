@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline.corpus.sources.config import RawDocument
+from electra_pipeline.corpus.sources.documents import RawDocument
 from electra_pipeline.corpus.sources.web import read_warc
 from electra_pipeline.inputs.files import SourceFile
 from tests.corpus.archives import DOCUMENT, HTML, TEXT, URL, read, record, response

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline.corpus.sources.config import RawDocument
+from electra_pipeline.corpus.sources.documents import RawDocument
 from electra_pipeline.corpus.sources.wikipedia import read_wikipedia
 from electra_pipeline.inputs.files import SourceFile
 
@@ -127,7 +127,7 @@ def test_a_dump_cut_on_purpose_is_read_with_its_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5, 0.9, 0.9999])
 def test_a_cut_dump_is_refused(tmp_path: Path, fraction: float) -> None:
     with pytest.raises(
-        ValueError, match=r"^dump\.xml: not a whole XML dump.* download it again"
+        ValueError, match=r"^dump\.xml: not a complete XML dump.* download it again"
     ) as caught:
         read(tmp_path, DUMP[: int(fraction * len(DUMP))])
     assert "\n" not in str(caught.value)
@@ -143,12 +143,12 @@ LAUGHS = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;">
     ("data", "message"),
     [
         (LAUGHS + DUMP.decode(), "line 1: a document type declaration"),
-        ("<html><body>404</body></html>", "<html> where <mediawiki> is needed"),
-        ("404 not found", "not a whole XML dump"),
-        (HEAD + "<page><title>a</page>" + TAIL, "not a whole XML dump .mismatched tag: line 6"),
+        ("<html><body>404</body></html>", "begins with <html>, not <mediawiki>"),
+        ("404 not found", "not a complete XML dump"),
+        (HEAD + "<page><title>a</page>" + TAIL, "not a complete XML dump .mismatched tag: line 6"),
         (HEAD + "<page>&nbsp;</page>" + TAIL, "undefined entity"),
-        ('<?xml version="1.0" encoding="klingon"?>' + HEAD + TAIL, "not a whole XML dump"),
-        ('<?xml version="1.0" encoding="gb18030"?>' + HEAD + TAIL, "not a whole XML dump"),
+        ('<?xml version="1.0" encoding="klingon"?>' + HEAD + TAIL, "not a complete XML dump"),
+        ('<?xml version="1.0" encoding="gb18030"?>' + HEAD + TAIL, "not a complete XML dump"),
     ],
 )
 def test_what_is_no_dump_is_told_in_a_line(tmp_path: Path, data: str, message: str) -> None:

@@ -1,0 +1,113 @@
+"""Clean one document: repair its text, identify its language, apply the filters."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pydantic import Field, field_validator, model_validator
+
+from electra_pipeline.core.identity import Config
+from electra_pipeline.corpus.cleaning.filters import registry
+from electra_pipeline.corpus.cleaning.filters.language_thresholds import min_language_score
+from electra_pipeline.corpus.cleaning.language_id import check_language, identify
+from electra_pipeline.corpus.cleaning.text import clean
+from electra_pipeline.corpus.sources.documents import RawDocument
+
+
+class DocumentRules(Config):
+    """Which documents are kept, judged one by one."""
+
+    language: str | None = None
+    """Keep only documents in this language (ISO 639-1); null keeps every language."""
+    language_min_score: float | None = Field(default=None, ge=0.0, le=1.0)
+    """Least probability of that language; null takes the language's own threshold: 0.5 for most,
+    lower where the model is less sure (cleaning/filters/language_thresholds.yaml)."""
+    min_characters: int = Field(default=50, ge=1)
+    """Drop shorter documents. With fewer letters the language cannot be identified."""
+    max_characters: int = Field(default=10_000_000, ge=1)
+    """Drop longer documents: a whole collection in one record rather than a text."""
+    filters: registry.Filters = ()
+    """Filters that edit or drop documents, in order: web, wikipedia, books or none, or a list."""
+    unescape_html: bool = True
+    """Decode HTML entities that an extractor left, in documents without a `<`."""
+    sample_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Fraction of the documents, chosen by content hash, that is processed: to try out rules."""
+    samples_per_reason: int = Field(default=100, ge=0)
+    """How many dropped documents, chosen at random, are stored for each reason."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that determine the documents, with defaults of the language."""
+        others = self.model_dump(mode="json", include=set(DocumentRules.model_fields) - {"filters"})
+        return others | {
+            "filters": registry.identity(self.filters),
+            "language_min_score": self.min_score,
+        }
+
+    @property
+    def min_score(self) -> float:
+        """Return the least probability of `language` at which a document is kept."""
+        if self.language_min_score is not None:
+            return self.language_min_score
+        return min_language_score(self.language)
+
+    @field_validator("language")
+    @classmethod
+    def _language_is_supported(cls, language: str | None) -> str | None:
+        return None if language is None else check_language(language)
+
+    @model_validator(mode="after")
+    def _lengths_are_ordered(self) -> "DocumentRules":
+        if self.min_characters > self.max_characters:
+            raise ValueError(
+                f"min_characters is {self.min_characters}, more than max_characters "
+                f"{self.max_characters}; nothing could be kept"
+            )
+        return self
+
+
+class Document(NamedTuple):
+    """A cleaned document, kept or dropped."""
+
+    text: str
+    url: str | None
+    language: str | None
+    reason: str | None
+    """Why it is dropped; None if it is kept."""
+    value: str
+    """The measured value that broke the rule."""
+    repairs: Mapping[str, int]
+    """Number of repairs and edits by kind."""
+
+
+def clean_document(raw: RawDocument, rules: DocumentRules) -> Document:
+    """Clean a document, edit it by the filters and find the first rule that drops it.
+
+    Lengths are checked before and again after the filters, which may leave little of a document.
+    """
+    if raw.problem is not None:  # its reader could not read it
+        return Document(raw.text, raw.url, None, raw.problem, raw.value, {})
+    text, repairs = clean(raw.text, unescape_html=rules.unescape_html)
+    if raw.is_truncated:
+        repairs = {**repairs, "truncated_documents": 1}
+    if reason := _wrong_length(text, rules):
+        return Document(text, raw.url, None, reason, str(len(text)), repairs)
+    identified = identify(text)
+    language, wanted = identified.code, rules.language
+    # A document with too few letters to identify its language is kept.
+    if wanted and language and (language != wanted or identified.score < rules.min_score):
+        value = f"{language} {identified.score:.2f}"
+        return Document(text, raw.url, language, "language", value, repairs)
+    text, rejection, edits = registry.apply(rules.filters, text, raw.url, language)
+    repairs = {**repairs, **edits}
+    if rejection is not None:
+        return Document(text, raw.url, language, rejection.reason, rejection.value, repairs)
+    reason = _wrong_length(text, rules)
+    return Document(text, raw.url, language, reason, str(len(text)), repairs)
+
+
+def _wrong_length(text: str, rules: DocumentRules) -> str | None:
+    if not text:
+        return "empty"
+    if len(text) < rules.min_characters:
+        return "too_short"
+    return "too_long" if len(text) > rules.max_characters else None
