@@ -124,12 +124,20 @@ def _table(model: Mapping[str, Any]) -> list[str]:
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for key, field in model["properties"].items():
         default = "required" if key in required else _default(field)
-        rows.append(_row(f"`{key}`", _type(field), default, field.get("description", "")))
+        meaning = field.get("description") or _description(field)
+        rows.append(_row(f"`{key}`", _type(field), default, meaning))
     return rows
 
 
 def _row(*cells: str) -> str:
     return f"| {' | '.join(_one_line(cell).replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _description(field: Mapping[str, Any]) -> str:
+    """Return the description of the only model that a field refers to."""
+    names = _models(field)
+    models = PipelineConfig.model_json_schema()["$defs"]
+    return str(models[names[0]].get("description", "")) if len(names) == 1 else ""
 
 
 def _default(field: Mapping[str, Any]) -> str:
@@ -143,7 +151,9 @@ def _type(node: Mapping[str, Any]) -> str:
     """Return the type of a JSON schema node in words; models are links to their section."""
     if "$ref" in node:
         name = _model_name(node)
-        return f"[{name}](#{_anchor(name)})" if name in _headings() else name
+        heading = _headings()[name]
+        kind = re.search(r"\((?:type )?(\w+)\)", heading)
+        return f"[{kind[1] if kind else heading}](#{_anchor(name)})"
     for union in ("anyOf", "oneOf"):
         if union in node:
             return " or ".join(dict.fromkeys(_type(each) for each in node[union]))
