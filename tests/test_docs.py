@@ -29,6 +29,7 @@ from tests.documents import (
     shell_commands,
 )
 
+LIBRARY = ROOT / "electra_pipeline"
 MAX_README_LINES = 180
 MAX_PARAGRAPH_LINES = 6
 PROGRAM = "electra-pipeline"
@@ -142,6 +143,31 @@ def test_keys_exist(path: Path):
     modules = {key for key in keys if any(ROOT.glob(f"electra_pipeline/{key.replace('.', '/')}*"))}
     files = {key for key in keys if key.endswith((".py", ".html", ".db", ".json"))}
     assert not [key for key in sorted(keys - modules - files) if not has_key(key)]
+
+
+@each_document
+def test_named_files_exist(path: Path):
+    """Paths in sentences that begin with a folder of the repository or of the library exist."""
+    for code in inline_code(path.read_text()):
+        name = code.split()[0].partition(":")[0]
+        first, slash, _ = name.partition("/")
+        homes = [home for home in (ROOT, LIBRARY) if first.strip(".") and (home / first).is_dir()]
+        if slash and homes and (name.endswith("/") or Path(name).suffix):
+            assert any((home / name).exists() for home in homes), name
+
+
+def test_tree_of_the_architecture_exists():
+    """Each entry of the tree exists below its parent; files and folders are one a line."""
+    tree = next(each.code for each in blocks((ROOT / "docs/architecture.md").read_text()))
+    parents: list[str] = []
+    for line in tree.splitlines():
+        name = line.split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2
+        if depth <= len(parents):
+            parents = [*parents[:depth], name]
+            if name == "examples/":  # not merged yet
+                continue
+            assert (ROOT / "/".join(parents)).exists(), "/".join(parents)
 
 
 @each_document
