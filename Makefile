@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .PHONY: install quickstart test test-fast chaos lint bench clean
+.PHONY: install quickstart test chaos lint bench docs clean
 
 install: .venv/installed
 
@@ -48,6 +49,11 @@ bench: install
 	$(BIN)/python benchmarks/orchestration.py
 	$(BIN)/python benchmarks/finetuning.py
 	$(BIN)/python benchmarks/trials.py
+
+# Builds the documentation into build/docs/; a warning, such as a broken link, is an error.
+docs: install
+	$(BIN)/python docs/generate.py
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
