@@ -2,8 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install quickstart test test-fast chaos lint bench clean
-.PHONY: install quickstart test chaos lint bench docs clean
+.PHONY: install quickstart test test-fast chaos lint bench docs clean
 
 install: .venv/installed
 

@@ -12,13 +12,15 @@ from huggingface_hub import HfApi
 
 from electra_pipeline.core.errors import one_line
 from electra_pipeline.core.identity import canonical_json, file_sha256
-from electra_pipeline.corpus.sources.config import (
-    HubSource,
-)
+from electra_pipeline.corpus.sources.config import HubSource
 from electra_pipeline.corpus.sources.documents import RawDocument, raw_document
 from electra_pipeline.inputs.columns import column_value
-from electra_pipeline.inputs.downloads import file_sha256
-from electra_pipeline.storage.uri import check_dataset, check_folder, is_restricted, printable
+from electra_pipeline.storage.uri import (
+    check_dataset_allowed,
+    check_folder_allowed,
+    is_restricted,
+    printable,
+)
 
 # Files that `save_to_disk` writes in the folder of a split, and in the folder of several splits.
 STATE = "state.json"
@@ -128,7 +130,7 @@ def _load_saved(source: HubSource) -> Any:
     if not files:
         raise ValueError("it has no records")
     for file in files:  # which may contain any path
-        check_folder(str(folder / file["filename"]))
+        check_folder_allowed(str(folder / file["filename"]))
     saved = datasets.load_from_disk(str(folder))
     return saved.to_iterable_dataset(num_shards=max(1, min(len(files), len(saved))))
 
