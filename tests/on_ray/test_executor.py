@@ -48,7 +48,7 @@ def test_a_ray_is_told_from_what_else_answers_at_its_address(ray_cluster, monkey
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=answer, args=(server,), daemon=True).start()
         for _ in answers:
-            with pytest.raises(ValueError, match=r"^no Ray at 127.*but something else; give HOST"):
+            with pytest.raises(ValueError, match=r"^no Ray at 127.*but another service; give HOST"):
                 _check_reachable(f"127.0.0.1:{server.getsockname()[1]}")
     with socket.create_server(("127.0.0.1", 0)) as busy:  # Ray's to wait for
         monkeypatch.setattr(connecting, "CONNECT_TIMEOUT_SECONDS", 0.2)
@@ -452,8 +452,8 @@ def test_a_training_that_never_comes_back_does_not_keep_the_process():
     # As Ray's get does now and then when Ray is shut down under it.
     script = (
         "import threading\n"
-        "from electra_pipeline.on_ray.training import started\n"
-        "started(threading.Event().wait)\n"
+        "from electra_pipeline.on_ray.training import run_in_daemon_thread\n"
+        "run_in_daemon_thread(threading.Event().wait)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], timeout=600, check=False)
     assert done.returncode == 0
