@@ -77,7 +77,7 @@ class RayExecutor(ClusterCapacity):
         """
         if progress is None:
             apply = partial(with_log_records, function)
-            return self._run_tasks(apply, items, resources, after, lambda: None)
+            return run_tasks(self, apply, items, resources, after, self.max_retries, lambda: None)
         return self._map_with_progress(function, items, resources, after, progress)
 
     def _map_with_progress(
@@ -100,17 +100,7 @@ class RayExecutor(ClusterCapacity):
                 flush(queue)
 
         poll = partial(deliver_messages, self.connection, queue, progress, channel)
-        yield from self._run_tasks(run_one, items, resources, after, poll)
-
-    def _run_tasks(
-        self,
-        function: Callable[[Item], tuple[Value, list[logging.LogRecord]]],
-        items: Sequence[Item],
-        resources: Callable[[Item], Resources],
-        after: Mapping[int, int],
-        poll: Callable[[], object],
-    ) -> Iterator[Outcome[Value]]:
-        return run_tasks(self, function, items, resources, after, self.max_retries, poll)
+        yield from run_tasks(self, run_one, items, resources, after, self.max_retries, poll)
 
     def _shared_queue(self) -> Any:
         """Return one queue for all fan-outs: a flow has many, and starting an actor takes 1 s."""
@@ -153,7 +143,9 @@ class RayExecutor(ClusterCapacity):
                 flush(queue)
 
         poll = partial(deliver_messages, self.connection, queue, progress)
-        yield from self._run_tasks(run_one, items, lambda _: resources, NOTHING, poll)
+        yield from run_tasks(
+            self, run_one, items, lambda _: resources, NOTHING, self.max_retries, poll
+        )
 
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
         """Run `function(worker)` on `scale.workers` workers; see `execution.Executor`.
@@ -168,9 +160,15 @@ class RayExecutor(ClusterCapacity):
         for attempt in range(scale.retries + 1):
             resources = self.wait_for_capacity(scale)
             try:
-                if scale.workers == 1:
-                    return self._train_alone(function, resources, progress)
-                return fit(self, function, scale.workers, resources, progress)
+                if scale.workers > 1:
+                    return fit(self, function, scale.workers, resources, progress)
+                alone = replace(self, max_retries=0)
+                for outcome in alone._train_each(
+                    lambda _, worker: function(worker), [None], resources, progress
+                ):
+                    if outcome.error is not None:
+                        raise outcome.error
+                return None
             except WorkerDiedError as error:
                 if attempt == scale.retries:
                     raise RuntimeError(
@@ -180,13 +178,3 @@ class RayExecutor(ClusterCapacity):
                     ) from error
                 logger.warning("a training worker died (%s); restarting", error.reason)
         return None
-
-    def _train_alone(
-        self, function: TrainFunction, resources: Resources, progress: Progress
-    ) -> None:
-        alone = replace(self, max_retries=0)
-        for outcome in alone._train_each(
-            lambda _, worker: function(worker), [None], resources, progress
-        ):
-            if outcome.error is not None:
-                raise outcome.error

@@ -4,12 +4,13 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 import transformers
 
 from electra_pipeline.core.identity import Config, canonical_json
+from electra_pipeline.pretraining.sizes import Kind
 from electra_pipeline.storage import weights
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.location import (
@@ -19,7 +20,6 @@ from electra_pipeline.storage.location import (
     model_directory,
 )
 
-Kind = Literal["discriminator", "generator"]
 KINDS: tuple[Kind, ...] = ("discriminator", "generator")
 
 

@@ -16,7 +16,7 @@ from electra_pipeline.core.progress import silent
 from electra_pipeline.pretraining import initial_models, initialization, loop
 from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.initial_models import InitialModels
-from electra_pipeline.pretraining.initialization import Pair, SharedTokens, initial_state
+from electra_pipeline.pretraining.initialization import Pair, initial_state, shared_rows
 from electra_pipeline.pretraining.sizes import ModelOverrides, model_config
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.text.tokenization import SPECIAL_TOKENS
@@ -184,7 +184,7 @@ NEW = {"h": 0, "new": 1, "[CLS]": 2, "a": 3}  # three of the pair's tokens, else
 def test_rows_of_shared_tokens_are_copied_and_the_others_stay_fresh(
     pair: Pair, num_positions: int
 ) -> None:
-    shared = SharedTokens.of(NEW, pair.ids)
+    shared = shared_rows(NEW, pair.ids)
     assert shared.rows == (0, 2, 3)
     fresh = fresh_state(pair, len(NEW), num_positions)
     state = initial_state(fresh, pair, shared, tied=True)
@@ -210,7 +210,7 @@ def test_rows_of_shared_tokens_are_copied_and_the_others_stay_fresh(
 
 def test_without_tied_embeddings_both_models_keep_their_own(pair: Pair) -> None:
     """The discriminator's tables are what it adds to the generator's (gdes)."""
-    shared = SharedTokens.of(pair.ids, pair.ids)
+    shared = shared_rows(pair.ids, pair.ids)
     state = initial_state(fresh_state(pair, len(TOKENS), 48), pair, shared, tied=False)
     for name in initialization.TABLES:
         generator, added = state[f"generator.{name}"], state[f"discriminator.{name}"]
