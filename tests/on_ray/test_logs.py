@@ -1,4 +1,4 @@
-"""What workers log arrives in the driver."""
+"""Log records of workers reach the driver."""
 
 import logging
 

@@ -187,7 +187,7 @@ def test_weights_are_the_pretrained_ones(pretrained: Artifact, published: Artifa
             assert torch.equal(before(ids).logits, after.eval()(ids).logits)
 
 
-def test_tokenizer_is_the_trained_one_cut_to_the_models_positions(
+def test_tokenizer_is_the_trained_one_limited_to_the_models_positions(
     tokens: Artifact, published: Artifact
 ) -> None:
     backend = Tokenizer.from_file(str(tokens.local_folder("tokenizer") / "tokenizer.json"))
