@@ -1,4 +1,4 @@
-"""The training loop: it learns, resumes exactly, and is independent of workers and micro-batches."""
+"""The training loop: it learns, resumes exactly, independent of workers and micro-batches."""
 
 import math
 import multiprocessing
