@@ -1,7 +1,7 @@
-"""Two workers of one core beside one worker of two cores: pre-training on the local Ray, by turns.
+"""Pre-training on a local Ray: two workers with one core against one worker with two, by turns.
 
-Both take the same steps of the same run; the rate is what the finished artifact says it saw, real
-tokens over the seconds of the loop, start-up and final evaluation apart.
+Both take the same steps of the same run. The rate is that of the finished artifact: tokens without
+padding over the seconds of the loop, without start-up and final evaluation.
 
     python benchmarks/data_parallel.py --size small --batch 32 --steps 8 --rounds 3
 """
@@ -29,7 +29,7 @@ def main() -> None:
     rates: dict[int, list[float]] = {1: [], arguments.workers: []}
     with tempfile.TemporaryDirectory() as root, cluster() as executor:
         for round_number in range(arguments.rounds):
-            for workers, seen in rates.items():
+            for workers, measured in rates.items():
                 chosen = configuration.load(
                     preset="quickstart",
                     root=root,
@@ -47,7 +47,7 @@ def main() -> None:
                     ],
                 )
                 made = stages.run_until("pretrain", chosen, chosen.context(executor))
-                seen.append(made["pretrain"].observed["tokens_per_second"])
+                measured.append(made["pretrain"].observed["tokens_per_second"])
     for workers, values in rates.items():
         print(
             f"{workers} workers: {statistics.median(values):,.0f} real tokens/s "

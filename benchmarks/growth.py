@@ -1,9 +1,8 @@
 """Peak memory of the corpus and sequences stages on some text and on ten times as much.
 
-The documents are the column `text` of --input: the first --megabytes of them, and ten times as
-much, in as many files. Each stage runs in a process of its own, whose resident memory is measured
-at its highest; what it has after its imports is printed beside it. Shards of 1 MB, so that there
-are more of them as the input grows.
+The documents are the column `text` of --input: the first --megabytes of them in one file, and ten
+times as much in ten files. Each stage runs in a process of its own, whose peak resident memory is
+printed beside that after its imports. Shards have 1 MB, so that their number grows with the input.
 
     python benchmarks/growth.py --input corpus/*.jsonl.zst --megabytes 4
 """
@@ -33,7 +32,7 @@ VOCAB_SIZE = 4096
 
 
 def read(paths: list[str], num_bytes: int) -> list[str]:
-    """Texts until there are so many bytes."""
+    """Return the first texts, in total at least `num_bytes` of UTF-8."""
     texts: list[str] = []
     for path in paths:
         with fetch(UrlFile(url=path)).open() as file:
@@ -87,16 +86,16 @@ def artifact(place: str, stage: str) -> Artifact:
 
 
 def peak_megabytes() -> float:
-    """What this process had resident at most, in MiB.
+    """Return the peak resident memory of this process in MiB.
 
-    Not `ru_maxrss`, which begins with what the parent had when it started this process.
+    Not `ru_maxrss`, which starts at the value of the parent process.
     """
     (line,) = (x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x)
     return int(line.split()[1]) / 1024
 
 
 def measure(stage: Callable[[str], None], place: str) -> tuple[float, float]:
-    """Peak of this process, before the stage and after it."""
+    """Return the peak memory in MiB of this process before and after the stage."""
     before = peak_megabytes()
     stage(place)
     return before, peak_megabytes()
@@ -110,17 +109,17 @@ def main() -> None:
     texts = {
         times: read(arguments.input, int(times * arguments.megabytes * 1e6)) for times in (1, TIMES)
     }
-    print("| stage | text | resident after imports | at most |\n|---|---|---|---|")
+    print("| stage | text | resident after imports | peak |\n|---|---|---|---|")
     for times in texts:
         with tempfile.TemporaryDirectory() as place:
             write_files(texts[times], Path(place, "texts"), times)
             for stage in (build_corpus, train_tokenizer, build_sequences):
                 # a process's peak never falls, so each stage has one of its own
                 with multiprocessing.get_context("spawn").Pool(1) as pool:
-                    before, most = pool.apply(measure, (stage, place))
+                    before, peak = pool.apply(measure, (stage, place))
                 size = f"{times * arguments.megabytes:.0f} MB"
                 print(
-                    f"| {stage.__name__} | {size} | {before:.0f} MiB | {most:.0f} MiB |", flush=True
+                    f"| {stage.__name__} | {size} | {before:.0f} MiB | {peak:.0f} MiB |", flush=True
                 )
 
 

@@ -1,8 +1,8 @@
-"""Peak memory of one pre-training worker, by size and micro-batch: ours alone, there is no peer.
+"""Peak memory of one pre-training worker, by size and micro-batch, without a peer.
 
-Two real steps on full rows of random tokens, and the copy that a checkpoint takes, in a process of
-its own: of a GPU what torch had allocated at most, of a CPU what the whole process had resident.
-The global batch is one and a half micro-batches, so that gradients are accumulated.
+Two steps on full rows of random tokens, and the copy for a checkpoint, in a process of their own.
+On a GPU the peak of torch's allocations is measured, on a CPU the peak resident memory of the
+process. The global batch is one and a half micro-batches, so that gradients are accumulated.
 
     python benchmarks/memory.py --sizes small base large --length 128 --micro-batch 8
 """
@@ -21,7 +21,7 @@ MASK_FRACTION = 0.15
 
 @dataclass(frozen=True)
 class RandomRows:
-    """Stands in for the reader of a sequences artifact: every row full."""
+    """Replaces the reader of a sequences artifact; all rows are full."""
 
     length: int
     is_packed: bool = False
@@ -36,7 +36,7 @@ class RandomRows:
 
 
 def measure(size: Size, length: int, micro_batch: int) -> tuple[int, int]:
-    """Trainable parameters and peak bytes."""
+    """Return the number of trainable parameters and the peak memory in bytes."""
     from electra_pipeline.core.execution import LocalWorker
     from electra_pipeline.core.optim import Adam, clip_gradients, parameter_groups
     from electra_pipeline.pretraining.batches import BatchSource

@@ -1,19 +1,19 @@
-"""Real tokens/s of pre-training: our step beside the plain transformers loop of the tutorials.
+"""Tokens/s of pre-training: this pipeline against the plain transformers loop of the tutorials.
 
 The peer runs the same model on the same text: dynamic padding to the batch, a Bernoulli mask with
 80/10/10 corruption (DataCollatorForLanguageModeling), the LM head over all positions, multinomial
-sampling, both losses as means, torch.optim.AdamW. It runs twice: on the very sequences that ours
-reads in the published layout, and on lines of text, one a row, as the tutorials of run_mlm
-(--line_by_line) and LineByLineTextDataset prepare them. electra-pytorch, where it is installed
+sampling, both losses as means, torch.optim.AdamW. It runs twice: on the same sequences as this
+pipeline in the published layout, and on lines of text, one per row, as the tutorials of run_mlm
+(--line_by_line) and LineByLineTextDataset prepare them. electra-pytorch, if it is installed
 (`pip install --no-deps electra-pytorch==0.1.2`; its own pins are of 2020), runs its objective on
-the same two modules and the same sequences. Ours is what `electra-pipeline pretrain` runs, on
-packed rows and on the published layout. All train from the same start, by turns, in this process;
+the same two modules and the same sequences. "ours" is the step of `electra-pipeline pretrain`, on
+packed rows and on the published layout. All train from the same weights, by turns, in this process;
 padding is not counted as tokens.
 
-Beside the rates stands the share of the machine's own rate: floating-point operations of our matrix
+The fraction of the machine's own rate is printed, too: floating-point operations of the matrix
 products (three times those of the forward pass: 2 x weights x tokens, and attention's 4 x length x
-width a token and layer; no optimizer, no softmax) over what torch.mm reaches on the model's
-feed-forward shape, measured in the same rounds.
+width per token and layer; no optimizer, no softmax) over the rate of torch.mm on the shapes of the
+model's linear layers, measured in the same rounds.
 
     python benchmarks/pretraining.py --size small --length 128 --batch 32 --rounds 5
 """
@@ -54,13 +54,13 @@ MASK_FRACTION = 0.15
 TOTAL_STEPS = 10_000
 
 Run = Callable[[int], int]
-"""Takes the number of a step, takes the step, returns the real tokens in it."""
+"""Takes the step of a number and returns its number of tokens without padding."""
 Examples = Callable[[int], list[list[int]]]
 """Ids of the examples of a step, without padding."""
 
 
 def ours(model: Electra, source: BatchSource, device: torch.device) -> Run:
-    """What `electra_pipeline.pretraining.loop` does in a step."""
+    """Return the step of `electra_pipeline.pretraining.loop`."""
     step = Step(LocalWorker(), compute_dtype(device, "auto"), 1.0, 50.0, None)
     optimizer = Adam(parameter_groups(model, 0.01))
     batches = source.batches(0, TOTAL_STEPS)
@@ -81,7 +81,7 @@ def ours(model: Electra, source: BatchSource, device: torch.device) -> Run:
 def plain(
     model: Electra, examples: Examples, tokenizer: PreTrainedTokenizerFast, device: torch.device
 ) -> Run:
-    """The loop of the tutorials on the same two modules."""
+    """Return the step of the tutorials' loop on the same two modules."""
     generator, discriminator = model.generator, model.discriminator
     collator = DataCollatorForLanguageModeling(tokenizer, mlm_probability=MASK_FRACTION)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-4, eps=1e-6, weight_decay=0.01)
@@ -118,7 +118,7 @@ def plain(
 
 
 class _Logits(nn.Module):
-    """A model of transformers as electra-pytorch calls it: ids in, logits out."""
+    """A transformers model with the interface of electra-pytorch: ids in, logits out."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class _Logits(nn.Module):
 def electra_pytorch(
     model: Electra, examples: Examples, special: SpecialIds, device: torch.device
 ) -> Run:
-    """PyPI's electra-pytorch, as its README trains."""
+    """Return the step of electra-pytorch from PyPI, as in its README."""
     from electra_pytorch import Electra as Peer
 
     trainer = Peer(
@@ -162,7 +162,7 @@ def electra_pytorch(
 
 
 def same_sequences(source: BatchSource) -> Examples:
-    """The sequences that ours reads in the published layout, without their padding."""
+    """Return the sequences of this pipeline in the published layout, without padding."""
 
     def examples(index: int) -> list[list[int]]:
         batch = source.batch(index)
@@ -175,7 +175,7 @@ def same_sequences(source: BatchSource) -> Examples:
 def one_line_a_row(
     corpus: Artifact, tokenizer: PreTrainedTokenizerFast, length: int, batch: int
 ) -> Examples:
-    """Lines of the corpus, each cut at `length`, shuffled: the tutorials' line by line."""
+    """Return shuffled lines of the corpus, truncated to `length`, as in the tutorials."""
     texts = [
         line
         for name in corpus.file_names(TRAIN_PREFIX)
@@ -195,20 +195,20 @@ def one_line_a_row(
 
 @dataclass(frozen=True)
 class Products:
-    """The matrix products of one step of ours, as (rows, width in, width out, how many)."""
+    """Matrix products of one step of this pipeline: (rows, width in, width out, number)."""
 
     shapes: list[tuple[int, int, int, int]]
     attention_operations: int
 
     @property
     def operations(self) -> int:
-        """Of forward and backward pass: the backward one has two products for each."""
+        """Operations of forward and backward pass; the latter has two products for each."""
         forward = sum(2 * n * k * m * count for n, k, m, count in self.shapes)
         return 3 * (forward + self.attention_operations)
 
 
 def products_of(model: Electra, batch: int, length: int) -> Products:
-    """Every linear layer at the positions where ours computes it."""
+    """Return the products of all linear layers at the positions where they are computed."""
     tokens = batch * length
     shapes: dict[tuple[int, int, int], int] = {}
     attention = 0
@@ -225,7 +225,7 @@ def products_of(model: Electra, batch: int, length: int) -> Products:
 
 
 def seconds_of_products(products: Products, device: torch.device) -> float:
-    """What torch.mm needs for the linear layers of one step, forward and backward."""
+    """Return the time of torch.mm for the linear layers of one step, forward and backward."""
     seconds = 0.0
     for rows, width_in, width_out, count in products.shapes:
         inputs = torch.randn(rows, width_in, device=device)
@@ -253,16 +253,16 @@ def synchronise(device: torch.device) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--preset", default="quickstart", help="whose corpus to read")
-    parser.add_argument("--config", help="a YAML file whose corpus to read instead")
+    parser.add_argument("--preset", default="quickstart", help="preset whose corpus is read")
+    parser.add_argument("--config", help="YAML file whose corpus is read instead")
     parser.add_argument("--size", default="small", choices=list(SIZES))
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--vocab-size", type=int, default=30_522)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=1, help="steps of each in a round")
+    parser.add_argument("--steps", type=int, default=1, help="steps of each per round")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--compile", action="store_true", help="ours with scale.compile")
+    parser.add_argument("--compile", action="store_true", help="use scale.compile")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     device = LocalWorker().device
@@ -315,7 +315,7 @@ def main() -> None:
                 model(), same_sequences(sources["google"]), special, device
             )
         else:
-            print("electra-pytorch is not installed, so it is not measured")
+            print("electra-pytorch is not installed and not measured")
         products = products_of(model(), batch, length)
         rates: dict[str, list[float]] = {name: [] for name in runs}
         shares = []
@@ -345,15 +345,16 @@ def main() -> None:
     for name, values in rates.items():
         ratio = np.divide(rates["ours, packed"], values)
         print(
-            f"{name:24} {statistics.median(values):10,.0f} real tokens/s "
+            f"{name:24} {statistics.median(values):10,.0f} tokens/s "
             f"({min(values):,.0f} to {max(values):,.0f}, {len(values)} rounds); ours, packed is "
             f"{np.median(ratio):.2f} times as fast ({ratio.min():.2f} to {ratio.max():.2f})"
         )
     if shares:
         print(
-            f"share of the machine's own rate of matrix products: {statistics.median(shares):.0%} "
+            "fraction of the machine's own rate of matrix products: "
+            f"{statistics.median(shares):.0%} "
             f"({min(shares):.0%} to {max(shares):.0%}); {products.operations / 1e9:,.0f} G "
-            "operations a step"
+            "operations per step"
         )
 
 

@@ -1,19 +1,19 @@
-"""Is `clean` at least as good as `google`? Both recipes at equal text, several seeds of each.
+"""Compare the recipes `google` and `clean` on the same amount of text, with several seeds each.
 
 `google` is the published code: A/B pairs, masks with replacement. `clean` packs all of the text and
-masks without replacement. The rest of the configuration is shared.
+masks without replacement. The rest of the configuration is equal.
 
-Equal text: a row of `clean` holds more text than one of `google`, so `clean` takes fewer steps, so
-many that both have seen the same number of tokens, [CLS], [SEP] and padding not counted. Warm-up
-is shortened alike.
+Equal text: a row of `clean` contains more text than one of `google`, so `clean` takes fewer steps:
+both see the same number of tokens, not counting [CLS], [SEP] and padding. Warm-up is shortened in
+proportion.
 
-Equal measure: the recipes' own held-out figures cannot be compared, because rows, masks and share
-of replaced tokens differ. Here every model reads the same held-out text, masked at the same
-positions by one law of its own (15 % of the tokens without [CLS] and [SEP], each once, all hidden),
-with the same random numbers, in plain transformers. It does so twice: as the A/B pairs that
-`google` trains on, and as the pieces, one a sequence, that `clean` packs. A discriminator judges
-its own generator, and one with the better generator has the harder task; so it also judges what
-the first `google` generator wrote, which is the same for all.
+Equal evaluation: the recipes' own held-out metrics are not comparable, because rows, masks and the
+rate of replaced tokens differ. Here all models read the same held-out text, masked at the same
+positions by a rule of its own (15 % of the tokens without [CLS] and [SEP], each once, all masked),
+with the same random numbers, in plain transformers. This is done twice: for the A/B pairs that
+`google` trains on, and for the subsequences, one per sequence, that `clean` packs. A discriminator
+evaluated on its own generator has a harder task if that generator is better; so it is also
+evaluated on the samples of the first `google` generator, which are the same for all.
 
     python benchmarks/recipes.py --seeds 3 --set pretrain.steps=2400
 """
@@ -54,14 +54,14 @@ ROWS_AT_ONCE = 32
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Some held-out sequences with what is masked in them; all (rows, length)."""
+    """Held-out sequences with their masks; all (rows, length)."""
 
     ids: torch.Tensor
     present: torch.Tensor
     segments: torch.Tensor
     masked: torch.Tensor
     uniforms: torch.Tensor
-    """In [0, 1): with which a replacement is drawn at each position."""
+    """In [0, 1): random numbers for the replacements."""
 
 
 def pairs(sequences: Artifact) -> Iterator[tuple[list[int], int]]:
@@ -72,10 +72,10 @@ def pairs(sequences: Artifact) -> Iterator[tuple[list[int], int]]:
         yield row[:length].tolist(), int(start)
 
 
-def pieces(sequences: Artifact, cls: int) -> Iterator[tuple[list[int], int]]:
-    """Held-out pieces of layout packed, each with its [CLS] and [SEP]."""
+def subsequences(sequences: Artifact, cls: int) -> Iterator[tuple[list[int], int]]:
+    """Held-out subsequences of layout packed, each with its [CLS] and [SEP]."""
     for row, length in pairs(sequences):
-        starts = [place for place, identifier in enumerate(row) if identifier == cls]
+        starts = [position for position, identifier in enumerate(row) if identifier == cls]
         for start, stop in itertools.pairwise([*starts, length]):
             yield row[start:stop], stop - start
 
@@ -93,9 +93,9 @@ def prepare(
         for index, (row, start) in enumerate(chunk):
             ids[index, : len(row)] = row
             segments[index, start : len(row)] = 1
-            places = np.flatnonzero(~np.isin(row, special))
+            positions = np.flatnonzero(~np.isin(row, special))
             chosen = random.choice(
-                places, max(1, round(MASK_FRACTION * len(places))), replace=False
+                positions, max(1, round(MASK_FRACTION * len(positions))), replace=False
             )
             masked[index, chosen] = True
         lengths = np.array([len(row) for row, _ in chunk])
@@ -108,13 +108,13 @@ def prepare(
 
 
 @torch.no_grad()
-def write(
+def sample(
     model: Artifact, batches: Sequence[HeldOut], mask: int, device: torch.device
 ) -> tuple[list[torch.Tensor], float]:
-    """The text with the generator's samples at all masked positions, and the generator's loss."""
+    """Return the texts with the generator's samples at masked positions, and its loss."""
     generator = transformers.ElectraForMaskedLM.from_pretrained(model.local_folder("generator"))
     generator.to(device).eval()
-    written, losses = [], []
+    sampled_texts, losses = [], []
     for batch in batches:
         ids, masked = batch.ids.to(device), batch.masked.to(device)
         logits = generator(
@@ -127,31 +127,31 @@ def write(
         thresholds = batch.uniforms.to(device)[masked][:, None] * cumulative[:, -1:]
         sampled = torch.searchsorted(cumulative, thresholds, right=True).squeeze(-1)
         ids = ids.masked_scatter(masked, sampled.clamp(max=logits.shape[-1] - 1))
-        written.append(ids.cpu())
-    return written, float(torch.cat(losses).mean())
+        sampled_texts.append(ids.cpu())
+    return sampled_texts, float(torch.cat(losses).mean())
 
 
 @torch.no_grad()
-def judge(
+def detect(
     model: Artifact,
     batches: Sequence[HeldOut],
-    written: Sequence[torch.Tensor],
+    texts: Sequence[torch.Tensor],
     device: torch.device,
 ) -> tuple[float, float]:
-    """By how much the discriminator's loss is below that of knowing the rate, and its AUC."""
+    """Return the discriminator's gain in loss over a constant prediction, and its AUC."""
     folder = model.local_folder("discriminator")
     discriminator = transformers.ElectraForPreTraining.from_pretrained(folder)
     discriminator.to(device).eval()
-    logits, truth = [], []
-    for batch, ids in zip(batches, written, strict=True):
-        verdicts = discriminator(
+    logits, replaced = [], []
+    for batch, ids in zip(batches, texts, strict=True):
+        outputs = discriminator(
             input_ids=ids.to(device),
             attention_mask=batch.present.to(device),
             token_type_ids=batch.segments.to(device),
         ).logits.cpu()
-        logits.append(verdicts[batch.present])
-        truth.append((ids != batch.ids)[batch.present])
-    scores, labels = torch.cat(logits), torch.cat(truth).float()
+        logits.append(outputs[batch.present])
+        replaced.append((ids != batch.ids)[batch.present])
+    scores, labels = torch.cat(logits), torch.cat(replaced).float()
     rate = labels.mean()
     prior = F.binary_cross_entropy(rate, rate)
     loss = F.binary_cross_entropy_with_logits(scores, labels)
@@ -161,7 +161,7 @@ def judge(
 def text_per_sequence(sequences: Artifact) -> float:
     """Tokens of text in a training sequence, on average: no padding, no [CLS], no [SEP]."""
     counters = sequences.counters["train"]
-    if "pieces" in counters:
+    if "pieces" in counters:  # subsequences
         num_special = 2 * counters["pieces"]
     else:
         num_special = 3 * counters["sequences"] - counters["single_segment"]
@@ -185,7 +185,7 @@ def configured(arguments: argparse.Namespace, recipe: str, seed: int) -> Pipelin
 
 
 def with_steps(config: PipelineConfig, factor: float) -> PipelineConfig:
-    """The configuration with `factor` times the steps, evaluated at the end alone."""
+    """Return the configuration with `factor` times the steps, evaluated at the end only."""
     steps = round(config.pretrain.steps * factor)
     changed = {
         "steps": steps,
@@ -221,9 +221,11 @@ def main() -> None:
     parser.add_argument("--preset", default="quickstart")
     parser.add_argument("--config", help="a YAML file instead of a preset")
     parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE")
-    parser.add_argument("--root", default="./runs/recipes", help="what is there is not made again")
+    parser.add_argument("--root", default="./runs/recipes", help="finished artifacts are reused")
     parser.add_argument("--seeds", type=int, default=3, help="pre-trainings of each recipe")
-    parser.add_argument("--finetune-seeds", type=int, default=3, help="of each; the median counts")
+    parser.add_argument(
+        "--finetune-seeds", type=int, default=3, help="of each; the median is reported"
+    )
     arguments = parser.parse_args()
     device = LocalWorker().device
 
@@ -239,10 +241,10 @@ def main() -> None:
     steps = {r: with_steps(configs[r], text["google"] / text[r]).pretrain.steps for r in RECIPES}
 
     vocabulary = load_vocabulary(tokenizer)
-    special = [vocabulary.id_of(piece) for piece in ("[CLS]", "[SEP]")]
+    special = [vocabulary.id_of(token) for token in ("[CLS]", "[SEP]")]
     rows = {
         "A/B pairs": pairs(sequences["google"]),
-        "pieces": pieces(sequences["clean"], special[0]),
+        "subsequences": subsequences(sequences["clean"], special[0]),
     }
     held_out = {
         kind: prepare(
@@ -254,7 +256,7 @@ def main() -> None:
     }
 
     table: dict[str, dict[str, list[float]]] = {}
-    common: dict[str, list[torch.Tensor]] = {}  # what the first google generator wrote
+    common: dict[str, list[torch.Tensor]] = {}  # samples of the first google generator
     mask = vocabulary.id_of("[MASK]")
     for seed, recipe in itertools.product(range(arguments.seeds), RECIPES):
         config = with_steps(configured(arguments, recipe, seed), text["google"] / text[recipe])
@@ -263,10 +265,10 @@ def main() -> None:
         measured = {"pre-training, seconds": float(model.observed["training_seconds"])}
         with quiet_transformers():
             for kind, batches in held_out.items():
-                written, measured[f"generator loss, {kind}"] = write(model, batches, mask, device)
-                common.setdefault(kind, written)
-                for whose, ids in (("own", written), ("common", common[kind])):
-                    gain, auc = judge(model, batches, ids, device)
+                sampled, measured[f"generator loss, {kind}"] = sample(model, batches, mask, device)
+                common.setdefault(kind, sampled)
+                for whose, ids in (("own", sampled), ("common", common[kind])):
+                    gain, auc = detect(model, batches, ids, device)
                     measured[f"discriminator loss below the prior, {whose}, {kind}"] = gain
                     measured[f"discriminator AUC, {whose}, {kind}"] = auc
         measured |= finetuned(config, model, tokenizer, corpus)

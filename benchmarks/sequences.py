@@ -1,10 +1,9 @@
 """MB/s of the sequences stage, and of `tokenizers.encode_batch` alone on the same text.
 
-The peer is given the documents as Python strings, a thousand at a time, with the same tokenizer,
-and throws the encodings away. Ours is the whole stage on the same documents: it reads shards,
-splits sentences, encodes, fills rows, writes and counts them. One thread each (rayon, which
-tokenizers uses, is told so), by turns; time is the process's, of all its threads, so that others on
-the machine count less. A MB is one of UTF-8.
+The peer gets the documents as Python strings, a thousand at a time, with the same tokenizer, and
+discards the encodings. The stage reads shards of the same documents, splits sentences, encodes,
+fills rows, writes and counts them. Each uses one thread (also of rayon, which tokenizers uses), by
+turns. Time is the CPU time of the process, so that other processes matter less. MB are of UTF-8.
 
     python benchmarks/sequences.py --rounds 5
 """
@@ -59,7 +58,7 @@ def main() -> None:
     print(f"{num_bytes / 1e6:.1f} MB of English news, one thread, {arguments.rounds} rounds")
     for name, values in rates.items():
         pairs = zip(values, rates["encode_batch"], strict=True)
-        ratio = statistics.median(ours / peer for ours, peer in pairs)
+        ratio = statistics.median(rate / peer for rate, peer in pairs)
         print(
             f"{name:13} {statistics.median(values):6.2f} MB/s [{min(values):.2f}, "
             f"{max(values):.2f}]  {ratio:.2f} of encode_batch"

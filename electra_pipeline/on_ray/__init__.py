@@ -1,7 +1,7 @@
-"""Ray's answer to `execution.Executor`: the same promises over a machine or a cluster.
+"""The `execution.Executor` that runs on Ray, on one machine or a cluster.
 
-`RAY_ADDRESS` decides where. Unset, a Ray of this run alone is started, bound to loopback, and
-stopped again; set, that cluster is used, and this process has to run on one of its nodes.
+If `RAY_ADDRESS` is set, that cluster is used, and this process must run on one of its nodes.
+Otherwise a Ray for this run only is started, bound to loopback, and stopped again.
 
 Ray is imported inside functions: it reads the environment that `cluster` prepares when it is
 imported.
@@ -19,11 +19,11 @@ __all__ = ["RayExecutor", "cluster"]
 
 @contextmanager
 def cluster(address: str | None = None) -> Iterator[RayExecutor]:
-    """An executor on the Ray at `address` (default: `RAY_ADDRESS`; else a Ray of this run alone).
+    """Provide an executor on the Ray at `address` (default: `RAY_ADDRESS`, else a new local Ray).
 
-    Leaving the block disconnects, which ends all work that is still running: local Ray stops, a
-    cluster kills what belongs to this driver. The caller's signal handlers stay as they are. Within
-    a process that is already connected to Ray, that connection is used and left open.
+    Leaving the block disconnects, which ends all running work: a local Ray stops, a cluster kills
+    the work of this driver. The caller's signal handlers do not change. A process that is already
+    connected to Ray uses that connection and leaves it open.
 
     Raises ValueError in one line if the address cannot be reached within 5 seconds.
     """

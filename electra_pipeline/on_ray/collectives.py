@@ -1,4 +1,4 @@
-"""Collectives of training workers over the network by which Ray's nodes know each other.
+"""Collectives of training workers on the network of Ray's nodes.
 
 Imports Ray; `training.start_fit` imports it where it is needed.
 """
@@ -13,7 +13,7 @@ from ray.train.torch import TorchConfig
 
 
 def interface_of(ip: str) -> str | None:
-    """The network interface of this machine that has the address `ip`."""
+    """Return the network interface of this machine with the address `ip`."""
     for name, addresses in psutil.net_if_addrs().items():
         if any(each.address.partition("%")[0] == ip for each in addresses):
             return name
@@ -21,10 +21,10 @@ def interface_of(ip: str) -> str | None:
 
 
 def use_nodes_network() -> None:
-    """Let gloo use the interface of this node's address; what the user has set stays.
+    """Make gloo use the interface of this node's address, unless the user has chosen one.
 
-    By itself it uses the one of the host's name, which many systems answer with a loopback address
-    (Debian: 127.0.1.1), that no other node can reach.
+    By default it uses that of the host's name, which many systems resolve to a loopback address
+    (Debian: 127.0.1.1) that no other node can reach.
     """
     interface = interface_of(ray.util.get_node_ip_address())
     if interface is not None:
@@ -42,7 +42,7 @@ class _NodesNetworkBackend(_TorchBackend):  # type: ignore[misc]
 
 @dataclass
 class NodesNetworkConfig(TorchConfig):  # type: ignore[misc]
-    """Ray Train's `TorchConfig`, with gloo on the nodes' own network."""
+    """Ray Train's `TorchConfig`, with gloo on the network of the nodes."""
 
     @property
     def backend_cls(self) -> type[Backend]:

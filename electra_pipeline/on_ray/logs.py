@@ -1,4 +1,4 @@
-"""What workers log, handed to the driver: a log on another machine is one that nobody reads."""
+"""Log records of workers, forwarded to the driver's log."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ RECORDS = "worker_log_records"  # attribute of an error that a task raised
 
 
 class _Handler(QueueHandler):
-    """Calls `put` with each record, made fit to travel by the standard library."""
+    """Calls `put` with each record, which QueueHandler makes picklable."""
 
     def __init__(self, put: Callable[[logging.LogRecord], None], level: int) -> None:
         super().__init__(None)  # type: ignore[arg-type]
@@ -26,8 +26,10 @@ class _Handler(QueueHandler):
 
 
 @contextmanager
-def caught(put: Callable[[logging.LogRecord], None], level: int = logging.INFO) -> Iterator[None]:
-    """In a worker: `put` gets what this package logs within the block, from `level` on."""
+def captured_logs(
+    put: Callable[[logging.LogRecord], None], level: int = logging.INFO
+) -> Iterator[None]:
+    """In a worker: call `put` with this package's records within the block, from `level` on."""
     package, handler = logging.getLogger(PACKAGE), _Handler(put, level)
     before = package.level
     package.addHandler(handler)
@@ -39,20 +41,20 @@ def caught(put: Callable[[logging.LogRecord], None], level: int = logging.INFO) 
         package.setLevel(before)
 
 
-def log_again(record: logging.LogRecord) -> None:
+def log_in_driver(record: logging.LogRecord) -> None:
     """In the driver: log a worker's record as if it had been made here."""
     logger = logging.getLogger(record.name)
     if logger.isEnabledFor(record.levelno):
         logger.handle(record)
 
 
-def recorded(
+def with_log_records(
     function: Callable[[Item], Value], item: Item
 ) -> tuple[Value, list[logging.LogRecord]]:
-    """The value, and what was logged on the way; an error carries that along."""
+    """Return the value and the log records of a call; an error has them as an attribute."""
     records: list[logging.LogRecord] = []
     try:
-        with caught(records.append):
+        with captured_logs(records.append):
             return function(item), records
     except Exception as error:
         setattr(error, RECORDS, records)

@@ -1,86 +1,39 @@
-"""One training on Ray Train's workers, from its start to the end of one attempt."""
+"""One attempt at a training on Ray Train workers."""
 
 import logging
+import tempfile
 import threading
-from collections import deque
+import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from electra_pipeline.core.errors import first_line
 from electra_pipeline.core.execution import Resources, TrainFunction
-from electra_pipeline.core.progress import Update
-from electra_pipeline.on_ray.logs import caught
+from electra_pipeline.core.progress import Progress, Update
+from electra_pipeline.on_ray.capacity import PLACEMENT_SECONDS, ClusterCapacity
+from electra_pipeline.on_ray.logs import captured_logs
+from electra_pipeline.on_ray.messages import deliver_messages, flush, start_message_queue
+from electra_pipeline.on_ray.tasks import WorkerDiedError
 
 if TYPE_CHECKING:
     import torch
 
 Value = TypeVar("Value")
 
-MAILBOX_UPDATES = 256  # more than a driver that polls twice a second can be behind
-
-
-class Mailbox:
-    """An actor between the workers, who never wait, and the driver, who looks in.
-
-    What one training or fan-out tells lies in a box of its own.
-    """
-
-    def __init__(self) -> None:
-        self.boxes: dict[str, deque[Update | logging.LogRecord]] = {}
-        self.num_arrived = 0
-
-    def arrive(self) -> None:
-        self.num_arrived += 1
-
-    def put(self, update: Update | logging.LogRecord, box: str = "") -> None:
-        self.boxes.setdefault(box, deque(maxlen=MAILBOX_UPDATES)).append(update)
-
-    def take(self, box: str = "") -> tuple[int, list[Update | logging.LogRecord]]:
-        """How many workers have started, and what was put in since the last call."""
-        return self.num_arrived, list(self.boxes.pop(box, ()))
-
-
-def open_mailbox() -> Any:
-    """A `Mailbox` on the driver's node, so that no other node's end ends the training.
-
-    Where its process dies, it is started again; the updates that lay in it are lost, no more.
-    """
-    import ray
-
-    return (
-        ray.remote(Mailbox)
-        .options(num_cpus=0, max_restarts=-1, max_task_retries=-1, label_selector=_drivers_node())
-        .remote()
-    )
-
-
-def _drivers_node() -> dict[str, str]:
-    import ray
-
-    # as Ray Train places its controller (data_parallel_trainer.py)
-    return {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
-
-
-@dataclass(frozen=True)
-class Post:
-    """A `Progress` that any process of the cluster can call."""
-
-    mailbox: Any
-    box: str = ""
-
-    def __call__(self, update: Update) -> None:
-        self.mailbox.put.remote(update, self.box)
+POLL_SECONDS = 0.5  # between two polls of the driver
+END_SECONDS = 5.0  # how long a training that was shut down may take to end; it takes 0.5
 
 
 @dataclass(frozen=True)
 class RayWorker:
-    """A Ray Train worker as the training loop sees it."""
+    """A Ray Train worker, for the training loop."""
 
     rank: int
     world_size: int
     num_threads: int
-    mailbox: Any
+    queue: Any
 
     @property
     def device(self) -> "torch.device":
@@ -90,17 +43,68 @@ class RayWorker:
         return device
 
     def report(self, update: Update) -> None:
-        self.mailbox.put.remote(update)
+        self.queue.put.remote(update)
+
+
+def fit(
+    capacity: ClusterCapacity,
+    function: TrainFunction,
+    workers: int,
+    resources: Resources,
+    progress: Progress,
+) -> None:
+    """Run `function(worker)` once on Ray Train workers, and wait for its end.
+
+    Raises the exception of `function`, or WorkerDiedError.
+    """
+    from ray.exceptions import RayError
+    from ray.train import ControllerError, WorkerGroupError
+
+    connection = capacity.connection
+    with connection:
+        queue = start_message_queue()
+        others = placement_groups()
+    warn_at = time.monotonic() + PLACEMENT_SECONDS
+    with tempfile.TemporaryDirectory(prefix="ray-train-", ignore_cleanup_errors=True) as scratch:
+        ended = start_fit(function, workers, resources, queue, scratch)
+        try:
+            while not wait([ended], POLL_SECONDS).done:
+                num_started = deliver_messages(connection, queue, progress)
+                if time.monotonic() > warn_at and num_started == 0:
+                    capacity.warn_of_waiting(f"{workers} training workers", resources)
+                    warn_at = float("inf")
+        except BaseException:
+            connection.close()  # nothing else ends the training
+            wait([ended], END_SECONDS)
+            raise
+        try:
+            ended.result()
+        except WorkerGroupError as error:
+            deliver_messages(connection, queue, progress)  # those before the error
+            # Ray's FailureConfig would also retry errors that are the same each time.
+            own = application_error(error.worker_failures.values())
+            if own is not None:
+                raise own from error
+            reason = next(iter(error.worker_failures.values()), error)
+            raise WorkerDiedError(first_line(reason)) from error
+        except (ControllerError, RayError) as error:
+            with connection:  # raises if this run was interrupted, which is then the reason
+                remove_placement_groups(placement_groups() - others)
+            failure = process_failure(error)
+            if failure is None:
+                raise
+            raise WorkerDiedError(first_line(failure)) from error
+        deliver_messages(connection, queue, progress)
 
 
 def start_fit(
-    function: TrainFunction, workers: int, resources: Resources, mailbox: Any, scratch: str
+    function: TrainFunction, workers: int, resources: Resources, queue: Any, scratch: str
 ) -> "Future[Any]":
-    """Begin `function(worker)` on the workers; the future has the exception that ended it.
+    """Start `function(worker)` on the workers; the future gets the exception that ends it.
 
-    Ray keeps its controller's state in the folder `scratch` and nothing else: checkpoints lie in
-    the artifact, where any later cluster finds them. The controller runs on the driver's node, so
-    no other node needs to see that folder.
+    Ray stores only its controller's state in the folder `scratch`: checkpoints are in the artifact,
+    where any later cluster finds them. The controller runs on the driver's node, so no other node
+    needs access to that folder.
     """
     import ray.train
     from ray.train import FailureConfig, RunConfig, ScalingConfig
@@ -113,15 +117,14 @@ def start_fit(
     def train_one() -> None:
         context = ray.train.get_context()
         rank = context.get_world_rank()
-        mailbox.arrive.remote()
-        # What all of them say, rank 0 says for all.
+        queue.worker_started.remote()
+        # Rank 0 logs for all workers.
         level = logging.INFO if rank == 0 else logging.WARNING
         try:
-            with caught(mailbox.put.remote, level):
-                function(RayWorker(rank, context.get_world_size(), num_threads, mailbox))
+            with captured_logs(queue.put.remote, level):
+                function(RayWorker(rank, context.get_world_size(), num_threads, queue))
         finally:
-            # The calls of one worker run in order: after this one, its updates have arrived.
-            ray.get(mailbox.__ray_ready__.remote())
+            flush(queue)
 
     trainer = TorchTrainer(
         train_one,
@@ -134,17 +137,17 @@ def start_fit(
         run_config=RunConfig(
             name="train",
             storage_path=scratch,
-            # Ray Train's own second attempt waits for ever for the places that its first one keeps.
+            # Ray Train's second attempt waits forever for the resources that its first one holds.
             failure_config=FailureConfig(controller_failure_limit=0),
         ),
     )
-    return started(trainer.fit)
+    return run_in_daemon_thread(trainer.fit)
 
 
-def started(function: Callable[[], Value]) -> "Future[Value]":
-    """`function` in a thread that nothing waits for, not even the end of the process.
+def run_in_daemon_thread(function: Callable[[], Value]) -> "Future[Value]":
+    """Run `function` in a thread that does not keep the process alive.
 
-    `ray.get` now and then never returns from a Ray that was shut down meanwhile.
+    `ray.get` sometimes never returns after Ray was shut down.
     """
     future: Future[Value] = Future()
 
@@ -158,11 +161,11 @@ def started(function: Callable[[], Value]) -> "Future[Value]":
     return future
 
 
-def own_error(failures: Iterable[Exception]) -> Exception | None:
-    """What the training function itself raised; None where workers died or lost each other.
+def application_error(failures: Iterable[Exception]) -> Exception | None:
+    """Return the exception of the training function; None if workers died or lost each other.
 
-    A worker that loses its peer sees a RuntimeError of torch.distributed, which therefore counts as
-    a lost worker.
+    A worker that loses its peer gets a RuntimeError from torch.distributed, which is therefore
+    treated as the death of a worker.
     """
     for failure in failures:
         from_ray = type(failure).__module__.partition(".")[0] == "ray"
@@ -171,44 +174,44 @@ def own_error(failures: Iterable[Exception]) -> Exception | None:
     return None
 
 
-def end_of_process(error: Exception) -> Exception | None:
-    """The end of Ray Train's controller, or what kept a worker from beginning, if `error` is that.
+def process_failure(error: Exception) -> Exception | None:
+    """Return the cause of `error` if Ray Train's controller died or a worker could not start.
 
-    A worker or a node that is lost while the workers find each other is a failure of the controller
-    to Ray Train, whatever the other workers then say.
+    If a worker or a node fails while the workers connect to each other, Ray Train reports a failure
+    of the controller, whatever the other workers raise.
     """
     from ray.exceptions import RayActorError
     from ray.train import ControllerError
 
     if isinstance(error, ControllerError):
         failure = error.controller_failure
-        cause = getattr(failure, "cause", None)  # of a task of Ray's
+        cause = getattr(failure, "cause", None)  # of a Ray task
         return cause if isinstance(cause, Exception) else failure
     return error if isinstance(error, RayActorError) else None
 
 
 def placement_groups() -> set[str]:
-    """The placement groups of this driver, whose number ends each of theirs, that hold resources.
+    """Return the ids of this driver's placement groups that hold resources; they end with its id.
 
-    Ray Train's controller removes its own, but not where a worker died before it began. Where the
-    controller was killed, its workers end with it, but what was set aside for them stays so until
-    the driver ends (GCS waits for both of a group's owners).
+    Ray Train's controller removes its own groups, but not if a worker died before it started. If
+    the controller was killed, its workers end with it, but their resources stay reserved until the
+    driver ends (GCS waits for both owners of a group).
     """
     import ray
 
     job = ray.get_runtime_context().get_job_id()
     table = ray.util.placement_group_table()
     return {
-        number
-        for number, group in table.items()
-        if number.endswith(job) and group["state"] != "REMOVED"
+        group_id
+        for group_id, group in table.items()
+        if group_id.endswith(job) and group["state"] != "REMOVED"
     }
 
 
-def remove_placement_groups(numbers: Iterable[str]) -> None:
+def remove_placement_groups(group_ids: Iterable[str]) -> None:
     import ray
     from ray.util.placement_group import PlacementGroup
 
-    for number in numbers:
-        group = PlacementGroup(ray.PlacementGroupID(bytes.fromhex(number)))
+    for group_id in group_ids:
+        group = PlacementGroup(ray.PlacementGroupID(bytes.fromhex(group_id)))
         ray.util.remove_placement_group(group)

@@ -4,13 +4,14 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 import transformers
 
 from electra_pipeline.core.errors import first_line
 from electra_pipeline.core.identity import Config, canonical_json
+from electra_pipeline.pretraining.sizes import Kind
 from electra_pipeline.storage import models as model_files
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.models import (
@@ -20,7 +21,6 @@ from electra_pipeline.storage.models import (
     model_directory,
 )
 
-Kind = Literal["discriminator", "generator"]
 KINDS: tuple[Kind, ...] = ("discriminator", "generator")
 
 

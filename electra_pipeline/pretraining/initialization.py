@@ -13,7 +13,6 @@ from torch import Tensor
 from electra_pipeline.core.transformers_logging import quiet_transformers
 from electra_pipeline.pretraining.initial_models import (
     InitialModels,
-    Kind,
     directories,
     has_tokenizer,
     read_object,
@@ -21,7 +20,7 @@ from electra_pipeline.pretraining.initial_models import (
     weights_files,
 )
 from electra_pipeline.pretraining.model import Electra
-from electra_pipeline.pretraining.sizes import ModelConfig
+from electra_pipeline.pretraining.sizes import TRANSFORMERS_KEYS, Kind, ModelConfig
 from electra_pipeline.pretraining.transformer import LAYER_NORM_EPSILON
 from electra_pipeline.storage.models import find_nonfinite_weight, load_problem
 
@@ -105,7 +104,7 @@ def _check_config(kind: Kind, directory: Path, shape: ModelConfig) -> None:
         raise ValueError(
             f"{subject} has a config.json that cannot be used ({load_problem(error)}); repair it"
         ) from error
-    expected = _expected(kind, shape)
+    expected = FIXED | shape.transformers_shape(kind)  # what cannot be configured comes first
     differing = [name for name in expected if found[name] != expected[name]]
     if not differing:
         return
@@ -118,47 +117,17 @@ def _check_config(kind: Kind, directory: Path, shape: ModelConfig) -> None:
     )
 
 
-def _expected(kind: Kind, shape: ModelConfig) -> dict[str, Any]:
-    """Return the keys of transformers' configuration that determine the use of the weights.
-
-    Those that cannot be configured come first.
-    """
-    if kind == "discriminator":
-        return FIXED | {
-            "embedding_size": shape.embedding_size,
-            "hidden_size": shape.hidden_size,
-            "num_hidden_layers": shape.num_layers,
-            "num_attention_heads": shape.num_heads,
-            "intermediate_size": shape.feed_forward_size,
-        }
-    return FIXED | {
-        "embedding_size": shape.embedding_size,
-        "hidden_size": shape.generator_hidden_size,
-        "num_hidden_layers": shape.generator_num_layers,
-        "num_attention_heads": shape.generator_num_heads,
-        "intermediate_size": 4 * shape.generator_hidden_size,
-    }
-
-
 def _remedy(kind: Kind, name: str, found: Mapping[str, Any], shape: ModelConfig) -> str | None:
     """Return the value of `--set` that makes the configured shape equal in `name`, if any."""
-    if kind == "generator":
-        fractions = {
-            "hidden_size": ("generator_width_fraction", shape.hidden_size),
-            "num_hidden_layers": ("generator_depth_fraction", shape.num_layers),
-        }
-        if name not in fractions:
-            return None
-        key, whole = fractions[name]
-        return f"pretrain.model.{key}={found[name] / whole:.6g}"
-    keys = {
-        "embedding_size": "embedding_size",
-        "hidden_size": "hidden_size",
-        "num_hidden_layers": "num_layers",
-        "num_attention_heads": "num_heads",
-        "intermediate_size": "feed_forward_size",
-    }
-    return f"pretrain.model.{keys[name]}={found[name]}" if name in keys else None
+    if kind == "discriminator":
+        return f"pretrain.model.{TRANSFORMERS_KEYS[name]}={found[name]}"
+    if name == "hidden_size":
+        fraction = found[name] / shape.hidden_size
+        return f"pretrain.model.generator_width_fraction={fraction:.6g}"
+    if name == "num_hidden_layers":
+        fraction = found[name] / shape.num_layers
+        return f"pretrain.model.generator_depth_fraction={fraction:.6g}"
+    return None
 
 
 def read(source: str | InitialModels) -> Pair:
@@ -232,24 +201,16 @@ def _read(model_class: Any, directory: Path) -> Weights:
     return weights
 
 
-@dataclass(frozen=True)
-class SharedTokens:
-    """The tokens that two vocabularies have in common."""
-
-    rows: tuple[int, ...]
-    """Their rows in the new tables."""
-    initial_rows: tuple[int, ...]
-    """Their rows in the tables of the pair."""
-
-    @classmethod
-    def of(cls, ids: Mapping[str, int], initial: Mapping[str, int]) -> "SharedTokens":
-        both = sorted((row, initial[token]) for token, row in ids.items() if token in initial)
-        return cls(tuple(row for row, _ in both), tuple(row for _, row in both))
+Rows = list[tuple[int, int]]
+"""For each token that two vocabularies share: its rows in the new and in the initial tables."""
 
 
-def initial_state(
-    fresh: Weights, pair: Pair, shared: SharedTokens, *, tied: bool
-) -> dict[str, Tensor]:
+def shared_rows(ids: Mapping[str, int], initial: Mapping[str, int]) -> Rows:
+    """Return the rows of the tokens that are in both vocabularies, in the order of the new ids."""
+    return sorted((row, initial[token]) for token, row in ids.items() if token in initial)
+
+
+def initial_state(fresh: Weights, pair: Pair, shared: Rows, *, tied: bool) -> dict[str, Tensor]:
     """Return the state of `model.Electra` with the weights of `pair`, and `fresh` ones elsewhere.
 
     Copied are the embedding rows and the generator's output biases of shared tokens, as many rows
@@ -265,12 +226,13 @@ def initial_state(
             number = min(len(discriminator[name]), len(generator[name]))
             discriminator[name] = discriminator[name][:number] - generator[name][:number]
     generator[HEAD] = generator[WORDS]
+    rows, initial_rows = [row for row, _ in shared], [row for _, row in shared]
     state = {}
     for kind, weights in (("discriminator", discriminator), ("generator", generator)):
         for name, initial in weights.items():
             target = fresh[f"{kind}.{name}"].clone()
             if name in (WORDS, HEAD, HEAD_BIAS):
-                target[list(shared.rows)] = initial[list(shared.initial_rows)].to(target)
+                target[rows] = initial[initial_rows].to(target)
             elif name == POSITIONS:
                 number = min(len(target), len(initial))
                 target[:number] = initial[:number]
@@ -284,13 +246,13 @@ def apply(model: Electra, source: str | InitialModels, ids: Mapping[str, int]) -
     """Load a pair into a fresh model; ids: the id of each token of the model's vocabulary."""
     pair = read(source)
     tied = model.generator.electra.embeddings is model.discriminator.electra.embeddings
-    shared = SharedTokens.of(ids, pair.ids)
+    shared = shared_rows(ids, pair.ids)
     model.load_state_dict(initial_state(model.state_dict(), pair, shared, tied=tied))
 
 
 def count_shared_tokens(source: str | InitialModels, ids: Mapping[str, int]) -> dict[str, int]:
     """Return the size of a run's vocabulary, and how many of its tokens the pair has."""
     with directories(source) as found:
-        shared = SharedTokens.of(ids, read_vocabulary(found["discriminator"]))
+        shared = shared_rows(ids, read_vocabulary(found["discriminator"]))
     # manifests keep the keys "pieces"
-    return {"pieces": len(ids), "shared_pieces": len(shared.rows)}
+    return {"pieces": len(ids), "shared_pieces": len(shared)}

@@ -14,24 +14,23 @@ from torch import Tensor, nn
 from electra_pipeline.pretraining import objective, transformer
 from electra_pipeline.pretraining.batches import Batch
 from electra_pipeline.pretraining.objective import Masking
-from electra_pipeline.pretraining.sizes import ModelConfig
+from electra_pipeline.pretraining.sizes import Kind, ModelConfig
 from electra_pipeline.pretraining.transformer import Rows
 
 INITIALIZER_STANDARD_DEVIATION = 0.02  # truncated at two deviations; model/modeling.py of the code
 
 
 def _electra_config(
-    config: ModelConfig, vocab_size: int, pad_id: int, **shape: int
+    config: ModelConfig, kind: Kind, vocab_size: int, pad_id: int
 ) -> transformers.ElectraConfig:
     return transformers.ElectraConfig(
         vocab_size=vocab_size,
-        embedding_size=config.embedding_size,
         max_position_embeddings=config.max_positions,
         hidden_dropout_prob=config.dropout,
         attention_probs_dropout_prob=config.attention_dropout,
         initializer_range=INITIALIZER_STANDARD_DEVIATION,
         pad_token_id=pad_id,
-        **shape,
+        **config.transformers_shape(kind),
     )
 
 
@@ -76,27 +75,12 @@ class Electra(nn.Module):
         super().__init__()
         self.masking = masking
         self.kernels = transformer.kernels(compiled)
+        pad_id = masking.special.pad
         self.discriminator = transformers.ElectraForPreTraining(
-            _electra_config(
-                config,
-                vocab_size,
-                masking.special.pad,
-                hidden_size=config.hidden_size,
-                num_hidden_layers=config.num_layers,
-                num_attention_heads=config.num_heads,
-                intermediate_size=config.feed_forward_size,
-            )
+            _electra_config(config, "discriminator", vocab_size, pad_id)
         )
         self.generator = transformers.ElectraForMaskedLM(
-            _electra_config(
-                config,
-                vocab_size,
-                masking.special.pad,
-                hidden_size=config.generator_hidden_size,
-                num_hidden_layers=config.generator_num_layers,
-                num_attention_heads=config.generator_num_heads,
-                intermediate_size=4 * config.generator_hidden_size,
-            )
+            _electra_config(config, "generator", vocab_size, pad_id)
         )
         self.is_tied = config.embedding_sharing == "tied"
         if self.is_tied:

@@ -83,8 +83,8 @@ def attention_mask(lengths: Tensor, length: int) -> Tensor:
 
 def token_type_ids(segment_b: Tensor, lengths: Tensor, length: int) -> Tensor:
     """Return (b, l) int64, 1 in segment B with its [SEP], 0 elsewhere and at padding."""
-    place = torch.arange(length, device=lengths.device)
-    return ((place >= segment_b[:, None]) & (place < lengths[:, None])).to(torch.int64)
+    position = torch.arange(length, device=lengths.device)
+    return ((position >= segment_b[:, None]) & (position < lengths[:, None])).to(torch.int64)
 
 
 def document_starts(input_ids: Tensor, cls: int) -> Tensor:
@@ -92,8 +92,8 @@ def document_starts(input_ids: Tensor, cls: int) -> Tensor:
 
     Packed rows hold several documents, and each begins with [CLS], which no text contains.
     """
-    place = torch.arange(input_ids.shape[1], device=input_ids.device)
-    return torch.where(input_ids == cls, place, 0).cummax(dim=1).values
+    position = torch.arange(input_ids.shape[1], device=input_ids.device)
+    return torch.where(input_ids == cls, position, 0).cummax(dim=1).values
 
 
 def draw_positions(candidates: Tensor, uniforms: Tensor) -> Tensor:

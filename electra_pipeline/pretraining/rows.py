@@ -1,10 +1,10 @@
 """Documents -> rows of ids in either layout, with counters."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Literal, Protocol
+from typing import Literal
 
 from electra_pipeline.pretraining.packing import cut, pack
 from electra_pipeline.pretraining.segments import build_pairs
@@ -33,12 +33,9 @@ class Row:
     """Ids of text that did not fit in this row and is in no other."""
 
 
-class RowBuilder(Protocol):
-    """Yields rows of at most `length` ids; `counts` is complete after the last row."""
-
-    def __call__(
-        self, documents: Iterable[Document], length: int, cls: int, sep: int, counts: Counter[str]
-    ) -> Iterator[Row]: ...
+# (documents, length, id of [CLS], id of [SEP], counts) -> rows of at most `length` ids; `counts` is
+# complete after the last row.
+RowBuilder = Callable[[Iterable[Document], int, int, int, Counter[str]], Iterator[Row]]
 
 
 def google_rows(

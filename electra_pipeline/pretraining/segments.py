@@ -29,11 +29,6 @@ class Pair:
     """Ids of text that did not fit."""
     reordered: bool
 
-    @property
-    def length(self) -> int:
-        """Number of tokens, including [CLS] and one [SEP] for each segment."""
-        return len(self.first) + len(self.second) + (3 if self.second else 2)
-
 
 def _target_length(max_length: int, random: Random) -> int:
     if random.random() < SHORT_SEQUENCE_FRACTION:

@@ -86,10 +86,6 @@ class SequenceReader:
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    def lengths(self) -> np.ndarray:
-        """Return the number of tokens that are not padding in every row, (rows,) int64."""
-        return np.concatenate(self._lengths).astype(np.int64)
-
     def rows(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Copy the rows at `indices` (n,).
 

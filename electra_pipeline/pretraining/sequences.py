@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -76,34 +76,12 @@ class ShardJob:
         return f"{self.shard}.json"
 
 
-@dataclass
-class TextTokens:
-    """Numbers of tokens of the text: no special tokens, none discarded by the layout yet."""
+TokenCounts = dict[str, Counter[str]]
 
-    by_source: Counter[str] = field(default_factory=Counter)
-    by_language: Counter[str] = field(default_factory=Counter)
 
-    def counted(
-        self, sentences: Iterable[list[int]], source: str, language: str | None
-    ) -> Iterator[list[int]]:
-        """Yield the sentences of a document and count their tokens."""
-        for sentence in sentences:
-            self.by_source[source] += len(sentence)
-            self.by_language[language or UNKNOWN_LANGUAGE] += len(sentence)
-            yield sentence
-
-    def update(self, record: Mapping[str, Mapping[str, int]]) -> None:
-        """Add the numbers of another shard, from its completion record."""
-        self.by_source.update(record["tokens_by_source"])
-        self.by_language.update(record["tokens_by_language"])
-
-    @property
-    def counters(self) -> dict[str, dict[str, int]]:
-        """The numbers as completion records and manifests store them."""
-        return {
-            "tokens_by_source": dict(self.by_source),
-            "tokens_by_language": dict(self.by_language),
-        }
+def _token_counts() -> TokenCounts:
+    """Return empty counts of the text's tokens: no special tokens, none discarded by the layout."""
+    return {"tokens_by_source": Counter(), "tokens_by_language": Counter()}
 
 
 def build(
@@ -153,7 +131,7 @@ def build_shard(job: ShardJob, progress: Progress = silent) -> None:
     config, vocabulary = job.config, load_vocabulary(job.tokenizer)
     schema = sequence_schema(config.length, vocabulary.id_type)
     counts: Counter[str] = Counter()
-    tokens = TextTokens()
+    tokens = _token_counts()
     corpus_shard = job.corpus.local_file(job.shard)
     update_seldom = throttled(progress, UPDATE_SECONDS)
 
@@ -165,14 +143,14 @@ def build_shard(job: ShardJob, progress: Progress = silent) -> None:
     rows = ROWS[config.layout](documents, config.length, cls, sep, counts)
     with job.draft.create(job.shard) as file:
         write_shard(file, schema, record_batches(rows, vocabulary, config.length, counts))
-    job.draft.work.write_json(job.record, {"counts": dict(counts), **tokens.counters})
+    job.draft.work.write_json(job.record, {"counts": counts, **tokens})
 
 
 def _documents(
     shard: Path,
     config: SequencesConfig,
     tokenizer: Tokenizer,
-    tokens: TextTokens,
+    tokens: TokenCounts,
     counts: Counter[str],
     report: Callable[[float], None],
 ) -> Iterator[Document]:
@@ -186,9 +164,19 @@ def _documents(
             report((index + row / batch.num_rows) / reader.num_record_batches)
             counts["characters"] += count_characters(text)
             sentences = encoder.encode(split_text(text, language, config.split))
-            sentences = tokens.counted(sentences, source, language)
-            yield Document(sentences, f"{config.seed}:{identifier}")
+            keys = {"tokens_by_source": source, "tokens_by_language": language or UNKNOWN_LANGUAGE}
+            yield Document(_counted(sentences, tokens, keys), f"{config.seed}:{identifier}")
     counts["characters_unknown"] += encoder.num_unknown
+
+
+def _counted(
+    sentences: Iterable[list[int]], tokens: TokenCounts, keys: Mapping[str, str]
+) -> Iterator[list[int]]:
+    """Yield the sentences of a document and count their tokens, each count under its key."""
+    for sentence in sentences:
+        for name, key in keys.items():
+            tokens[name][key] += len(sentence)
+        yield sentence
 
 
 def _counters(
@@ -199,15 +187,16 @@ def _counters(
     counters: dict[str, dict[str, Any]] = {}
     for split, prefix in (("train", TRAIN_PREFIX), ("held_out", HELD_OUT_PREFIX)):
         total: Counter[str] = Counter()
-        tokens = TextTokens()
+        tokens = _token_counts()
         for shard, record in records.items():
             if shard.startswith(prefix):
                 total.update(record["counts"])
-                tokens.update(record)
+                for name, counter in tokens.items():
+                    counter.update(record[name])
         num_slots = total["sequences"] * config.length
         padding = round(1 - total["tokens"] / num_slots, 4) if num_slots else 0.0
         counted = {name: total[name] for name in names}
-        counters[split] = {**counted, "padding_fraction": padding, **tokens.counters}
+        counters[split] = {**counted, "padding_fraction": padding, **tokens}
     if not counters["train"]["sequences"]:
         raise ValueError(
             "the corpus gives no training sequence; add text under corpus.sources or relax the "

@@ -10,6 +10,17 @@ from electra_pipeline.core.identity import Config
 
 Size = Literal["tiny", "small", "base", "large"]
 EmbeddingSharing = Literal["tied", "gdes"]
+Kind = Literal["discriminator", "generator"]
+# Keys of a `transformers.ElectraConfig` and the fields of `ModelConfig` for the discriminator.
+TRANSFORMERS_KEYS: Mapping[str, str] = MappingProxyType(
+    {
+        "embedding_size": "embedding_size",
+        "hidden_size": "hidden_size",
+        "num_hidden_layers": "num_layers",
+        "num_attention_heads": "num_heads",
+        "intermediate_size": "feed_forward_size",
+    }
+)
 
 
 class ModelConfig(Config):
@@ -61,6 +72,18 @@ class ModelConfig(Config):
         """One head for every 64 of the generator's width, at least one (run_pretraining.py:345)."""
         heads = max(1, self.generator_hidden_size // 64)
         return heads if self.generator_hidden_size % heads == 0 else 1
+
+    def transformers_shape(self, kind: Kind) -> dict[str, int]:
+        """Return the keys of a `transformers.ElectraConfig` that shape one of the two models."""
+        if kind == "discriminator":
+            return {key: getattr(self, field) for key, field in TRANSFORMERS_KEYS.items()}
+        return {
+            "embedding_size": self.embedding_size,
+            "hidden_size": self.generator_hidden_size,
+            "num_hidden_layers": self.generator_num_layers,
+            "num_attention_heads": self.generator_num_heads,
+            "intermediate_size": 4 * self.generator_hidden_size,
+        }
 
 
 class ModelOverrides(Config):

@@ -1,1 +1,1 @@
-"""Weights to what others use: Hugging Face directories with cards."""
+"""Publishing: Hugging Face directories with model cards."""

@@ -1,4 +1,4 @@
-"""The model card (README.md) of a published model: a pure function of what the manifests say."""
+"""The model card (README.md) of a published model: a pure function of the manifests."""
 
 import json
 import math
@@ -19,7 +19,7 @@ KINDS: tuple[Kind, ...] = ("discriminator", "generator")
 
 @dataclass(frozen=True)
 class Card:
-    """What a card is made of."""
+    """The content of a card."""
 
     kind: Kind
     title: str
@@ -35,12 +35,12 @@ class Card:
 
     @property
     def model_name(self) -> str:
-        """What the snippets pass to `from_pretrained`."""
+        """The argument of `from_pretrained` in the snippets."""
         return f"{self.hub_name}-{self.kind}" if self.hub_name else self.kind
 
 
 def render(card: Card) -> str:
-    """The card as Markdown with the YAML front matter of the Hugging Face hub."""
+    """Return the card as Markdown, with the YAML front matter of the Hugging Face hub."""
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -55,7 +55,7 @@ def render(card: Card) -> str:
     return environment.from_string(template).render(
         card=card,
         front_matter=front_matter(card),
-        measures=measures(card.kind, held_out, card.shape["vocab_size"]),
+        metrics=held_out_metrics(card.kind, held_out, card.shape["vocab_size"]),
         verdict=no_better_than_prior(held_out),
         settings={
             key: value
@@ -66,7 +66,7 @@ def render(card: Card) -> str:
 
 
 def front_matter(card: Card) -> str:
-    """Metadata that the hub reads (its model card specification), without the `---` lines."""
+    """Return the metadata of the hub's model card specification, without the `---` lines."""
     metadata: dict[str, Any] = {
         "language": list(card.languages),
         "license": card.license,
@@ -79,33 +79,34 @@ def front_matter(card: Card) -> str:
 
 
 @dataclass(frozen=True)
-class Measure:
-    """One row of the card's table: a held-out metric beside what it is without any learning."""
+class Metric:
+    """One row of the card's table: a held-out metric and its value for a trivial baseline."""
 
     name: str
     value: float
-    unlearnt: float | None
-    guess: str
+    baseline: float | None
+    prediction: str
+    """Prediction of the baseline."""
 
 
-def measures(kind: Kind, held_out: Mapping[str, float], vocab_size: int) -> list[Measure]:
-    """The held-out metrics of one model; those that were not measured are left out."""
+def held_out_metrics(kind: Kind, held_out: Mapping[str, float], vocab_size: int) -> list[Metric]:
+    """Return the held-out metrics of one model; those that were not measured are left out."""
     if kind == "generator":
         baselines: dict[str, tuple[float | None, str]] = {
-            "generator_loss": (math.log(vocab_size), "all pieces equally likely"),
+            "generator_loss": (math.log(vocab_size), "all tokens equally likely"),
             "generator_accuracy": (None, ""),
             "sampled_accuracy": (None, ""),
         }
     else:
         baselines = {
-            "discriminator_loss": (held_out.get("prior_entropy"), "knows only the rate"),
+            "discriminator_loss": (held_out.get("prior_entropy"), "rate of replaced tokens"),
             "discriminator_accuracy": (held_out.get("base_rate_accuracy"), "all original"),
-            "discriminator_auc": (0.5, "chance"),
+            "discriminator_auc": (0.5, "at random"),
             "discriminator_precision": (None, ""),
             "discriminator_recall": (None, ""),
         }
     return [
-        Measure(name.replace("_", " "), held_out[name], unlearnt, guess)
-        for name, (unlearnt, guess) in baselines.items()
+        Metric(name.replace("_", " "), held_out[name], baseline, prediction)
+        for name, (baseline, prediction) in baselines.items()
         if name in held_out
     ]

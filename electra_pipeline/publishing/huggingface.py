@@ -1,4 +1,4 @@
-"""The publishing stage: weights + tokenizer + card = directories that plain transformers loads."""
+"""The publishing stage: weights, tokenizer and card in directories that transformers loads."""
 
 import shutil
 from typing import Any
@@ -17,16 +17,16 @@ FORMAT_VERSION = MODEL_FORMATS[STAGE]
 
 
 class PublishConfig(Config):
-    """What the model cards say that the artifacts do not know."""
+    """Values of the model cards that the artifacts do not contain."""
 
     title: str | None = None
     """Heading of the cards; null takes the run's name."""
     hub_name: str | None = Field(default=None, pattern=r"^\w[\w.-]*(/\w[\w.-]*)?$")
-    """Where the models will be uploaded, without the ending -discriminator or -generator, for the
-    cards' snippets: user/es-small. With null they name the local directories."""
+    """Name on the hub to which the models will be uploaded, without the ending -discriminator or
+    -generator: user/es-small. The cards' snippets use it; with null they use local directories."""
     license: str | None = None
-    """Licence of the weights as the Hugging Face hub writes it: apache-2.0, cc-by-sa-4.0, other.
-    With null the card says that nobody has stated one."""
+    """Licence identifier of the weights on the Hugging Face hub: apache-2.0, cc-by-sa-4.0, other.
+    null is shown as unknown."""
     languages: tuple[str, ...] | None = None
     """ISO 639-1 codes; null takes those of the corpus."""
     example: str = Field(default="The quick brown fox jumps over the lazy dog", min_length=1)
@@ -40,10 +40,11 @@ def publish(
     corpus: Artifact,
     context: StageContext,
 ) -> Artifact:
-    """The artifact with `discriminator/` and `generator/`: config, weights, tokenizer, README.md.
+    """Return the artifact with `discriminator/` and `generator/`: config, weights, tokenizer, card.
 
-    The weights are those of `pretrained`, byte for byte. Raises ValueError if `tokenizer` is not
-    the one that the model was trained with.
+    The files of the weights are equal to those of `pretrained`.
+
+    Raises ValueError if the model was trained with another tokenizer.
     """
     trained_with = pretrained.manifest["inputs"].get("tokenizer")
     if trained_with != tokenizer.fingerprint:
@@ -90,7 +91,7 @@ def publish(
 
 
 def corpus_languages(corpus: Artifact) -> tuple[str, ...]:
-    """The language that the corpus was filtered for, else those of at least 1% of its documents."""
+    """Return the configured language of a corpus, else those of at least 1% of its documents."""
     if corpus.config.get("language"):
         return (corpus.config["language"],)
     counts: dict[str, int] = corpus.counters.get("languages", {})
@@ -114,7 +115,7 @@ def _copy_tokenizer(draft: Draft, kind: Kind, tokenizer: Artifact, max_positions
 
 
 def _limit_length(tokenizer_config: bytes, max_positions: int) -> bytes:
-    """Let the tokenizer truncate to what the model has positions for."""
+    """Limit the length to which the tokenizer truncates to the positions of the model."""
     values: dict[str, Any] = orjson.loads(tokenizer_config)
     values["model_max_length"] = min(values["model_max_length"], max_positions)
     options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE

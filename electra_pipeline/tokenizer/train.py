@@ -68,13 +68,6 @@ def train(config: TokenizerConfig, corpus: Artifact, context: StageContext) -> A
     )
 
 
-def load(artifact: Artifact) -> "PreTrainedTokenizerFast":
-    """Load the tokenizer of a finished artifact."""
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(str(artifact.local_folder(DIRECTORY)))
-
-
 def with_corpus_language(config: TokenizerConfig, corpus: Artifact) -> TokenizerConfig:
     """Return `config` with the language of the corpus, unless it has one of its own."""
     language = config.language or corpus.config.get("language")

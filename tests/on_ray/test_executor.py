@@ -32,7 +32,7 @@ def executor(ray_cluster):
         yield executor
 
 
-def test_a_ray_is_told_from_what_else_answers_at_its_address(ray_cluster, monkeypatch):
+def test_another_service_at_the_address_is_refused(ray_cluster, monkeypatch):
     import ray
 
     _check_reachable(ray.get_runtime_context().gcs_address)
@@ -48,7 +48,7 @@ def test_a_ray_is_told_from_what_else_answers_at_its_address(ray_cluster, monkey
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=answer, args=(server,), daemon=True).start()
         for _ in answers:
-            with pytest.raises(ValueError, match=r"^no Ray at 127.*but something else; give HOST"):
+            with pytest.raises(ValueError, match=r"^no Ray at 127.*but another service; give HOST"):
                 _check_reachable(f"127.0.0.1:{server.getsockname()[1]}")
     with socket.create_server(("127.0.0.1", 0)) as busy:  # Ray's to wait for
         monkeypatch.setattr(connecting, "CONNECT_TIMEOUT_SECONDS", 0.2)
@@ -62,7 +62,7 @@ def test_map_gives_every_value_to_its_item(executor):
     assert values == [number**2 for number in range(20)]
 
 
-def test_items_tell_how_far_they_are_in_the_callers_thread(executor):
+def test_items_report_progress_in_the_callers_thread(executor):
     def work(number, progress):
         for done in range(1, 4):
             progress(Update("x", done, 3, "steps", {"loss": 0.5}, item=str(number)))
@@ -84,7 +84,7 @@ def test_map_of_nothing_is_nothing(executor):
     assert list(executor.map(str, [])) == []
 
 
-def test_a_failed_item_keeps_its_own_error_and_loses_nothing_else(executor):
+def test_a_failed_item_keeps_its_own_error_and_fails_alone(executor):
     def invert(number):
         if number == 0:
             raise ValueError("row 0: division by zero; remove the row")
@@ -96,7 +96,7 @@ def test_a_failed_item_keeps_its_own_error_and_loses_nothing_else(executor):
     assert str(outcomes[1].error) == "row 0: division by zero; remove the row"
 
 
-def test_an_item_whose_worker_dies_is_started_again(executor, tmp_path):
+def test_an_item_whose_worker_dies_is_restarted(executor, tmp_path):
     def die_once(number):
         mark = Path(tmp_path) / str(number)
         if number == 1 and not mark.exists():
@@ -107,7 +107,7 @@ def test_an_item_whose_worker_dies_is_started_again(executor, tmp_path):
     assert values_in_order(executor.map(die_once, range(3))) == [0, 1, 2]
 
 
-def test_an_item_whose_worker_always_dies_loses_only_itself(ray_cluster):
+def test_an_item_whose_worker_always_dies_fails_alone(ray_cluster):
     def die(number):
         if number == 1:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -122,7 +122,7 @@ def test_an_item_whose_worker_always_dies_loses_only_itself(ray_cluster):
     assert message.startswith("item 1: its worker process died 1 times") and "\n" not in message
 
 
-def test_items_start_after_those_that_they_wait_for_and_are_lost_with_them(executor, tmp_path):
+def test_items_start_after_their_parent_and_fail_with_it(executor, tmp_path):
     def run(number):
         if number == 3:
             raise ValueError("no")
@@ -140,7 +140,7 @@ def test_items_start_after_those_that_they_wait_for_and_are_lost_with_them(execu
     assert len(outcomes) == 5
 
 
-def test_no_more_run_at_once_than_the_memory_holds(executor):
+def test_items_that_run_at_once_fit_in_memory(executor):
     (node,) = executor.nodes()
     assert node.memory_bytes > 10**8
     resources = executor.trial_resources(Scale(), node.memory_bytes)
@@ -150,7 +150,7 @@ def test_no_more_run_at_once_than_the_memory_holds(executor):
     assert values_in_order(executor.map(abs, [-1, -2], resources=lambda _: resources)) == [1, 2]
 
 
-def test_closing_the_iterator_stops_what_runs(executor, tmp_path):
+def test_closing_the_iterator_stops_running_items(executor, tmp_path):
     def wait_for_ever(number):
         if number == 1:
             (Path(tmp_path) / f"{os.getpid()}").touch()
@@ -179,7 +179,7 @@ def test_more_than_a_node_has_is_refused(executor):
 
 
 @pytest.mark.parametrize(("num_items", "num_cpus"), [(1, 2), (3, 1)])
-def test_trainings_side_by_side_divide_the_machine_and_report_in_the_callers_thread(
+def test_parallel_trainings_divide_the_machine_and_report_in_the_callers_thread(
     executor, num_items, num_cpus
 ):
     def train(name, worker):
@@ -305,7 +305,7 @@ def test_a_process_that_dies_during_a_training_starts_all_workers_again(executor
     assert len(list(tmp_path.iterdir())) == 4
 
 
-def test_the_users_error_comes_back_as_it_is_and_is_not_tried_again(executor, tmp_path):
+def test_an_error_of_the_training_function_is_raised_without_retry(executor, tmp_path):
     def train(worker):
         (Path(tmp_path) / str(len(list(Path(tmp_path).iterdir())))).touch()
         raise ValueError("sequences.length is 4096; the model has 512 positions")
@@ -341,7 +341,7 @@ def test_a_ray_imported_too_early_is_not_opened_to_other_machines(ray_cluster, m
         pass
 
 
-def test_a_local_ray_that_a_busy_machine_did_not_start_in_time_is_started_again(monkeypatch):
+def test_a_local_ray_that_did_not_start_in_time_is_restarted(monkeypatch):
     import ray
 
     attempts = []
@@ -390,7 +390,7 @@ def has_raylet(head):
     return False
 
 
-def test_a_cluster_that_is_already_there_is_used_and_left_running(free_port, ray_folder):
+def test_an_existing_cluster_is_used_and_left_running(free_port, ray_folder):
     port = free_port()
     command = f"ray start --head --block --port={port} --num-cpus=2 --include-dashboard=false"
     command += f" --object-store-memory=100000000 --disable-usage-stats --temp-dir={ray_folder}"
@@ -453,7 +453,7 @@ ALONE = """
 """
 
 
-def test_a_ray_of_its_own_stays_on_this_machine_and_leaves_nothing_behind(tmp_path):
+def test_a_local_ray_binds_to_loopback_and_leaves_nothing_behind(tmp_path):
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     finished = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(ALONE)],
@@ -470,12 +470,12 @@ def test_a_ray_of_its_own_stays_on_this_machine_and_leaves_nothing_behind(tmp_pa
     assert finished.stderr == ""
 
 
-def test_a_training_that_never_comes_back_does_not_keep_the_process():
+def test_a_training_that_never_returns_does_not_keep_the_process_alive():
     # As Ray's get does now and then when Ray is shut down under it.
     script = (
         "import threading\n"
-        "from electra_pipeline.on_ray.training import started\n"
-        "started(threading.Event().wait)\n"
+        "from electra_pipeline.on_ray.training import run_in_daemon_thread\n"
+        "run_in_daemon_thread(threading.Event().wait)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], timeout=600, check=False)
     assert done.returncode == 0

@@ -1,4 +1,4 @@
-"""Ray's workers import what the driver imports, and nothing of the folder that it stands in."""
+"""Ray's workers have the import path of the driver, without its current folder."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What workers log arrives in the driver."""
+"""Log records of workers reach the driver."""
 
 import logging
 
@@ -27,7 +27,7 @@ def test_the_driver_logs_what_its_tasks_logged(ray_cluster, caplog):
     assert not [r for r in caplog.records if r.name == "elsewhere"]
 
 
-def test_what_a_training_says_is_logged_once(ray_cluster, caplog):
+def test_messages_of_a_training_are_logged_once(ray_cluster, caplog):
     def train(worker):
         worker.report(Update("pretrain", 1, 2, "steps", message=f"on {worker.world_size}"))
 
@@ -38,12 +38,12 @@ def test_what_a_training_says_is_logged_once(ray_cluster, caplog):
 
 
 @pytest.mark.parametrize("level", [logging.INFO, logging.WARNING])
-def test_a_worker_catches_from_a_level_on_and_leaves_the_logger_as_it_was(level):
-    from electra_pipeline.on_ray.logs import PACKAGE, caught
+def test_a_worker_captures_logs_from_a_level_on_and_leaves_the_logger_as_it_was(level):
+    from electra_pipeline.on_ray.logs import PACKAGE, captured_logs
 
     package, records = logging.getLogger(PACKAGE), []
     before = package.level, list(package.handlers)
-    with caught(records.append, level):
+    with captured_logs(records.append, level):
         logging.getLogger(f"{PACKAGE}.a").info("quiet %s", object())
         logging.getLogger(f"{PACKAGE}.a").warning("loud")
     logging.getLogger(f"{PACKAGE}.a").error("later")
@@ -51,4 +51,4 @@ def test_a_worker_catches_from_a_level_on_and_leaves_the_logger_as_it_was(level)
     assert [r.levelno for r in records] == [
         n for n in (logging.INFO, logging.WARNING) if n >= level
     ]
-    assert all(not r.args for r in records)  # fit to travel: nothing but text is left
+    assert all(not r.args for r in records)  # picklable: only text is left

@@ -1,4 +1,4 @@
-"""placement: fitting by counting, against tasks put on nodes one by one."""
+"""Placement: counting against placing tasks on nodes one by one."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,10 +8,10 @@ from electra_pipeline.on_ray.placement import (
     CONTEXT_BYTES,
     PROCESS_BYTES,
     Node,
+    count_fitting,
     cpus_per_worker,
-    fitting,
+    describe,
     gpus_per_worker,
-    total,
     trial_resources,
 )
 
@@ -32,12 +32,12 @@ def placed_one_by_one(nodes: list[Node], num_cpus: int, num_gpus: float) -> int:
 
 
 @given(NODES, st.integers(1, 10), st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0]))
-def test_fitting_equals_placing_one_by_one(nodes, num_cpus, num_gpus):
-    assert fitting(nodes, num_cpus, num_gpus) == placed_one_by_one(nodes, num_cpus, num_gpus)
+def test_count_equals_placing_one_by_one(nodes, num_cpus, num_gpus):
+    assert count_fitting(nodes, num_cpus, num_gpus) == placed_one_by_one(nodes, num_cpus, num_gpus)
 
 
 @given(NODES, st.integers(1, 8))
-def test_the_share_of_a_worker_is_the_largest_that_fits(nodes, workers):
+def test_cpus_per_worker_are_the_largest_number_that_fits(nodes, workers):
     resources, num_gpus = cpus_per_worker(nodes, workers), gpus_per_worker(nodes)
     if resources:
         assert placed_one_by_one(nodes, resources, num_gpus) >= workers
@@ -45,7 +45,7 @@ def test_the_share_of_a_worker_is_the_largest_that_fits(nodes, workers):
 
 
 def test_fractions_of_a_gpu_that_are_not_exact_in_binary():
-    assert fitting([Node(num_cpus=16, num_gpus=1.0)], 1, 0.1) == 10
+    assert count_fitting([Node(num_cpus=16, num_gpus=1.0)], 1, 0.1) == 10
 
 
 def test_a_node_with_less_than_the_others_does_not_lower_the_count():
@@ -68,9 +68,9 @@ def test_a_node_with_less_than_the_others_does_not_lower_the_count():
 def test_a_trial_always_fits_and_never_overfills_a_node(nodes, memory_bytes):
     resources = trial_resources(nodes, 1, None, memory_bytes)
     assert resources.num_gpus == 0
-    assert fitting(nodes, 1, 0.0, resources.memory_bytes) >= 1
+    assert count_fitting(nodes, 1, 0.0, resources.memory_bytes) >= 1
     for node in nodes:
-        at_once = fitting([node], 1, 0.0, resources.memory_bytes)
+        at_once = count_fitting([node], 1, 0.0, resources.memory_bytes)
         assert at_once <= 1 or at_once * (memory_bytes + PROCESS_BYTES) <= node.memory_bytes
 
 
@@ -80,17 +80,17 @@ def test_trials_on_a_gpu_share_its_memory(name, memory_bytes):
     nodes = [Node(64, 2.0, 10**12, name), Node(64, 1.0, 10**12, "H200")]
     resources = trial_resources(nodes, 1, None, memory_bytes)
     at_once = round(1 / resources.num_gpus)
-    assert fitting(nodes, 1, resources.num_gpus) == 3 * at_once
+    assert count_fitting(nodes, 1, resources.num_gpus) == 3 * at_once
     assert at_once == 1 or at_once * (memory_bytes + CONTEXT_BYTES) <= 0.9e9 * gigabytes
     assert resources.memory_bytes == PROCESS_BYTES
 
 
-def test_a_given_share_of_a_gpu_is_taken_as_it_is():
+def test_a_configured_fraction_of_a_gpu_is_used():
     nodes = [Node(4, 1.0, 10**9, "T4")]
     assert trial_resources(nodes, 2, 0.5, 10**8) == Resources(2, 0.5, PROCESS_BYTES)
     assert trial_resources(nodes, 2, 0.0, 10**8) == Resources(2, 0.0, PROCESS_BYTES + 10**8)
 
 
-def test_total_in_words():
-    assert total([Node(8, 2.0), Node(4, 0.0)]) == "12 CPUs and 2 GPUs on 2 nodes"
-    assert total([Node(2, 0.0)]) == "2 CPUs and 0 GPUs on 1 node"
+def test_describe():
+    assert describe([Node(8, 2.0), Node(4, 0.0)]) == "12 CPUs and 2 GPUs on 2 nodes"
+    assert describe([Node(2, 0.0)]) == "2 CPUs and 0 GPUs on 1 node"

@@ -101,7 +101,7 @@ def checkpoint_names(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.pt"))
 
 
-def test_only_the_newest_stay_while_training_and_none_when_it_is_done(
+def test_only_the_newest_checkpoints_are_kept_and_none_after_the_end(
     train: Callable[..., Artifact], tmp_path: Path
 ) -> None:
     with pytest.raises(Killed):
@@ -112,7 +112,7 @@ def test_only_the_newest_stay_while_training_and_none_when_it_is_done(
     assert checkpoint_names(tmp_path) == []
 
 
-def test_those_kept_for_ever_lie_beside_the_artifact_and_change_nothing_in_it(
+def test_kept_checkpoints_are_beside_the_artifact_and_do_not_change_it(
     train: Callable[..., Artifact], tmp_path: Path
 ) -> None:
     plain = train(root="plain")
@@ -133,7 +133,7 @@ def test_those_kept_for_ever_lie_beside_the_artifact_and_change_nothing_in_it(
     assert best["step"] == lines[-1]["step"] == best_step(lines)
 
 
-def test_a_run_goes_on_from_a_kept_one_that_is_newer(
+def test_a_run_resumes_from_a_kept_checkpoint_that_is_newer(
     train: Callable[..., Artifact], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -143,14 +143,14 @@ def test_a_run_goes_on_from_a_kept_one_that_is_newer(
     assert "resumed from step 12" in caplog.text
 
 
-def test_the_best_is_the_first_with_the_lowest_held_out_loss_of_a_trained_model() -> None:
+def test_the_best_step_is_the_first_with_the_lowest_held_out_loss() -> None:
     losses = [(0, 1.0), (8, 3.0), (16, 2.0), (24, 2.0)]
     history = [{"step": step, "split": "held_out", "loss": loss} for step, loss in losses]
     assert best_step(history) == 16
     assert best_step(history[:1]) is None
 
 
-def test_what_it_cost_is_told(train: Callable[..., Artifact]) -> None:
+def test_checkpoint_statistics_are_observed(train: Callable[..., Artifact]) -> None:
     observed = train().observed
     assert observed["checkpoints"] == 4  # after 5, 10, 15 and 20 of 24 steps
     model_bytes = 4 * 3 * 20_000  # float32, two moments, more parameters than that
@@ -169,7 +169,7 @@ def largest_file(num_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_no_space_for_a_checkpoint_leaves_the_old_one_and_the_training_goes_on(
+def test_no_space_for_a_checkpoint_keeps_the_old_one_and_training_continues(
     train: Callable[..., Artifact], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The kernel refuses to write more, as it does on a full disk."""
@@ -201,7 +201,7 @@ def test_no_space_for_a_checkpoint_leaves_the_old_one_and_the_training_goes_on(
     assert train().manifest == undisturbed.manifest
 
 
-def test_storage_that_refuses_is_one_line_at_the_next_step(
+def test_a_storage_error_is_raised_in_one_line_at_the_next_step(
     train: Callable[..., Artifact], tmp_path: Path
 ) -> None:
     reached = []
@@ -232,7 +232,7 @@ def test_a_checkpoint_of_another_run_is_refused(
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_no_checkpoint_of_this_format_is_refused_or_passed_over(tmp_path: Path) -> None:
+def test_other_formats_are_refused_and_other_files_ignored(tmp_path: Path) -> None:
     for state in ({"model": {}}, {"format": 99, "fingerprint": "abc"}):
         with pytest.raises(ValueError, match=r"place is a checkpoint of run .* \(format 1\)"):
             check_belongs_to("abc", state, "place")
@@ -242,7 +242,7 @@ def test_what_is_no_checkpoint_of_this_format_is_refused_or_passed_over(tmp_path
     assert steps_in(folder) == [5]
 
 
-def test_what_a_killed_writer_left_is_removed(
+def test_partial_files_of_a_killed_writer_are_removed(
     train: Callable[..., Artifact], tmp_path: Path
 ) -> None:
     with pytest.raises(Killed):
@@ -257,7 +257,7 @@ def test_what_a_killed_writer_left_is_removed(
     train(look)
 
 
-def test_writing_goes_on_beside_the_work_and_one_at_a_time(
+def test_checkpoints_are_written_in_the_background_one_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_write = threading.Event()

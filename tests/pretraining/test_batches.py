@@ -46,7 +46,7 @@ def test_workers_share_one_global_batch(sequences: Artifact, world_size: int) ->
         assert (part.num_tokens, part.num_predictions) == (whole.num_tokens, whole.num_predictions)
 
 
-def test_a_run_that_starts_in_the_middle_sees_the_same_batches(sequences: Artifact) -> None:
+def test_a_resumed_run_gets_the_same_batches(sequences: Artifact) -> None:
     full = list(source(sequences).batches(0, 9))
     tail = list(source(sequences).batches(4, 9))
     for one, other in zip(full[4:], tail, strict=True):
@@ -63,7 +63,7 @@ def test_noise_is_new_in_every_step(sequences: Artifact) -> None:
         assert not torch.equal(getattr(first, name), getattr(held_out, name))
 
 
-def test_micro_batches_are_the_batch(sequences: Artifact) -> None:
+def test_micro_batches_together_are_the_batch(sequences: Artifact) -> None:
     whole = source(sequences).batch(0)
     parts = list(whole.split(5))
     assert [len(part) for part in parts] == [5, 5, 2]
@@ -71,7 +71,7 @@ def test_micro_batches_are_the_batch(sequences: Artifact) -> None:
     assert {part.num_tokens for part in parts} == {whole.num_tokens}
 
 
-def test_frequencies_are_counted_over_what_may_be_predicted(sequences: Artifact) -> None:
+def test_frequencies_are_counted_at_maskable_positions(sequences: Artifact) -> None:
     ids, lengths, _ = SequenceReader(sequences).rows(np.arange(len(SequenceReader(sequences))))
     counts = Counter(
         int(token)

@@ -1,4 +1,4 @@
-"""Dropout by row: the right fraction, no pattern, and the row's own whatever stands beside it."""
+"""Dropout by row: the right fraction, no pattern, independent of other rows."""
 
 import pytest
 import scipy.stats
@@ -22,7 +22,7 @@ def test_the_hash_is_splitmix64() -> None:
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.5])
-def test_the_fraction_is_met_in_every_row_and_column(fraction: float) -> None:
+def test_the_dropped_fraction_is_exact_in_every_row_and_column(fraction: float) -> None:
     kept = keep(torch.arange(400), (50, 40), fraction).flatten(1)
     for axis in (0, 1):
         counts = (~kept).sum(axis)
@@ -35,21 +35,21 @@ def test_the_fraction_is_met_in_every_row_and_column(fraction: float) -> None:
         assert 1e-4 < pvalue < 1 - 1e-4
 
 
-def test_a_row_keeps_its_mask_whatever_stands_beside_it() -> None:
+def test_the_mask_of_a_row_does_not_depend_on_other_rows() -> None:
     keys = torch.tensor([11, -7, 5])
     together = keep(keys, (9, 3), 0.3)  # 27 elements: the last hash is used in part
     for row in range(3):
         assert torch.equal(keep(keys[row : row + 1], (9, 3), 0.3)[0], together[row])
 
 
-def test_places_and_rows_differ() -> None:
+def test_masks_of_dropouts_and_rows_differ() -> None:
     keys = keys_at(torch.tensor([1, 2]), 30)
     assert keys.unique().numel() == 60
     masks = keep(keys.flatten(), (64,), 0.5)
     assert len({tuple(mask.tolist()) for mask in masks}) == 60
 
 
-def test_what_stays_is_scaled_up_in_value_and_gradient() -> None:
+def test_kept_elements_are_scaled_up_in_value_and_gradient() -> None:
     values = torch.randn(4, 1000, requires_grad=True)
     kept = keep(torch.arange(4), (1000,), 0.2)
     dropped = drop(values, kept, 0.2)

@@ -94,7 +94,7 @@ DRIVER = """
 """
 
 
-def test_a_killed_driver_changes_nothing(
+def test_a_killed_driver_resumes_to_equal_bytes(
     undisturbed: Artifact,
     inputs: tuple[Artifact, Artifact],
     executor: RayExecutor,

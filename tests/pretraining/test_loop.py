@@ -1,4 +1,4 @@
-"""The training loop: it learns, resumes exactly, and takes the same steps however it is cut."""
+"""The training loop: it learns, resumes exactly, independent of workers and micro-batches."""
 
 import math
 import multiprocessing
@@ -101,7 +101,7 @@ def weights(artifact: Artifact, kind: str = "discriminator") -> dict[str, torch.
     return load_file(artifact.local_file(f"{kind}/model.safetensors"))
 
 
-def test_the_loss_falls_and_the_manifest_tells(train: Callable[..., Artifact]) -> None:
+def test_the_loss_falls_and_is_in_the_manifest(train: Callable[..., Artifact]) -> None:
     artifact = train()
     lines = history(artifact)
     held_out = [line for line in lines if line["split"] == "held_out"]
@@ -115,7 +115,7 @@ def test_the_loss_falls_and_the_manifest_tells(train: Callable[..., Artifact]) -
     assert not (artifact.folder / "work").exists()
 
 
-def test_train_lines_hold_the_schedule(train: Callable[..., Artifact]) -> None:
+def test_train_lines_contain_the_learning_rate(train: Callable[..., Artifact]) -> None:
     lines = [line for line in history(train()) if line["split"] == "train"]
     # the line of `step` tells of the update before it, counted from 0
     assert lines[0]["learning_rate"] == pytest.approx(2e-3 * (1 - 3 / 24) * 3 / 4)
@@ -124,7 +124,7 @@ def test_train_lines_hold_the_schedule(train: Callable[..., Artifact]) -> None:
 
 @pytest.mark.parametrize("config", [CONFIG, DROPOUT], ids=["plain", "dropout"])
 @pytest.mark.parametrize("killed_at", [3, 12, 24])
-def test_killed_and_resumed_equals_undisturbed_to_the_byte(
+def test_killed_and_resumed_gives_equal_manifest(
     train: Callable[..., Artifact], config: PretrainConfig, killed_at: int
 ) -> None:
     undisturbed = train(config, "undisturbed")
@@ -164,7 +164,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(train: Callable[..., Artifact])
         train(DIVERGING, checkpoint_every_steps=1, keep_checkpoints=9)
 
 
-def test_it_names_the_last_good_checkpoint_and_removes_the_bad_ones(
+def test_divergence_names_the_last_good_checkpoint_and_removes_later_ones(
     train: Callable[..., Artifact], tmp_path: Path
 ) -> None:
     for _ in range(2):  # the second goes on from there, and diverges at the same step
@@ -177,7 +177,7 @@ def test_it_names_the_last_good_checkpoint_and_removes_the_bad_ones(
         assert all(weight.isfinite().all() for weight in state["model"].values())
 
 
-def test_no_checkpoint_no_promise(train: Callable[..., Artifact]) -> None:
+def test_divergence_without_a_checkpoint(train: Callable[..., Artifact]) -> None:
     with pytest.raises(ValueError, match="the last good checkpoint is none;"):
         train(DIVERGING)
 
@@ -197,7 +197,9 @@ def test_other_seed_other_weights(train: Callable[..., Artifact]) -> None:
         ({"mask_fraction": 0.01}, "masks nothing"),
     ],
 )
-def test_what_cannot_train_is_refused_before_work(change: dict[str, Any], message: str) -> None:
+def test_an_invalid_configuration_is_refused_before_work(
+    change: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         loop.check(CONFIG.model_copy(update=change), 32, Scale(workers=2))
 
@@ -263,7 +265,7 @@ def test_two_ranks_with_unequal_shares_equal_one(train: Callable[..., Artifact])
     assert_close(train(UNEQUAL, "alone"), train(UNEQUAL, "together", Processes(), workers=2))
 
 
-def test_a_run_goes_on_with_another_number_of_workers(
+def test_a_run_resumes_with_another_number_of_workers(
     train: Callable[..., Artifact], tmp_path: Path
 ) -> None:
     with pytest.raises(Killed):

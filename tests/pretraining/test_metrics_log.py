@@ -1,4 +1,4 @@
-"""What a run says: one line with everything, rates that are true, messages that arrive."""
+"""The metrics log: progress line, throughput, warnings, TensorBoard."""
 
 import resource
 import threading
@@ -38,7 +38,7 @@ def start(
     return MetricsLog("pretrain", 1_000_000, worker, position, scalars), updates
 
 
-def test_one_line_tells_losses_beside_their_base_rates_and_fits_a_terminal() -> None:
+def test_the_progress_line_shows_losses_with_baselines_and_fits_a_terminal() -> None:
     log, updates = start()
     log.add(123_000, "held_out", HELD_OUT)
     log.add(123_400, "train", TRAIN, Throughput(114_000.4, 0.123))
@@ -52,7 +52,7 @@ def test_one_line_tells_losses_beside_their_base_rates_and_fits_a_terminal() -> 
     assert len(line) <= 160
 
 
-def test_a_resumed_run_shows_what_it_knows_at_once() -> None:
+def test_a_resumed_run_shows_the_latest_metrics_at_once() -> None:
     history = [
         {"step": 50, "split": "train", **TRAIN},
         {"step": 50, "split": "held_out", **HELD_OUT},
@@ -63,13 +63,15 @@ def test_a_resumed_run_shows_what_it_knows_at_once() -> None:
     assert log.seconds >= 10.0
 
 
-def test_times_are_no_metrics() -> None:
+def test_throughput_is_not_in_the_lines() -> None:
     log, _ = start()
     log.add(4, "train", TRAIN, Throughput(1.0, 0.5))
     assert log.lines == [{"step": 4, "split": "train", **TRAIN}]
 
 
-def test_signs_of_life_are_spaced_and_the_last_step_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_updates_are_spaced_and_include_the_last_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(metrics_log, "REPORT_SECONDS", 60.0)
     log, updates = start()
     for step in (1, 2, 3, 1_000_000):
@@ -77,7 +79,7 @@ def test_signs_of_life_are_spaced_and_the_last_step_is_one(monkeypatch: pytest.M
     assert [update.done for update in updates] == [1, 1_000_000]
 
 
-def test_what_the_user_must_know_reaches_the_drivers_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_warnings_reach_the_drivers_log(caplog: pytest.LogCaptureFixture) -> None:
     log, _ = start()
     log.warn("the disk is full")
     assert [record.getMessage() for record in caplog.records] == ["pretrain: the disk is full"]
@@ -93,7 +95,7 @@ class Clock:
         return self.seconds
 
 
-def test_the_meter_tells_waiting_from_working(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_meter_separates_waiting_from_working(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(metrics_log, "time", clock)
 
@@ -133,7 +135,7 @@ def test_tensorboard_shows_no_step_twice(tmp_path: Path, resumed_at: int) -> Non
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_disk_that_refuses_the_curves_does_not_stop_the_run(
+def test_a_tensorboard_error_does_not_stop_training(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = set(threading.enumerate())

@@ -73,7 +73,7 @@ def test_losses_at_initialisation(masking: MakeMasking, make_batch: MakeBatch) -
     assert generator + 50 * discriminator == pytest.approx(44.98, rel=0.02)
 
 
-def test_a_generator_that_knows_the_frequencies_starts_with_their_loss(
+def test_with_token_bias_the_generator_starts_at_the_unigram_loss(
     masking: MakeMasking, make_batch: MakeBatch
 ) -> None:
     model = build(masking(32)).eval()
@@ -89,7 +89,7 @@ def test_a_generator_that_knows_the_frequencies_starts_with_their_loss(
     assert abs(found - math.log(2000)) > 0.1
 
 
-def test_one_embedding_block_serves_three_places(tiny: Electra) -> None:
+def test_one_embedding_block_is_used_three_times(tiny: Electra) -> None:
     ours = tiny.discriminator.electra.embeddings
     theirs = tiny.generator.electra.embeddings
     for table in ("word_embeddings", "position_embeddings", "token_type_embeddings", "LayerNorm"):
@@ -196,7 +196,7 @@ def loss(outputs: dict[str, torch.Tensor]) -> torch.Tensor:
     return outputs["generator_loss_sum"] + outputs["discriminator_loss_sum"]
 
 
-def test_documents_of_a_packed_row_do_not_see_each_other(
+def test_documents_of_a_packed_row_do_not_attend_to_each_other(
     tiny: Electra, make_batch: MakeBatch
 ) -> None:
     """A packed row gives each document what it gets alone in a padded row."""

@@ -1,4 +1,4 @@
-"""One batch, learnt by heart: the objective, the model and the optimizer together."""
+"""Overfitting one batch: objective, model and optimizer together."""
 
 import torch
 
@@ -16,7 +16,7 @@ SPECIAL = SpecialIds(pad=0, cls=2, sep=3, mask=4)
 NUM_SEQUENCES, LENGTH, VOCAB_SIZE, STEPS = 8, 24, 100, 400
 
 
-def test_one_batch_is_learnt_by_heart() -> None:
+def test_the_model_overfits_one_batch() -> None:
     """The generator beats a blind guess, the discriminator every constant one."""
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(10, VOCAB_SIZE, (NUM_SEQUENCES, LENGTH), generator=generator)

@@ -1,4 +1,4 @@
-"""Cutting and packing: nothing lost, nothing moved, rows full; against plain loops."""
+"""Cutting and packing against plain loops: all text in order, rows full."""
 
 import itertools
 from collections.abc import Iterator, Sequence

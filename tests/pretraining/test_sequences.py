@@ -92,7 +92,7 @@ def packed(root: str, corpus: Artifact, tokenizer: Artifact) -> Artifact:
 
 
 @pytest.mark.parametrize("layout", ["google", "packed"])
-def test_bytes_do_not_depend_on_who_finishes_first(
+def test_bytes_do_not_depend_on_the_order_of_completion(
     tmp_path: Any, corpus: Artifact, tokenizer: Artifact, layout: Layout, request: Any
 ) -> None:
     forwards = request.getfixturevalue("sequences" if layout == "google" else "packed")
@@ -114,7 +114,7 @@ def test_an_interrupted_stage_resumes_to_the_same_bytes(
     assert resumed.counters == undisturbed.counters
 
 
-def test_a_long_shard_tells_how_far_it_is(
+def test_a_long_shard_reports_progress(
     root: str,
     corpus: Artifact,
     tokenizer: Artifact,
@@ -208,7 +208,7 @@ def test_characters_balance(
         assert sequences.counters[split]["characters_discarded"] > 0
 
 
-def test_what_the_layout_discards_is_warned_of(
+def test_discarded_text_is_warned_of(
     tmp_path: Any, corpus: Artifact, tokenizer: Artifact, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)

@@ -1,4 +1,4 @@
-"""A kept checkpoint as an artifact: what a run that ends at its step would have left."""
+"""Snapshots: a kept checkpoint as an artifact, equal to that of a run that ends at its step."""
 
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def train(tokenizer: Artifact, sequences: Artifact, tmp_path: Path) -> Any:
 
 
 @pytest.mark.parametrize("sharing", ["tied", "gdes"])
-def test_a_snapshot_is_what_a_run_of_so_many_steps_leaves(train: Any, sharing: str) -> None:
+def test_a_snapshot_equals_a_run_of_the_same_number_of_steps(train: Any, sharing: str) -> None:
     training, finished = train(config(8, embedding_sharing=sharing), keep_every_steps=4)
     _, short = train(config(4, embedding_sharing=sharing))
     assert training.finished == finished
@@ -65,7 +65,7 @@ def test_a_snapshot_is_what_a_run_of_so_many_steps_leaves(train: Any, sharing: s
     assert found.inputs["pretrained"] == finished.fingerprint
 
 
-def test_a_snapshot_stays_when_its_checkpoint_goes(train: Any) -> None:
+def test_a_snapshot_remains_after_its_checkpoint_is_removed(train: Any) -> None:
     training, _ = train(config(6), keep_every_steps=2)
     assert training.steps() == [2, 4]
     made = snapshot.from_checkpoint(training, 2)
@@ -74,7 +74,7 @@ def test_a_snapshot_stays_when_its_checkpoint_goes(train: Any) -> None:
     assert snapshot.from_checkpoint(training, 2).manifest == made.manifest
 
 
-def test_a_checkpoint_that_is_damaged_or_another_runs_is_named(train: Any) -> None:
+def test_a_damaged_or_foreign_checkpoint_is_named(train: Any) -> None:
     training, _ = train(config(6), keep_every_steps=2)
     folder = Path(training.checkpoints.path)
     state = torch.load(folder / "step-000000002.pt", weights_only=True)

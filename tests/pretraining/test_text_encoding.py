@@ -85,7 +85,7 @@ NASTY = (
     documents=st.lists(st.lists(st.text(NASTY, max_size=30), max_size=6), max_size=3),
     max_cached=st.integers(0, 60),
 )
-def test_remembered_words_give_the_ids_of_whole_sentences(
+def test_cached_words_give_the_ids_of_whole_sentences(
     lowercase: bool, strip_accents: bool | None, documents: list[list[str]], max_cached: int
 ) -> None:
     tokenizer = small_tokenizer(BertNormalizer(True, True, strip_accents, lowercase))
@@ -103,7 +103,7 @@ def test_remembered_words_give_the_ids_of_whole_sentences(
     language=st.sampled_from([None, "tr"]),
     documents=st.lists(st.lists(st.text(NASTY, max_size=99), max_size=6), max_size=3),
 )
-def test_remembered_words_of_ours_give_the_ids_of_whole_sentences(
+def test_cached_words_of_this_pipelines_tokenizer_give_the_ids_of_whole_sentences(
     lowercase: bool,
     strip_accents: bool,
     handle_chinese_chars: bool,

@@ -187,7 +187,7 @@ def test_weights_are_the_pretrained_ones(pretrained: Artifact, published: Artifa
             assert torch.equal(before(ids).logits, after.eval()(ids).logits)
 
 
-def test_tokenizer_is_the_trained_one_cut_to_the_models_positions(
+def test_tokenizer_is_the_trained_one_limited_to_the_models_positions(
     tokens: Artifact, published: Artifact
 ) -> None:
     backend = Tokenizer.from_file(str(tokens.local_folder("tokenizer") / "tokenizer.json"))
@@ -356,7 +356,7 @@ def test_documentation_snippets(printed: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(("kind", "num_lines"), [("discriminator", 11), ("generator", 5)])
-def test_snippets_of_the_card_run_where_it_lies(
+def test_snippets_of_the_card_run_in_its_directory(
     printed: dict[str, str], kind: str, num_lines: int
 ) -> None:
     lines = printed[f"{kind} card"].strip().splitlines()
@@ -374,7 +374,7 @@ def test_front_matter(published: Artifact) -> None:
     assert "pipeline_tag" not in card_of(published, "discriminator")[0]
 
 
-def test_card_states_what_the_manifests_say(
+def test_card_has_the_values_of_the_manifests(
     published: Artifact, pretrained: Artifact, tokens: Artifact, corpus: Artifact
 ) -> None:
     _, body = card_of(published, "discriminator")
@@ -383,15 +383,15 @@ def test_card_states_what_the_manifests_say(
         "| Parameters | 12,345 |",
         "| Hidden size | 16 |",
         "| Embedding size | 8 |",
-        f"| Vocabulary | {len(TOKENS)} WordPieces, uncased, accents kept |",
-        "| discriminator auc | 0.8765 | 0.5000 | chance |",
+        f"| Vocabulary | {len(TOKENS)} WordPiece tokens, uncased, accents kept |",
+        "| discriminator auc | 0.8765 | 0.5000 | at random |",
         "| discriminator accuracy | 0.9100 | 0.8750 | all original |",
-        "| discriminator loss | 0.3100 | 0.3768 | knows only the rate |",
+        "| discriminator loss | 0.3100 | 0.3768 | rate of replaced tokens |",
         "1,000 steps, 16,384,000 tokens seen; learning_rate 0.0005, size tiny.",
         "| train | 1,234 | 56,789 | 300,000 | 300,100 |",
         "| held-out | 12 | 500 | 3,000 | 3,001 |",
         "| news | 1,300 | 1,246 | too short 50, duplicate 4 |",
-        "unknown: nobody has stated one; set `publish.license`",
+        "unknown: none was stated; set `publish.license`",
         *(artifact.fingerprint for artifact in (pretrained, tokens, corpus)),
     ):
         assert expected in body
@@ -402,7 +402,7 @@ def test_card_states_what_the_manifests_say(
     assert "| Hidden size | 12 |" in generator
 
 
-def test_card_takes_what_the_user_states(
+def test_card_has_the_values_of_the_configuration(
     root: Path, pretrained: Artifact, tokens: Artifact, corpus: Artifact
 ) -> None:
     config = PublishConfig(
@@ -465,7 +465,7 @@ def test_another_name_is_another_card(
     assert other.fingerprint != published.fingerprint
 
 
-def test_a_foreign_tokenizer_is_refused(root: Path, corpus: Artifact, tokens: Artifact) -> None:
+def test_another_tokenizer_is_refused(root: Path, corpus: Artifact, tokens: Artifact) -> None:
     stranger = make_pretrained(root, "0123456789ab")
     with pytest.raises(ValueError, match="trained with tokenizer 0123456789ab, not with"):
         publish(PublishConfig(), stranger, tokens, corpus, StageContext(str(root), "stranger"))

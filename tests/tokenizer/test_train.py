@@ -1,4 +1,4 @@
-"""The vocabulary: the same on every run, what a plain BPE gives, and loadable without us."""
+"""The tokenizer: deterministic, equal to plain BPE, loadable without this package."""
 
 # ruff: noqa: RUF001 - letters of other scripts are meant
 import json
@@ -76,6 +76,10 @@ def corpus_of(
     )
 
 
+def load(artifact: Artifact) -> PreTrainedTokenizerFast:
+    return AutoTokenizer.from_pretrained(str(artifact.local_folder("tokenizer")))
+
+
 def config_of(**settings: object) -> TokenizerConfig:
     return TokenizerConfig.model_validate({"vocab_size": 150, **settings})
 
@@ -96,10 +100,10 @@ def plain_bpe(words: Counter[str], vocab_size: int, min_frequency: int) -> list[
     splits = {word: [word[0], *("##" + c for c in word[1:])] for word in words}
     characters = sorted({character for word in words for character in word})
     continuing = sorted({"##" + character for word in words for character in word[1:]})
-    pieces = [*SPECIAL_TOKENS, *characters, *continuing]
-    while len(pieces) < vocab_size:
+    tokens = [*SPECIAL_TOKENS, *characters, *continuing]
+    while len(tokens) < vocab_size:
         counts: Counter[tuple[int, int]] = Counter()
-        ids = {piece: index for index, piece in enumerate(pieces)}
+        ids = {token: index for index, token in enumerate(tokens)}
         for word, split in splits.items():
             for pair in pairwise(split):
                 counts[ids[pair[0]], ids[pair[1]]] += words[word]
@@ -107,16 +111,16 @@ def plain_bpe(words: Counter[str], vocab_size: int, min_frequency: int) -> list[
         if not counts:
             break
         first, second = min(counts, key=lambda pair: (-counts[pair], pair))
-        merged = pieces[first] + pieces[second].removeprefix("##")
-        if merged not in pieces:
-            pieces.append(merged)
+        merged = tokens[first] + tokens[second].removeprefix("##")
+        if merged not in tokens:
+            tokens.append(merged)
         for split in splits.values():
             index = 0
             while index < len(split) - 1:
-                if split[index : index + 2] == [pieces[first], pieces[second]]:
+                if split[index : index + 2] == [tokens[first], tokens[second]]:
                     split[index : index + 2] = [merged]
                 index += 1
-    return pieces
+    return tokens
 
 
 def test_vocabulary_is_that_of_plain_bpe(tmp_path: Path) -> None:
@@ -124,8 +128,8 @@ def test_vocabulary_is_that_of_plain_bpe(tmp_path: Path) -> None:
     words = ["".join(generator.choices("abcñé", k=generator.randint(1, 8))) for _ in range(300)]
     texts = [" ".join(words[i::3]) for i in range(3)]
     corpus = corpus_of(tmp_path, texts)
-    pieces = tokenizer.train_vocabulary(config_of(vocab_size=120), corpus)
-    assert pieces == plain_bpe(Counter(words), 120, min_frequency=2)
+    tokens = tokenizer.train_vocabulary(config_of(vocab_size=120), corpus)
+    assert tokens == plain_bpe(Counter(words), 120, min_frequency=2)
 
 
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=6))
@@ -135,8 +139,8 @@ def test_any_text_gives_the_vocabulary_of_plain_bpe(texts: list[str]) -> None:
     words: Counter[str] = Counter()
     for text in texts:
         normalized = loaded.normalizer.normalize_str(text)
-        pieces = loaded.pre_tokenizer.pre_tokenize_str(normalized)
-        words.update(word for word, _ in pieces)
+        tokens = loaded.pre_tokenizer.pre_tokenize_str(normalized)
+        words.update(word for word, _ in tokens)
     rules = {"min_frequency": 1, "character_coverage": 1.0}
     with tempfile.TemporaryDirectory() as directory:
         corpus = corpus_of(Path(directory), [*texts, "."])
@@ -149,12 +153,12 @@ def test_any_text_gives_the_vocabulary_of_plain_bpe(texts: list[str]) -> None:
 
 
 def test_vocabulary_has_special_tokens_first_then_characters(trained: Artifact) -> None:
-    loaded = tokenizer.load(trained)
-    pieces = loaded.convert_ids_to_tokens(range(len(loaded)))
-    assert tuple(pieces[:5]) == SPECIAL_TOKENS
+    loaded = load(trained)
+    tokens = loaded.convert_ids_to_tokens(range(len(loaded)))
+    assert tuple(tokens[:5]) == SPECIAL_TOKENS
     assert (loaded.pad_token_id, loaded.unk_token_id, loaded.mask_token_id) == (0, 1, 4)
-    assert len(pieces) == len(set(pieces)) == 150
-    lengths = [len(piece.removeprefix("##")) for piece in pieces[5:]]
+    assert len(tokens) == len(set(tokens)) == 150
+    lengths = [len(token.removeprefix("##")) for token in tokens[5:]]
     assert lengths.index(2) > 50  # the alphabet, then merges only
     assert min(lengths[lengths.index(2) :]) == 2
 
@@ -208,7 +212,7 @@ def test_every_way_of_loading_gives_the_same_ids(trained: Artifact) -> None:
     assert verify(trained) == []
     backend = Tokenizer.from_file(str(directory / "tokenizer.json"))
     loaded: list[PreTrainedTokenizerFast] = [
-        tokenizer.load(trained),
+        load(trained),
         AutoTokenizer.from_pretrained(directory),
         PreTrainedTokenizerFast.from_pretrained(directory),
     ]
@@ -226,9 +230,9 @@ def test_every_way_of_loading_gives_the_same_ids(trained: Artifact) -> None:
             assert len(padded.token_type_ids[1]) == len(padded.attention_mask[1]) == len(expected)
 
 
-def test_vocab_txt_has_one_piece_a_line(trained: Artifact) -> None:
+def test_vocab_txt_has_one_token_per_line(trained: Artifact) -> None:
     lines = (trained.local_folder("tokenizer") / "vocab.txt").read_bytes().decode().split("\n")
-    loaded = tokenizer.load(trained)
+    loaded = load(trained)
     assert lines == [*loaded.convert_ids_to_tokens(range(len(loaded))), ""]
 
 
@@ -243,7 +247,7 @@ print(json.dumps(ids))
 """
 
 
-def test_directory_loads_in_a_process_that_does_not_know_us(trained: Artifact) -> None:
+def test_directory_loads_in_a_process_without_this_package(trained: Artifact) -> None:
     texts = [unicodedata.normalize("NFD", text) for text in SPANISH]
     run = subprocess.run(
         [sys.executable, "-c", BARE_TRANSFORMERS, str(trained.local_folder("tokenizer"))],
@@ -253,7 +257,7 @@ def test_directory_loads_in_a_process_that_does_not_know_us(trained: Artifact) -
         check=True,
         cwd="/",
     )
-    expected = tokenizer.load(trained)(list(SPANISH)).input_ids
+    expected = load(trained)(list(SPANISH)).input_ids
     assert json.loads(run.stdout) == [expected, expected]
 
 
@@ -271,7 +275,7 @@ def test_accents_and_marks_are_kept(text: str, vocab_size: int, tmp_path: Path) 
     text = unicodedata.normalize("NFC", text)
     corpus = corpus_of(tmp_path, [text] * 10)
     config = config_of(vocab_size=vocab_size)
-    loaded = tokenizer.load(tokenizer.train(config, corpus, StageContext(str(tmp_path), "t")))
+    loaded = load(tokenizer.train(config, corpus, StageContext(str(tmp_path), "t")))
     ids = loaded(text).input_ids
     assert loaded.unk_token_id not in ids
     assert loaded.decode(ids, skip_special_tokens=True) == text
@@ -292,7 +296,7 @@ def test_case_and_accents_are_two_separate_options(
         expected = "".join(
             c for c in unicodedata.normalize("NFD", expected) if unicodedata.category(c) != "Mn"
         )
-    loaded = tokenizer.load(artifact)
+    loaded = load(artifact)
     assert loaded.decode(loaded("Ñandú Ávila").input_ids, skip_special_tokens=True) == expected
     assert artifact.counters["lowercase"] is lowercase
     assert artifact.counters["strip_accents"] is strip_accents
@@ -325,7 +329,7 @@ def test_no_script_is_unknown_for_being_long_or_for_its_normal_form(
     run = text * 60
     corpus = corpus_of(tmp_path, [run, f"{run} {text}"] * 3)
     probe = config_of(vocab_size=2000, min_frequency=1, character_coverage=1.0)
-    with pytest.raises(ValueError) as error:  # as many pieces as there are
+    with pytest.raises(ValueError) as error:  # as many tokens as there are
         tokenizer.train_vocabulary(probe, corpus)
     size = int(str(error.value).split("gives ")[1].split()[0])
     config = probe.model_copy(update={"vocab_size": size})
@@ -346,13 +350,13 @@ def test_turkish_has_two_letters_i(tmp_path: Path) -> None:
     size = {"vocab_size": 45}
     made = tokenizer.train(config_of(**size), corpus, StageContext(str(tmp_path), "t"))
     assert made.config["language"] == "tr"
-    loaded = tokenizer.load(made)
+    loaded = load(made)
     for upper, lower in (("İSTANBUL", "istanbul"), ("IRMAK DIŞ", "ırmak dış")):
         assert loaded.tokenize(upper) == loaded.tokenize(lower)
         assert "[UNK]" not in loaded.tokenize(upper)
     english = config_of(language="en", **size)
     other = tokenizer.train(english, corpus, StageContext(str(tmp_path), "t"))
-    assert tokenizer.load(other).tokenize("ILK") == tokenizer.load(other).tokenize("ilk")
+    assert load(other).tokenize("ILK") == load(other).tokenize("ilk")
     cased = config_of(lowercase=False, **size)
     assert (
         tokenizer.train(cased, corpus, StageContext(str(tmp_path), "t")).config["language"] is None
@@ -377,25 +381,25 @@ def test_more_than_a_hundredth_unknown_is_warned_of(
 def test_ideographs_are_words_of_their_own(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, ["東京都に住む", "東京都は大きい"] * 5)
     config = config_of(vocab_size=16)
-    loaded = tokenizer.load(tokenizer.train(config, corpus, StageContext(str(tmp_path), "t")))
+    loaded = load(tokenizer.train(config, corpus, StageContext(str(tmp_path), "t")))
     assert loaded.tokenize("東京都") == ["東", "京", "都"]
-    pieces = set(loaded.get_vocab())
-    assert "##京" not in pieces  # an ideograph never continues a word: no id is wasted on it
+    tokens = set(loaded.get_vocab())
+    assert "##京" not in tokens  # an ideograph never continues a word: no id is wasted on it
 
 
 def test_rare_characters_are_left_out_and_their_words_unknown(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, ["abc " * 500 + "ż ż"])
     sparse = config_of(vocab_size=12, character_coverage=0.99)
-    pieces = tokenizer.train_vocabulary(sparse, corpus)
-    assert pieces[5:] == ["a", "b", "c", "##b", "##c", "ab", "abc"]
+    tokens = tokenizer.train_vocabulary(sparse, corpus)
+    assert tokens[5:] == ["a", "b", "c", "##b", "##c", "ab", "abc"]
     assert "ż" in tokenizer.train_vocabulary(config_of(vocab_size=13), corpus)
-    loaded = tokenizer.assemble(pieces, sparse)
+    loaded = tokenizer.assemble(tokens, sparse)
     assert loaded.tokenize("abc żbc") == ["abc", "[UNK]"]
 
 
 def test_measures_against_a_plain_count() -> None:
-    pieces = [*SPECIAL_TOKENS, "ab", "##c", "c", ".", "unseen"]
-    loaded = tokenizer.assemble(pieces, TokenizerConfig())
+    tokens = [*SPECIAL_TOKENS, "ab", "##c", "c", ".", "unseen"]
+    loaded = tokenizer.assemble(tokens, TokenizerConfig())
     assert quality.measure(loaded, ["ab abc.", "zzz c", "\u200b"]) == {
         "num_characters": 10,
         "num_words": 4,
@@ -414,8 +418,8 @@ def test_measures_against_a_plain_count() -> None:
 
 @given(st.lists(st.text("ab c.\n\u00a0\u200bżไม天é\u0301😀", max_size=30), max_size=5))
 def test_measures_of_words_are_those_of_whole_texts(texts: list[str]) -> None:
-    pieces = [*SPECIAL_TOKENS, "a", "##b", "c", ".", "ไ", "##ม", "é", "😀", "天"]
-    loaded = tokenizer.assemble(pieces, TokenizerConfig())
+    tokens = [*SPECIAL_TOKENS, "a", "##b", "c", ".", "ไ", "##ม", "é", "😀", "天"]
+    loaded = tokenizer.assemble(tokens, TokenizerConfig())
     by_words = quality.measure(loaded, texts)
     loaded.backend_tokenizer.add_tokens(["x y"])  # so that a text is no longer its words
     by_texts = quality.measure(loaded, texts)
@@ -424,7 +428,7 @@ def test_measures_of_words_are_those_of_whole_texts(texts: list[str]) -> None:
     assert by_words == by_texts
 
 
-def test_without_spaces_there_are_no_words_to_count_pieces_of() -> None:
+def test_scripts_without_spaces_have_no_fertility() -> None:
     loaded = tokenizer.assemble([*SPECIAL_TOKENS, "天", "##气", "แม่", "##น้ำ", "气"], config_of())
     measured = quality.measure(loaded, ["天气。天气", "แม่น้ำ"])
     assert measured["fertility"] is measured["whole_word_fraction"] is None
@@ -434,7 +438,7 @@ def test_without_spaces_there_are_no_words_to_count_pieces_of() -> None:
 
 
 def test_counters_are_measured_on_held_out_text(trained: Artifact, spanish: Artifact) -> None:
-    loaded = tokenizer.load(trained)
+    loaded = load(trained)
     held_out = quality.measure(loaded, SPANISH[:1])
     assert trained.counters["measured_on"] == "held_out"
     assert {key: trained.counters[key] for key in held_out} == held_out
@@ -443,14 +447,14 @@ def test_counters_are_measured_on_held_out_text(trained: Artifact, spanish: Arti
     assert trained.manifest["inputs"] == {"corpus": spanish.fingerprint}
 
 
-def test_without_held_out_text_the_counters_say_so(tmp_path: Path) -> None:
+def test_without_held_out_text_quality_is_measured_on_training_text(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, SPANISH * 3)
     artifact = tokenizer.train(config_of(), corpus, StageContext(str(tmp_path), "t"))
     assert artifact.counters["measured_on"] == "train"
     assert artifact.counters["fertility"] == artifact.counters["train"]["fertility"] > 1
 
 
-def test_a_second_run_does_nothing_and_another_config_is_another_artifact(
+def test_a_second_run_reuses_the_artifact_and_another_config_makes_another(
     trained: Artifact, spanish: Artifact
 ) -> None:
     root = str(Path(trained.folder.path).parent.parent)
@@ -462,13 +466,13 @@ def test_a_second_run_does_nothing_and_another_config_is_another_artifact(
     assert other.fingerprint != trained.fingerprint
 
 
-def test_a_long_corpus_is_thinned_evenly(tmp_path: Path) -> None:
+def test_a_long_corpus_is_sampled_evenly(tmp_path: Path) -> None:
     texts = [f"{'abcdefghij'[i]}{'x' * 9}" for i in range(10)]
     corpus = corpus_of(tmp_path, texts)
     seen: list[Update] = []
     config = config_of(vocab_size=12, max_training_characters=50, min_frequency=1)
-    pieces = tokenizer.train_vocabulary(config, corpus, seen.append)
-    assert [p for p in pieces if len(p) == 1] == ["a", "c", "e", "g", "i", "x"]
+    tokens = tokenizer.train_vocabulary(config, corpus, seen.append)
+    assert [p for p in tokens if len(p) == 1] == ["a", "c", "e", "g", "i", "x"]
     assert seen[-1].done == seen[-1].total == 100
     assert [update.done for update in seen] == sorted(update.done for update in seen)
 
@@ -530,8 +534,8 @@ def test_decoding_gives_back_words_of_the_alphabet(words: list[str]) -> None:
 
 
 NAIVE = "A, naïve [MASK] AllenNLP sentence."
-NAIVE_PIECES = ["[CLS]", "a", ",", "naive", "[MASK]", "allen", "##nl", "##p", "sentence", "."]
-NAIVE_PIECES += ["[SEP]"]
+NAIVE_TOKENS = ["[CLS]", "a", ",", "naive", "[MASK]", "allen", "##nl", "##p", "sentence", "."]
+NAIVE_TOKENS += ["[SEP]"]
 NAIVE_OFFSETS = [(0, 0), (0, 1), (1, 2), (3, 8), (9, 15), (16, 21), (21, 23), (23, 24), (25, 33)]
 NAIVE_OFFSETS += [(33, 34), (0, 0)]
 
@@ -539,14 +543,14 @@ NAIVE_OFFSETS += [(33, 34), (0, 0)]
 def assert_as_bert(loaded: PreTrainedTokenizerFast) -> None:
     """AllenNLP's fixture for BERT's uncased tokenizer."""
     encoding = loaded(NAIVE, return_offsets_mapping=True)
-    assert loaded.convert_ids_to_tokens(encoding.input_ids) == NAIVE_PIECES
+    assert loaded.convert_ids_to_tokens(encoding.input_ids) == NAIVE_TOKENS
     assert encoding.offset_mapping == NAIVE_OFFSETS
     assert loaded("\u00ad", add_special_tokens=False).input_ids == []  # a soft hyphen is nothing
 
 
 def test_uncased_with_accents_stripped_is_bert_uncased() -> None:
-    pieces = [*SPECIAL_TOKENS, *sorted(set(NAIVE_PIECES) - set(SPECIAL_TOKENS))]
-    assert_as_bert(tokenizer.assemble(pieces, TokenizerConfig(strip_accents=True)))
+    tokens = [*SPECIAL_TOKENS, *sorted(set(NAIVE_TOKENS) - set(SPECIAL_TOKENS))]
+    assert_as_bert(tokenizer.assemble(tokens, TokenizerConfig(strip_accents=True)))
 
 
 @pytest.mark.data
@@ -569,24 +573,24 @@ def taken_over(place: object, corpus: Artifact, root: Path, **settings: object) 
     return tokenizer.train(config, corpus, StageContext(str(root), "test"))
 
 
-def test_a_tokenizer_of_ours_is_taken_over_byte_for_byte(trained: Artifact, tmp_path: Path) -> None:
+def test_a_tokenizer_of_this_pipeline_is_reused_byte_for_byte(
+    trained: Artifact, tmp_path: Path
+) -> None:
     corpus = corpus_of(tmp_path, ["El año que viene, más."] * 3)
     artifact = taken_over(trained.folder, corpus, tmp_path)
     assert artifact.file_names() == trained.file_names()
     for name in trained.file_names():
         assert artifact.folder.read_bytes(name) == trained.folder.read_bytes(name), name
-    expected = quality.measure(tokenizer.load(trained), ["El año que viene, más."] * 3)
+    expected = quality.measure(load(trained), ["El año que viene, más."] * 3)
     assert artifact.counters["train"] == expected
     assert artifact.counters["lowercase"] is True
     assert artifact.observed["initialized_from"] == str(trained.folder)
 
 
-def test_a_tokenizer_of_its_own_class_is_taken_over_with_it(
-    spanish: Artifact, tmp_path: Path
-) -> None:
+def test_an_existing_tokenizer_keeps_its_class(spanish: Artifact, tmp_path: Path) -> None:
     letters = sorted({letter for text in SPANISH for letter in text.lower() if letter.isalpha()})
-    pieces = [*SPECIAL_TOKENS, *letters, *(f"##{letter}" for letter in letters)]
-    theirs = BertTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, strip_accents=False)
+    tokens = [*SPECIAL_TOKENS, *letters, *(f"##{letter}" for letter in letters)]
+    theirs = BertTokenizer(vocab={token: i for i, token in enumerate(tokens)}, strip_accents=False)
     theirs.save_pretrained(tmp_path / "theirs")
     artifact = taken_over(tmp_path / "theirs", spanish, tmp_path)
     settings = json.loads(artifact.local_file("tokenizer/tokenizer_config.json").read_text())
@@ -596,7 +600,7 @@ def test_a_tokenizer_of_its_own_class_is_taken_over_with_it(
     assert again(list(SPANISH)).input_ids == theirs(list(SPANISH)).input_ids
 
 
-def test_identity_is_what_a_tokenizer_does_not_where_it_lies(
+def test_identity_is_the_content_of_a_tokenizer_not_its_path(
     trained: Artifact, spanish: Artifact, tmp_path: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
@@ -606,7 +610,7 @@ def test_identity_is_what_a_tokenizer_does_not_where_it_lies(
     assert first.fingerprint != trained.fingerprint
     shorter = taken_over(elsewhere, spanish, tmp_path, max_length=64)
     assert shorter.fingerprint != first.fingerprint
-    assert tokenizer.load(shorter).model_max_length == 64
+    assert load(shorter).model_max_length == 64
 
     file = elsewhere / "tokenizer.json"
     changed = json.loads(file.read_text())
@@ -617,11 +621,11 @@ def test_identity_is_what_a_tokenizer_does_not_where_it_lies(
     assert cased.counters["lowercase"] is False
 
 
-def test_a_trained_tokenizer_is_the_same_artifact_as_before_it_could_be_taken_over() -> None:
+def test_initialize_from_null_does_not_change_the_fingerprint() -> None:
     assert "initialize_from" not in config_of().identity
 
 
-def test_a_tokenizer_that_truncates_and_pads_by_itself_cuts_no_text(
+def test_truncation_and_padding_of_an_existing_tokenizer_are_disabled(
     trained: Artifact, spanish: Artifact, tmp_path: Path
 ) -> None:
     theirs = tmp_path / "theirs"
@@ -637,20 +641,20 @@ def test_a_tokenizer_that_truncates_and_pads_by_itself_cuts_no_text(
     assert artifact.counters["num_pieces"] == trained.counters["num_pieces"]
 
 
-def test_one_of_another_model_with_its_own_ids(spanish: Artifact, tmp_path: Path) -> None:
+def test_an_existing_tokenizer_with_other_ids(spanish: Artifact, tmp_path: Path) -> None:
     theirs = tmp_path / "bert"
-    pieces = ["[PAD]", "[unused0]", "a", *SPECIAL_TOKENS[1:], "##b", "el"]
+    tokens = ["[PAD]", "[unused0]", "a", *SPECIAL_TOKENS[1:], "##b", "el"]
     theirs.mkdir()
-    (theirs / "vocab.txt").write_text("\n".join(pieces))
+    (theirs / "vocab.txt").write_text("\n".join(tokens))
     settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": False}
     (theirs / "tokenizer_config.json").write_text(json.dumps(settings))
     artifact = taken_over(theirs, spanish, tmp_path)
-    loaded = tokenizer.load(artifact)
-    assert loaded.convert_ids_to_tokens(range(len(pieces))) == pieces
+    loaded = load(artifact)
+    assert loaded.convert_ids_to_tokens(range(len(tokens))) == tokens
     assert loaded("el ab El").input_ids == [4, 8, 2, 7, 3, 5]
     assert artifact.counters["lowercase"] is artifact.counters["strip_accents"] is False
-    assert artifact.counters["vocab_size"] == len(pieces)
-    # [UNK] occurs, at an id beyond the first five, and is no regular piece
+    assert artifact.counters["vocab_size"] == len(tokens)
+    # [UNK] occurs, at an id beyond the first five, and is no regular token
     assert quality.measure(loaded, ["zzz a"])["vocabulary_coverage"] == round(1 / 4, 6)
 
 
@@ -659,7 +663,7 @@ def write_tokenizer(directory: Path, model: object, **roles: str) -> Path:
     return directory
 
 
-def test_what_cannot_be_taken_over_is_told_in_one_line(
+def test_an_unusable_tokenizer_is_refused_in_one_line(
     trained: Artifact, spanish: Artifact, tmp_path: Path
 ) -> None:
     ids = {token: index for index, token in enumerate(SPECIAL_TOKENS)}
@@ -682,7 +686,7 @@ def test_what_cannot_be_taken_over_is_told_in_one_line(
         (write_tokenizer(tmp_path / "maskless", word_piece, **roles), "its mask token is None"),
         (
             write_tokenizer(tmp_path / "gap", gap, **roles, mask_token="[MASK]"),
-            "6 pieces with ids up to 9",
+            "6 tokens with ids up to 9",
         ),
     ):
         with pytest.raises(ValueError, match=reason) as error:
@@ -692,7 +696,7 @@ def test_what_cannot_be_taken_over_is_told_in_one_line(
         assert "\n" not in str(error.value)
 
 
-def test_training_keys_beside_a_finished_vocabulary_are_refused() -> None:
+def test_training_keys_with_initialize_from_are_refused() -> None:
     with pytest.raises(ValueError, match=r"vocab_size is 150, but initialize_from"):
         TokenizerConfig(initialize_from="x", vocab_size=150)
     printed = TokenizerConfig(initialize_from="x", max_length=64).model_dump()
