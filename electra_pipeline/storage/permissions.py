@@ -56,7 +56,7 @@ def check_writable(folder: Folder) -> None:
     if not is_safe:
         raise ValueError(
             f"root {folder}: this store has no conditional writes (If-None-Match), without which "
-            "two drivers could write the same artifact; use a newer version of it, or another --root"
+            "two drivers could write the same artifact; use a newer version, or another --root"
         )
 
 

@@ -1,9 +1,9 @@
 """Open fsspec filesystems with settings for runs of many hours; list, read and remove files.
 
-Paths are literal here: `?`, `*` and `[` are ordinary characters of a name. fsspec's calls on several
-files (`rm`, `cat`, `get`, `put`, `copy`, `glob`, `expand_path`) interpret such a path as a pattern
-that may match other folders too: outside of this module only its calls on one path are used
-(`info`, `ls`, `find`, `open`, `cat_file`, `rm_file`, ...).
+Paths are literal here: `?`, `*` and `[` are ordinary characters of a name. fsspec's calls on
+several files (`rm`, `cat`, `get`, `put`, `copy`, `glob`, `expand_path`) interpret such a path as a
+pattern, which may match other folders too: outside of this module only its calls on one path are
+used (`info`, `ls`, `find`, `open`, `cat_file`, `rm_file`, ...).
 """
 
 import re
@@ -44,8 +44,8 @@ def open_store(url: str) -> tuple[Any, str]:
     """Return the filesystem of a path, URL or fsspec chain, and the path on it.
 
     The user's settings of fsspec (FSSPEC_S3_... in the environment, ~/.config/fsspec) take
-    precedence over those of this package. Raises ValueError or ImportError for what has no driver, FileNotFoundError or
-    zipfile.BadZipFile for a chain whose archive is absent or damaged.
+    precedence over those of this package. Raises ValueError or ImportError if there is no driver,
+    FileNotFoundError or zipfile.BadZipFile for a chain whose archive is absent or damaged.
     """
     url = absolute_uri(url)  # `file:` and `~` are resolved in the same way everywhere
     named = set(re.findall(r"(\w+)://", url))
@@ -87,9 +87,7 @@ def remove(filesystem: Any, path: str) -> None:
     found = filesystem.find(path, withdirs=True, detail=True)
     folders = {name for name, info in found.items() if info["type"] == "directory"}
     remove_files(filesystem, (name for name in found if name not in folders))
-    if hasattr(
-        filesystem, "split_path"
-    ):  # there are only buckets, and an empty one would be removed
+    if hasattr(filesystem, "split_path"):  # only buckets; an empty one would be removed
         return
     for folder in sorted({*folders, path}, reverse=True):
         with suppress(OSError):

@@ -232,7 +232,7 @@ def test_xml_must_be_named() -> None:
     with pytest.raises(ValueError, match=r"dump\.xml\.bz2: \.xml .* set format to wikipedia-xml"):
         _ = FilePiece("x", file, FileReading()).kind
     assert FilePiece("x", file, FileReading(format="wikipedia-xml")).kind == ".wikipedia-xml.bz2"
-    with pytest.raises(ValueError, match=r"a\.warc\.wat\.gz: its name does not tell the format"):
+    with pytest.raises(ValueError, match=r"a\.warc\.wat\.gz: its suffix names no known format"):
         _ = FilePiece("x", SourceFile("a.warc.wat.gz", "", ""), FileReading()).kind
 
 
