@@ -66,7 +66,7 @@ def test_no_call_unpickles_evaluates_or_unpacks_files_from_outside() -> None:
             assert "redacted(" in text or "shown(" in text, place
         if name == "torch.load":
             assert keywords.get("weights_only") == "True", place
-        # Of folders that are ours, or of classes without code of their own, or told so.
+        # Only of this package's folders, of classes without remote code, or with NO_CODE.
         loads_any = name.endswith(".from_pretrained") and "Electra" not in name
         if loads_any and not place.startswith(("train.py", "huggingface.py")):
             assert "**NO_CODE" in text or "model_class" in name, place
@@ -74,7 +74,7 @@ def test_no_call_unpickles_evaluates_or_unpacks_files_from_outside() -> None:
 
 
 class Executed:
-    """What a pickle can do to whoever reads it."""
+    """A pickle that creates a folder when it is loaded."""
 
     def __init__(self, sign: Path) -> None:
         self.sign = sign
@@ -210,7 +210,7 @@ def test_a_label_cannot_lead_out_of_the_root(label: str) -> None:
 
 
 class Texts(http.server.BaseHTTPRequestHandler):
-    """Serves a text to whoever asks, and breaks off under /broken."""
+    """Serves a text, and status 404 under /broken."""
 
     def do_GET(self) -> None:
         body = b"A text that is long enough to be kept, in English, by all rules there are.\n" * 3
@@ -270,7 +270,7 @@ def test_no_secret_of_a_source_or_a_database_is_stored_or_logged(
     assert {"manifest.json", "observed.json", "README.md"} <= {file.name for file in files}
     assert not [file for file in files if SECRET.encode() in file.read_bytes()]
     assert SECRET not in caplog.text + "".join(told)
-    assert "***@127.0.0.1" in told[0]  # it was there to be hidden
+    assert "***@127.0.0.1" in told[0]  # the URL was logged, redacted
 
 
 def test_serve_listens_on_localhost_by_default() -> None:

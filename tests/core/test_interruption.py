@@ -86,7 +86,7 @@ def test_the_timeout_starts_even_if_another_handler_receives_the_signal() -> Non
 
 
 def test_repeated_sigint_during_shutdown_prints_nothing() -> None:
-    # A pipe that nobody reads any more would be told of on standard error.
+    # A write to a closed pipe would be reported on standard error.
     lines = """\
         child.kill(); child.wait()
         import os, time

@@ -71,7 +71,7 @@ def test_a_truncated_second_member_is_refused(suffix: str) -> None:
         read(COMPRESS[suffix](b"first") + second[: len(second) * 8 // 10], suffix)
 
 
-# As their command lines write them; without a checksum zstd and lz4 cannot know of all damage.
+# As the command line programs write them; without a checksum zstd and lz4 do not detect all damage.
 CHECKED = COMPRESS | {
     ".zst": lambda data: zstd.compress(data, options={zstd.CompressionParameter.checksum_flag: 1}),
     ".lz4": lambda data: lz4.frame.compress(data, content_checksum=True),

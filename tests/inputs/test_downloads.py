@@ -71,7 +71,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if server.length:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        # Hanging up half-way is a Content-Length that lies.
+        # The connection closes before Content-Length is reached.
         self.wfile.write(body[: len(body) // 2] if fault == "hang up" else body)
 
     def log_message(self, format: str, *arguments: object) -> None:
@@ -172,7 +172,7 @@ def test_a_source_is_read_completely_or_refused(server: Server) -> None:
     server.faults = ["500", "500", "hang up"]
     (piece,) = plan([source])
     assert [document.text for document in piece.read()] == lines
-    # Half of a file whose server tells no length but that of the half.
+    # Half of a file, whose server gives the length of the half.
     server.content, server.etag = server.content[: len(server.content) // 2], '"half"'
     (piece,) = plan([source])
     with pytest.raises(ValueError, match=r"book%20one.*: ends in the middle of its gzip stream"):

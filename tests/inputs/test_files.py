@@ -285,7 +285,7 @@ def test_a_damaged_member_of_an_archive_is_reported(folder: Path) -> None:
         archive.writestr("1.txt", " ".join(map(str, range(1000))))
     whole = (folder / "one.zip").read_bytes()
     url = UrlFile(url=f"zip://1.txt::{folder}/one.zip")
-    for place in range(40, 1500, 7):  # behind the name of the member, before the directory
+    for place in range(40, 1500, 7):  # after the member's name, before the directory
         damaged = bytearray(whole)
         damaged[place] ^= 4
         (folder / "one.zip").write_bytes(damaged)

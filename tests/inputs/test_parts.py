@@ -58,7 +58,7 @@ def test_the_groups_of_all_parts_are_those_of_the_file(
 
 
 def texts(folder: Path, name: str, **reading: object) -> list[list[str]]:
-    """The texts of each piece of a file."""
+    """Return the texts of each part of a file."""
     source = FilesSource.model_validate({"urls": [f"{folder}/{name}"], **reading})
     return [[document.text for document in piece.read()] for piece in readers.plan([source])]
 

@@ -76,7 +76,7 @@ def contents(root: str) -> dict[str, bytes]:
 
 
 def use(root: str) -> None:
-    """Write, list, verify, clean up and record in a root, and find just that there."""
+    """Write, list, verify, clean up and record in a root; check that it contains nothing else."""
     check_writable(Folder(root))
     old, newer = make(root, 1), make(root, 2)
     assert find_artifacts(root) == sorted([old, newer], key=lambda each: each.folder.uri)
@@ -104,7 +104,7 @@ def record(root: str) -> None:
 
 
 def check(parent: str, name: str) -> None:
-    """A root of this name below `parent` works, and what it would match as a pattern stays."""
+    """Check that a root of this name works, and that folders it would match as a pattern remain."""
     root = f"{parent}/{name}"
     if not usable(root):
         return

@@ -57,14 +57,14 @@ def make(
     number: int = 0,
     run: str | None = None,
     fails: bool = False,
-    pieces: tuple[str, ...] | None = None,
+    partitions: tuple[str, ...] | None = None,
 ) -> Artifact:
     def write(draft: Draft) -> Written:
         draft.folder.write_bytes("model/weights", b"x" * 100)
         if fails:
             draft.work.write_bytes("half", b"y" * 10)
             raise RuntimeError("killed")
-        observed = {} if pieces is None else {"piece_folders": list(pieces)}
+        observed = {} if partitions is None else {"piece_folders": list(partitions)}
         return Written({} if run is None else {"run": run}, observed)
 
     return produce(
@@ -131,7 +131,7 @@ def test_an_old_input_of_a_kept_artifact_is_kept(tmp_path: Path) -> None:
     corpus = make(root, "corpus", "a", number=1)
     make(root, "corpus", "a", number=2)
     tokenizer = make(root, "tokenizer", "a", corpus)
-    gone = make(root, "tokenizer", "a", number=0)  # older than none, but of no one's model
+    gone = make(root, "tokenizer", "a", number=0)  # no artifact was made from it
     newest = make(root, "tokenizer", "a", corpus, number=9)
     clean(root)
     assert str(corpus.folder) in places(find_artifacts(root))
@@ -175,7 +175,7 @@ def test_unfinished_artifacts_are_kept_until_a_newer_one_is_finished(root: str) 
     with pytest.raises(RuntimeError, match="killed"):
         make(root, "tokenizer", "a", corpora[0], fails=True)
     found = plan(root)
-    assert found.deleted == []  # the older corpus is what the unfinished tokenizer is made from
+    assert found.deleted == []  # the older corpus is an input of the unfinished tokenizer
     [draft] = [item for item in found.kept if not item.is_finished]
     make(root, "tokenizer", "a", corpora[1], number=2)
     with draft.folder.lock():
@@ -190,8 +190,8 @@ def test_folders_beside_artifacts_are_deleted_with_them(tmp_path: Path) -> None:
     folders = {name: Folder(root) / "corpus-pieces" / f"{name}-{'0' * 12}" for name in "xyz"}
     for folder in folders.values():
         folder.write_bytes("documents.arrow", b"123")
-    old = chain(root, "a", 1, pieces=(folders["x"].name, folders["y"].name))
-    newer = chain(root, "a", 2, pieces=(folders["y"].name,))
+    old = chain(root, "a", 1, partitions=(folders["x"].name, folders["y"].name))
+    newer = chain(root, "a", 2, partitions=(folders["y"].name,))
     for made in (old[2], newer[2]):
         for kind in ("checkpoints", "tensorboard"):
             (Folder(root) / kind / made.folder.name).write_bytes("step-1.pt", b"12345")

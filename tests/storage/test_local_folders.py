@@ -25,7 +25,7 @@ VARIABLES = {
 
 @pytest.fixture
 def unusable(tmp_path: Path) -> Path:
-    """A folder that nobody can make, root included: it is to lie below a file."""
+    """A folder that cannot be created, not even by root: its parent is a file."""
     (tmp_path / "file").touch()
     return tmp_path / "file" / "below"
 

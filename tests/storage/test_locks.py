@@ -20,7 +20,7 @@ from electra_pipeline.storage.locks import Entry, InUseError, Lease, LockLostErr
 
 
 class Turns:
-    """Lets one thread at a time do one operation; `choices` say which, and whether it fails."""
+    """Lets one thread at a time do one operation; `choices` select it, and whether it fails."""
 
     def __init__(self, choices: list[int], threads: int) -> None:
         self.choices, self.running = iter(choices), threads
@@ -51,7 +51,7 @@ class Turns:
 
 
 class Store:
-    """Objects as a store keeps them: each operation is atomic, and a put may be told to create."""
+    """An object store: each operation is atomic, and a write may be conditional (create)."""
 
     def __init__(self, turns: Turns) -> None:
         self.turns = turns
@@ -106,7 +106,7 @@ def test_only_one_driver_extends_an_entry(choices: list[int]) -> None:
                 if entry := lease.put_after(seen, str(driver)):
                     gone_on.append((driver, seen, entry))
         except OSError:
-            pass  # it dies, and knows that it holds nothing
+            pass  # it dies without holding the lease
         finally:
             turns.leave()
 
@@ -159,7 +159,7 @@ def store() -> Iterator[MemoryFileSystem]:
 def test_a_lease_is_taken_over_only_from_a_dead_driver(
     store: MemoryFileSystem, clock: Clock
 ) -> None:
-    """Whatever the clocks of the two say: only the waiting one's counts."""
+    """Only the clock of the waiting driver counts."""
     holder, rival = Lease(store, "/lease"), Lease(store, "/lease")
     held = holder.take()
     signs_of_life = [10.0 * n for n in range(1, 31)]

@@ -52,7 +52,7 @@ def test_secrets_in_uris_are_redacted(place: str, expected: str) -> None:
     assert redacted(place) == expected
 
 
-UNRESERVED = "abcXYZ019-._~%!$"  # what a password has once it is encoded, as URLs demand
+UNRESERVED = "abcXYZ019-._~%!$"  # characters of a percent-encoded password
 
 
 @settings(max_examples=15)
@@ -70,7 +70,7 @@ def test_no_password_or_query_value_remains(scheme: str, password: str, path: st
 
 @pytest.fixture
 def allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is allowed, with a file; beside it lies one that is not."""
+    """An allowed folder with a file; the folder beside it is not allowed."""
     folder = tmp_path / "texts"
     folder.mkdir()
     (folder / "a.txt").write_text("a text that everybody may read")
@@ -98,7 +98,7 @@ def test_uris_below_a_prefix_are_allowed(allowed: Path) -> None:
     for folder in (str(allowed), ".", "s3://bucket/texts", "postgresql://db:5432/results"):
         check_folder_allowed(folder)
     check_model_allowed("google/electra-small-discriminator")
-    check_model_allowed("a.txt")  # it is there, and so no name on the hub
+    check_model_allowed("a.txt")  # it exists, so it is not a hub name
     check_dataset_allowed("wiki/wikipedia")
     fetch(UrlFile(url="a.txt"))
 
@@ -198,7 +198,7 @@ def test_a_data_set_cannot_name_files_outside_of_it(allowed: Path, tmp_path: Pat
 
 
 class Redirects(http.server.BaseHTTPRequestHandler):
-    """Sends every request for /texts/... to /secret, and keeps what was asked for."""
+    """Redirects every request for /texts/... to /secret, and records the requests."""
 
     asked: list[str]
 

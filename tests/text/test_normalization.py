@@ -47,7 +47,7 @@ def test_invisible_characters_are_removed(text: str, expected: str) -> None:
     assert normalize(expected) == expected
 
 
-# Of the characters beyond, `tokenizers` does not know those that newer versions of Unicode compose.
+# Beyond U+FFFF, `tokenizers` lacks characters that newer versions of Unicode compose.
 @given(
     st.lists(PIECES, max_size=40).map("".join)
     | st.text(st.characters(codec="utf-8", max_codepoint=0xFFFF))
