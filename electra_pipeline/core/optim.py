@@ -100,13 +100,13 @@ def depths(encoder: nn.Module) -> tuple[dict[str, int], int]:
     ]
     if not lists:
         raise ValueError(f"{type(encoder).__name__} has no list of layers; give an encoder")
-    place, layers = max(lists, key=lambda item: sum(p.numel() for p in item[1].parameters()))
+    path, layers = max(lists, key=lambda item: sum(p.numel() for p in item[1].parameters()))
     children = [name for name, _ in encoder.named_children()]
-    after = set(children[children.index(place.split(".")[0]) + 1 :])
+    after = set(children[children.index(path.split(".")[0]) + 1 :])
 
     def depth(name: str) -> int:
-        if name.startswith(f"{place}."):
-            return int(name.removeprefix(f"{place}.").split(".")[0]) + 1
+        if name.startswith(f"{path}."):
+            return int(name.removeprefix(f"{path}.").split(".")[0]) + 1
         return len(layers) + 1 if name.split(".")[0] in after else 0
 
     return {name: depth(name) for name, _ in encoder.named_parameters()}, len(layers)

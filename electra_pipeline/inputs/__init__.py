@@ -1,1 +1,1 @@
-"""Files from outside: found and digested before work starts, fetched, decompressed, read whole."""
+"""Input files: find, digest and fetch them before work starts; decompress and parse them."""

@@ -1,4 +1,4 @@
-"""Records of parquet and Arrow files, by the groups that these are made of."""
+"""Read records of Parquet and Arrow files, optionally only some row groups or batches."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any
@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 from electra_pipeline.core.errors import one_line
 from electra_pipeline.inputs.parts import Part, groups_of
 
-# Of a file that is compressed again as a whole, and so is held in memory to be read.
+# Limit for a file that is compressed as a whole, and therefore read into memory
 MAX_FILE_BYTES = 1 << 30
 BATCH_ROWS = 1024
-# What ends every Arrow stream that was closed: a continuation mark and a length of 0.
+# The end of every complete Arrow stream: a continuation marker and a length of 0
 ARROW_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
@@ -28,8 +28,8 @@ NUM_GROUPS: Mapping[str, Callable[[IO[bytes]], int]] = {
     "parquet": _num_row_groups,
     "arrow": _num_record_batches,
 }
-"""By format, how many groups of records a file has; pa.ArrowException if it has no index of them,
-as an Arrow stream, or is broken."""
+"""By format, a function that returns the number of groups of records in a file. Raises
+pa.ArrowException if the file has no index of them (an Arrow stream) or is damaged."""
 
 
 def read_columnar(
@@ -39,13 +39,12 @@ def read_columnar(
     part: Part | None,
     columns: Sequence[str] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """The records of a parquet or Arrow file, or of the part's groups.
+    """Yield the records of a Parquet or Arrow file, or of the part's groups.
 
-    Of `columns` (dots lead into objects) alone the values are read; the names of the others are
-    there, with None. Raises ValueError with `name` for a file that is not whole, and for values
-    that are none.
+    With `columns` (dots lead into objects) only their values are read; the other names are present
+    with None. Raises ValueError with `name` for an incomplete file and for invalid values.
     """
-    seekable = stream if stream.seekable() else pa.BufferReader(_whole(stream, name))
+    seekable = stream if stream.seekable() else pa.BufferReader(_read_all(stream, name))
     num_records = 0
     try:
         read = _parquet_batches if format == "parquet" else _arrow_batches
@@ -60,58 +59,56 @@ def read_columnar(
 
 
 class _ValuesError(Exception):
-    """The file is whole, but what a column holds cannot be read."""
+    """The file is complete, but values of a column cannot be read."""
 
 
 def _reason(error: Exception, format: str) -> str:
-    """What is wrong with the file, and what to do."""
-    told = one_line(error, 200)
-    if isinstance(error, pa.ArrowNotImplementedError) or "crypt" in told.lower():
-        return f"a {format} file that cannot be read ({told}); write it again without that"
+    """Return what is wrong with the file, and the remedy."""
+    message = one_line(error, 200)
+    if isinstance(error, pa.ArrowNotImplementedError) or "crypt" in message.lower():
+        return f"a {format} file that cannot be read ({message}); write it again without that"
     if isinstance(error, MemoryError):
-        return f"damaged, or needs more memory than there is ({told}); download it again"
-    return f"not a whole {format} file ({told}); download it again"
+        return f"damaged, or needs more memory than available ({message}); download it again"
+    return f"not a complete {format} file ({message}); download it again"
 
 
-def _check_values(batch: pa.RecordBatch, place: str) -> None:
-    """Raise for values that are none: a damaged offset would read memory of something else."""
+def _check_values(batch: pa.RecordBatch, position: str) -> None:
+    """Raise for invalid values: a damaged offset would read unrelated memory."""
     for column_name, column in zip(batch.schema.names, batch.columns, strict=True):
-        column.validate()  # a broken structure is a broken file
+        column.validate()  # a damaged structure is a damaged file
         try:
             column.validate(full=True)
         except pa.ArrowInvalid as error:
-            told = one_line(error, 200)
             raise _ValuesError(
-                f"{place}: column {column_name!r} holds what is not of its type ({told}): "
-                "damaged, or written so; download or write it again"
+                f"{position}: column {column_name!r} has values that are invalid for its type "
+                f"({one_line(error, 200)}); download or write it again"
             ) from error
 
 
 def _rows(batch: pa.RecordBatch, num_before: int) -> list[dict[str, Any]]:
-    """The records of a batch; a value that Python has no type for is named by its column."""
+    """Return the records of a batch; errors name the column of a value that Python cannot hold."""
     columns: dict[str, list[Any]] = {}
     for column_name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
             columns[column_name] = column.to_pylist()
-        # Dates before the year 1, times after 9999, time zones that nobody knows
+        # Dates before the year 1, times after 9999, unknown time zones
         except (pa.ArrowException, ValueError, OverflowError, KeyError) as error:
-            told = one_line(error, 200)
             raise _ValuesError(
-                f"record {num_before + 1} or one of the following: column {column_name!r} "
-                f"holds a value that cannot be read ({told}); take the column out of the file"
+                f"record {num_before + 1} or one of the following: column {column_name!r} has a "
+                f"value that cannot be read ({one_line(error, 200)}); remove the column"
             ) from error
     if not columns:
         return [{} for _ in range(batch.num_rows)]
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _whole(stream: IO[bytes], name: str) -> bytes:
-    """A decompressed stream, which cannot seek to the footer that these formats begin with."""
+def _read_all(stream: IO[bytes], name: str) -> bytes:
+    """Read a decompressed stream, which cannot seek to the footer that is read first."""
     data = stream.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise ValueError(
-            f"{name}: more than {MAX_FILE_BYTES} bytes, which are held in memory while the file is "
-            "compressed as a whole; decompress it first, it is compressed inside"
+            f"{name}: more than {MAX_FILE_BYTES} bytes, which must fit in memory as the file is "
+            "compressed as a whole; decompress it, the format has its own compression"
         )
     return data
 
@@ -132,9 +129,9 @@ def _parquet_batches(stream: Any, part: Part | None, columns: Sequence[str] | No
 def _arrow_batches(stream: Any, part: Part | None, columns: Sequence[str] | None) -> Batches:
     try:
         reader = pa.ipc.open_file(stream)
-    except pa.ArrowInvalid:  # no IPC file, so a stream, as `datasets` writes it
+    except pa.ArrowInvalid:  # not an IPC file but a stream, as `datasets` writes it
         stream.seek(max(0, stream.seek(0, 2) - len(ARROW_END_OF_STREAM)))
-        if stream.read() != ARROW_END_OF_STREAM:  # else a cut one would read as a shorter one
+        if stream.read() != ARROW_END_OF_STREAM:  # a truncated one is read as a shorter one
             raise EOFError("neither a file's footer nor a stream's end") from None
         stream.seek(0)
         schema = pa.ipc.read_schema(stream)
@@ -153,25 +150,25 @@ def _arrow_batches(stream: Any, part: Part | None, columns: Sequence[str] | None
 def _projection(
     schema: pa.Schema, columns: Sequence[str] | None
 ) -> tuple[list[str], pa.ipc.IpcReadOptions]:
-    """The columns of an Arrow file to read: whole ones."""
+    """Return the top-level columns of an Arrow file to read."""
     wanted = _wanted(schema, columns)
     if wanted is None:
         return schema.names, pa.ipc.IpcReadOptions()
     tops = {name if name in schema.names else name.split(".")[0] for name in wanted}
     fields = [index for index, name in enumerate(schema.names) if name in tops]
-    # No field would stand for all.
+    # An empty list would select all fields.
     options = pa.ipc.IpcReadOptions(included_fields=fields or [0])
     return [schema.names[index] for index in fields], options
 
 
 def _wanted(schema: pa.Schema, columns: Sequence[str] | None) -> list[str] | None:
-    """Those of `columns` that there are; one is read as a whole where the path in it is wrong."""
+    """Return those of `columns` that exist; as a whole if the path within one does not exist."""
     if columns is None:
         return None
     found = []
     for column in columns:
         if schema.names.count(column.split(".")[0]) > 1:
-            raise _ValuesError(f"a column name comes twice: {column!r}; rename one")
+            raise _ValuesError(f"duplicate column name {column!r}; rename one")
         if column in schema.names:
             found.append(column)
         elif (top := column.split(".")[0]) in schema.names:

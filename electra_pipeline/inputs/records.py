@@ -1,4 +1,4 @@
-"""Records of the usual data files, one dict each; broken input names its file and line."""
+"""Parse records of data files, each as a dict; errors name file and line."""
 
 import csv
 import json
@@ -32,17 +32,17 @@ FORMAT_OF_SUFFIX: dict[str, Format] = {
     ".arrow": "arrow",
     ".feather": "arrow",  # its second version
 }
-# Of archives, by suffix, what reads the files in them
+# fsspec protocols for the files in archives, by suffix
 ARCHIVES = {".zip": "zip", ".tar": "tar"}
 SEPARATOR = re.compile(r"sep=[,;|\t]?\s*$")
 MAX_LISTED = 30
 QUOTED = re.compile('"[^"]*"')
-# Of a JSON list, which can only be read as a whole.
+# Limit for a JSON list, which can only be read as a whole
 MAX_LIST_CHARACTERS = 1 << 30
 
 
 def resolve_format(file: SourceFile, format: Format = "auto") -> Format:
-    """`format`, or what the file's suffix says. Raises ValueError for an unknown suffix."""
+    """Return `format`, or that of the file's suffix. Raises ValueError for an unknown suffix."""
     if format != "auto":
         return format
     if file.suffix in ARCHIVES:
@@ -52,17 +52,17 @@ def resolve_format(file: SourceFile, format: Format = "auto") -> Format:
         file.check_text()
         formats = ", ".join(name for name in get_args(Format) if name != "auto")
         raise ValueError(
-            f"{file.name}: its name does not tell the format; set format to one of {formats}, and "
-            "unpack it if it is an archive or compressed otherwise than gz, bz2, xz, zst or lz4"
+            f"{file.name}: its suffix names no known format; set format to one of {formats}, and "
+            "unpack it if it is an archive or not compressed as gz, bz2, xz, zst or lz4"
         )
     return FORMAT_OF_SUFFIX[file.suffix]
 
 
 def num_parts(file: SourceFile, format: Format, encoding: str) -> int:
-    """In how many parts `read_records` can read a file: large ones of lines, parquet and Arrow.
+    """Return in how many parts `read_records` can read a large file of lines, Parquet or Arrow.
 
-    What is compressed as a whole, and what has to be read from its beginning (csv, json, an Arrow
-    stream, which has no index as an Arrow file has), is one.
+    A file that is compressed as a whole, or must be read from its beginning (csv, json, an Arrow
+    stream, which has no index), is 1 part.
     """
     resolved = resolve_format(file, format)
     by_lines = resolved in ("jsonl", "text") and "\n".encode(encoding) == b"\n"
@@ -77,7 +77,7 @@ def num_parts(file: SourceFile, format: Format, encoding: str) -> int:
         try:
             return count_parts(stream, num_groups)
         except pa.ArrowException:
-            return 1  # an Arrow stream; or broken, and reading it says what is wrong
+            return 1  # an Arrow stream; or damaged, which reading it reports
 
 
 def read_records(
@@ -89,16 +89,16 @@ def read_records(
     columns: Sequence[str] | None = None,
     has_header: bool = True,
 ) -> Iterator[dict[Any, Any]]:
-    """The records of a file in order, each a dict by column name; a text file's are its lines.
+    """Yield the records of a file in order, as dicts by column name; of a text file, its lines.
 
-    Where `columns` are given (dots lead into objects), the others of parquet and Arrow files are
-    not read: their names are there, with None. csv has a header and RFC 4180 quoting; where the
-    first line has no comma but semicolons, tabs or bars, these separate. tsv has a header and no
-    quoting (as GLUE is published: 169 training rows of MRPC hold an odd number of quotes). Without
-    `has_header` their columns are counted from 0. json is one list of objects, or one object. A
-    `part` is one of `num_parts` of the file, the records of which one after the other are those of
-    the file. Raises ValueError with the file and line (or record; both counted in the part) for
-    what cannot be read.
+    With `columns` (dots lead into objects), the other columns of Parquet and Arrow files are not
+    read: their names are present, with None. csv has a header and RFC 4180 quoting; if the first
+    line has no comma but semicolons, tabs or bars, these are the separators. tsv has a header and
+    no quoting (as GLUE is published: 169 training rows of MRPC have an odd number of quotes).
+    Without `has_header` their columns are numbered from 0. json is one list of objects, or one
+    object. `part` is one of the `num_parts` of the file, which together have its records in order.
+    Raises ValueError, with the file and line (or record; both counted in the part), for input that
+    cannot be parsed.
     """
     resolved = resolve_format(file, format)
     name = file.name
@@ -126,44 +126,43 @@ def _json_lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[dict[st
         if not line.strip():
             continue
         try:
-            record = _parse_json(line.removeprefix(BYTE_ORDER_MARK))  # of files put together
+            record = _parse_json(line.removeprefix(BYTE_ORDER_MARK))  # of concatenated files
         except ValueError as error:
             raise ValueError(
-                f"{name}: line {number}: broken JSON ({error}); {_remedy(line, error)}"
+                f"{name}: line {number}: invalid JSON ({error}); {_remedy(line, error)}"
             ) from error
         if not isinstance(record, dict):
             remedy = "; if the file is one list, set format to json" if number == 1 else ""
             raise ValueError(
-                f"{name}: line {number}: a JSON {_json_type(record)} where an object is needed"
-                f"{remedy}"
+                f"{name}: line {number}: a JSON {_json_type(record)}, expected an object{remedy}"
             )
         yield record
 
 
 def _remedy(line: str, error: ValueError) -> str:
-    """What to do about a line that is no JSON."""
+    """Return the remedy for a line that is not JSON."""
     line = line.strip()
     if line in "{[":
-        return "if the file is one list or object, set format to json; else write an object a line"
+        return "if the file is one list or object, set format to json; else write one object a line"
     if line.startswith("<"):
         return "it is HTML or XML, such as a server's error page; download it again"
     if str(error).startswith("Extra data"):
-        return "one object a line is needed, without commas between them: jq -c . makes that"
+        return "write one object a line, without commas between them, for instance with jq -c ."
     return "repair or remove the line"
 
 
 def _json_type(value: Any) -> str:
-    """What JSON calls the type of a value."""
-    names = {dict: "object", list: "list", str: "string", bool: "truth value", type(None): "null"}
+    """Return the JSON name of a value's type."""
+    names = {dict: "object", list: "list", str: "string", bool: "boolean", type(None): "null"}
     return names.get(type(value), "number")
 
 
 def _parse_json(text: str) -> Any:
-    """The value of a JSON text. Raises ValueError."""
+    """Return the value of a JSON text. Raises ValueError."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        # The standard library also takes what Python, JavaScript and shells write: NaN, lone
+        # The standard library also accepts what Python, JavaScript and shells write: NaN, lone
         # surrogates, tabs within strings.
         try:
             return json.loads(text, strict=False)
@@ -181,27 +180,27 @@ def _json_list(
         num_characters += len(block)
         if num_characters > MAX_LIST_CHARACTERS:
             raise ValueError(
-                f"{name}: a JSON list of more than {MAX_LIST_CHARACTERS} characters, which is held "
-                "in memory; write one object a line, and set format to jsonl"
+                f"{name}: a JSON list of more than {MAX_LIST_CHARACTERS} characters, which must "
+                "fit in memory; write one object a line, and set format to jsonl"
             )
     try:
         records = _parse_json("".join(blocks))
     except ValueError as error:
         raise ValueError(
-            f"{name}: broken JSON ({error}); if it has one object a line, set format to jsonl"
+            f"{name}: invalid JSON ({error}); if it has one object a line, set format to jsonl"
         ) from error
     if isinstance(records, dict) and columns:
         _check_no_list_within(records, columns[0], name)
     for number, record in enumerate(records if isinstance(records, list) else [records], start=1):
         if not isinstance(record, dict):
             raise ValueError(
-                f"{name}: record {number}: a JSON {_json_type(record)} where an object is needed"
+                f"{name}: record {number}: a JSON {_json_type(record)}, expected an object"
             )
         yield record
 
 
 def _check_no_list_within(record: dict[str, Any], column: str, name: str) -> None:
-    """Raise ValueError for an object that holds the records in a list, as in {"data": [...]}."""
+    """Raise ValueError for an object that contains a list of records, as in {"data": [...]}."""
     if column in record or column.split(".")[0] in record:
         return
     for key, value in record.items():
@@ -213,7 +212,7 @@ def _check_no_list_within(record: dict[str, Any], column: str, name: str) -> Non
 
 
 def listed(names: Iterable[Any]) -> str:
-    """Names of columns for a message: the first of them, as an object may have any number."""
+    """Return the first column names for a message, as an object may have any number."""
     first = list(map(repr, islice(names, MAX_LISTED + 1)))
     return ", ".join([*first[:MAX_LISTED], *(["..."] if len(first) > MAX_LISTED else [])])
 
@@ -228,7 +227,7 @@ def _delimited(
     else:
         beginning = _beginning(lines)
         separator = _separator(beginning[-1] if beginning else "")
-        # Strict: else a quote that is never closed swallows the rest of the file without a word.
+        # Strict: else a quote that is never closed silently swallows the rest of the file.
         rows = csv.reader(chain(beginning, lines), delimiter=separator, strict=True)
     try:
         first = next(filter(None, rows), None)
@@ -237,28 +236,28 @@ def _delimited(
         header: list[str | int] = [*first] if has_header else [*range(len(first))]
         if len(set(header)) < len(header):
             raise ValueError(
-                f"{name}: line 1: a column name comes twice; rename one of {header}, or count "
-                "columns from 0 (text_column: 2) where the first line holds no names"
+                f"{name}: line 1: duplicate column name; rename one of {header}, or give the "
+                "column as a number from 0 (text_column: 2) if the first line is not a header"
             )
         for row in rows if has_header else chain([first], rows):
             if not row:
                 continue
             if len(row) != len(header):
                 raise ValueError(
-                    f"{name}: line {rows.line_num}: {len(row)} fields, the first "
-                    f"line has {len(header)}; repair the line or check that the file is {format}"
+                    f"{name}: line {rows.line_num}: {len(row)} fields, expected {len(header)} "
+                    f"as in the first line; repair the line or check that the file is {format}"
                     f"{' (csv, if its fields are quoted)' if format == 'tsv' else ''}"
                 )
             yield dict(zip(header, row, strict=True))
     except csv.Error as error:
         raise ValueError(
-            f"{name}: line {rows.line_num}: broken {format} ({error}); repair the quoting: within "
+            f"{name}: line {rows.line_num}: invalid {format} ({error}); repair the quoting: within "
             'quotes, a quote is written twice, as in "a ""b"" c"'
         ) from error
 
 
 def _beginning(lines: Iterator[str]) -> list[str]:
-    """The header and what stands before it: blank lines, and Excel's `sep=;` as one."""
+    """Return the header and the lines before it: blank ones, and Excel's `sep=;` as a blank."""
     beginning = []
     for line in lines:
         is_blank = not line.strip() or SEPARATOR.match(line)
@@ -269,7 +268,7 @@ def _beginning(lines: Iterator[str]) -> list[str]:
 
 
 def _separator(header: str) -> str:
-    """Comma, or what a header without any has instead: where 0,5 is a number, csv files have ;."""
+    """Return the separator of a header: a comma, else `;` (where 0,5 is a number), tab or bar."""
     header = QUOTED.sub("", header)
     if "," in header:
         return ","

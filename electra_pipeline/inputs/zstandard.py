@@ -1,28 +1,28 @@
-"""zstd frames as they come: with long windows, and with a dictionary that lies in the file."""
+"""Decompress zstd frames, also with long windows or a dictionary stored in the file."""
 
 import sys
 from typing import Any
 
 if sys.version_info >= (3, 14):
-    from compression import zstd
+    from compression import zstd as zstd
 else:
-    from backports import zstd
+    from backports import zstd as zstd
 
 ZstdError = zstd.ZstdError
-# What frames of other data begin with, in zstd and lz4 alike (RFC 8878, 3.1.2)
+# First bytes of skippable frames, the same in zstd and lz4 (RFC 8878, 3.1.2)
 SKIPPABLE_MAGIC = tuple(bytes((0x50 + number,)) + b"\x2a\x4d\x18" for number in range(16))
-# The frame that holds the dictionary of a .warc.zst (IIPC's "Zstandard compression" 1.0, 2)
+# First bytes of a .warc.zst's dictionary frame (IIPC's "Zstandard compression" 1.0, 2)
 DICTIONARY_MAGIC = SKIPPABLE_MAGIC[0x0D]
 FRAME_MAGIC = b"\x28\xb5\x2f\xfd"
 HEADER_BYTES = 8  # of a skippable frame: its magic and its length
 MAX_DICTIONARY_BYTES = 64 << 20  # real ones have some hundred kilobytes
-# The longest that zstd has; its default refuses more than 27. A window of 2 GiB takes as much
-# memory as the content before it has, and at most that.
+# The maximum of zstd, whose default is 27. A window of 2 GiB takes only as much memory as there is
+# content before it.
 MAX_WINDOW_LOG = 31
 
 
 def zstd_decompressor(head: bytes) -> Any:
-    """A decompressor of one frame of the file that begins with `head`.
+    """Return a decompressor of one frame of the file that begins with `head`.
 
     Raises ZstdError if the dictionary at the beginning of the file is damaged.
     """
@@ -31,7 +31,7 @@ def zstd_decompressor(head: bytes) -> Any:
 
 
 def missing_dictionary(head: bytes) -> int:
-    """The number of the dictionary that the first frame needs and the file does not have, or 0."""
+    """Return the number of the dictionary that the first frame needs and the file lacks, or 0."""
     if not head.startswith(FRAME_MAGIC):
         return 0
     try:
@@ -41,7 +41,7 @@ def missing_dictionary(head: bytes) -> int:
 
 
 def num_dictionary_bytes(head: bytes) -> int:
-    """How many bytes at the beginning of the file are its dictionary; 0 where it has none."""
+    """Return how many bytes at the beginning of the file are its dictionary; 0 if it has none."""
     if not head.startswith(DICTIONARY_MAGIC):
         return 0
     length = HEADER_BYTES + int.from_bytes(head[4:HEADER_BYTES], "little")

@@ -66,7 +66,7 @@ class Artifact:
 
     @property
     def observed(self) -> Mapping[str, Any]:
-        """Values of the run that wrote it: `created_at`, `seconds` and what the stage added."""
+        """Values of the run that wrote it: `created_at`, `seconds`, those of the stage."""
         observed: Mapping[str, Any] = self.folder.read_json(OBSERVED)
         return observed
 
@@ -87,7 +87,7 @@ class Artifact:
         return self.folder.local_file(name, self.manifest["files"][name]["sha256"])
 
     def local_folder(self, name: str) -> Path:
-        """Return a local directory with the artifact's files below `name`, such as a model."""
+        """Return a local directory with the artifact's files below `name` (such as a model)."""
         if self.folder.is_local:
             return Path((self.folder / name).path)
         target = cache_directory() / "artifacts" / f"{self.stage}-{self.fingerprint}" / name
@@ -110,7 +110,7 @@ class Draft:
 
     @property
     def work(self) -> Folder:
-        """Folder for files from which a stage resumes; removed when the artifact is finished."""
+        """Files from which the stage resumes; removed when the artifact is finished."""
         return self.folder / WORK
 
     @contextmanager
@@ -122,7 +122,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class Written:
-    """Values that a stage records: `counters` are reproducible, `observed` (times) are not."""
+    """What a stage records: `counters` are reproducible, `observed` (times, rates) are not."""
 
     counters: Counters
     observed: Mapping[str, Any]

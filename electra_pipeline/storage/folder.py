@@ -139,7 +139,7 @@ class Folder:
         return file
 
     def files(self) -> list[str]:
-        """Return the relative names of all files below this folder, sorted, hidden ones aside."""
+        """Return the names of all files below this folder, relative to it, sorted, not hidden."""
         self.filesystem.invalidate_cache()  # some drivers cache listings
         if not self.exists():
             return []

@@ -83,7 +83,9 @@ def survey(root: Folder, rules: RetentionRules) -> Iterator[Item]:
         age_seconds = now - info.get("mtime", now)
         if TEMPORARY_FILE.fullmatch(name) and age_seconds > TEMPORARY_FILE_SECONDS:
             size = {path: info["size"]}
-            yield Item(root / relative, "half-written file", "", size, reason="its writer is gone")
+            yield Item(
+                root / relative, "half-written file", "", size, reason="left by a killed writer"
+            )
         elif len(parents) > 1:
             folders[parents[0], parents[1]][path] = info["size"]
     texts = _read(filesystem, [path for files in folders.values() for path in files])

@@ -1,4 +1,4 @@
-"""One writer at a time: locks of the operating system, of this process, and leases in a store."""
+"""Locks for one writer at a time: file locks, thread locks, and leases in an object store."""
 
 import fcntl
 import logging
@@ -17,33 +17,33 @@ import orjson
 
 logger = logging.getLogger(__name__)
 
-LEASE_SECONDS = 60.0  # a lease that shows no sign of life for so long belongs to a dead driver
+LEASE_SECONDS = 60.0  # the holder of a lease that was not renewed for so long is dead
 
 Confirm = Callable[[], None]
-"""Returns while the right to write is held; raises LockLostError when it is not."""
+"""Returns while the lock is held; raises LockLostError once it is lost."""
 
-# Of the folders of `memory://`, which is one store for the whole process, as its locks must be.
+# For folders of `memory://`, which is one store for the whole process.
 _THREAD_LOCKS: dict[str, threading.Lock] = {}
 
 
 class InUseError(RuntimeError):
-    """Another driver is at work there, and the caller did not want to wait for it."""
+    """Another driver holds the lock, and the caller chose not to wait."""
 
 
 class LockLostError(RuntimeError):
-    """Another driver took this one for dead."""
+    """Another driver took over the lock, as it considered this one dead."""
 
 
 def _always() -> None:
-    """Of a lock that cannot be lost."""
+    """Confirm a lock that cannot be lost."""
 
 
 @contextmanager
 def thread_lock(path: str, *, wait: bool = True) -> Iterator[Confirm]:
-    """Hold a path among the threads of this process."""
+    """Lock a path among the threads of this process."""
     lock = _THREAD_LOCKS.setdefault(path, threading.Lock())
     if not lock.acquire(blocking=False):
-        _say_or_raise(path, "another thread", wait)
+        _warn_or_raise(path, "another thread", wait)
         lock.acquire()
     try:
         yield _always
@@ -53,9 +53,9 @@ def thread_lock(path: str, *, wait: bool = True) -> Iterator[Confirm]:
 
 @contextmanager
 def file_lock(path: Path, *, wait: bool = True) -> Iterator[Confirm]:
-    """Hold a file of the local disk; the operating system frees it when its holder dies.
+    """Lock a local file; the operating system releases it when its holder dies.
 
-    The holder may remove the file as the last thing that it does.
+    The holder may remove the file as its last action.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
@@ -64,9 +64,9 @@ def file_lock(path: Path, *, wait: bool = True) -> Iterator[Confirm]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
-                _say_or_raise(str(path), file.read() or "another process", wait)
+                _warn_or_raise(str(path), file.read() or "another process", wait)
                 fcntl.flock(file, fcntl.LOCK_EX)
-            if not _is_at(file, path):  # its holder removed it: the next one makes another
+            if not _is_at(file, path):  # its holder removed it: lock the next one
                 continue
             file.seek(0)
             file.truncate()
@@ -82,10 +82,10 @@ def _is_at(file: IO[str], path: Path) -> bool:
     return False
 
 
-def _say_or_raise(place: str, holder: str, wait: bool) -> None:
+def _warn_or_raise(path: str, holder: str, wait: bool) -> None:
     if not wait:
-        raise InUseError(f"{place} is held by {holder}")
-    logger.warning("%s is held by %s; waiting for it", place, holder)
+        raise InUseError(f"{path} is locked by {holder}")
+    logger.warning("%s is locked by %s; waiting for it", path, holder)
 
 
 def _this_process() -> str:
@@ -94,22 +94,23 @@ def _this_process() -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """What the newest object of a lease says; number 0 is before the first."""
+    """Content of the newest object of a lease; number 0 precedes the first."""
 
     number: int = 0
     driver: str = ""
     holder: str = ""
-    """Who writes, for people to read; empty where nobody does."""
+    """Process and host of the holder, for messages; empty if nobody holds the lease."""
 
 
 class Lease:
-    """The right to write, kept in a store of objects that can put one only if it is not there.
+    """A lock in an object store that supports writing an object only if it does not exist.
 
-    The lease is a row of numbered objects, of which the greatest says who holds it. To take, to
-    renew and to give back is to put the next number, which only one can do; the one before is
-    then removed. The greatest stays, so that no number comes twice: a driver that slept for an hour
-    finds that others have counted on. No two clocks are compared: a holder is dead when its number
-    has stayed for `LEASE_SECONDS` by the clock of the one who waits.
+    The lease is a series of numbered objects; the one with the greatest number names the holder. To
+    acquire, renew or release the lease is to write the next number, which succeeds for one driver
+    only; the object before is then removed. The greatest stays, so that no number is used twice: a
+    driver that was suspended for an hour finds that others have used higher numbers. Clocks of two
+    machines are never compared: a holder is dead if its number has not changed for `LEASE_SECONDS`
+    by the clock of the driver that waits.
     """
 
     def __init__(self, filesystem: Any, path: str) -> None:
@@ -121,9 +122,9 @@ class Lease:
 
     @contextmanager
     def hold(self, *, wait: bool = True) -> Iterator[Confirm]:
-        """Take the lease, renew it meanwhile, and give it back.
+        """Acquire the lease, renew it during the block, and release it.
 
-        With `wait` off, raises InUseError as soon as another holder shows life.
+        Without `wait`, raises InUseError as soon as another holder is seen to renew it.
         """
         self._held = self.take(wait=wait)
         stop = threading.Event()
@@ -134,50 +135,50 @@ class Lease:
         finally:
             stop.set()
             renewer.join()
-            with suppress(Exception):  # it goes stale by itself
+            with suppress(Exception):  # it expires by itself
                 self.put_after(self._held, holder="")
 
     def take(self, *, wait: bool = True) -> Entry:
-        """Wait until nobody holds the lease or its holder is dead, and take it; see `hold`."""
-        seen, since, told = self.newest(), time.monotonic(), False
+        """Wait until nobody holds the lease or its holder is dead, and acquire it; see `hold`."""
+        seen, since, has_warned = self.newest(), time.monotonic(), False
         while True:
             is_dead = time.monotonic() - since > LEASE_SECONDS
             if (not seen.holder or is_dead) and (taken := self.put_after(seen, _this_process())):
                 return taken
-            if seen.holder and wait and not told:
-                _say_or_raise(self._path, seen.holder, wait)
-                told = True
+            if seen.holder and wait and not has_warned:
+                _warn_or_raise(self._path, seen.holder, wait)
+                has_warned = True
             time.sleep(LEASE_SECONDS / 60)
             newest = self.newest()
             if newest != seen:
                 if newest.holder and not wait:
-                    _say_or_raise(self._path, newest.holder, wait)
+                    _warn_or_raise(self._path, newest.holder, wait)
                 seen, since = newest, time.monotonic()
 
     def put_after(self, seen: Entry, holder: str) -> Entry | None:
-        """Put the entry after the one that was seen; None if another driver has gone on from it."""
+        """Write the entry after the one that was seen; return None if another driver was faster."""
         number = seen.number + 1
         data = orjson.dumps({"driver": self._driver, "holder": holder})
         try:
             self._filesystem.pipe_file(self._object(number), data, mode="create")
         except Exception:
-            # Each store has its own error for an object that is there, and our own put may have
-            # come to pass although its answer was lost: what lies there tells.
+            # Each store has its own error for an existing object, and this write may have succeeded
+            # although its response was lost: the newest object decides.
             if self.newest().number < number:
                 raise
-        # A number that was gone already can be put again, but never becomes the greatest.
+        # A number that was removed can be written again, but never becomes the greatest.
         newest = self.newest()
         if newest.driver != self._driver:
             return None
         if seen.number:
-            with suppress(Exception):  # one that stays, as after a crash, does no harm
+            with suppress(Exception):  # one that remains, as after a crash, does no harm
                 self._filesystem.rm_file(self._object(seen.number))
         return newest
 
     def newest(self) -> Entry:
-        """The greatest entry that is there now."""
+        """Return the entry with the greatest number."""
         while numbers := self._numbers():
-            with suppress(FileNotFoundError):  # removed since it was listed: there is a greater one
+            with suppress(FileNotFoundError):  # removed since it was listed: a greater one exists
                 found = orjson.loads(self._filesystem.cat_file(self._object(numbers[-1])))
                 return Entry(numbers[-1], found["driver"], found["holder"])
         return Entry()
@@ -189,16 +190,16 @@ class Lease:
             except LockLostError as lost:
                 logger.error("%s", lost)
                 return
-            except Exception as error:  # the store may come back before the lease is stale
-                logger.warning("%s cannot be renewed (%s); trying again", self._path, error)
+            except Exception as error:  # the store may be available again before the lease expires
+                logger.warning("%s cannot be renewed (%s); retrying", self._path, error)
 
     def _confirm(self) -> None:
         with self._guard:
             renewed = self.put_after(self._held, _this_process())
             if renewed is None:
                 raise LockLostError(
-                    f"{self._path}: lost to {self.newest().holder or 'another driver'}, which saw "
-                    f"no sign of life for {LEASE_SECONDS:g} s; run it again to go on"
+                    f"{self._path}: taken over by {self.newest().holder or 'another driver'}, as "
+                    f"it was not renewed for {LEASE_SECONDS:g} s; run again to resume"
                 )
             self._held = renewed
 

@@ -2,7 +2,7 @@
 
 Paths are literal here: `?`, `*` and `[` are ordinary characters of a name. fsspec's calls on
 several files (`rm`, `cat`, `get`, `put`, `copy`, `glob`, `expand_path`) interpret such a path as a
-pattern that may match other folders too: outside of this module only its calls on one path are
+pattern, which may match other folders too: outside of this module only its calls on one path are
 used (`info`, `ls`, `find`, `open`, `cat_file`, `rm_file`, ...).
 """
 
@@ -87,9 +87,7 @@ def remove(filesystem: Any, path: str) -> None:
     found = filesystem.find(path, withdirs=True, detail=True)
     folders = {name for name, info in found.items() if info["type"] == "directory"}
     remove_files(filesystem, (name for name in found if name not in folders))
-    if hasattr(
-        filesystem, "split_path"
-    ):  # there are only buckets, and an empty one would be removed
+    if hasattr(filesystem, "split_path"):  # only buckets; an empty one would be removed
         return
     for folder in sorted({*folders, path}, reverse=True):
         with suppress(OSError):

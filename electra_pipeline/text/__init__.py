@@ -1,1 +1,1 @@
-"""What a word, a sentence and an equal spelling are, once for corpus, tokenizer and sequences."""
+"""Words, sentences and normalization, the same for corpus, tokenizer and sequences."""

@@ -1,12 +1,12 @@
-"""Kinds of characters, as the insides of classes in regular expressions (`[...]`).
+"""Classes of characters, to be put in brackets (`[...]`) in regular expressions.
 
-They hold characters and ranges alone, so that `re` and the Oniguruma of `tokenizers` read them
-alike. From the Unicode Character Database 17.0.
+They contain only characters and ranges, so that `re` and the Oniguruma of `tokenizers` interpret
+them alike. From the Unicode Character Database 17.0.
 """
 
-# Blocks of scripts whose words no space parts: those of line breaking class SA (Thai, Lao, Burmese,
-# Khmer, Tai Tham, ...), of AK, AP, AS, VF or VI (Javanese, Balinese, Cham, ...), and letters of
-# class ID (Han, kana, Bopomofo, Yi, Tangut, ...). Hangul has spaces.
+# Blocks of scripts without spaces between words: those of line breaking class SA (Thai, Lao,
+# Burmese, Khmer, Tai Tham, ...), of AK, AP, AS, VF or VI (Javanese, Balinese, Cham, ...), and
+# letters of class ID (Han, kana, Bopomofo, Yi, Tangut, ...). Hangul has spaces.
 UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\u1b00-\u1b7f\u1bc0-\u1bff"
     "\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u303b\u3040-\u312f\u31a0-\u31bf\u31f0-\u31ff"
@@ -15,8 +15,8 @@ UNSPACED = (
     "\U00011900-\U0001195f\U00011ee0-\U00011eff\U00011f00-\U00011f5f\U00016100-\U0001613f"
     "\U00016fe0-\U00018dff\U0001aff0-\U0001b2ff\U0001e6c0-\U0001e6ff\U00020000-\U0003ffff"
 )
-# Of these, what stands on the character before it: General_Category M, and what else extends a
-# grapheme cluster (Thai and Lao sara am, half-width sound marks).
+# Of these, the marks on the character before: General_Category M, and others that extend a grapheme
+# cluster (Thai and Lao sara am, half-width sound marks).
 UNSPACED_MARKS = (
     "\u0e31\u0e33-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb3-\u0ebc\u0ec8-\u0ece\u102b-\u103e\u1056-\u1059"
     "\u105e-\u1060\u1062-\u1064\u1067-\u106d\u1071-\u1074\u1082-\u108d\u108f\u109a-\u109d"
@@ -59,16 +59,17 @@ STACKERS = (
     "\u094d\u09cd\u0a4d\u0acd\u0b4d\u0c4d\u0ccd\u0d4d\u0dca\u1039\u17d2\u1a60\u1b44\u1bab"
     "\ua9c0\uaaf6"
 )
-# Characters after which a joiner is spelling: those of cursive and Indic scripts, symbols and
-# variation selectors (emoji). After any other (Latin, Greek, Cyrillic, Han, ...) it is debris.
+# Characters after which a joiner is part of the spelling: those of cursive and Indic scripts,
+# symbols and variation selectors (emoji). After others (Latin, Greek, Cyrillic, Han, ...) it is an
+# artifact.
 JOINING = (
     "\u0600-\u109f\u1700-\u18af\u1900-\u1cff\u20e3\u2190-\u2bff\ua800-\ua95f\ua980-\uabff"
     "\ufb50-\ufdff\ufe00-\ufe0f\ufe70-\ufefc\U00010840-\U00010fff\U00011000-\U00011fff"
     "\U00016100-\U0001613f\U0001e900-\U0001e95f\U0001f000-\U0001faff"
 )
-# Control characters but tab and line ends; soft hyphen; marks of direction, which are layout; word
-# joiner and invisible operators; byte order mark; interlinear marks; U+FFFD, which stands for text
-# that was lost; noncharacters.
+# Control characters except tab and line ends; soft hyphen; direction marks, which are layout; word
+# joiner and invisible operators; byte order mark; interlinear marks; U+FFFD, which replaces text
+# that could not be decoded; noncharacters.
 INVISIBLE = (
     "\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\xad\u061c\u200e\u200f\u202a-\u202e\u2060-\u2064"
     "\u2066-\u206f\ufdd0-\ufdef\ufeff\ufff9-\ufffb\ufffd-\uffff"
@@ -89,5 +90,5 @@ SENTENCE_TERMINALS = (
     "\U00011f43\U00011f44\U00016a6e\U00016a6f\U00016af5\U00016b37\U00016b38\U00016b44"
     "\U00016d6e\U00016d6f\U00016e98\U0001bc9f\U0001da88"
 )
-# Tibetan shad and its kin end clauses and sentences alike, and the property leaves them out.
+# Tibetan shad and similar marks end clauses as well as sentences; the property excludes them.
 TIBETAN_SHADS = "\u0f0d-\u0f12\u0f14"

@@ -1,14 +1,14 @@
-"""Text that a stage loses, in characters that are not white space."""
+"""Warn if a stage loses a notable part of its text."""
 
 import logging
 
 logger = logging.getLogger(__name__)
 
-MAX_UNMENTIONED = 0.01
+MAX_LOST_FRACTION = 0.01  # above it, a warning is logged
 
 
-def warn_of_lost_text(stage: str, what: str, lost: int, characters: int, remedy: str) -> None:
-    """Log `remedy` if more than a hundredth of a stage's characters are lost as `what` names."""
-    if lost > MAX_UNMENTIONED * characters:
-        share = lost / characters
-        logger.warning("%s: %.1f%% of the characters are %s; %s", stage, 100 * share, what, remedy)
+def warn_of_lost_text(stage: str, reason: str, lost: int, characters: int, remedy: str) -> None:
+    """Log a warning if more than 1 % of a stage's characters (without white space) are lost."""
+    if lost > MAX_LOST_FRACTION * characters:
+        percent = 100 * lost / characters
+        logger.warning("%s: %.1f%% of the characters are %s; %s", stage, percent, reason, remedy)

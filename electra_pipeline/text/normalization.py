@@ -1,4 +1,4 @@
-"""One spelling for texts that read alike: Unicode's NFC, without characters that nobody sees."""
+"""Normalize text: Unicode NFC, without invisible characters."""
 
 import re
 import unicodedata
@@ -11,9 +11,9 @@ from electra_pipeline.text.characters import (
     ZERO_WIDTH_SPACE,
 )
 
-# `re` and Oniguruma read these patterns alike. A zero-width space is a word boundary in some
-# scripts, else debris; a joiner is spelling in some scripts and in emoji, else debris, and so is a
-# second one.
+# `re` and Oniguruma interpret these patterns alike. A zero-width space is a word boundary in some
+# scripts, and a joiner is part of the spelling in some scripts and in emoji; elsewhere both are
+# removed, and so is a second joiner.
 ALWAYS_REMOVED = f"[{INVISIBLE}]"
 STRAY = (
     f"{ZERO_WIDTH_SPACE}(?<![{WITH_ZERO_WIDTH_SPACE}]{ZERO_WIDTH_SPACE})"
@@ -24,10 +24,10 @@ _ALWAYS_REMOVED, _STRAY = re.compile(ALWAYS_REMOVED), re.compile(STRAY)
 
 
 def normalize(text: str) -> str:
-    """The spelling that corpus and tokenizer share, white space aside."""
+    """Return the text as corpus and tokenizer spell it; white space is unchanged."""
     text = _ALWAYS_REMOVED.sub("", text)
     if text.isascii():
         return text
-    # NFC comes first, as it orders marks, and last, as letter and accent may have met.
+    # First NFC orders the marks; again, since removing may bring a letter and its accent together.
     text = unicodedata.normalize("NFC", text)
     return unicodedata.normalize("NFC", _STRAY.sub("", text))

@@ -1,4 +1,4 @@
-"""Where sentences end, once for the rules of a corpus and for the segments of sequences."""
+"""Split text into sentences, for corpus filters and for the segments of sequences."""
 
 import re
 from collections.abc import Iterator
@@ -15,19 +15,19 @@ from electra_pipeline.text.characters import (
 from electra_pipeline.text.words import FOLLOWERS, SPACES, has_spaced_words
 
 SENTENCE_END = re.compile(f"[{SENTENCE_TERMINALS}{TIBETAN_SHADS}]")
-# Marks that sentencex 1.0 takes for letters: Khmer, Balinese, Coptic, vertical forms, Tibetan, ...
+# Marks that sentencex 1.0 treats as letters: Khmer, Balinese, Coptic, vertical forms, Tibetan, ...
 OTHER_ENDS = (
     "\u17d4\u17d5\u1b4e\u1b4f\u1b7f\u2cf9-\u2cfb\u2e60\u2e61\ufe12\ufe15\ufe16\U000113d4\U000113d5"
     f"\U00016d6e\U00016d6f{TIBETAN_SHADS}"
 )
 HAS_OTHER_END = re.compile(f"[{OTHER_ENDS}]")
 CLOSING = "\"'\u00bb\u2019\u201d\u203a)\\]\u300d\u300f"
-# With the marks, quotes and spaces that follow it.
+# A sentence with the marks, quotes and spaces that follow it
 OTHER_SENTENCE = re.compile(
     f"(?s)[^{OTHER_ENDS}]*(?:[{OTHER_ENDS}][{OTHER_ENDS}{CLOSING}{SPACES}]*|$)"
 )
-# Scripts without spaces have sentences without an end: Thai and Lao write a space instead, which
-# others write between clauses. A text of them is cut where one of so many characters would go on.
+# Sentences of scripts without spaces may have no end mark: Thai and Lao write a space instead,
+# which others write between clauses. A sentence longer than this is split.
 MAX_CHARACTERS = 128
 CLAUSE_ENDS = "\u060c\u104a\u17d6\u3001\uff0c\uff1a\uff1b"
 CLAUSE = re.compile(
@@ -40,16 +40,16 @@ CLAUSE = re.compile(
 
 
 def ends_sentence(text: str) -> bool:
-    """Whether the last character is the mark of a sentence's end in any script."""
+    """Return whether the last character ends a sentence in any script."""
     return SENTENCE_END.match(text[-1:]) is not None
 
 
 def split_sentences(line: str, language: str | None) -> Iterator[str]:
-    """The sentences of a line, which together are all of it; some may be blank.
+    """Yield the sentences of a line, which together are the whole line; some may be blank.
 
-    A language that sentencex has no rules for is read with those of the language it falls back on,
-    in the end English. What it does not know of other scripts is added: the marks of some, and that
-    a sentence of a script without spaces may have no mark at all.
+    For a language without rules, sentencex uses those of its fallback language, finally English.
+    This function adds the end marks of scripts that sentencex does not support, and splits long
+    sentences of scripts without spaces, which may have no end mark at all.
     """
     for sentence in segment(language or "en", line):
         if sentence.isascii():

@@ -1,7 +1,7 @@
-"""What stands before WordPiece: the spelling of the corpus, and words that are not too long.
+"""Normalizer and pre-tokenizer before WordPiece: the corpus's spelling, words of limited length.
 
-All of it is made of components that tokenizer.json holds, so that a published tokenizer does the
-same without us.
+They are built from components that tokenizer.json stores, so that a published tokenizer needs no
+code of this package.
 """
 
 from functools import cache
@@ -28,21 +28,21 @@ SPECIAL_TOKEN_ROLES = {  # role in transformers -> token, in the order of BERT's
 }
 SPECIAL_TOKENS = tuple(SPECIAL_TOKEN_ROLES.values())
 
-# WordPiece tries each beginning of a word, in time that grows with the square of the length, and
-# what has more than 100 characters it gives up as [UNK]. In scripts without spaces this many are
-# some eight words, and take the time that English does; twice as many give 1 % fewer tokens.
+# WordPiece tries each prefix of a word, in time quadratic in its length, and replaces words of more
+# than 100 characters by [UNK]. In scripts without spaces this limit is about eight words, and takes
+# as much time as English; twice the limit gives 1 % fewer tokens.
 MAX_WORD = 64
 MAX_UNSPACED = 32
-OTHER_SPACES = f"[\x1c-\x1e\x85{ZERO_WIDTH_SPACE}]"  # those that BERT's pre-tokenizer leaves
-# Lower case that depends on the language or on the letters around (Unicode's SpecialCasing.txt).
+OTHER_SPACES = f"[\x1c-\x1e\x85{ZERO_WIDTH_SPACE}]"  # not split by BERT's pre-tokenizer
+# Lower case that depends on the language or on adjacent letters (Unicode's SpecialCasing.txt)
 DOTTED_I = (("\u0130", "i"), ("I", "\u0131"))
 DOTTED_I_LANGUAGES = ("tr", "az")
 FINAL_SIGMA = "\u03a3(?<=[\\p{L}\\p{M}]\u03a3)(?!\\p{M}*\\p{L})"
-# Emoji and other symbols, but Braille, which is letters; private use, such as icons of a font.
+# Emoji and other symbols, except Braille letters; private use, such as icons of a font
 SYMBOL = r"\p{So}\p{Co}&&[^\x{2800}-\x{28ff}]"
 SYMBOL_ENDS = rf"{SKIN_TONES}\x{{fe0f}}"
-WITHIN = rf"[{UNSPACED}\p{{M}}{JOINERS}]"  # what continues a run of a script without spaces
-NEAR_BOUNDARY = rf"[{UNSPACED}{SYMBOL_ENDS}]|[{SYMBOL}]"  # asked first: most characters are not
+WITHIN = rf"[{UNSPACED}\p{{M}}{JOINERS}]"  # continues a run of a script without spaces
+NEAR_BOUNDARY = rf"[{UNSPACED}{SYMBOL_ENDS}]|[{SYMBOL}]"  # tested first, as most characters are not
 BOUNDARY = (
     rf"(?>(?<={NEAR_BOUNDARY})|(?={NEAR_BOUNDARY}))"
     rf"(?:(?<=[{UNSPACED}])(?!{WITHIN})|(?<!{WITHIN})(?=[{UNSPACED}])"
@@ -63,10 +63,10 @@ TOO_LONG = (
 def make_normalizer(
     *, lowercase: bool, strip_accents: bool, handle_chinese_chars: bool, language: str | None
 ) -> normalizers.Normalizer:
-    """A text's spelling: as `text.normalization` has it, in lower case, without accents if wanted.
+    """Return the normalizer: like `text.normalization`, optionally lower case, without accents.
 
-    In lower case Turkish and Azeri (`language`, ISO 639-1) have two letters i. With
-    `handle_chinese_chars` there are spaces around each ideograph, as in BERT.
+    In lower case, Turkish and Azeri (`language`, ISO 639-1) have two letters i. With
+    `handle_chinese_chars` each ideograph is surrounded by spaces, as in BERT.
     """
     steps: list[normalizers.Normalizer] = [
         _replace(ALWAYS_REMOVED, ""),
@@ -78,7 +78,7 @@ def make_normalizer(
         if language in DOTTED_I_LANGUAGES:
             steps += [normalizers.Replace(upper, lower) for upper, lower in DOTTED_I]
         steps += [_replace(FINAL_SIGMA, "\u03c2"), normalizers.Lowercase()]
-    # A letter may have met its accent, and some compose in lower case alone.
+    # Again: a letter may now precede its accent, and some compose only in lower case.
     steps += [normalizers.NFC()]
     if handle_chinese_chars:
         steps += [normalizers.BertNormalizer(False, True, False, False)]
@@ -88,27 +88,28 @@ def make_normalizer(
 
 
 def make_pre_tokenizer() -> pre_tokenizers.PreTokenizer:
-    """BERT's words, cut where a script without spaces or a symbol begins or ends.
+    """Return the pre-tokenizer: BERT's, with splits around symbols and scripts without spaces.
 
-    What is still too long for WordPiece is cut between grapheme clusters, in Thai and Lao before a
-    leading vowel if possible. But for its length, whether a word has a boundary between two
-    characters is seen from these two.
+    Words too long for WordPiece are split between grapheme clusters, in Thai and Lao before a
+    leading vowel if possible. Apart from the length, whether there is a boundary between two
+    characters depends only on these two.
     """
     splits = (pre_tokenizers.Split(Regex(rule), "isolated") for rule in (BOUNDARY, TOO_LONG))
     return pre_tokenizers.Sequence([*splits, pre_tokenizers.BertPreTokenizer()])
 
 
 def splits_at_spaces(tokenizer: Tokenizer) -> bool:
-    """Whether the ids of a text are those of its `parts`, one after another: ours and BERT's are.
+    """Return whether a text's ids are those of its `parts` concatenated, as for BERT's tokenizer.
 
-    A space or line end then ends a word, and what becomes of a word depends on no other.
+    Spaces and line ends then end a word, and the tokens of a word depend on no other word. True for
+    tokenizers of this package.
     """
     normalizer, pre_tokenizer = tokenizer.normalizer, tokenizer.pre_tokenizer
-    added = tokenizer.get_added_tokens_decoder().values()  # looked for before anything is split
+    added = tokenizer.get_added_tokens_decoder().values()  # matched before anything is split
     return (
         (
             isinstance(normalizer, normalizers.BertNormalizer | None)
-            or _state(normalizer) in _our_normalizers()
+            or _state(normalizer) in _package_normalizers()
         )
         and (
             isinstance(pre_tokenizer, pre_tokenizers.BertPreTokenizer)
@@ -119,7 +120,7 @@ def splits_at_spaces(tokenizer: Tokenizer) -> bool:
 
 
 def parts(text: str) -> list[str]:
-    """What stands between the spaces and line ends of `text`, also nothing."""
+    """Return the parts of `text` between spaces and line ends, including empty ones."""
     return text.replace("\n", " ").split(" ")
 
 
@@ -133,7 +134,7 @@ def _state(component: normalizers.Normalizer | pre_tokenizers.PreTokenizer) -> b
 
 
 @cache
-def _our_normalizers() -> frozenset[bytes]:
+def _package_normalizers() -> frozenset[bytes]:
     languages = (None, DOTTED_I_LANGUAGES[0])
     return frozenset(
         _state(

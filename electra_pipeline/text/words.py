@@ -1,8 +1,8 @@
-"""What a word is, once for all rules and numbers.
+"""Split text into words; all filters and counters use this definition.
 
-A word is what stands between white space, with its punctuation. Zero-width spaces and the marks of
-scripts that write them between words or syllables (Tibetan, Ethiopic) end a word, too. Scripts
-without spaces have none to stand between: there, each character is a word, with what stands on it.
+A word is a run of characters between white space, with its punctuation. Zero-width spaces and the
+marks that some scripts write between words or syllables (Tibetan, Ethiopic) end a word, too. In
+scripts without spaces each character is a word, with the marks on it.
 """
 
 import re
@@ -23,8 +23,8 @@ CHARACTERS_PER_WORD = 2
 FOLLOWERS = JOINERS + VARIATION_SELECTORS  # part of the character before them, in any script
 SPACES = rf"\s{ZERO_WIDTH_SPACE}"
 HAS_OTHER_WORDS = re.compile(f"[{UNSPACED}{WORD_ENDS}{ZERO_WIDTH_SPACE}]")
-# `re` compares each character with all ranges beyond the basic plane, one by one. So this is asked
-# first, in a tenth of the time: whether there is one of the basic plane or anything beyond.
+# `re` compares each character with all ranges beyond the basic plane, one by one. This pre-check
+# takes a tenth of the time: whether there is one of the basic plane, or any character beyond it.
 _BASIC = re.sub("[\U00010000-\U0010ffff](-.)?", "", UNSPACED)
 MAY_HAVE_OTHER_WORDS = re.compile(f"[{_BASIC}{WORD_ENDS}{ZERO_WIDTH_SPACE}\U00010000-\U0010ffff]")
 WORD = re.compile(
@@ -34,16 +34,16 @@ WORD = re.compile(
 
 
 def split_words(text: str) -> list[str]:
-    """The words of `text` in order."""
+    """Return the words of `text` in order."""
     if _has_other_words(text):
         return WORD.findall(text)
     return text.split()
 
 
 def has_spaced_words(text: str, words: Sequence[str] | None = None) -> bool:
-    """Whether `text`, taken as a whole, is in a script that parts words by spaces or wordspaces.
+    """Return whether `text`, as a whole, is in a script that separates words by (word)spaces.
 
-    `words` are those of `split_words`, where they are known already.
+    `words` are those of `split_words`, if they were computed before.
     """
     if not _has_other_words(text):
         return True
@@ -52,7 +52,7 @@ def has_spaced_words(text: str, words: Sequence[str] | None = None) -> bool:
 
 
 def count_characters(text: str) -> int:
-    """Number of characters that are neither white space nor zero-width spaces."""
+    """Return the number of characters except white space and zero-width spaces."""
     return sum(map(len, text.split())) - text.count(ZERO_WIDTH_SPACE)
 
 

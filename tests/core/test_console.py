@@ -17,7 +17,7 @@ from electra_pipeline.core.console import (
 from electra_pipeline.core.progress import Update, throttled
 
 
-def test_a_line_says_share_rate_and_time_left() -> None:
+def test_progress_line_has_percentage_rate_and_time_left() -> None:
     update = Update("corpus", 12, 40, "pieces", {"MB/s": 3.21987, "step": "reading"})
     assert progress_line(update, 6, 2.0) == (
         "corpus 12/40 pieces (30%), 3 pieces/s, 9 s left  MB/s 3.22  step reading"
@@ -30,12 +30,12 @@ def test_a_line_says_share_rate_and_time_left() -> None:
     ("seconds", "text"),
     [(9.4, "9 s"), (119, "119 s"), (150, "2 min"), (7100, "118 min"), (111_900, "31.1 h")],
 )
-def test_a_duration_is_read_at_a_glance(seconds: float, text: str) -> None:
+def test_durations_are_formatted(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
 @pytest.mark.parametrize("width", [80, 160])
-def test_bars_and_facts_each_take_one_line(width: int) -> None:
+def test_bars_and_metrics_each_take_one_line(width: int) -> None:
     screen = io.StringIO()
     console = Console(width=width, force_terminal=True, file=screen)
     with progress_display(console) as progress:
@@ -61,7 +61,7 @@ def test_each_running_item_has_a_line_of_its_own_until_it_ends() -> None:
     assert "cola" not in last
 
 
-def test_items_side_by_side_are_logged_each_in_its_time(
+def test_concurrent_items_are_logged_independently(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level("INFO")
@@ -76,7 +76,7 @@ def test_items_side_by_side_are_logged_each_in_its_time(
     assert all(re.search(r"steps/s, .* left  loss 0\.\d+", line) for line in lines)
 
 
-def test_updates_are_thinned_out_but_for_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_throttled_progress_keeps_first_last_and_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(1000))
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
     heard: list[Update] = []
@@ -86,7 +86,7 @@ def test_updates_are_thinned_out_but_for_the_last(monkeypatch: pytest.MonkeyPatc
     assert [update.done for update in heard] == [1, 4, 14, 24, 25]
 
 
-def test_the_end_is_always_logged(caplog) -> None:  # type: ignore[no-untyped-def]
+def test_the_last_update_is_always_logged(caplog) -> None:  # type: ignore[no-untyped-def]
     caplog.set_level("INFO")
     progress = LoggedProgress()
     for done in range(1, 101):
@@ -95,7 +95,7 @@ def test_the_end_is_always_logged(caplog) -> None:  # type: ignore[no-untyped-de
     assert "100/100" in caplog.text
 
 
-def test_a_line_of_json_has_the_run_the_stage_and_the_numbers(caplog) -> None:  # type: ignore[no-untyped-def]
+def test_json_log_lines_have_run_stage_and_metrics(caplog) -> None:  # type: ignore[no-untyped-def]
     caplog.set_level("INFO")
     LoggedProgress()(Update("pretrain", 20, 20, "steps", {"G loss": 6.5, "lr": "5e-4"}))
     logging.getLogger("electra_pipeline.storage.artifact").warning("%s: waiting", "corpus")

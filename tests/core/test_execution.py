@@ -1,4 +1,4 @@
-"""Where work runs: how much of the machine this process may take."""
+"""CPU cores that a local worker uses."""
 
 import os
 
@@ -9,7 +9,7 @@ from electra_pipeline.core.progress import silent
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux alone binds processes")
-def test_a_local_worker_takes_the_cores_that_it_was_given() -> None:
+def test_a_local_worker_uses_the_cores_of_its_cpu_affinity() -> None:
     allowed = os.sched_getaffinity(0)
     seen: list[int] = []
 

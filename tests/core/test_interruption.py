@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a command even where it waits for something that never comes."""
+"""SIGINT and SIGTERM end a command in bounded time, even while it waits."""
 
 import signal
 import subprocess
@@ -50,7 +50,7 @@ def interrupted(
     ("number", "exit_code", "said"),
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
 )
-def test_what_does_not_end_is_ended_by_force_with_its_processes(
+def test_a_hanging_shutdown_is_killed_with_its_child_processes(
     number: int, exit_code: int, said: str
 ) -> None:
     code, child, errors = interrupted(0.5, "threading.Event().wait()", number=number)
@@ -59,7 +59,7 @@ def test_what_does_not_end_is_ended_by_force_with_its_processes(
     child.wait(timeout=120)
 
 
-def test_what_ends_in_time_is_left_alone() -> None:
+def test_a_shutdown_within_the_timeout_is_not_killed() -> None:
     # Had the clock not been stopped, its end would be that of the process.
     outlive = (
         "for thread in threading.enumerate():\n"
@@ -72,7 +72,7 @@ def test_what_ends_in_time_is_left_alone() -> None:
     assert not child.is_running()
 
 
-def test_the_clock_runs_whoever_handles_the_signal() -> None:
+def test_the_timeout_starts_even_if_another_handler_receives_the_signal() -> None:
     # as Prefect does while a flow runs
     code, child, errors = interrupted(
         0.5,
@@ -85,8 +85,8 @@ def test_the_clock_runs_whoever_handles_the_signal() -> None:
     child.wait(timeout=120)
 
 
-def test_a_second_signal_says_no_more_than_the_first() -> None:
-    # A pipe that nobody reads any more would be told of on standard error.
+def test_repeated_sigint_during_shutdown_prints_nothing() -> None:
+    # A write to a closed pipe would be reported on standard error.
     lines = """\
         child.kill(); child.wait()
         import os, time

@@ -97,7 +97,7 @@ def test_corrected_adam_equals_torchs_adamw(
     for gradient in torch.randn(num_steps, 7, generator=generator, dtype=torch.float64):
         ours.grad, theirs.grad = gradient.clone(), gradient.clone()
         optimizer.set_learning_rate(rate)
-        # what a checkpoint carries over is all that the next step depends on
+        # the next step depends only on what a checkpoint stores
         saved = optimizer.state_dict()
         optimizer = optim.Adam(groups, bias_correction=True)
         optimizer.load_state_dict(saved)

@@ -5,7 +5,7 @@ from electra_pipeline.core.prior_baseline import no_better_than_prior
 LEARNT = {"discriminator_loss": 0.30, "prior_entropy": 0.37, "discriminator_auc": 0.85}
 
 
-def test_a_discriminator_that_learnt_is_not_accused() -> None:
+def test_a_discriminator_better_than_the_prior_gives_none() -> None:
     assert no_better_than_prior(LEARNT) is None
     assert no_better_than_prior({}) is None  # nothing held out, nothing known
     just = LEARNT | {"discriminator_loss": 0.366, "discriminator_auc": 0.56}
@@ -20,7 +20,9 @@ def test_a_discriminator_that_learnt_is_not_accused() -> None:
         {"discriminator_auc": 0.52},
     ],
 )
-def test_one_that_knows_only_the_rate_is_told_so_with_the_numbers(change: dict[str, float]) -> None:
+def test_a_discriminator_no_better_than_the_prior_gives_a_sentence_with_the_numbers(
+    change: dict[str, float],
+) -> None:
     held_out = LEARNT | change
     sentence = no_better_than_prior(held_out)
     assert sentence is not None and "\n" not in sentence

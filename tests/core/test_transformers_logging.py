@@ -1,4 +1,4 @@
-"""What others write over our lines is kept back, and only while it would."""
+"""Loggers of other libraries are silenced only within the block."""
 
 import logging
 
@@ -7,7 +7,7 @@ import pytest
 from electra_pipeline.core.transformers_logging import quiet_transformers
 
 
-def test_attempts_to_reach_the_hub_are_not_told_one_by_one(
+def test_retries_of_hub_requests_are_not_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     logger = logging.getLogger("huggingface_hub.utils._http")

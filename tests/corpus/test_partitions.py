@@ -52,9 +52,9 @@ def test_bytes_after_a_compressed_stream_are_logged_once_and_counted(
         path.write_bytes(path.read_bytes() + rest)
     with caplog.at_level(logging.WARNING, "electra_pipeline"):
         corpus = run(config(tmp_path / "in"), tmp_path / "runs")
-    told = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    told = [record.getMessage() for record in caplog.records if "ignored" in record.getMessage()]
     place = tmp_path / "in" / "1.jsonl.gz"
     assert told == [
-        f"{place}: left out 13 bytes after the end of its gzip stream, which are no part of it"
+        f"{place}: ignored 13 bytes after the end of its gzip stream, which are not part of it"
     ]
     assert all_repaired(corpus.counters) == {"files_with_trailing_bytes": 1}

@@ -1,4 +1,4 @@
-"""Against a real HTTP server that ranges, fails, lies and hangs up."""
+"""Downloads from a real HTTP server with ranges, errors, wrong lengths and disconnects."""
 
 import gzip
 import hashlib
@@ -71,7 +71,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if server.length:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        # Hanging up half-way is a Content-Length that lies.
+        # The connection closes before Content-Length is reached.
         self.wfile.write(body[: len(body) // 2] if fault == "hang up" else body)
 
     def log_message(self, format: str, *arguments: object) -> None:
@@ -90,13 +90,13 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         thread.join()
 
 
-def test_a_file_arrives_under_its_name(server: Server) -> None:
+def test_a_file_is_downloaded_under_its_name(server: Server) -> None:
     path = download(server.url)
     assert path.read_bytes() == CONTENT
     assert path.name == "book one.txt"
 
 
-def test_with_a_digest_the_cached_copy_needs_no_server(server: Server) -> None:
+def test_with_a_digest_the_cached_copy_needs_no_request(server: Server) -> None:
     download(server.url, SHA256)
     download(server.url, SHA256)
     assert server.requests == [(None, 200)]
@@ -116,7 +116,7 @@ def test_a_damaged_cached_copy_is_replaced(server: Server) -> None:
     assert download(server.url, SHA256).read_bytes() == CONTENT
 
 
-def test_interrupted_transfers_go_on_where_they_stopped(server: Server) -> None:
+def test_interrupted_transfers_are_resumed(server: Server) -> None:
     server.faults = ["hang up", "hang up"]
     assert download(server.url, SHA256).read_bytes() == CONTENT
     statuses = [status for _, status in server.requests]
@@ -124,7 +124,7 @@ def test_interrupted_transfers_go_on_where_they_stopped(server: Server) -> None:
     assert server.requests[1][0] == "bytes=1500000-"
 
 
-def test_another_run_goes_on_where_one_stopped(server: Server) -> None:
+def test_another_run_resumes_a_transfer(server: Server) -> None:
     server.faults = ["hang up"] + ["503"] * (downloads.ATTEMPTS - 1)
     with pytest.raises(ValueError, match=r"book%20one.*503.*run again"):
         download(server.url)
@@ -133,7 +133,7 @@ def test_another_run_goes_on_where_one_stopped(server: Server) -> None:
     assert server.requests == [("bytes=1500000-", 206)]
 
 
-def test_a_file_that_changed_meanwhile_is_brought_anew(server: Server) -> None:
+def test_a_file_that_changed_meanwhile_is_downloaded_again(server: Server) -> None:
     server.faults = ["hang up"] + ["500"] * (downloads.ATTEMPTS - 1)
     with pytest.raises(ValueError):
         download(server.url)
@@ -141,30 +141,30 @@ def test_a_file_that_changed_meanwhile_is_brought_anew(server: Server) -> None:
     assert download(server.url).read_bytes() == CONTENT[::-1]
 
 
-def test_a_server_without_ranges_starts_again(server: Server) -> None:
+def test_a_server_without_ranges_restarts_the_transfer(server: Server) -> None:
     server.ranges, server.faults = False, ["hang up"]
     assert download(server.url, SHA256).read_bytes() == CONTENT
     assert [status for _, status in server.requests] == [200, 200]
 
 
-def test_without_a_strong_validator_nothing_is_pieced_together(server: Server) -> None:
+def test_without_a_strong_validator_a_transfer_is_not_resumed(server: Server) -> None:
     server.etag, server.faults = 'W/"weak"', ["hang up"]
     assert download(server.url, SHA256).read_bytes() == CONTENT
     assert [wanted for wanted, _ in server.requests] == [None, None]
 
 
-def test_server_errors_are_tried_again(server: Server) -> None:
+def test_server_errors_are_retried(server: Server) -> None:
     server.faults = ["500", "503"]
     assert download(server.url).read_bytes() == CONTENT
 
 
-def test_a_length_that_always_lies_is_an_error(server: Server) -> None:
+def test_a_wrong_content_length_is_an_error(server: Server) -> None:
     server.ranges, server.faults = False, ["hang up"] * downloads.ATTEMPTS
     with pytest.raises(ValueError, match=r"book%20one.*gave up after 5 attempts"):
         download(server.url)
 
 
-def test_the_documents_of_a_source_are_all_there_or_it_is_refused(server: Server) -> None:
+def test_a_source_is_read_completely_or_refused(server: Server) -> None:
     lines = [f"This is line {n}." for n in range(10_000)]
     server.content = gzip.compress("\n".join(lines).encode())
     url = server.url.replace(".txt", ".txt.gz")
@@ -180,7 +180,7 @@ def test_the_documents_of_a_source_are_all_there_or_it_is_refused(server: Server
 
 
 @pytest.mark.parametrize("status", ["401", "404", "410"])
-def test_refusals_are_errors_at_once(server: Server, status: str) -> None:
+def test_client_errors_are_not_retried(server: Server, status: str) -> None:
     server.faults = [status]
     with pytest.raises(
         ValueError, match=rf"book%20one\.txt\?key=\*\*\*: HTTP {status} .*check"
@@ -190,14 +190,14 @@ def test_refusals_are_errors_at_once(server: Server, status: str) -> None:
     assert len(server.requests) == 1
 
 
-def test_a_wrong_digest_names_both_and_leaves_nothing(server: Server, tmp_path: Path) -> None:
+def test_a_wrong_digest_is_reported_and_leaves_no_file(server: Server, tmp_path: Path) -> None:
     expected = "0" * 64
     with pytest.raises(ValueError, match=f"book%20one.*{SHA256}.*{expected}"):
         download(server.url, expected)
     assert not list(tmp_path.rglob("book*.txt"))
 
 
-def test_nobody_listening_is_one_line(server: Server) -> None:
+def test_a_refused_connection_is_a_one_line_error(server: Server) -> None:
     with pytest.raises(ValueError, match="gave up after 5 attempts"):
         download("http://127.0.0.1:9/nothing")
 
@@ -224,7 +224,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return make_wheel(index)
 
 
-def test_a_wheel_comes_once_and_without_dependencies(
+def test_a_wheel_is_downloaded_once_without_dependencies(
     wheel: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
@@ -235,13 +235,13 @@ def test_a_wheel_comes_once_and_without_dependencies(
     assert download_wheel("tiny-corpus==1.0", digest) == cached
 
 
-def test_a_wheel_with_a_wrong_digest_does_not_stay(wheel: Path, tmp_path: Path) -> None:
+def test_a_wheel_with_a_wrong_digest_is_removed(wheel: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"tiny-corpus==1\.0 .*sha256 is .* expected 0000"):
         download_wheel("tiny-corpus==1.0", "0" * 64)
     assert not list((tmp_path / "cache").rglob("*.whl"))
 
 
-def test_a_wheel_that_is_not_there_is_one_line(wheel: Path) -> None:
+def test_a_missing_wheel_is_a_one_line_error(wheel: Path) -> None:
     with pytest.raises(
         ValueError, match=r"tiny-corpus==9\.9: pip cannot.*tiny-corpus==9\.9"
     ) as caught:
@@ -255,7 +255,7 @@ TEXT = b"The river was measured in spring.\n" * 1000
 @pytest.mark.parametrize("suffix", [".txt", ".txt.gz"])
 @pytest.mark.parametrize("stored", [TEXT, gzip.compress(TEXT)])
 @pytest.mark.parametrize("encoding", [None, "gzip", "x-gzip"])
-def test_the_content_arrives_whatever_the_server_compresses(
+def test_content_encodings_are_decoded(
     server: Server, suffix: str, stored: bytes, encoding: str | None
 ) -> None:
     if encoding is not None and stored == TEXT:
@@ -271,7 +271,7 @@ def test_the_content_arrives_whatever_the_server_compresses(
         fetch(UrlFile(url=url, sha256="0" * 64))
 
 
-def test_what_is_compressed_for_the_way_has_the_digest_of_the_file(server: Server) -> None:
+def test_a_file_with_content_encoding_has_the_digest_of_the_file(server: Server) -> None:
     digests = set()
     for level in (1, 9):
         server.content, server.encoding = gzip.compress(TEXT, level), "gzip"
@@ -280,37 +280,37 @@ def test_what_is_compressed_for_the_way_has_the_digest_of_the_file(server: Serve
     assert digests == {hashlib.sha256(TEXT).hexdigest()}
 
 
-def test_an_encoding_that_is_not_read_is_told(server: Server) -> None:
+def test_an_unsupported_content_encoding_is_reported(server: Server) -> None:
     server.encoding = "br"
     with pytest.raises(
-        ValueError, match=r"book%20one\.txt.* Content-Encoding: br, which is not read"
+        ValueError, match=r"book%20one\.txt.* Content-Encoding: br, which is not supported"
     ):
         download(server.url)
 
 
-def test_a_file_of_unknown_length_arrives(server: Server) -> None:
+def test_a_file_of_unknown_length_is_downloaded(server: Server) -> None:
     server.length = False
     assert download(server.url).read_bytes() == CONTENT
 
 
-def test_long_and_odd_names_become_names_of_files(server: Server) -> None:
+def test_long_and_odd_names_become_valid_file_names(server: Server) -> None:
     for name in ("x" * 300 + ".txt", "%E0%B9%81" * 100 + ".txt", "a%00b.txt", "%2e%2e", ""):
         path = download(f"{server.url.partition('folder')[0]}{name}")
         assert path.read_bytes() == CONTENT
         assert len(path.name.encode()) <= 150
 
 
-def test_a_long_download_shows_that_it_moves(
+def test_a_long_download_logs_its_progress(
     server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(downloads, "PROGRESS_SECONDS", 0.0)
     with caplog.at_level("INFO"):
         download(server.url)
-    assert "key=***: 3 MB are here" in caplog.text
+    assert "key=***: downloaded 3 MB" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.parquet", "a.txt.gz"])
-def test_an_error_page_with_status_200_is_no_file(server: Server, name: str) -> None:
+def test_an_error_page_with_status_200_is_refused(server: Server, name: str) -> None:
     place = server.url.partition("/folder")[0]
     server.content = b"<!DOCTYPE html>\n<html><title>404 Not Found</title></html>"
     with pytest.raises(ValueError, match=r"an HTML page instead of a .*; download it again"):

@@ -1,4 +1,4 @@
-"""Parts of multistream dumps: together they are the dump, whatever is cut where."""
+"""All parts of a multistream dump together have its articles, wherever it is split."""
 
 import bz2
 import random
@@ -85,7 +85,7 @@ def test_a_large_multistream_dump_is_read_in_parts(
     assert partitions("one.xml.bz2") == partitions("plain.xml") == [DOCUMENTS]
 
 
-def test_a_damaged_or_cut_part_is_refused(tmp_path: Path) -> None:
+def test_a_damaged_or_truncated_part_is_refused(tmp_path: Path) -> None:
     streams = [bz2.compress(text.encode()) for text in [HEAD, *articles(60), TAIL]]
     file = tmp_path / "d.xml.bz2"
     data = b"".join(streams)
@@ -105,7 +105,7 @@ def test_a_damaged_or_cut_part_is_refused(tmp_path: Path) -> None:
             read(broken)
 
 
-def test_a_part_is_a_whole_dump(tmp_path: Path) -> None:
+def test_a_part_is_a_complete_dump(tmp_path: Path) -> None:
     file = write(tmp_path / "d.xml.bz2", [HEAD, *PAGES, TAIL])
     with open_part(file, Part(0, 3)) as stream:
         text = stream.read().decode()

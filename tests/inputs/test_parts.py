@@ -1,4 +1,4 @@
-"""Parts of large files: together they are the file, whatever is cut where."""
+"""All parts of a large file together have its records, wherever it is split."""
 
 import io
 import json
@@ -91,7 +91,7 @@ def test_large_files_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(texts(tmp_path, "a.txt")) == 1
 
 
-def test_a_broken_line_is_named_with_its_part(
+def test_an_invalid_line_is_reported_with_its_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parts, "PART_BYTES", 1000)
@@ -101,5 +101,5 @@ def test_a_broken_line_is_named_with_its_part(
     source = FilesSource.model_validate({"urls": [str(tmp_path / "a.jsonl")]})
     *good, last = plan([source])
     assert sum(len(list(partition.read())) for partition in good) == 20
-    with pytest.raises(ValueError, match=r"a\.jsonl \(part 3 of 3\): line 6: broken JSON"):
+    with pytest.raises(ValueError, match=r"a\.jsonl \(part 3 of 3\): line 6: invalid JSON"):
         list(last.read())

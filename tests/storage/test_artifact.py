@@ -73,7 +73,9 @@ def refuse(draft: Draft) -> Written:
     raise AssertionError("a finished artifact is not written again")
 
 
-def test_a_rerun_does_nothing_and_says_so(root: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_rerun_reuses_the_artifact_and_logs_it(
+    root: str, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO")
     first = make(root)
     again = make(root, refuse)
@@ -103,7 +105,7 @@ def test_the_manifest_is_the_same_from_run_to_run(root: str, tmp_path: Path) -> 
     assert here.manifest == there.manifest
 
 
-def test_an_interrupted_stage_is_not_there_and_finds_its_work_again(root: str) -> None:
+def test_an_interrupted_stage_has_no_artifact_and_resumes_from_its_work(root: str) -> None:
     def die(draft: Draft) -> Written:
         draft.work.write_json("done.json", [1])
         with draft.create("one.txt") as file:
@@ -125,7 +127,7 @@ def test_an_interrupted_stage_is_not_there_and_finds_its_work_again(root: str) -
     assert verify(resumed) == []
 
 
-def test_a_file_is_whole_or_not_there(root: str) -> None:
+def test_a_file_is_written_whole_or_not_at_all(root: str) -> None:
     folder = Folder(root) / "files"
     folder.write_bytes("kept", b"before")
     for name in ("kept", "new"):
@@ -171,7 +173,7 @@ def test_a_manifest_of_another_format_is_refused(root: str) -> None:
         open_artifact(artifact.folder)
 
 
-def test_two_drivers_never_mix(root: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_two_drivers_write_an_artifact_once(root: str, caplog: pytest.LogCaptureFixture) -> None:
     num_inside, most_inside = 0, 0
 
     def slowly(draft: Draft) -> Written:
@@ -199,7 +201,7 @@ def test_two_drivers_never_mix(root: str, caplog: pytest.LogCaptureFixture) -> N
     assert "waiting for it" in caplog.text
 
 
-def test_a_driver_that_was_taken_for_dead_writes_no_manifest(s3_root: str) -> None:
+def test_a_driver_that_lost_its_lock_writes_no_manifest(s3_root: str) -> None:
     root = f"{s3_root}/{uuid.uuid4().hex}"
 
     def sleep_while_another_takes_over(draft: Draft) -> Written:
@@ -209,7 +211,7 @@ def test_a_driver_that_was_taken_for_dead_writes_no_manifest(s3_root: str) -> No
         assert other.put_after(other.newest(), "the other")
         return write_two_files(draft)
 
-    with pytest.raises(LockLostError, match="lost to the other"):
+    with pytest.raises(LockLostError, match="taken over by the other"):
         make(root, sleep_while_another_takes_over)
     [place] = {name.split("/")[1] for name in Folder(root).files()}
     left = (Folder(root) / "things" / place).files()

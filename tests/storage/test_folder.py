@@ -1,4 +1,4 @@
-"""Folders in stores that fail, copies of remote files, and stores that cannot be used."""
+"""Folders in unreliable stores, copies of remote files, unusable stores."""
 
 import resource
 import shutil
@@ -36,7 +36,7 @@ def make(
     return produce(root=root, config={"it": config}, inputs={}, write=written, **identity)
 
 
-def test_a_store_on_a_bad_day(
+def test_an_artifact_is_written_to_an_unreliable_store(
     s3_root: str, s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Throttled, failed, refused, cut and silent requests, lost answers: all as if nothing was."""
@@ -75,7 +75,7 @@ def remote() -> Artifact:
     return make(f"memory://{unique}", write, stage="publish", config=unique)
 
 
-def test_processes_of_a_machine_bring_one_copy(
+def test_processes_of_a_machine_download_one_copy(
     remote: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     brought = []
@@ -101,7 +101,7 @@ def test_processes_of_a_machine_bring_one_copy(
     assert len(brought) == 1
 
 
-def test_a_download_that_fails_leaves_nothing_and_goes_on_later(
+def test_a_failed_download_leaves_no_file_and_can_be_repeated(
     remote: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def half(self: Any, source: str, target: str) -> None:
@@ -116,7 +116,7 @@ def test_a_download_that_fails_leaves_nothing_and_goes_on_later(
     assert [path.name for path in copy.parent.iterdir()] == ["config.json"]
 
 
-def test_copies_that_were_cleared_away_are_brought_again(remote: Artifact) -> None:
+def test_deleted_copies_are_downloaded_again(remote: Artifact) -> None:
     folder = remote.local_folder("discriminator")
     before = (folder / "config.json").read_bytes()
     shutil.rmtree(remote.local_file("discriminator/config.json").parent)
@@ -146,7 +146,7 @@ def test_a_store_without_conditional_writes_is_refused() -> None:
 
 
 @pytest.mark.parametrize("place", ["s3://KEY:hush@bucket/runs", "zip://a::s3://KEY:hush@bucket/a"])
-def test_a_password_in_an_address_is_refused_and_not_shown(place: str) -> None:
+def test_a_password_in_a_uri_is_refused_and_redacted(place: str) -> None:
     with pytest.raises(ValueError, match=r"s3://KEY:\*\*\*@.* in the environment \(AWS_") as told:
         Folder(place)
     assert "hush" not in str(told.value)
@@ -163,7 +163,7 @@ def test_an_artifact_of_a_newer_format_or_without_a_file_is_refused(remote: Arti
         pass
 
 
-def test_a_full_disk_is_named_and_what_was_there_stays(tmp_path: Path) -> None:
+def test_an_error_of_a_full_disk_names_the_file_and_keeps_the_old_one(tmp_path: Path) -> None:
     folder = Folder(str(tmp_path))
     folder.write_bytes("file", b"before")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -184,7 +184,7 @@ def test_a_full_disk_is_named_and_what_was_there_stays(tmp_path: Path) -> None:
         ("ftp://127.0.0.1:1/runs", r"ftp://127\.0\.0\.1:1/runs: cannot be read \(.*refused"),
     ],
 )
-def test_a_place_that_cannot_be_read_is_one_line(place, message, tmp_path, monkeypatch):
+def test_an_unreadable_folder_is_a_one_line_error(place, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file.txt").write_text("a text")
     with pytest.raises(ValueError, match=message) as caught:
@@ -205,7 +205,7 @@ def test_a_place_that_cannot_be_read_is_one_line(place, message, tmp_path, monke
         ("submission", "--root", "file", "--output", "x", "--run", "x"),
     ],
 )
-def test_commands_that_read_name_such_a_place(arguments, tmp_path, monkeypatch):
+def test_reading_commands_report_an_unreadable_folder(arguments, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("a text")
     with pytest.raises(ValueError, match=r"/file: a file; give a folder"):

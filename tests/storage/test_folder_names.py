@@ -1,4 +1,4 @@
-"""Roots whose names hold characters that patterns, URLs and shells give a meaning."""
+"""Roots with characters that have a meaning in patterns, URLs and shells."""
 
 import ast
 import shutil
@@ -76,7 +76,7 @@ def contents(root: str) -> dict[str, bytes]:
 
 
 def use(root: str) -> None:
-    """Write, list, verify, clean up and record in a root, and find just that there."""
+    """Write, list, verify, clean up and record in a root; check that it contains nothing else."""
     check_writable(Folder(root))
     old, newer = make(root, 1), make(root, 2)
     assert find_artifacts(root) == sorted([old, newer], key=lambda each: each.folder.uri)
@@ -104,7 +104,7 @@ def record(root: str) -> None:
 
 
 def check(parent: str, name: str) -> None:
-    """A root of this name below `parent` works, and what it would match as a pattern stays."""
+    """Check that a root of this name works, and that folders it would match as a pattern remain."""
     root = f"{parent}/{name}"
     if not usable(root):
         return
@@ -167,7 +167,7 @@ def test_names_are_literal_in_a_store(s3_root: str, name: str) -> None:
         ("memory://a::b", "does not allow ::"),
     ],
 )
-def test_what_is_no_name_is_refused_at_once(root: str, reason: str) -> None:
+def test_invalid_folder_names_are_refused(root: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason) as raised:
         _ = Folder(root).path
     assert "\n" not in str(raised.value)
@@ -189,7 +189,7 @@ def test_an_object_that_cannot_be_removed_is_an_error() -> None:
     remove_files(Store(), ())
 
 
-def test_a_driver_that_reads_a_query_is_found_out() -> None:
+def test_a_driver_that_parses_queries_is_detected() -> None:
     assert not keeps_names(None, "sftp://host/a?b/c", "/a")
     assert keeps_names(None, "sftp://host/a/c", "/a/c")
     assert keeps_names(None, "zip://a?b::archive.zip", "a?b")
@@ -201,7 +201,7 @@ def test_a_root_without_a_folder_of_its_own() -> None:
     assert Folder("file:///a?b/").uri == "/a?b"
 
 
-def test_a_chain_is_still_one(tmp_path: Path) -> None:
+def test_chains_are_opened(tmp_path: Path) -> None:
     archive = tmp_path / "a::b"
     archive.mkdir()
     (archive / "model?").mkdir()
@@ -212,7 +212,7 @@ def test_a_chain_is_still_one(tmp_path: Path) -> None:
     assert Folder(str(archive)).files() == ["model?/config.json"]
 
 
-def test_objects_that_no_folder_can_be_are_left_alone() -> None:
+def test_objects_with_invalid_folder_names_are_ignored() -> None:
     root = f"memory://{uuid.uuid4().hex}"
     made = make(root, 1)
     store = fsspec.filesystem("memory")
@@ -224,7 +224,7 @@ def test_objects_that_no_folder_can_be_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize("place", ["~x/runs", "./~", "~", "./-rf", "runs/"])
-def test_a_tilde_is_the_home_directory_where_it_comes_first(
+def test_a_leading_tilde_is_the_home_directory(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -235,7 +235,7 @@ def test_a_tilde_is_the_home_directory_where_it_comes_first(
     assert absolute_uri(place).rstrip("/") == absolute_uri(f"file:{place}").rstrip("/") == right
 
 
-def test_a_local_place_is_the_same_for_all_that_open_it(
+def test_local_uris_are_resolved_in_the_same_way_everywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -253,13 +253,13 @@ def test_a_local_place_is_the_same_for_all_that_open_it(
 
 
 @pytest.mark.parametrize("place", ["s3:/bucket/runs", "gs:/bucket", "S3:/bucket", "hf:/a"])
-def test_a_store_with_one_slash_is_no_local_folder(place: str) -> None:
+def test_a_protocol_with_one_slash_is_refused(place: str) -> None:
     with pytest.raises(ValueError, match=r"one slash follows \w+:.*; write"):
         Folder(place)
     assert Folder(f"./{place}").is_local and Folder("C:/runs").is_local
 
 
-def test_a_root_too_long_for_what_it_is_to_hold_is_refused(tmp_path: Path) -> None:
+def test_a_root_too_long_for_the_names_in_it_is_refused(tmp_path: Path) -> None:
     for root in (f"{tmp_path}/{'x/' * 2000}", f"memory://{'x' * 700}"):
         with pytest.raises(ValueError, match="leave room for the names of artifacts"):
             check_writable(Folder(root))
@@ -271,7 +271,7 @@ PATTERNED = {"glob", "rm", "cat", "get", "put", "copy", "cp", "mv", "move", "del
 PATTERNED |= {"download", "upload", "rename", "cat_ranges", "url_to_fs", "open_files"}
 
 
-def test_one_door_leads_to_fsspec() -> None:
+def test_fsspec_is_opened_only_in_stores() -> None:
     """No other module names fsspec's calls that take a path for a pattern.
 
     `inputs` may: there a user's pattern is one.

@@ -57,14 +57,14 @@ def make(
     number: int = 0,
     run: str | None = None,
     fails: bool = False,
-    pieces: tuple[str, ...] | None = None,
+    partitions: tuple[str, ...] | None = None,
 ) -> Artifact:
     def write(draft: Draft) -> Written:
         draft.folder.write_bytes("model/weights", b"x" * 100)
         if fails:
             draft.work.write_bytes("half", b"y" * 10)
             raise RuntimeError("killed")
-        observed = {} if pieces is None else {"piece_folders": list(pieces)}
+        observed = {} if partitions is None else {"piece_folders": list(partitions)}
         return Written({} if run is None else {"run": run}, observed)
 
     return produce(
@@ -102,7 +102,7 @@ def clean(root: str, **options: Any) -> Plan:
     return found
 
 
-def test_the_newest_of_each_name_stays_with_all_it_was_made_from(root: str) -> None:
+def test_the_newest_of_each_name_is_kept_with_its_inputs(root: str) -> None:
     old, newer = chain(root, "a", 1), chain(root, "a", 2)
     other = chain(root, "b", 3)
     before = {name: Folder(root).read_bytes(name) for name in Folder(root).files()}
@@ -126,12 +126,12 @@ def test_a_root_in_a_store(s3_root: str) -> None:
     assert corpora[1].folder.files() == []
 
 
-def test_an_old_input_of_something_new_stays(tmp_path: Path) -> None:
+def test_an_old_input_of_a_kept_artifact_is_kept(tmp_path: Path) -> None:
     root = str(tmp_path)
     corpus = make(root, "corpus", "a", number=1)
     make(root, "corpus", "a", number=2)
     tokenizer = make(root, "tokenizer", "a", corpus)
-    gone = make(root, "tokenizer", "a", number=0)  # older than none, but of no one's model
+    gone = make(root, "tokenizer", "a", number=0)  # no artifact was made from it
     newest = make(root, "tokenizer", "a", corpus, number=9)
     clean(root)
     assert str(corpus.folder) in places(find_artifacts(root))
@@ -139,7 +139,7 @@ def test_an_old_input_of_something_new_stays(tmp_path: Path) -> None:
     assert str(newest.folder) in places(find_artifacts(root))
 
 
-def test_steps_of_a_run_stay_as_long_as_the_run(tmp_path: Path) -> None:
+def test_snapshots_of_a_run_are_kept_as_long_as_the_run(tmp_path: Path) -> None:
     root = str(tmp_path)
 
     def with_history(number: int) -> list[Artifact]:
@@ -157,7 +157,7 @@ def test_steps_of_a_run_stay_as_long_as_the_run(tmp_path: Path) -> None:
     assert places(find_artifacts(root)) == places([newest])
 
 
-def test_runs_that_are_named_stay_whole(tmp_path: Path) -> None:
+def test_listed_runs_are_kept_whole(tmp_path: Path) -> None:
     root = str(tmp_path)
     old, newer, other = chain(root, "a", 1), chain(root, "a", 2), chain(root, "b", 3)
     assert places(plan(root, keep_runs=["a"]).deleted) == set()
@@ -170,12 +170,12 @@ def test_runs_that_are_named_stay_whole(tmp_path: Path) -> None:
     assert places(find_artifacts(root)) == places([*old, *newer, *other])
 
 
-def test_work_to_go_on_with_stays_until_another_is_finished(root: str) -> None:
+def test_unfinished_artifacts_are_kept_until_a_newer_one_is_finished(root: str) -> None:
     corpora = [make(root, "corpus", "a", number=number) for number in (1, 2)]
     with pytest.raises(RuntimeError, match="killed"):
         make(root, "tokenizer", "a", corpora[0], fails=True)
     found = plan(root)
-    assert found.deleted == []  # the older corpus is what the unfinished tokenizer is made from
+    assert found.deleted == []  # the older corpus is an input of the unfinished tokenizer
     [draft] = [item for item in found.kept if not item.is_finished]
     make(root, "tokenizer", "a", corpora[1], number=2)
     with draft.folder.lock():
@@ -185,13 +185,13 @@ def test_work_to_go_on_with_stays_until_another_is_finished(root: str) -> None:
     assert places(plan(root).deleted) == {str(draft.folder), str(corpora[0].folder)}
 
 
-def test_what_lies_beside_artifacts_goes_with_them(tmp_path: Path) -> None:
+def test_folders_beside_artifacts_are_deleted_with_them(tmp_path: Path) -> None:
     root = str(tmp_path)
     folders = {name: Folder(root) / "corpus-pieces" / f"{name}-{'0' * 12}" for name in "xyz"}
     for folder in folders.values():
         folder.write_bytes("documents.arrow", b"123")
-    old = chain(root, "a", 1, pieces=(folders["x"].name, folders["y"].name))
-    newer = chain(root, "a", 2, pieces=(folders["y"].name,))
+    old = chain(root, "a", 1, partitions=(folders["x"].name, folders["y"].name))
+    newer = chain(root, "a", 2, partitions=(folders["y"].name,))
     for made in (old[2], newer[2]):
         for kind in ("checkpoints", "tensorboard"):
             (Folder(root) / kind / made.folder.name).write_bytes("step-1.pt", b"12345")
@@ -220,7 +220,7 @@ def test_what_lies_beside_artifacts_goes_with_them(tmp_path: Path) -> None:
     assert not list(Path(root).rglob(f".{old[0].folder.name}.lock"))
 
 
-def test_pieces_stay_where_a_corpus_did_not_note_its_own(tmp_path: Path) -> None:
+def test_partitions_are_kept_if_a_corpus_did_not_record_its_own(tmp_path: Path) -> None:
     folder = Folder(str(tmp_path)) / "corpus-pieces" / f"x-{'0' * 12}"
     folder.write_bytes("documents.arrow", b"123")
     make(str(tmp_path), "corpus", "a")
@@ -231,7 +231,7 @@ def dies(path: str) -> None:
     raise KeyboardInterrupt
 
 
-def test_an_artifact_half_gone_is_not_finished_and_goes_next_time(
+def test_a_half_deleted_artifact_is_unfinished_and_deleted_next_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = str(tmp_path)
@@ -247,7 +247,7 @@ def test_an_artifact_half_gone_is_not_finished_and_goes_next_time(
     assert not old.folder.exists()
 
 
-def test_a_manifest_of_another_format_stops_it(tmp_path: Path) -> None:
+def test_a_manifest_of_another_format_raises(tmp_path: Path) -> None:
     made = make(str(tmp_path), "corpus", "a")
     made.folder.write_json("manifest.json", {**made.manifest, "manifest_format": 2})
     with pytest.raises(ValueError, match="format 2, this version reads 1"):
@@ -256,7 +256,7 @@ def test_a_manifest_of_another_format_stops_it(tmp_path: Path) -> None:
 
 @given(st.data())
 @settings(max_examples=15)
-def test_what_stays_has_all_that_it_was_made_from(data: st.DataObject) -> None:
+def test_kept_artifacts_have_all_their_inputs(data: st.DataObject) -> None:
     root = f"memory://{uuid.uuid4().hex}"
     made: list[Artifact] = []
     for number in range(data.draw(st.integers(1, 10))):

@@ -1,4 +1,4 @@
-"""What is said of folders of this machine that cannot be used, and when."""
+"""Checks of the local folders that a run needs."""
 
 import shutil
 from pathlib import Path
@@ -25,13 +25,13 @@ VARIABLES = {
 
 @pytest.fixture
 def unusable(tmp_path: Path) -> Path:
-    """A folder that nobody can make, root included: it is to lie below a file."""
+    """A folder that cannot be created, not even by root: its parent is a file."""
     (tmp_path / "file").touch()
     return tmp_path / "file" / "below"
 
 
 @pytest.mark.parametrize("variable", VARIABLES)
-def test_a_folder_that_cannot_be_made_is_named_with_its_variable(
+def test_an_unusable_folder_is_reported_with_its_variable(
     variable: str, unusable: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local_folders, "SOCKET_BYTES", 1000)
@@ -45,7 +45,7 @@ def test_a_folder_that_cannot_be_made_is_named_with_its_variable(
 
 
 @pytest.mark.parametrize("variable", VARIABLES)
-def test_what_can_be_made_is_well_and_stays_as_it_is(
+def test_checking_a_usable_folder_leaves_no_files(
     variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local_folders, "SOCKET_BYTES", 1000)
@@ -54,7 +54,7 @@ def test_what_can_be_made_is_well_and_stays_as_it_is(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_home_that_cannot_be_used(unusable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusable_home_directory(unusable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in (*VARIABLES, "XDG_CACHE_HOME"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HOME", str(unusable))
@@ -67,7 +67,7 @@ def test_a_home_that_cannot_be_used(unusable: Path, monkeypatch: pytest.MonkeyPa
             folder.check()
 
 
-def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     def nowhere() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -76,7 +76,7 @@ def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
     assert local_folders.cache().path == Path("/nonexistent/.cache/electra-pipeline")
 
 
-def test_a_full_disk_is_found_before_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_before_work_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     full = shutil.disk_usage("/")._replace(free=5_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
     assert "5 MB free, at least 200 are needed" in local_folders.temporary().problem()
@@ -99,7 +99,7 @@ def test_a_name_too_long_for_a_socket_is_refused_before_ray_starts(
         assert ("too long" in local_folders.of_ray().problem()) == is_long
 
 
-def test_work_begins_with_these_checks(
+def test_commands_check_local_folders_first(
     tmp_path: Path, unusable: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus = {"sources": [{"type": "files", "urls": ["a.txt"]}]}

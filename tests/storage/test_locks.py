@@ -1,4 +1,4 @@
-"""Locks of the local disk, and leases in a store of objects under every interleaving."""
+"""File locks, and leases in an object store under every interleaving."""
 
 import multiprocessing
 import os
@@ -20,7 +20,7 @@ from electra_pipeline.storage.locks import Entry, InUseError, Lease, LockLostErr
 
 
 class Turns:
-    """Lets one thread at a time do one operation; `choices` say which, and whether it fails."""
+    """Lets one thread at a time do one operation; `choices` select it, and whether it fails."""
 
     def __init__(self, choices: list[int], threads: int) -> None:
         self.choices, self.running = iter(choices), threads
@@ -51,7 +51,7 @@ class Turns:
 
 
 class Store:
-    """Objects as a store keeps them: each operation is atomic, and a put may be told to create."""
+    """An object store: each operation is atomic, and a write may be conditional (create)."""
 
     def __init__(self, turns: Turns) -> None:
         self.turns = turns
@@ -92,7 +92,7 @@ class Store:
 
 @given(st.lists(st.integers(0, 99), max_size=80))
 @settings(max_examples=150)
-def test_only_one_driver_goes_on_from_an_entry(choices: list[int]) -> None:
+def test_only_one_driver_extends_an_entry(choices: list[int]) -> None:
     drivers = 3
     turns = Turns(choices, drivers)
     store = Store(turns)
@@ -106,7 +106,7 @@ def test_only_one_driver_goes_on_from_an_entry(choices: list[int]) -> None:
                 if entry := lease.put_after(seen, str(driver)):
                     gone_on.append((driver, seen, entry))
         except OSError:
-            pass  # it dies, and knows that it holds nothing
+            pass  # it dies without holding the lease
         finally:
             turns.leave()
 
@@ -156,8 +156,10 @@ def store() -> Iterator[MemoryFileSystem]:
     filesystem.rm("/lease", recursive=True)
 
 
-def test_a_lease_is_taken_from_a_dead_driver_alone(store: MemoryFileSystem, clock: Clock) -> None:
-    """Whatever the clocks of the two say: only the waiting one's counts."""
+def test_a_lease_is_taken_over_only_from_a_dead_driver(
+    store: MemoryFileSystem, clock: Clock
+) -> None:
+    """Only the clock of the waiting driver counts."""
     holder, rival = Lease(store, "/lease"), Lease(store, "/lease")
     held = holder.take()
     signs_of_life = [10.0 * n for n in range(1, 31)]
@@ -166,24 +168,24 @@ def test_a_lease_is_taken_from_a_dead_driver_alone(store: MemoryFileSystem, cloc
     holder._held = held
     rival.take()
     assert clock.now == pytest.approx(300 + locks.LEASE_SECONDS, abs=3)
-    with pytest.raises(LockLostError, match="no sign of life for 60 s"):
+    with pytest.raises(LockLostError, match="not renewed for 60 s"):
         holder._confirm()
     assert [str(path) for path in store.ls("/lease", detail=False)] == [f"/lease/{32:012d}"]
 
 
-def test_who_does_not_wait_is_told_of_a_living_holder(
+def test_without_wait_a_living_holder_raises_in_use_error(
     store: MemoryFileSystem, clock: Clock
 ) -> None:
     holder = Lease(store, "/lease")
     holder._held = holder.take()
     clock.at[10.0] = holder._confirm
-    with pytest.raises(InUseError, match=f"held by process {os.getpid()}"):
+    with pytest.raises(InUseError, match=f"locked by process {os.getpid()}"):
         Lease(store, "/lease").take(wait=False)
     assert clock.now < 12
     Lease(store, "/lease").take(wait=False)  # it showed no life since
 
 
-def test_a_lease_that_was_given_back_is_free_at_once(store: MemoryFileSystem, clock: Clock) -> None:
+def test_a_released_lease_is_free_at_once(store: MemoryFileSystem, clock: Clock) -> None:
     for _ in range(3):
         with Lease(store, "/lease").hold() as confirm:
             confirm()
@@ -196,14 +198,17 @@ def hold_lock(root: str, held: Any) -> None:
         time.sleep(600)
 
 
-def test_a_killed_driver_frees_its_lock(tmp_path: Path) -> None:
+def test_a_killed_driver_releases_its_lock(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     held = context.Event()
     process = context.Process(target=hold_lock, args=(str(tmp_path), held))
     process.start()
     assert held.wait(600)
     folder = Folder(str(tmp_path)) / "things"
-    with pytest.raises(InUseError, match=f"held by process {process.pid}"), folder.lock(wait=False):
+    with (
+        pytest.raises(InUseError, match=f"locked by process {process.pid}"),
+        folder.lock(wait=False),
+    ):
         pass
     os.kill(process.pid or 0, signal.SIGKILL)
     process.join()
@@ -211,7 +216,7 @@ def test_a_killed_driver_frees_its_lock(tmp_path: Path) -> None:
         pass
 
 
-def test_a_lock_whose_file_its_holder_removed_is_held_by_one(tmp_path: Path) -> None:
+def test_a_lock_file_removed_by_its_holder_still_excludes_others(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     inside, most_inside, num_done = 0, 0, 0
 

@@ -1,4 +1,4 @@
-"""Places: shown without secrets, and held to the prefixes that a shared server allows."""
+"""Redaction of secrets in URIs, and the allow-list of a shared server."""
 
 import http.server
 import threading
@@ -48,11 +48,11 @@ from electra_pipeline.workflows.preflight import check_uris
         ),
     ],
 )
-def test_a_place_is_shown_without_what_opens_it(place: str, expected: str) -> None:
+def test_secrets_in_uris_are_redacted(place: str, expected: str) -> None:
     assert redacted(place) == expected
 
 
-UNRESERVED = "abcXYZ019-._~%!$"  # what a password has once it is encoded, as URLs demand
+UNRESERVED = "abcXYZ019-._~%!$"  # characters of a percent-encoded password
 
 
 @settings(max_examples=15)
@@ -61,7 +61,7 @@ UNRESERVED = "abcXYZ019-._~%!$"  # what a password has once it is encoded, as UR
     st.text(UNRESERVED, min_size=1),
     st.text("abc", min_size=1),
 )
-def test_no_password_or_query_value_is_ever_shown(scheme: str, password: str, path: str) -> None:
+def test_no_password_or_query_value_remains(scheme: str, password: str, path: str) -> None:
     secret = f"<{password}>".replace("<", "%3C").replace(">", "%3E")
     place = f"{scheme}://user:{secret}@host:99/{path}?token={secret}&{path}={secret}#x"
     assert secret not in redacted(place)
@@ -70,7 +70,7 @@ def test_no_password_or_query_value_is_ever_shown(scheme: str, password: str, pa
 
 @pytest.fixture
 def allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is allowed, with a file; beside it lies one that is not."""
+    """An allowed folder with a file; the folder beside it is not allowed."""
     folder = tmp_path / "texts"
     folder.mkdir()
     (folder / "a.txt").write_text("a text that everybody may read")
@@ -88,7 +88,7 @@ def allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_what_lies_below_a_prefix_is_allowed(allowed: Path) -> None:
+def test_uris_below_a_prefix_are_allowed(allowed: Path) -> None:
     for file in (f"{allowed}/a.txt", "a.txt", "*.txt", f"file://{allowed}/x/../a.txt"):
         check_file_allowed(file)
     for file in ("s3://bucket/texts/a?.txt", "https://h/texts/a", "https://H:443/texts/a%20b?c=d"):
@@ -98,7 +98,7 @@ def test_what_lies_below_a_prefix_is_allowed(allowed: Path) -> None:
     for folder in (str(allowed), ".", "s3://bucket/texts", "postgresql://db:5432/results"):
         check_folder_allowed(folder)
     check_model_allowed("google/electra-small-discriminator")
-    check_model_allowed("a.txt")  # it is there, and so no name on the hub
+    check_model_allowed("a.txt")  # it exists, so it is not a hub name
     check_dataset_allowed("wiki/wikipedia")
     fetch(UrlFile(url="a.txt"))
 
@@ -135,7 +135,7 @@ def test_what_lies_below_a_prefix_is_allowed(allowed: Path) -> None:
         "a.txt::s3://bucket/texts/a.txt",
     ],
 )
-def test_a_file_elsewhere_is_refused_before_it_is_looked_at(allowed: Path, file: str) -> None:
+def test_a_file_elsewhere_is_refused_before_it_is_opened(allowed: Path, file: str) -> None:
     with pytest.raises(ValueError, match="this server does not allow this URI") as caught:
         expand(file)
     assert "\n" not in str(caught.value)
@@ -143,7 +143,7 @@ def test_a_file_elsewhere_is_refused_before_it_is_looked_at(allowed: Path, file:
         fetch(UrlFile(url=file))
 
 
-def test_a_name_with_colons_is_held_to_the_same_places(allowed: Path, tmp_path: Path) -> None:
+def test_names_with_colons_are_checked_too(allowed: Path, tmp_path: Path) -> None:
     check_file_allowed(f"{allowed}/std::vector.txt")
     for place in (
         f"{tmp_path}/std::{allowed}/a.txt",
@@ -154,7 +154,7 @@ def test_a_name_with_colons_is_held_to_the_same_places(allowed: Path, tmp_path: 
             check_file_allowed(place)
 
 
-def test_links_are_followed_also_when_they_come_later(allowed: Path, tmp_path: Path) -> None:
+def test_links_are_resolved_also_if_created_later(allowed: Path, tmp_path: Path) -> None:
     link = allowed / "link.txt"
     link.symlink_to(tmp_path / "texts-of-others" / "b.txt")
     with pytest.raises(ValueError, match="does not allow"):
@@ -198,7 +198,7 @@ def test_a_data_set_cannot_name_files_outside_of_it(allowed: Path, tmp_path: Pat
 
 
 class Redirects(http.server.BaseHTTPRequestHandler):
-    """Sends every request for /texts/... to /secret, and keeps what was asked for."""
+    """Redirects every request for /texts/... to /secret, and records the requests."""
 
     asked: list[str]
 
@@ -275,7 +275,7 @@ FILE = "/etc/passwd"
         ),
     ],
 )
-def test_every_place_of_a_configuration_is_checked_before_any_work(
+def test_every_uri_of_a_configuration_is_checked_before_work_starts(
     allowed: Path, key: str, change: dict[str, object]
 ) -> None:
     config = PipelineConfig.model_validate({"name": "x", "root": str(allowed), **change})
@@ -284,7 +284,7 @@ def test_every_place_of_a_configuration_is_checked_before_any_work(
     assert "s3cret" not in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_what_is_allowed_passes_whole(allowed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_allowed_configuration_passes(allowed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = {
         "name": "x",
         "root": "s3://bucket/texts/runs",
@@ -312,14 +312,14 @@ def test_a_password_in_a_root_is_refused_anywhere() -> None:
         check_uris(config)
 
 
-def test_the_place_of_a_database_is_what_its_driver_makes_of_it() -> None:
+def test_the_location_of_a_database_is_that_of_its_driver() -> None:
     assert database_location("sqlite://") is None
     assert database_location("sqlite:///a/b.db") == "a/b.db"
     assert database_location("postgresql://db:5432/x@host/db") == "postgresql://host:5432/db"
 
 
 @pytest.mark.parametrize("name", ["ds*", "ds?", "ds [v1]", "a::b"])
-def test_a_dataset_that_datasets_would_take_for_a_pattern(
+def test_a_dataset_path_that_datasets_would_read_as_a_pattern_is_refused(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / name / "below").mkdir(parents=True)

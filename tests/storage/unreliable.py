@@ -1,4 +1,4 @@
-"""A proxy before a real server that answers as servers do on a bad day."""
+"""A proxy that injects faults between a client and a real server."""
 
 import http.client
 import socket

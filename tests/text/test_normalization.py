@@ -1,4 +1,4 @@
-"""The spelling of corpus and tokenizer: one for texts that read alike."""
+"""Normalization, the same in corpus and tokenizer."""
 
 # ruff: noqa: RUF001 - letters of other scripts are meant
 import re
@@ -37,19 +37,22 @@ PIECES = st.sampled_from(
 
 
 @pytest.mark.parametrize("text", KEPT)
-def test_what_a_script_is_spelled_with_stays(text: str) -> None:
+def test_characters_that_a_script_needs_are_kept(text: str) -> None:
     assert normalize(text) == text
 
 
 @pytest.mark.parametrize(("text", "expected"), REMOVED)
-def test_debris_goes(text: str, expected: str) -> None:
+def test_invisible_characters_are_removed(text: str, expected: str) -> None:
     assert normalize(text) == expected
     assert normalize(expected) == expected
 
 
-# Of the characters beyond, `tokenizers` does not know those that newer versions of Unicode compose.
-@given(st.lists(PIECES, max_size=40).map("".join) | st.text(st.characters(max_codepoint=0xFFFF)))
-def test_the_tokenizer_spells_as_the_corpus_does(text: str) -> None:
+# Beyond U+FFFF, `tokenizers` lacks characters that newer versions of Unicode compose.
+@given(
+    st.lists(PIECES, max_size=40).map("".join)
+    | st.text(st.characters(codec="utf-8", max_codepoint=0xFFFF))
+)
+def test_the_tokenizer_normalizes_like_the_corpus(text: str) -> None:
     normalizer = make_normalizer(
         lowercase=False, strip_accents=False, handle_chinese_chars=False, language=None
     )

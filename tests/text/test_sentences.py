@@ -41,7 +41,7 @@ def test_marks_of_each_script_end_a_sentence(language: str | None, expected: lis
     assert sentences(" ".join(expected), language) == expected
 
 
-def test_every_mark_that_unicode_calls_so_ends_a_sentence() -> None:
+def test_every_sentence_terminal_of_unicode_ends_a_sentence() -> None:
     """Property Sentence_Terminal, as the package regex has it."""
     marks = [
         chr(code)
@@ -75,7 +75,7 @@ def test_a_paragraph_without_marks_is_not_one_sentence(unit: str) -> None:
     assert not any(regex.match(r"\p{M}", part) for part in found)
 
 
-def test_other_text_is_as_sentencex_has_it() -> None:
+def test_other_text_is_split_like_sentencex() -> None:
     text = (
         "Das ist z. B. ein Satz mit „Größe“ — und noch viel mehr. " * 5
         + "«¿Qué?», dijo él. "
@@ -91,7 +91,7 @@ def test_no_character_is_lost(text: str, language: str | None) -> None:
     assert "".join(split_sentences(text, language)) == "".join(segment(language or "en", text))
 
 
-def test_what_sentencex_leaves_is_all_that_is_added() -> None:
+def test_only_marks_that_sentencex_lacks_are_added() -> None:
     for mark in map(chr, range(0x20000)):
         if re.match(f"[{OTHER_ENDS}]", mark) and not re.match(f"[{TIBETAN_SHADS}]", mark):
             assert re.match(f"[{SENTENCE_TERMINALS}]", mark)

@@ -1,4 +1,4 @@
-"""What stands before WordPiece: words that are not too long, spelled as in the corpus."""
+"""Normalizer and pre-tokenizer: words of limited length, spelled as in the corpus."""
 
 # ruff: noqa: RUF001 - letters of other scripts are meant
 import unicodedata
@@ -102,7 +102,7 @@ def test_thai_is_cut_before_a_leading_vowel() -> None:
 
 @given(st.text(CHARACTERS, max_size=20))
 @settings(max_examples=300, deadline=None)
-def test_boundaries_are_seen_from_two_characters(text: str) -> None:
+def test_boundaries_depend_on_two_characters(text: str) -> None:
     text = normalized(text)
     starts = {start for _, (start, _) in PRE_TOKENIZER.pre_tokenize_str(text)}
     for index, (first, second) in enumerate(pairwise(text), start=1):
@@ -136,13 +136,13 @@ def test_lower_case(language: str | None, text: str, expected: str) -> None:
 
 @pytest.mark.parametrize("language", [None, "tr"])
 @pytest.mark.parametrize("upper", ["\u03aa\u0301", "J\u030c", "H\u0331", "\u03a5\u0313", "W\u030a"])
-def test_letters_that_compose_in_lower_case_alone(upper: str, language: str | None) -> None:
+def test_letters_that_compose_only_in_lower_case(upper: str, language: str | None) -> None:
     composed = unicodedata.normalize("NFC", upper.lower())
     assert len(composed) == 1 < len(unicodedata.normalize("NFC", upper))
     assert normalized(upper, language) == normalized(composed, language) == composed
 
 
-def test_a_tokenizer_keeps_it_in_its_file() -> None:
+def test_tokenizer_json_stores_normalizer_and_pre_tokenizer() -> None:
     tokenizer = Tokenizer(WordPiece({"[UNK]": 0}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = make_pre_tokenizer()
     tokenizer.normalizer = make_normalizer(

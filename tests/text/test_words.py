@@ -41,7 +41,7 @@ def test_words(text: str, words: list[str]) -> None:
 
 
 @given(st.text() | st.text("aก่\u200b\u200d ་།፡人\ufe0f."))
-def test_words_hold_every_character_but_white_space(text: str) -> None:
+def test_words_contain_every_character_except_white_space(text: str) -> None:
     characters = "".join(text.split()).replace("\u200b", "")
     assert "".join(split_words(text)) == characters
     assert count_characters(text) == len(characters)
@@ -59,7 +59,7 @@ def test_words_hold_every_character_but_white_space(text: str) -> None:
         ("A long English sentence about 天 and how it is read aloud", True),
     ],
 )
-def test_whether_spaces_part_words(text: str, expected: bool) -> None:
+def test_whether_spaces_separate_words(text: str, expected: bool) -> None:
     assert has_spaced_words(text) is has_spaced_words(text, split_words(text)) is expected
 
 

@@ -1,8 +1,9 @@
-"""The characters of a page: which encoding its bytes are in, whatever is declared.
+"""Decode the bytes of a web page: find its character encoding.
 
-Bytes that are UTF-8 are UTF-8. Else what the server declares counts, then what the page does, then
-what the bytes look like, and of these the first that decodes them with hardly a loss.
-Labels after the WHATWG's encoding standard (https://encoding.spec.whatwg.org).
+Bytes that are valid UTF-8 are UTF-8. Otherwise the candidates are the encoding that the server
+declares, that which the page declares, and that which is detected; the first that decodes the bytes
+with almost no invalid ones is used. Labels are those of the WHATWG's encoding standard
+(https://encoding.spec.whatwg.org).
 """
 
 import codecs
@@ -10,7 +11,7 @@ import re
 
 from electra_pipeline.inputs.web.media_type import guess_utf16
 
-# The standard prescribes 1,024 bytes; browsers look further, as pages put scripts first.
+# The standard prescribes 1,024 bytes; browsers read more, as many pages begin with scripts.
 PRESCAN_BYTES = 1 << 13
 BYTE_ORDER_MARKS = (
     (b"\xef\xbb\xbf", "utf-8"),
@@ -26,7 +27,7 @@ ESCAPES = (  # of encodings whose bytes are all ASCII
     (re.compile(rb"~\{(?:[!-w][!-~]){2,}~\}"), "hz"),
 )
 CODE_PAGE = re.compile(r"(?:x-)?(?:cp|ms|win|windows|ibm)-?(\d{3,4})")
-# What browsers read under a label is more than Python's codec of that name.
+# Browsers decode more under a label than Python's codec of that name.
 SUPERSETS = {
     "gbk": "gb18030",
     "shift_jis": "cp932",
@@ -35,9 +36,9 @@ SUPERSETS = {
     "big5": "big5hkscs",
     "iso8859-11": "cp874",
 }
-# The encoding that servers declare unasked, and that fits any bytes.
+# The default that servers declare, which decodes any bytes.
 WESTERN = "cp1252"
-MAX_INVALID = 0.05  # of the bytes above ASCII: a page may be damaged
+MAX_INVALID = 0.05  # fraction of the bytes above ASCII: a page may be damaged
 TAG = re.compile(
     rb"<script\b[^<]*+(?:<(?!/script)[^<]*+)*+|<style\b[^<]*+(?:<(?!/style)[^<]*+)*+|<[^<>]*>",
     re.IGNORECASE,
@@ -47,9 +48,9 @@ ABOVE_ASCII = bytes(range(128, 256))
 
 
 def decode(body: bytes, label: str, *, is_markup: bool) -> str:
-    """The text of a body whose server declares the charset `label`, or nothing ("").
+    """Return the text of a body; `label` is the charset that the server declares, or "".
 
-    What is not valid becomes U+FFFD, which cleaning removes and counts.
+    Invalid bytes become U+FFFD, which cleaning removes and counts.
     """
     for mark, encoding in BYTE_ORDER_MARKS:
         if body.startswith(mark):
@@ -59,8 +60,9 @@ def decode(body: bytes, label: str, *, is_markup: bool) -> str:
     text, num_invalid = _decoded(body, "utf-8")
     if not num_invalid:
         return _unescaped(body) if text.isascii() else text
-    # Bytes less characters: how many continue a valid sequence. In a page of UTF-8 a few may be
-    # damaged; of legacy encodings EUC-JP looks most like UTF-8, with 0.6 for each invalid byte.
+    # Bytes minus characters is the number of continuation bytes in valid sequences. A page in UTF-8
+    # may have a few damaged ones; of the legacy encodings EUC-JP is most similar to UTF-8, with 0.6
+    # for each invalid byte.
     if len(body) - len(text) >= 2 * num_invalid:
         return text
     return _decode_legacy(body, label, is_markup=is_markup)
@@ -72,10 +74,10 @@ def _decode_legacy(body: bytes, label: str, *, is_markup: bool) -> str:
     words = TAG.sub(b" ", body) if is_markup else body
     num_above = len(words) - len(words.translate(None, ABOVE_ASCII))
     num_letters = len(words) - len(words.translate(None, ASCII_LETTER))
-    is_western = num_above < 0.5 * num_letters  # all languages of windows-1252 are
+    is_western = num_above < 0.5 * num_letters  # true for all languages of windows-1252
     if len(candidates) != 1 or (candidates == [WESTERN] and not is_western):
         detected = _detected(words)
-        # Two declarations: the bytes decide. The Western one is many servers' default.
+        # If two are declared, the bytes decide. The Western one is many servers' default.
         candidates.sort(key=lambda each: (each != detected, each == WESTERN))
         candidates.append(detected)
     if is_western or set(candidates) == {WESTERN}:
@@ -93,13 +95,13 @@ def _decode_legacy(body: bytes, label: str, *, is_markup: bool) -> str:
 
 
 def _decoded(body: bytes, encoding: str) -> tuple[str, int]:
-    """The text, and how many characters of it are lost; a character cut at the end is not one."""
+    """Return the text and its number of invalid characters, without one truncated at the end."""
     text = codecs.getincrementaldecoder(encoding)("replace").decode(body)
     return text, text.count("\ufffd")
 
 
 def _unescaped(body: bytes) -> str:
-    """The text of ASCII bytes, some of which may switch to another set of characters."""
+    """Decode ASCII bytes, which may contain escapes to another character set."""
     encoding = next((name for escape, name in ESCAPES if escape.search(body)), "ascii")
     return body.decode(encoding, "replace")
 
@@ -123,7 +125,7 @@ def _page_label(body: bytes) -> str:
 
 
 def _encoding(label: str) -> str | None:
-    """Python's name of the legacy encoding that browsers read under a label, or None."""
+    """Return Python's name of the legacy encoding that browsers use for a label, or None."""
     from resiliparse.parse.encoding import map_encoding_to_html5
 
     plain = label.strip("\"' ;").lower()
@@ -133,6 +135,6 @@ def _encoding(label: str) -> str | None:
             found = codecs.lookup(f"cp{page[1]}").name
         except LookupError:
             return None
-    if found is None or found.startswith("utf"):  # the bytes are not
+    if found is None or found.startswith("utf"):  # the bytes are not valid UTF
         return None
     return SUPERSETS.get(found, found)

@@ -1,12 +1,11 @@
-"""HTTP responses as crawlers stored them: the bytes of the body tell how it is packed.
+"""Parse and decompress HTTP responses as crawlers stored them.
 
-Headers are a hint alone. Many archives hold bodies that were unpacked under the header of the
-packed ones (Common Crawl until 2018, tools that join chunks), and servers send packed bodies
-without a header or with a wrong one.
+The bytes of the body decide how it is decoded; headers are only a hint. Many archives contain
+bodies that were decoded while their headers were kept (Common Crawl until 2018, tools that join
+chunks), and servers send compressed bodies without a header or with a wrong one.
 """
 
 import re
-import sys
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -14,21 +13,17 @@ from typing import Any, NamedTuple
 import brotli
 
 from electra_pipeline.inputs.web.media_type import is_binary, looks_like_html
+from electra_pipeline.inputs.zstandard import FRAME_MAGIC, zstd
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
-# Crawlers cut pages at 1 to 5 MiB: what is far longer is no page, but a bomb or a listing.
+# Crawlers truncate pages at 1 to 5 MiB: a far longer body is a decompression bomb or a listing.
 MAX_PAGE_BYTES = 16 << 20
 MAX_HEADER_BYTES = 1 << 16
-MAX_HEADS = 5  # of interim responses and of a proxy before that of the page
-MAX_MEMBERS = 16  # of a gzip or zstd stream; one, as a rule
+MAX_HEADS = 5  # with those of interim responses and of a proxy
+MAX_MEMBERS = 16  # of a gzip or zstd stream; usually one
 MAX_LAYERS = 4  # of compression: one, or two by server and proxy
-GZIP, ZSTD = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd"
+GZIP = b"\x1f\x8b\x08"
 STATUS_LINE = re.compile(rb"HTTP(?:/[0-9.]+)?[ \t]+([0-9]{3})(?![0-9])([^\r\n]*)", re.IGNORECASE)
-HEAD_END = re.compile(rb"\n[ \t]*\r?\n|\n(?=<)|\Z")  # some heads end without a blank line
+HEAD_END = re.compile(rb"\n[ \t]*\r?\n|\n(?=<)|\Z")  # some heads have no blank line
 FOLD = re.compile(rb"\r?\n[ \t]+")
 HEADER = re.compile(rb"\n([^\s:<>\"]+)[ \t]*:[ \t]*([^\r\n]*)")
 CHUNK_LINE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]{0,4096})?\r?\n")
@@ -37,7 +32,7 @@ LINE_END = re.compile(rb"\r?\n")
 
 
 class PageError(Exception):
-    """A record that gives no text, and why in a word: a reason for dropping it."""
+    """A record without usable text; `reason` is the counter under which it is dropped."""
 
     def __init__(self, reason: str, value: str = "") -> None:
         super().__init__(reason)
@@ -54,22 +49,22 @@ class Response(NamedTuple):
 
 
 class Unpacked(NamedTuple):
-    """A body without chunks and compression."""
+    """A body without transfer chunks and compression."""
 
     data: bytes
     is_cut: bool
-    """Whether its end is missing."""
+    """Whether its end is missing (truncated)."""
 
 
 def parse_response(block: bytes) -> Response | None:
-    """The response in a record's block, or None if it does not begin with a status line."""
+    """Return the response in a record's block, or None if it has no status line."""
     block = block.lstrip(b"\r\n")
     response = None
     for _ in range(MAX_HEADS):
         if (found := STATUS_LINE.match(block)) is None:
             break
         end = HEAD_END.search(block, found.end(), found.end() + MAX_HEADER_BYTES)
-        assert end is not None  # what is searched has an end
+        assert end is not None  # the pattern matches the end of the searched range
         head = FOLD.sub(b" ", block[found.end() : end.start()])
         block = block[end.end() :]
         response = Response(int(found[1]), _headers(head), block)
@@ -87,9 +82,9 @@ def _headers(head: bytes) -> dict[str, str]:
 
 
 def unpack(response: Response) -> Unpacked:
-    """The body without transfer and content codings, as far as it was stored.
+    """Return the body without transfer and content codings, as far as it was stored.
 
-    Raises PageError for a body that is damaged, in an unknown coding, or larger than a page.
+    Raises PageError for a body that is damaged, in an unknown coding, or too large.
     """
     if len(response.body) > MAX_PAGE_BYTES:
         raise PageError("page_too_large")
@@ -108,13 +103,13 @@ def unpack(response: Response) -> Unpacked:
 
 
 def _join_chunks(body: bytes, *, is_declared: bool) -> Unpacked:
-    """The content of chunks; a body that is not cut into chunks is returned as it is.
+    """Return the content of transfer chunks; a body that is not chunked is returned unchanged.
 
-    Raises PageError for chunks that are declared, begin well and then do not follow each other.
+    Raises PageError if chunks are declared and begin correctly, but a later one is invalid.
     """
     parts: list[bytes] = []
-    place = 0
-    while found := CHUNK_LINE.match(body, place):
+    position = 0
+    while found := CHUNK_LINE.match(body, position):
         start, size = found.end(), int(found[1], 16)
         if size == 0:
             is_end = TRAILER.fullmatch(body, start, start + MAX_HEADER_BYTES) is not None
@@ -123,32 +118,32 @@ def _join_chunks(body: bytes, *, is_declared: bool) -> Unpacked:
             return Unpacked(body, is_cut=False)
         parts.append(body[start : start + size])
         if start + size >= len(body):  # the last chunk has no end
-            place = len(body)
+            position = len(body)
             break
         line_end = LINE_END.match(body, start + size)
-        if line_end is None:  # no chunk, but a line that looks like the beginning of one
+        if line_end is None:  # not a chunk, but a line that looks like the beginning of one
             parts.pop()
             break
-        place = line_end.end()
+        position = line_end.end()
     if not is_declared or not parts:
         return Unpacked(body, is_cut=False)
-    if place < len(body):
+    if position < len(body):
         raise PageError("undecodable_response")
     return Unpacked(b"".join(parts), is_cut=True)
 
 
 def _unpack_layer(data: bytes, coding: str) -> Unpacked | None:
-    """Data without its outermost compression; None if it has none.
+    """Remove the outermost compression; return None if there is none.
 
-    Raises PageError if it is compressed, but damaged or in an unknown way.
+    Raises PageError if the data is compressed, but damaged or in an unknown format.
     """
     if data.startswith(GZIP):
         return _require(_inflate(data, 31))
-    if data.startswith(ZSTD):
-        return _require(_unpack_members(data, ZSTD, zstd.ZstdDecompressor))
+    if data.startswith(FRAME_MAGIC):
+        return _require(_unpack_members(data, FRAME_MAGIC, zstd.ZstdDecompressor))
     if looks_like_html(data) or not data:
         return None
-    # The others have no mark of their own: what they give must be whole.
+    # The other formats have no signature: accept them only if they decompress completely.
     is_packed = is_binary(data)
     attempts: list[Callable[[bytes], Unpacked | None]] = []
     if len(data) > 1 and data[0] == 0x78 and int.from_bytes(data[:2]) % 31 == 0:
@@ -173,13 +168,13 @@ def _require(unpacked: Unpacked | None) -> Unpacked:
 
 
 def _inflate(data: bytes, window_bits: int) -> Unpacked | None:
-    """The content of gzip (31), zlib (15) or raw deflate (-15); None if it is damaged."""
+    """Decompress gzip (31), zlib (15) or raw deflate (-15); return None if it is damaged."""
     magic = GZIP if window_bits == 31 else b""
     return _unpack_members(data, magic, lambda: zlib.decompressobj(window_bits))
 
 
 def _unpack_members(data: bytes, magic: bytes, new_stream: Callable[[], Any]) -> Unpacked | None:
-    """The content of all members, each of which begins with `magic`; without one, of all data."""
+    """Decompress all members, each of which begins with `magic`; if that is empty, all data."""
     parts: list[bytes] = []
     num_left = MAX_PAGE_BYTES + 1
     for _ in range(MAX_MEMBERS):
@@ -196,7 +191,7 @@ def _unpack_members(data: bytes, magic: bytes, new_stream: Callable[[], Any]) ->
         data = stream.unused_data
         if not magic and data:
             return None
-        if not magic or not data.startswith(magic):  # what follows is padding
+        if not magic or not data.startswith(magic):  # padding follows
             return Unpacked(b"".join(parts), is_cut=False)
     return None
 

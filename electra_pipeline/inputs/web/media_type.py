@@ -1,6 +1,6 @@
-"""What a body is: from its bytes and its text first, then from its Content-Type and its address.
+"""Media type of a body: by its bytes and text first, then by its Content-Type and URL.
 
-After the WHATWG's MIME sniffing standard (https://mimesniff.spec.whatwg.org), in the small.
+A subset of the WHATWG's MIME sniffing standard (https://mimesniff.spec.whatwg.org).
 """
 
 import re
@@ -11,9 +11,9 @@ import orjson
 
 SNIFFED_BYTES = 1445  # the standard's "resource header"
 SNIFFED_CHARACTERS = 8192
-# Control bytes; ESC belongs to ISO-2022-JP, backspace to manual pages, ^Z to DOS.
+# Control bytes, except ESC (ISO-2022-JP), backspace (manual pages) and ^Z (DOS)
 BINARY_BYTE = re.compile(rb"[\x00-\x07\x0e-\x19\x1c-\x1f]")
-MAX_BINARY_SHARE = 0.01  # a text may have a stray one; of compressed bytes they are 9 %
+MAX_BINARY_FRACTION = 0.01  # a text may have a stray one; compressed data has 9 %
 BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 HTML_START = re.compile(
     rb"\s*(?:<!--|<\?xml|<(?:!doctype\s+html|html|head|script|iframe|h1|div|font|table|a|style|"
@@ -39,7 +39,7 @@ DECLARED: dict[str, Declared] = {
     "binary/octet-stream": "unknown",
     "*/*": "unknown",
 }
-# Reasons for dropping what another type declares; the first that matches.
+# Reasons for dropping bodies of other declared types; the first that matches
 DROPPED_TYPES = (
     ("type_image", re.compile("image/")),
     ("type_audio_video", re.compile(r"audio/|video/|application/(?:ogg|vnd\.apple\.mpegurl)")),
@@ -104,35 +104,35 @@ STYLE_START = re.compile(
     r"(?>\s|/\*[\s\S]*?\*/)*+(?:@(?:charset|import|font-face|media|namespace|keyframes)\b|"
     r"[\w.#:*\[\]=\"'()>+~, \r\n-]{1,500}\{\s*[\w-]+\s*:[^{}]*\})"
 )
-# Of prose 0.2 % are braces and semicolons, of scripts, styles and C 3 % and more.
-MIN_CODE_SHARE = 0.03
+# Braces and semicolons are 0.2 % of prose, and 3 % or more of scripts, styles and C.
+MIN_CODE_FRACTION = 0.03
 MIN_CODE_MARKS = 4
 
 
 def essence_and_charset(value: str) -> tuple[str, str]:
-    """Type and charset label of a Content-Type; of several types the last that is one counts."""
+    """Return type and charset label of a Content-Type header; of several types the last valid."""
     types = [found for found in ESSENCE.findall(value) if found != "*/*"]
     labels = CHARSET.findall(value)
     return (types[-1].lower() if types else ""), (labels[-1] if labels else "")
 
 
 def declared_kind(essence: str) -> Declared | None:
-    """What a type says of a body that may be a document, or None for any other type."""
+    """Return the kind of document that a type declares, or None for a type of no document."""
     return DECLARED.get(essence)
 
 
 def reason_of_type(essence: str) -> str:
-    """The reason for dropping a body of a type that is no document's."""
+    """Return the reason for dropping a body whose type is not that of a document."""
     return next((reason for reason, types in DROPPED_TYPES if types.match(essence)), "type_other")
 
 
 def looks_like_html(data: bytes) -> bool:
-    """Whether bytes begin as a page in any encoding but UTF-16."""
+    """Return whether bytes begin like a page, in any encoding but UTF-16."""
     return HTML_START.match(data, 3 if data.startswith(BYTE_ORDER_MARKS[0]) else 0) is not None
 
 
 def guess_utf16(data: bytes) -> str | None:
-    """`utf-16-le` or `utf-16-be` if every second byte is mostly 0, as markup in UTF-16 has it."""
+    """Return `utf-16-le` or `utf-16-be` if every second byte is mostly 0, as in UTF-16 markup."""
     head = data[:512]
     half = len(head) // 2
     if half < 4:
@@ -144,16 +144,16 @@ def guess_utf16(data: bytes) -> str | None:
 
 
 def is_binary(data: bytes) -> bool:
-    """Whether the beginning has control bytes as no text has, and is not UTF-16."""
+    """Return whether the beginning has more control bytes than text, and is not UTF-16."""
     head = data[:SNIFFED_BYTES]
     num_binary = len(BINARY_BYTE.findall(head))
-    if num_binary <= MAX_BINARY_SHARE * len(head) or data.startswith(BYTE_ORDER_MARKS):
+    if num_binary <= MAX_BINARY_FRACTION * len(head) or data.startswith(BYTE_ORDER_MARKS):
         return False
     return guess_utf16(data) is None
 
 
 def reason_of_bytes(data: bytes) -> str | None:
-    """The reason for dropping a body that is no text, such as `type_image`; None for text."""
+    """Return the reason for dropping a body that is not text, such as `type_image`, or None."""
     head = data[:SNIFFED_BYTES]
     for reason, magic in SIGNATURE_PATTERNS:
         if magic.match(head):
@@ -162,12 +162,12 @@ def reason_of_bytes(data: bytes) -> str | None:
 
 
 def classify(text: str, declared: Declared, uri: str | None) -> str:
-    """`html`, `text`, or the reason for dropping a body that is another kind of text."""
+    """Return `html`, `text`, or the reason for dropping a body that is another kind of text."""
     head = text[:SNIFFED_CHARACTERS].lstrip("\ufeff\0 \t\r\n\f")
     path = _path(uri)
     if head.startswith("<"):
         return _classify_markup(head, declared)
-    if declared in ("html", "unknown") and PAGE_PART.search(head):  # behind a server's warning
+    if declared in ("html", "unknown") and PAGE_PART.search(head):  # after a server's warning
         return "html"
     if ROBOTS.match(head) or (SITE_FILE.fullmatch(path) and declared != "html"):
         return "type_robots"
@@ -176,7 +176,7 @@ def classify(text: str, declared: Declared, uri: str | None) -> str:
     if JSON_START.match(head) or (head[:1] in ("{", "[") and _is_json(text)):
         return "type_json"
     num_marks = sum(map(head.count, "{};"))
-    is_dense = num_marks >= MIN_CODE_SHARE * len(head)
+    is_dense = num_marks >= MIN_CODE_FRACTION * len(head)
     if path.endswith(".css") or (is_dense and STYLE_START.match(head)):
         return "type_css"
     is_code = is_dense and num_marks >= MIN_CODE_MARKS and "{" in head and "}" in head
@@ -189,11 +189,11 @@ def classify(text: str, declared: Declared, uri: str | None) -> str:
 
 
 def _classify_markup(head: str, declared: Declared) -> str:
-    place, doctype = 0, ""
-    while found := PROLOG.match(head, place):
+    position, doctype = 0, ""
+    while found := PROLOG.match(head, position):
         doctype = doctype or (found[1] or "").strip().lower()
-        place = found.end()
-    root = ROOT.match(head, place)
+        position = found.end()
+    root = ROOT.match(head, position)
     name = root[1].lower() if root else ""
     local = name.rpartition(":")[2]
     if name == "html" or doctype.startswith("html"):
@@ -204,18 +204,18 @@ def _classify_markup(head: str, declared: Declared) -> str:
         return "type_sitemap"
     if name == "svg":
         return "type_image"
-    is_known = looks_like_html(head[place:][:64].encode())
-    if head.startswith("<?xml") and not is_known:
+    is_html = looks_like_html(head[position:][:64].encode())
+    if head.startswith("<?xml") and not is_html:
         return "type_xml"
     if declared in ("html", "text"):
         return declared
-    return "html" if is_known else "type_xml"
+    return "html" if is_html else "type_xml"
 
 
 def _path(uri: str | None) -> str:
     try:
         return urlsplit(uri or "").path.lower()
-    except ValueError:  # an address that is none
+    except ValueError:  # not a valid URL
         return ""
 
 

@@ -186,7 +186,7 @@ def test_bad_input_is_refused_before_work_starts(texts: Path, tmp_path: Path) ->
         ([{"url": f"{texts}/odd.jsonl", "sha256": "0" * 64}], "odd.jsonl: sha256 is .* expected 0"),
         ([good, f"{texts}/other.csv"], "other.csv: no column 'text'; it has 'id', 'body'"),
         ([good, f"{texts}/latin.txt"], "latin.txt: line 2, byte 5: not valid utf-8"),
-        ([f"{texts}/noise.bin"], "noise.bin: its name does not tell the format"),
+        ([f"{texts}/noise.bin"], "noise.bin: its suffix names no known format"),
     ):
         settings = config(texts, sources=[{"type": "files", "urls": urls}])
         with pytest.raises(ValueError, match=message) as caught:

@@ -235,7 +235,7 @@ def test_xml_must_be_named() -> None:
     assert (
         FilePartition("x", file, FileReading(format="wikipedia-xml")).kind == ".wikipedia-xml.bz2"
     )
-    with pytest.raises(ValueError, match=r"a\.warc\.wat\.gz: its name does not tell the format"):
+    with pytest.raises(ValueError, match=r"a\.warc\.wat\.gz: its suffix names no known format"):
         _ = FilePartition("x", SourceFile("a.warc.wat.gz", "", ""), FileReading()).kind
 
 

@@ -74,7 +74,7 @@ def test_legacy_encodings_are_read(text: str, codec: str, label: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "codec", "label"), LEGACY)
-def test_undeclared_encodings_are_found_out(text: str, codec: str, label: str) -> None:
+def test_undeclared_encodings_are_detected(text: str, codec: str, label: str) -> None:
     for header, meta in (("", ""), ("utf-8", ""), ("", "utf-8"), ("klingon", "none")):
         html = page(text, meta)
         if codec == "cp949":  # of KS X 1001 and its extension the statistics see the first alone
@@ -84,7 +84,7 @@ def test_undeclared_encodings_are_found_out(text: str, codec: str, label: str) -
 
 @pytest.mark.parametrize("text", sorted({text for text, _, _ in LEGACY}))
 @pytest.mark.parametrize("label", LABELS)
-def test_unicode_is_unicode_whatever_is_declared(text: str, label: str) -> None:
+def test_utf_8_is_detected_under_any_declared_encoding(text: str, label: str) -> None:
     html = page(text, label)
     assert decode(html.encode(), label, is_markup=True) == html
     assert decode(html.encode(), "", is_markup=True) == html
@@ -93,7 +93,7 @@ def test_unicode_is_unicode_whatever_is_declared(text: str, label: str) -> None:
         assert decode(html.encode(codec), label, is_markup=True) == html
 
 
-def test_what_is_lost_is_marked() -> None:
+def test_invalid_bytes_become_replacement_characters() -> None:
     damaged = GERMAN.encode().replace(b"wurde", b"wu\xffde")
     assert decode(damaged, "utf-8", is_markup=False) == GERMAN.replace("wurde", "wu\ufffdde")
     assert decode(damaged, "iso-8859-1", is_markup=False) == GERMAN.replace("wurde", "wu\ufffdde")

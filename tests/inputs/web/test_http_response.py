@@ -1,4 +1,4 @@
-"""Bodies of HTTP responses: unpacked by what their bytes are, whatever their headers say."""
+"""Bodies of HTTP responses are decoded by their bytes, not by their headers."""
 
 import contextlib
 import gzip
@@ -70,7 +70,7 @@ def unpacked(body: bytes, headers: Mapping[str, str] | None = None) -> Unpacked:
 @pytest.mark.parametrize(
     "content", [PAGE, FRAGMENT, UTF_16, b""], ids=["page", "text", "utf16", ""]
 )
-def test_a_body_is_what_its_bytes_are(headers: Mapping[str, str], content: bytes) -> None:
+def test_a_body_is_decoded_by_its_bytes(headers: Mapping[str, str], content: bytes) -> None:
     assert unpacked(content, headers) == Unpacked(content, False)
     for name, pack in PACKERS.items():
         if content or name in ("gzip", "zstd"):  # the others are a byte or two, or "0"
@@ -78,7 +78,7 @@ def test_a_body_is_what_its_bytes_are(headers: Mapping[str, str], content: bytes
 
 
 @pytest.mark.parametrize("headers", HEADERS, ids=str)
-def test_bodies_are_packed_more_than_once(headers: Mapping[str, str]) -> None:
+def test_nested_compression_is_decoded(headers: Mapping[str, str]) -> None:
     for name, pack in PACKERS.items():
         if name != "chunked":
             assert unpacked(chunked(pack(PAGE)), headers).data == PAGE
@@ -122,7 +122,7 @@ def test_lines_that_look_like_chunks_are_text(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", ["gzip", "deflate", "raw deflate", "br", "zstd", "chunked"])
-def test_of_a_cut_body_the_beginning_is_kept(name: str) -> None:
+def test_the_beginning_of_a_truncated_body_is_kept(name: str) -> None:
     text = b"<p>" + bytes(random.Random(1).choices(b"abcdefgh ", k=300_000))
     body = PACKERS[name](text)
     headers = {"transfer-encoding": name} if name == "chunked" else {"content-encoding": name}
@@ -145,7 +145,7 @@ def test_of_a_cut_body_the_beginning_is_kept(name: str) -> None:
         (b"5\r\n<p>ab\r\nthen no chunk follows", "chunked"),
     ],
 )
-def test_a_damaged_body_is_a_problem(body: bytes, coding: str) -> None:
+def test_a_damaged_body_raises(body: bytes, coding: str) -> None:
     name = "transfer-encoding" if coding == "chunked" else "content-encoding"
     with pytest.raises(PageError) as caught:
         unpacked(body, {name: coding})
@@ -153,7 +153,7 @@ def test_a_damaged_body_is_a_problem(body: bytes, coding: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["gzip", "deflate", "raw deflate", "br", "zstd"])
-def test_a_bomb_is_a_problem(name: str) -> None:
+def test_a_decompression_bomb_raises(name: str) -> None:
     bomb = PACKERS[name](bytes(2 * MAX_PAGE_BYTES))
     for body in (bomb, gzip.compress(bomb)):
         with pytest.raises(PageError) as caught:
@@ -194,7 +194,7 @@ def test_many_small_parts_are_read_in_bounded_time(block: bytes) -> None:
 
 
 @given(st.data())
-def test_any_body_is_unpacked_or_a_problem(data: st.DataObject) -> None:
+def test_any_body_is_decoded_or_raises(data: st.DataObject) -> None:
     body = PAGE[:300]
     for name in data.draw(st.lists(st.sampled_from(sorted(PACKERS)), max_size=2)):
         body = PACKERS[name](body)

@@ -1,4 +1,4 @@
-"""What bodies are: pages, plain text, or something else that is dropped for a reason of its own."""
+"""Bodies are pages, plain text, or dropped with a reason."""
 
 import pytest
 from hypothesis import given
@@ -68,7 +68,7 @@ def test_content_types_are_read_as_servers_send_them(value: str, expected: tuple
         ("text/x-unheard-of", "type_other"),
     ],
 )
-def test_other_types_have_reasons_of_their_own(essence: str, reason: str) -> None:
+def test_other_types_have_their_reasons(essence: str, reason: str) -> None:
     assert reason_of_type(essence) == reason
 
 
@@ -119,7 +119,7 @@ def test_other_types_have_reasons_of_their_own(essence: str, reason: str) -> Non
         (b"tab\tand\x0cform feed", None),
     ],
 )
-def test_binaries_are_known_by_their_bytes(body: bytes, reason: str | None) -> None:
+def test_binary_files_are_detected_by_their_bytes(body: bytes, reason: str | None) -> None:
     assert reason_of_bytes(body) == reason
 
 
@@ -168,7 +168,7 @@ TEXTS = [
 
 @pytest.mark.parametrize(("text", "reason"), TEXTS)
 @pytest.mark.parametrize("declared", DECLARED)
-def test_files_for_machines_are_no_documents(text: str, reason: str, declared: Declared) -> None:
+def test_machine_readable_files_are_dropped(text: str, reason: str, declared: Declared) -> None:
     assert classify(text, declared, "https://a.org/x") == reason
     assert classify("\ufeff \n" + text, declared, None) == reason
 
@@ -184,7 +184,7 @@ def test_files_for_machines_are_no_documents(text: str, reason: str, declared: D
         ("[", "text"),
     ],
 )
-def test_the_address_tells_what_the_text_does_not(path: str, reason: str) -> None:
+def test_the_url_decides_where_the_text_does_not(path: str, reason: str) -> None:
     assert classify("Nothing special in here.", "text", f"https://a.org/{path}") == reason
     assert classify("<!doctype html><p>Not found.", "html", f"https://a.org/{path}") == "html"
 
@@ -200,11 +200,11 @@ def test_the_address_tells_what_the_text_does_not(path: str, reason: str) -> Non
         "<!-- " + "x" * 5000 + " --><html>",
     ],
 )
-def test_pages_are_pages_whatever_is_declared(text: str) -> None:
+def test_html_is_detected_under_any_declared_type(text: str) -> None:
     assert all(classify(text, declared, None) == "html" for declared in DECLARED)
 
 
-def test_a_page_behind_a_warning_is_a_page() -> None:
+def test_html_after_a_server_warning_is_detected() -> None:
     text = "Warning: connect() failed; {0}\n<html><head><style>a{b:c}d{e:f}</style>"
     assert classify(text, "html", None) == "html"
     assert classify(text, "unknown", None) == "html"
@@ -233,13 +233,13 @@ def test_a_page_behind_a_warning_is_a_page() -> None:
         "a > b",
     ],
 )
-def test_prose_is_prose(text: str) -> None:
+def test_prose_is_text(text: str) -> None:
     assert classify(text, "text", "https://a.org/a.txt") == "text"
     assert classify(text, "unknown", None) == "text"
     assert classify(text, "html", None) == "html"
 
 
-def test_markup_without_a_known_beginning_is_what_is_declared() -> None:
+def test_markup_with_an_unknown_beginning_has_the_declared_type() -> None:
     assert classify("<x-app>Text.</x-app>", "html", None) == "html"
     assert classify("<x-app>Text.</x-app>", "unknown", None) == "type_xml"
     assert classify("<3 this town", "text", None) == "text"
@@ -267,7 +267,7 @@ def test_long_texts_are_classified_in_bounded_time(part: str) -> None:
 @given(
     st.binary(max_size=100), st.text(max_size=60), st.sampled_from(DECLARED), st.text(max_size=20)
 )
-def test_anything_is_classified(body: bytes, text: str, declared: Declared, uri: str) -> None:
+def test_any_text_is_classified(body: bytes, text: str, declared: Declared, uri: str) -> None:
     kinds = {"html", "text"}
     assert (kind := classify(text, declared, uri)) in kinds or kind.startswith("type_")
     assert reason_of_bytes(body) is None or not looks_like_html(body)

@@ -1,4 +1,4 @@
-"""WARC archives: headers of all tools, and archives that are cut, damaged or something else."""
+"""WARC headers of various tools; truncated, damaged and other archives."""
 
 import gzip
 import io
@@ -43,7 +43,7 @@ def test_headers_are_read_as_tools_write_them(head: bytes, uri: str | None) -> N
     assert (found.kind, found.uri, found.block) == ("response", uri, b"ab")
 
 
-def test_every_cut_archive_is_refused(tmp_path: Path) -> None:
+def test_every_truncated_archive_is_refused(tmp_path: Path) -> None:
     whole = b"".join(ARCHIVE)
     ends = {sum(map(len, ARCHIVE[:number])) for number in range(1, 5)}
     # The two line ends behind a record may be missing: nothing of it is.
@@ -52,12 +52,14 @@ def test_every_cut_archive_is_refused(tmp_path: Path) -> None:
         if size in whole_records:
             read(tmp_path, whole[:size])
             continue
-        with pytest.raises(ValueError, match=r"^a\.warc: (ends in|byte \d+: |no WARC)") as caught:
+        with pytest.raises(
+            ValueError, match=r"^a\.warc: (ends in|byte \d+: |contains no WARC)"
+        ) as caught:
             read(tmp_path, whole[:size])
         assert "\n" not in str(caught.value)
 
 
-def test_every_cut_compressed_archive_is_refused(tmp_path: Path) -> None:
+def test_every_truncated_compressed_archive_is_refused(tmp_path: Path) -> None:
     members = [gzip.compress(item) for item in ARCHIVE]
     whole = b"".join(members)
     ends = {sum(map(len, members[:number])) for number in range(1, 5)}
@@ -69,11 +71,11 @@ def test_every_cut_compressed_archive_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "no WARC record in it; download it again"),
-        (b"\r\n\r\n", "no WARC record in it; download it again"),
+        (b"", "contains no WARC record; download it again"),
+        (b"\r\n\r\n", "contains no WARC record; download it again"),
         (b"filedesc://a.arc 0.0.0.0 2008 text/plain 76\n1 0 IA\n", "an ARC archive; convert it"),
-        (b"<html>404</html>", "byte 0: no WARC record begins here"),
-        (INFO + b"noise\r\n" + PAGE, f"byte {len(INFO)}: no WARC record begins here"),
+        (b"<html>404</html>", "byte 0: not a WARC record"),
+        (INFO + b"noise\r\n" + PAGE, f"byte {len(INFO)}: not a WARC record"),
         (b"WARC/1.0\r\nContent-Length: -1\r\n\r\n", "byte 0: .* Content-Length '-1'"),
         (b"WARC/1.0\r\nWARC-Type: response\r\n\r\n", "Content-Length ''"),
         (b"WARC/1.0\r\nContent-Length: 999999999999\r\n\r\n", "record of 999999999999 bytes"),
@@ -81,7 +83,9 @@ def test_every_cut_compressed_archive_is_refused(tmp_path: Path) -> None:
         (b"WARC/1.0\r\n" + b"A" * 200_000, "a WARC header of more than 65536 bytes"),
     ],
 )
-def test_a_damaged_archive_names_the_place(tmp_path: Path, data: bytes, message: str) -> None:
+def test_a_damaged_archive_is_reported_with_the_offset(
+    tmp_path: Path, data: bytes, message: str
+) -> None:
     with pytest.raises(ValueError, match=rf"^a\.warc: .*{message}") as caught:
         read(tmp_path, data)
     assert "\n" not in str(caught.value)

@@ -383,7 +383,7 @@ def test_columns_are_counted_in_csv_and_tsv_without_a_header(tmp_path):
     ):
         load_task(str(tmp_path / "t.csv"), text_column=2)
     (tmp_path / "t.csv").write_text('1,a\n2,"b",c\n')
-    with pytest.raises(ValueError, match=r"t\.csv: line 2: 3 fields, the first line has 2"):
+    with pytest.raises(ValueError, match=r"t\.csv: line 2: 3 fields, expected 2"):
         load_task(str(tmp_path / "t.csv"), text_column=1, label_column=0)
 
 

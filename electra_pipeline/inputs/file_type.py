@@ -1,4 +1,4 @@
-"""What the first bytes of a file tell: how it is compressed, or that it is no text at all."""
+"""Detect the type of a file by its first bytes: compression, archives and other binary files."""
 
 import codecs
 import re
@@ -7,17 +7,17 @@ from pathlib import Path
 from electra_pipeline.inputs.decompression import CODECS
 
 HEAD_BYTES = 512
-# A stream of bzip2 continues with the digits of pi, or of its square root where it is empty.
+# A bzip2 stream continues with the digits of pi, or of its square root if it is empty.
 BZIP2_HEAD = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")
 HTML_HEAD = re.compile(rb"\s*<(!doctype\s+html|html)\b", re.IGNORECASE)
 PAGE_SUFFIXES = ("", ".html", ".htm", ".xhtml", ".php", ".asp", ".aspx", ".jsp", ".cgi")
 UNPACK = "unpack it"
-EXPORT = "write what it holds as parquet, jsonl or csv"
-TAKE_OUT = "take it out of the source"
-# What a file is that begins so, and what to do.
-NO_TEXT: tuple[tuple[int, bytes, str, str], ...] = (
+EXPORT = "export its content as parquet, jsonl or csv"
+REMOVE = "remove it from the source"
+# Offset and signature of binary files, what they are, and the remedy
+BINARY: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"PK\x03\x04", "a zip archive (or an office document)", "name its files: zip://*.txt::"),
-    (0, b"PK\x05\x06", "an empty zip archive", "check where it comes from"),
+    (0, b"PK\x05\x06", "an empty zip archive", "check its origin"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
     (0, b"Rar!\x1a\x07", "a rar archive", UNPACK),
     (257, b"ustar", "a tar archive", "name its files: tar://*.txt::"),
@@ -29,24 +29,24 @@ NO_TEXT: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x89HDF\r\n", "an HDF5 file", EXPORT),
     (0, b"\x93NUMPY", "a NumPy array", EXPORT),
     (0, b"FEA1\0", "the first version of Feather", EXPORT),
-    (0, b"\x89PNG\r\n", "a PNG image", TAKE_OUT),
-    (0, b"\xff\xd8\xff", "a JPEG image", TAKE_OUT),
-    (0, b"\x7fELF", "a program", TAKE_OUT),
-    (0, b"\0\5\x16\7", "what macOS keeps beside a file", TAKE_OUT),
+    (0, b"\x89PNG\r\n", "a PNG image", REMOVE),
+    (0, b"\xff\xd8\xff", "a JPEG image", REMOVE),
+    (0, b"\x7fELF", "a program", REMOVE),
+    (0, b"\0\5\x16\7", "a metadata file of macOS", REMOVE),
     (0, b"\x02\x21\x4c\x18", "in the legacy format of lz4", "compress it again: lz4 -d | lz4"),
     (0, b"\x1f\x9d", "compressed by compress (.Z)", "compress it again: uncompress -c | gzip"),
 )
-# Of files that are no text, but have formats of their own.
+# Binary files that have a format of their own
 DATA_HEADS = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff", b"WARC/")
 MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def compression_of(head: bytes, suffix: str | None, name: str) -> str | None:
-    """How a file is compressed that begins with `head`: a key of `CODECS`, or None.
+    """Return the compression of a file that begins with `head`: a key of `CODECS`, or None.
 
-    The content decides, and not the `suffix` of its name (a key of `CODECS`, or None): servers
-    decompress `.gz` files on the way, and compress others. Raises ValueError with `name` for an
-    error page in place of a compressed file, and as `check_text` does.
+    The content decides, not the `suffix` of its name (a key of `CODECS`, or None): servers
+    decompress `.gz` files during the transfer, and compress others. Raises ValueError with `name`
+    for an error page instead of a compressed file, and like `check_text`.
     """
     for each in (suffix, *CODECS):
         if each is not None and CODECS[each].begins(head):
@@ -62,29 +62,29 @@ def compression_of(head: bytes, suffix: str | None, name: str) -> str | None:
 
 
 def check_text(head: bytes, name: str) -> None:
-    """Raise ValueError with `name` for the beginning of an archive or document that is no text."""
-    for place, magic, kind, remedy in NO_TEXT:
-        if head.startswith(magic, place):
-            where = name if remedy.endswith("::") else ""
-            raise ValueError(f"{name}: it is {kind}, which is not read as a file; {remedy}{where}")
+    """Raise ValueError with `name` if `head` begins an archive or a binary document."""
+    for offset, magic, kind, remedy in BINARY:
+        if head.startswith(magic, offset):
+            archive = name if remedy.endswith("::") else ""
+            raise ValueError(f"{name}: it is {kind}, which cannot be read; {remedy}{archive}")
 
 
 def check_page(file: Path, suffix: str, name: str) -> None:
-    """Raise ValueError with `name` for a page where a file with that suffix is wanted."""
+    """Raise ValueError with `name` for an HTML page instead of a file with that suffix."""
     with file.open("rb") as stored:
         if suffix.lower() not in PAGE_SUFFIXES and HTML_HEAD.match(stored.read(HEAD_BYTES)):
             raise _page(name, f"{suffix} file")
 
 
-def _page(name: str, wanted: str) -> ValueError:
+def _page(name: str, expected: str) -> ValueError:
     return ValueError(
-        f"{name}: an HTML page instead of a {wanted}, such as a server's error or login page; "
+        f"{name}: an HTML page instead of a {expected}, such as a server's error or login page; "
         "download it again"
     )
 
 
 def _is_readable(head: bytes) -> bool:
-    """Whether a file begins like text or data that is not compressed."""
+    """Return whether a file begins like uncompressed text or data."""
     if head.startswith((*DATA_HEADS, *MARKS)):
         return True
     try:
