@@ -11,6 +11,7 @@ from electra_pipeline.core.optim import Schedule
 from electra_pipeline.finetuning.grid_selection import Choice
 from electra_pipeline.finetuning.recipes import Recipe
 from electra_pipeline.finetuning.trial import MAJORITY, PRETRAINED, RANDOM
+from electra_pipeline.results.pretraining import TASK as PRETRAINING
 from electra_pipeline.tasks.catalog.published import TASKS
 from electra_pipeline.tasks.catalog.user_task import GivenTask, find_task
 
@@ -87,7 +88,13 @@ class FinetuneConfig(Config):
     @field_validator("tasks")
     @classmethod
     def _known(cls, tasks: tuple[GivenTask, ...]) -> tuple[GivenTask, ...]:
-        _distinct("tasks", [find_task(task).name for task in tasks])
+        names = [find_task(task).name for task in tasks]
+        _distinct("tasks", names)
+        if PRETRAINING in names:
+            raise ValueError(
+                f"invalid task name {PRETRAINING!r}: the results table has the metrics of "
+                "pre-training under it; choose another"
+            )
         return tasks
 
     @field_validator("seeds")

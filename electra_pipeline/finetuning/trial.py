@@ -32,8 +32,8 @@ from electra_pipeline.tasks.encoder import Encoder, find_encoder, load_tokenizer
 from electra_pipeline.tasks.kinds import settings
 from electra_pipeline.tasks.kinds.kind import Encoded, num_unknown
 from electra_pipeline.tasks.task import Task
+from electra_pipeline.text.tokenizer_files import save_loadable
 from electra_pipeline.text.words import count_characters
-from electra_pipeline.tokenizer.pretrained import save_loadable
 
 STAGE = "finetune"
 # 4: the config's metrics are those that the data has; empty records are counted, not scored; the

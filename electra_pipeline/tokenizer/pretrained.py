@@ -14,16 +14,15 @@ from tokenizers.models import WordPiece
 
 from electra_pipeline.storage.location import NO_CODE, tokenizer_directory
 from electra_pipeline.text.tokenization import parts, splits_at_spaces
+from electra_pipeline.text.tokenizer_files import save_loadable
 from electra_pipeline.text.words import has_spaced_words, split_words
 
 if TYPE_CHECKING:  # takes seconds to import, and most commands do not need it
-    from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # the order of BERT's vocabulary
 MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 BATCH_CHARACTERS = 1_000_000  # some 100 MB of token objects
-# What transformers adds to a loaded tokenizer's settings about the place it was loaded from.
-PLACE_SETTINGS = ("is_local", "local_files_only")
 
 
 def take_over(place: str, max_length: int) -> "PreTrainedTokenizerFast":
@@ -89,20 +88,6 @@ def save(tokenizer: "PreTrainedTokenizerFast", directory: Path) -> None:
     pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     lines = "".join(f"{piece}\n" for piece in pieces)
     (directory / "vocab.txt").write_text(lines, encoding="utf-8", newline="\n")
-
-
-def save_loadable(tokenizer: "PreTrainedTokenizerBase", directory: Path) -> None:
-    """Write the files of any tokenizer so that transformers 4 and 5 load them from anywhere.
-
-    A tokenizer that is nothing but its tokenizer.json has two names of its class, of which
-    transformers 4 knows the older one alone. A class of its own (RobertaTokenizer, ...) is kept.
-    """
-    for name in PLACE_SETTINGS:  # they depend on HF_HUB_OFFLINE
-        tokenizer.init_kwargs.pop(name, None)
-    tokenizer.save_pretrained(directory)
-    file = directory / "tokenizer_config.json"
-    settings = file.read_bytes()
-    file.write_bytes(settings.replace(b'"TokenizersBackend"', b'"PreTrainedTokenizerFast"'))
 
 
 def measure(tokenizer: "PreTrainedTokenizerFast", texts: Iterable[str]) -> dict[str, Any]:

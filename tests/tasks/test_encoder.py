@@ -30,7 +30,7 @@ from electra_pipeline.tasks.kinds.kind import output_layer
 from electra_pipeline.tasks.kinds.question_answering import QuestionAnswering, QuestionExample
 from electra_pipeline.tasks.kinds.tagging import TaggedExample, Tagging
 from electra_pipeline.tasks.kinds.text_classification import Classification, Regression, TextExample
-from electra_pipeline.tokenizer.pretrained import save_loadable
+from electra_pipeline.text.tokenizer_files import save_loadable
 
 SENTENCES = [
     "the old baker paints a wooden boat near the river",

@@ -11,7 +11,7 @@ from electra_pipeline.core.identity import Config
 from electra_pipeline.inputs.decompression import MAX_EXPANSION
 from electra_pipeline.inputs.files import FileReference, FoundFile, PackageFile
 from electra_pipeline.inputs.locations import file_name, is_http
-from electra_pipeline.inputs.records import Format, listed
+from electra_pipeline.inputs.records import Format, column_value
 from electra_pipeline.storage.uri import printable
 
 # The formats of data files, and those that hold documents alone.
@@ -184,32 +184,6 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def column_value(record: Mapping[Any, Any], column: str | int, name: str) -> Any:
-    """The value of a column; a name with dots that is no column leads into objects.
-
-    What is inside of a null object is null. Raises ValueError with the file `name` that lists the
-    columns there are.
-    """
-    if column in record:
-        return record[column]
-    if isinstance(column, int):
-        there = f"it has {len(record)}, counted from 0"
-        if not all(isinstance(key, int) for key in record):
-            there = f"columns are counted in csv and tsv alone, this has {', '.join(record)}"
-        raise ValueError(f"{name}: no column {column}; {there}")
-    value: Any = record
-    path = ""
-    for part in column.split("."):
-        if value is None:
-            return None
-        if not isinstance(value, Mapping) or part not in value:
-            there = listed(value) if isinstance(value, Mapping) else ""
-            where = f"{path.removesuffix('.')!r}" if path else "it"
-            raise ValueError(f"{name}: no column {column!r}; {where} has {there or 'none'}")
-        value, path = value[part], f"{path}{part}."
-    return value
 
 
 def default_label(reference: FileReference | FoundFile) -> str:

@@ -14,10 +14,10 @@ from electra_pipeline.core.identity import canonical_json
 from electra_pipeline.corpus.sources.config import (
     HubSource,
     RawDocument,
-    column_value,
     raw_document,
 )
 from electra_pipeline.inputs.downloads import file_sha256
+from electra_pipeline.inputs.records import column_value
 from electra_pipeline.storage.uri import check_dataset, check_folder, is_restricted, printable
 
 # What `save_to_disk` writes beside a data set's files, and beside the folders of several splits

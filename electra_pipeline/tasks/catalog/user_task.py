@@ -7,7 +7,6 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from electra_pipeline.core.identity import Config
 from electra_pipeline.inputs.files import FileReference
 from electra_pipeline.inputs.records import Format
-from electra_pipeline.results import pretraining
 from electra_pipeline.tasks.catalog.published import TASKS
 from electra_pipeline.tasks.task import (
     METRICS,
@@ -88,8 +87,6 @@ class UserTask(Config):
 
     @model_validator(mode="after")
     def _check(self) -> "UserTask":
-        if self.name == pretraining.TASK:
-            raise ValueError(f"{self.name!r} names the rows about pre-training; choose another")
         if self.name in TASKS:
             raise ValueError(f"{self.name!r} is the name of a published task; choose another")
         unknown = sorted(set(self.metrics or ()) - set(METRICS[self.type]))

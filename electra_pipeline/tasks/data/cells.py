@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from electra_pipeline.corpus.sources.config import column_value
+from electra_pipeline.inputs.records import column_value
 from electra_pipeline.tasks.task import Column, Task
 
 Record = tuple[str, Mapping[Any, Any]]
