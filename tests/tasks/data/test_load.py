@@ -87,7 +87,7 @@ def test_torn_rows_of_qqp_are_dropped_and_counted_and_refused_elsewhere(tmp_path
         split: {"too_few_columns": 1} for split in ("train", "validation")
     }
     path = write(tmp_path / "own.tsv", "text\tlabel\na\tx\nb\n")
-    with pytest.raises(ValueError, match=r"own\.tsv:3: 1 columns where 2 are needed"):
+    with pytest.raises(ValueError, match=r"own\.tsv:3: expected 2 columns, got 1"):
         load(user_task(path), None)
 
 
@@ -109,7 +109,10 @@ def test_stsb_numbers_must_be_finite(tmp_path):
     header = "index\tsentence1\tsentence2\tscore\n"
     write(tmp_path / "STS-B/train.tsv", header + "0\ta\tb\t5.000\n1\tc\td\t0.5\n")
     write(tmp_path / "STS-B/dev.tsv", header + "0\ta\tb\tnan\n")
-    with pytest.raises(ValueError, match=r"dev\.tsv:2: column 'score' holds 'nan', not a finite"):
+    with pytest.raises(
+        ValueError,
+        match=r"dev\.tsv:2: invalid column 'score': .* finite .* got 'nan'",
+    ):
         load(TASKS["stsb"], str(tmp_path))
     write(tmp_path / "STS-B/dev.tsv", header + "0\ta\tb\t2.5\n")
     data = load(TASKS["stsb"], str(tmp_path))
@@ -269,7 +272,7 @@ def test_misplaced_answers_are_not_trained_on_and_are_counted(tmp_path, caplog):
 
 def test_other_json_is_refused_with_the_form_that_is_needed(tmp_path):
     write(tmp_path / "squad/train-v1.1.json", '{"data": [{"title": "x"}]}')
-    with pytest.raises(ValueError, match=r"train-v1\.1\.json: not in SQuAD's form .*'paragraphs'"):
+    with pytest.raises(ValueError, match=r"train-v1\.1\.json: not in SQuAD's .*'paragraphs'"):
         load(TASKS["squad"], str(tmp_path))
 
 
@@ -295,12 +298,13 @@ def test_other_labels_are_refused_or_dropped_and_counted(tmp_path, caplog):
     path = write(tmp_path / "t.csv", "category,text\nfresh,a\nrotten,b\nplot,c\n")
     values = {"label_column": "category", "labels": ("fresh", "rotten")}
     with pytest.raises(
-        ValueError, match=r"t\.csv: record 3: label 'plot' is none of fresh, rotten"
+        ValueError,
+        match=r"t\.csv: record 3: invalid label: .* fresh, rotten, got 'plot'",
     ):
         load(user_task(path, path, **values), None)
     data = load(user_task(path, path, other_labels="drop", **values), None)
     assert data.counters["dropped"]["train"] == {"other_label": 1}
-    assert "left out" not in caplog.text  # as was asked for
+    assert "dropped" not in caplog.text  # as was asked for
     assert [e.label for e in data.train] == ["fresh", "rotten"]
 
 
@@ -331,7 +335,7 @@ def test_bad_files_are_refused_in_one_line(tmp_path, content):
 def test_a_validation_label_that_train_does_not_have_is_refused(tmp_path):
     train = write(tmp_path / "train.csv", "text,label\na,x\nb,y\n")
     dev = write(tmp_path / "dev.csv", "text,label\na,x\nb,z\n")
-    with pytest.raises(ValueError, match=r"dev\.csv: record 2: label 'z' is none of x, y"):
+    with pytest.raises(ValueError, match=r"dev\.csv: record 2: invalid label: .* x, y, got 'z'"):
         load(user_task(train, dev), None)
 
 
@@ -343,7 +347,7 @@ def test_mixed_tag_schemes_are_refused(tmp_path):
 
 def test_short_lines_of_columns_are_refused(tmp_path):
     path = write(tmp_path / "t.txt", "a B-X\nb\n")
-    with pytest.raises(ValueError, match=r"t\.txt:2: 'b' has 1 columns, 2 are needed"):
+    with pytest.raises(ValueError, match=r"t\.txt:2: 'b' has 1 columns; expected 2 or more"):
         load(user_task(path, path, type="tagging"), None)
 
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,14 @@ import pytest
 
 from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.tasks.catalog.user_task import UserTask
-from electra_pipeline.tasks.data.reading import read_examples
+from electra_pipeline.tasks.data.context import ReadContext
+from electra_pipeline.tasks.data.files import read_examples
 
 
 def read(path: Path, **columns: Any) -> list[Any]:
     task = UserTask(name="x", train=str(path), **{"type": "classification", **columns}).as_task()
-    return list(read_examples(task, SourceFile(path.name, "", str(path)), Counter()))
+    context = ReadContext(task, task.columns, labelled=True)
+    return list(read_examples(context, SourceFile(path.name, "", str(path))))
 
 
 @pytest.mark.parametrize("column", ["text", "label", "pair"])
@@ -26,7 +27,7 @@ def test_half_a_character_is_named_with_its_record(tmp_path: Path, column: str) 
     rows[1][column] += " \ud83d"
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
-    message = rf"^a\.jsonl: record 2: column '{column}' holds half of a character \(\\ud83d\)"
+    message = rf"^a\.jsonl: record 2: column '{column}' has half of a character \(\\ud83d\)"
     with pytest.raises(ValueError, match=message):
         read(path, pair_column="pair")
 
@@ -34,7 +35,7 @@ def test_half_a_character_is_named_with_its_record(tmp_path: Path, column: str) 
 def test_half_a_character_in_a_word_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"tokens": ["a", "\udc00"], "tags": ["O", "O"]}))
-    with pytest.raises(ValueError, match=re.escape("record 1: column 'tokens' holds half of a ch")):
+    with pytest.raises(ValueError, match=re.escape("record 1: column 'tokens' has half of a ch")):
         read(path, type="tagging")
 
 

@@ -1,23 +1,23 @@
 """Words with tags in columns, in the layouts of published sets, and what is refused."""
 
-from collections import Counter
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from electra_pipeline.tasks.catalog.user_task import UserTask
-from electra_pipeline.tasks.data.columns import tagged_columns
+from electra_pipeline.tasks.data.conll import tagged_sentences
+from electra_pipeline.tasks.data.context import ReadContext
 from electra_pipeline.tasks.data.load import load
 
 
 def read(text, *, labelled=True, **values):
     values = {"name": "own", "type": "tagging", "train": "t", **values}
-    task, dropped = UserTask(**values).as_task(), Counter()
+    task = UserTask(**values).as_task()
+    context = ReadContext(task, task.columns, labelled)
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     return [
         list(zip(example.words, example.tags, strict=True))
-        for example in tagged_columns(task, "t.txt", lines, dropped, labelled=labelled)
+        for example in tagged_sentences(context, "t.txt", lines)
     ]
 
 
@@ -133,12 +133,12 @@ def test_only_space_and_tab_part_columns(odd, separator):
 
 
 REFUSED = {
-    "a B-X\nb\n": r"t\.txt:2: 'b' has 1 columns, 2 are needed",
+    "a B-X\nb\n": r"t\.txt:2: 'b' has 1 columns; expected 2 or more",
     "a\tO\nNew York\n": r"t\.txt:2: 'New York' has 1 columns",
     "a NN O\n\nNew York NN O\nb NN O\n": r"t\.txt:4: 'b NN O' has 3 columns, line 3 .* has 4",
     "a\tO\n\tO\n": r"t\.txt:2: ' O' has an empty word or tag",
     "#word\na O\n": r"t\.txt:1: '#word' has 1 columns",
-    "a O\nb \ud83d\n": r"t\.txt:1: it holds half of a character \(\\ud83d\)",
+    "a O\nb \ud83d\n": r"t\.txt:1: the sentence has half of a character \(\\ud83d\)",
     "1-2\tvámonos\t_\t_\n1\tvamos\tVERB\t_\n2\tnos\tPRON\t_\n": r"counts the words",
     "The/DT\ncat/NN\n": r"t\.txt:1: 'The/DT' has 1 columns",
     "1\ta\tX\n2\tb\tY\n": r"the first column counts the words .* set text_column to 1",

@@ -1,9 +1,8 @@
-"""Labelled files to examples, whatever their format.
+"""Read a task's examples from one file of any supported format.
 
-Every error names the file and the line (or record), the value, and what would be right.
+Errors name the file and the line or record, the value, and what is expected.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import PurePath
@@ -16,11 +15,12 @@ from electra_pipeline.inputs.records import (
     read_records,
     resolve_format,
 )
-from electra_pipeline.tasks.data.cells import Record, is_blank, require
-from electra_pipeline.tasks.data.columns import tagged_columns
-from electra_pipeline.tasks.data.features import names_in_file, with_names
-from electra_pipeline.tasks.data.records import Example, record_examples
+from electra_pipeline.tasks.data.conll import tagged_sentences
+from electra_pipeline.tasks.data.context import ReadContext
+from electra_pipeline.tasks.data.examples import Example, record_examples
+from electra_pipeline.tasks.data.hub import class_names_in_file, with_class_names
 from electra_pipeline.tasks.data.squad import COLUMNS, has_answers, squad_document
+from electra_pipeline.tasks.data.values import Record, is_blank, require
 from electra_pipeline.tasks.task import Column, Task
 
 RECORD_SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".arrow")
@@ -28,30 +28,24 @@ ANNOTATIONS = (".ann", ".spacy")  # brat's, spaCy's
 RECORD_FORMATS = ("jsonl", "json", "parquet", "arrow")
 
 
-def read_examples(
-    task: Task, file: SourceFile, dropped: Counter[str], *, labelled: bool = True
-) -> Iterator[Example]:
-    """The examples of one file in order; `dropped` counts what the task's rules leave out.
-
-    Without labels, the label column is not looked at.
-    """
-    if task.type == "tagging" and not _has_records(task, file):
-        lines = _lines(task, file)
-        yield from tagged_columns(task, file.name, lines, dropped, labelled=labelled)
+def read_examples(context: ReadContext, file: SourceFile) -> Iterator[Example]:
+    """Yield the examples of one file in order."""
+    if context.task.type == "tagging" and not _has_records(context.task, file):
+        yield from tagged_sentences(context, file.name, _lines(context.task, file))
     else:
-        records = _records(task, file, dropped, labelled)
-        yield from record_examples(task, records, task.columns, dropped, labelled=labelled)
+        yield from record_examples(context, _records(context, file))
 
 
-def has_labels(task: Task, file: SourceFile) -> bool:
-    """Whether a record of a file has what is to be predicted; -1 alone, as on the Hub, has not."""
+def has_labels(context: ReadContext, file: SourceFile) -> bool:
+    """Return whether a record of a file has a label; all -1, as on the Hub, is none."""
+    task = context.task
     if task.type == "tagging" and not _has_records(task, file):
         first = next((line for line in _lines(task, file) if line.strip() and line[0] != "#"), "")
         return len(first.split()) > 1
-    records = (record for _, record in _records(task, file, Counter(), labelled=False))
+    records = (record for _, record in _records(context, file))
     if task.type == "question-answering":
         return any(map(has_answers, islice(records, 2)))  # the first may be MRQA's header
-    column = task.columns.label
+    column = context.columns.label
     if task.type == "tagging" and not isinstance(column, str):
         column = "tags"
     top = str(column).split(".")[0]
@@ -60,24 +54,30 @@ def has_labels(task: Task, file: SourceFile) -> bool:
 
 
 def _has_records(task: Task, file: SourceFile) -> bool:
-    """Whether words with tags stand in lists. Raises ValueError for what is not read."""
+    """Return whether a tagging file has records with lists, and not a word a line.
+
+    Raises ValueError for unsupported formats.
+    """
     if file.suffix in ANNOTATIONS:
         raise ValueError(
-            f"{file.name}: annotations by offsets ({file.suffix}) are not read; write a word and "
-            "its tag a line, apart by a tab, with an empty line after each sentence (CoNLL)"
+            f"{file.name}: annotations by offsets ({file.suffix}) are not supported; write a word "
+            "and its tag a line, separated by a tab, with an empty line after each sentence (CoNLL)"
         )
     if task.format == "csv" or (task.format == "auto" and file.suffix == ".csv"):
         raise ValueError(
-            f"{file.name}: words with tags are not read from csv; write a word and its tag a line, "
-            "apart by a tab, with an empty line after each sentence, or jsonl with lists"
+            f"{file.name}: csv is not supported for words with tags; write a word and its tag a "
+            "line, separated by a tab, with an empty line after each sentence, or jsonl with lists"
         )
     if task.format == "auto":
         return file.suffix in RECORD_SUFFIXES
     return task.format in RECORD_FORMATS
 
 
-def _has_rows(task: Task, file: SourceFile) -> bool:
-    """Whether questions stand in rows and not in one JSON value. Raises ValueError for csv."""
+def _has_question_rows(task: Task, file: SourceFile) -> bool:
+    """Return whether questions are in rows, and not in one JSON value.
+
+    Raises ValueError for csv.
+    """
     format = FORMAT_OF_SUFFIX.get(file.suffix, "json") if task.format == "auto" else task.format
     if format in ("csv", "tsv"):
         raise ValueError(
@@ -90,55 +90,56 @@ def _has_rows(task: Task, file: SourceFile) -> bool:
 # --- tables ---------------------------------------------------------------------------------------
 
 
-def _records(
-    task: Task, file: SourceFile, dropped: Counter[str], labelled: bool
-) -> Iterator[Record]:
-    """The file's records with their places; classes of Arrow's features by their names."""
-    if task.type == "question-answering" and not _has_rows(task, file):
-        yield from squad_document(file, task.encoding or "utf-8")
+def _records(context: ReadContext, file: SourceFile) -> Iterator[Record]:
+    """Yield the file's records, with names in place of the class indexes of Arrow's features."""
+    task = context.task
+    encoding = task.encoding or "utf-8"
+    if task.type == "question-answering" and not _has_question_rows(task, file):
+        yield from squad_document(file, encoding)
         return
     resolved = resolve_format(file, task.format)
-    is_text = resolved == "text" and task.type == "classification"
-    used = _used(task, labelled)
+    used = _used_columns(context)
     if resolved == "tsv" and task.type in ("classification", "regression"):
-        yield from _tsv_records(task, file, dropped, used)
+        yield from _tsv_records(context, file, used)
         return
-    # other formats name their columns, whatever is asked for
+    # other formats always name their columns
     has_header = resolved not in ("csv", "tsv") or any(isinstance(each, str) for each in used)
     records = read_records(
-        *(file, task.format),
-        encoding=task.encoding or "utf-8",
-        columns=_needed(task, used),
+        file,
+        task.format,
+        encoding=encoding,
+        columns=_read_columns(task, used),
         has_header=has_header,
     )
-    label = {task.columns.label: label_in_name(task, file)} if is_text else {}
-    names = names_in_file(file, resolved)
+    is_text = resolved == "text" and task.type == "classification"
+    label = {context.columns.label: label_in_name(task, file)} if is_text else {}
+    names = class_names_in_file(file, resolved)
     for number, record in enumerate(records, start=1):
-        place = f"{file.name}: record {number}"
+        where = f"{file.name}: record {number}"
         try:
-            named = with_names(record, names)
+            named = with_class_names(record, names)
         except ValueError as error:
-            raise ValueError(f"{place}: {error}; repair it") from error
-        yield place, _counted({**named, **label}, [] if has_header else used)
+            raise ValueError(f"{where}: {error}; repair it") from error
+        yield where, _with_negative_positions({**named, **label}, [] if has_header else used)
 
 
-def _needed(task: Task, used: Sequence[Column]) -> list[str]:
-    """The columns of parquet and Arrow files that are read."""
+def _read_columns(task: Task, used: Sequence[Column]) -> list[str]:
+    """Return the columns to read of parquet and Arrow files."""
     if task.type == "question-answering":
         return [*COLUMNS]
     named = [column for column in used if isinstance(column, str)]
     return [*named, "tokens", "tags", "index", "idx", "id"]
 
 
-def _used(task: Task, labelled: bool) -> list[Column]:
-    columns = task.columns
-    found = [columns.text, columns.pair, columns.label if labelled else None]
-    found += columns.choices if task.type == "multiple-choice" else ()
-    return [column for column in found if column is not None]
+def _used_columns(context: ReadContext) -> list[Column]:
+    columns = context.columns
+    used = [columns.text, columns.pair, columns.label if context.labelled else None]
+    used += columns.choices if context.task.type == "multiple-choice" else ()
+    return [column for column in used if column is not None]
 
 
-def _counted(record: dict[Any, Any], used: Sequence[Column]) -> dict[Any, Any]:
-    """A record without a header row with the columns that are counted from its end."""
+def _with_negative_positions(record: dict[Any, Any], used: Sequence[Column]) -> dict[Any, Any]:
+    """Return a record of a file without a header, with keys from -1 backwards if one is used."""
     if not any(isinstance(column, int) and column < 0 for column in used):
         return record
     width = len(record)
@@ -146,23 +147,26 @@ def _counted(record: dict[Any, Any], used: Sequence[Column]) -> dict[Any, Any]:
 
 
 def label_in_name(task: Task, file: SourceFile) -> str:
-    """The class of all lines of a plain text file: the one label that its name holds."""
+    """Return the one label in a plain text file's name, which is that of all its lines."""
     name = PurePath(file.name).name
     found = [label for label in task.labels or () if label in name]
     if len(found) != 1:
         raise ValueError(
-            f"{file.name}: a plain text file has one class, and its name must hold exactly one of "
-            f"the labels {', '.join(task.labels or ()) or '(none are set)'}; set labels, give a "
+            f"{file.name}: a plain text file has one class, and its name must contain exactly one "
+            f"of the labels {', '.join(task.labels or ()) or '(none are set)'}; set labels, give a "
             "file with a label column (format csv or tsv), or a folder with one folder a class"
         )
     return found[0]
 
 
 def _tsv_records(
-    task: Task, file: SourceFile, dropped: Counter[str], used: Sequence[Column]
+    context: ReadContext, file: SourceFile, used: Sequence[Column]
 ) -> Iterator[Record]:
-    """Rows of a tsv as GLUE publishes it: no quoting, and no header where columns are counted."""
-    lines = enumerate(_lines(task, file), start=1)
+    """Yield the rows of a tsv file as GLUE publishes it: without quoting.
+
+    It has no header row if the used columns are positions.
+    """
+    lines = enumerate(_lines(context.task, file), start=1)
     header: list[Column] = []
     if any(isinstance(column, str) for column in used):
         header = [*next(lines, (1, ""))[1].split("\t")]
@@ -178,26 +182,26 @@ def _tsv_records(
             continue
         if len(cells) >= width:
             record = dict(zip(header or range(len(cells)), cells, strict=False))
-            yield f"{file.name}:{number}", _counted(record, used)
-        elif task.short_rows == "drop":
-            dropped["too_few_columns"] += 1
+            yield f"{file.name}:{number}", _with_negative_positions(record, used)
+        elif context.task.short_rows == "drop":
+            context.dropped["too_few_columns"] += 1
         else:
             raise ValueError(
-                f"{file.name}:{number}: {len(cells)} columns where {width} are needed; "
+                f"{file.name}:{number}: expected {width} columns, got {len(cells)}; "
                 "repair or remove the line"
             )
 
 
 def _lines(task: Task, file: SourceFile) -> list[str]:
-    """Lines without their ends, in the first of the task's encodings that fits."""
+    """Return the lines of a file without their ends."""
     # Not splitlines(): U+2028, U+0085 and a lone carriage return are part of the text.
-    text = content(task, file)
+    text = read_text(task, file)
     end = "\n" if "\n" in text else "\r"  # of old Macs
     return [line.removesuffix("\r") for line in text.split(end)]
 
 
-def content(task: Task, file: SourceFile) -> str:
-    """All text of a file, in the first of the task's encodings that fits."""
+def read_text(task: Task, file: SourceFile) -> str:
+    """Return all text of a file, in the first of the task's encodings that can decode it."""
     published = task.published.encodings if task.published else ("utf-8",)
     first, *others = (task.encoding,) if task.encoding else published
     try:
