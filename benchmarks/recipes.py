@@ -37,7 +37,7 @@ from electra_pipeline.config import PipelineConfig
 from electra_pipeline.core.execution import LocalExecutor, LocalWorker, values_in_order
 from electra_pipeline.core.progress import silent
 from electra_pipeline.core.transformers_logging import quiet_transformers
-from electra_pipeline.finetuning import plan
+from electra_pipeline.finetuning.rows import trial_rows
 from electra_pipeline.pretraining.sequences import SequenceReader, load_vocabulary
 from electra_pipeline.results.tables import table
 from electra_pipeline.storage.artifact import Artifact
@@ -202,7 +202,7 @@ def finetuned(
     published = stages.publish(config, model, tokenizer, corpus)
     trials = stages.plan_trials(config, published)
     done = values_in_order(stages.run_trials(config, trials, executor, silent))
-    rows = [row for trial in done for row in plan.rows(trial) if row["model"] == "pretrained"]
+    rows = [row for trial in done for row in trial_rows(trial) if row["model"] == "pretrained"]
     return {
         f"{line['task']}, {line['metric'].replace('_', ' ')}": line["median"]
         for line in table.aggregate(rows)

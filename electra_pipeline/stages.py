@@ -22,8 +22,9 @@ from electra_pipeline.core.execution import (
 )
 from electra_pipeline.core.progress import Progress, Update
 from electra_pipeline.corpus import build as corpus_stage
-from electra_pipeline.finetuning import plan
-from electra_pipeline.finetuning.plan import Trial
+from electra_pipeline.finetuning import order, plan, run
+from electra_pipeline.finetuning.rows import reported_rows
+from electra_pipeline.finetuning.trial import Trial, find_trial
 from electra_pipeline.pretraining import loop, sequences
 from electra_pipeline.publishing import huggingface
 from electra_pipeline.results import pretraining, store
@@ -179,19 +180,19 @@ def run_trials(
     positions = {id(trial): index for index, trial in enumerate(trials)}
     missing = []
     for index, trial in enumerate(trials):
-        if (found := plan.find_trial(trial)) is not None:
+        if (found := find_trial(trial)) is not None:
             yield Outcome(index, value=found)
         else:
             missing.append(trial)
-    missing = plan.longest_first(missing)
+    missing = order.longest_first(missing)
     started, made = time.monotonic(), []
     resources_by_memory = _trial_resources(config, missing, executor)
     with metered(config.database_url, config.name, "finetune", executor) as meter:
         outcomes = meter.map(
-            partial(plan.run_trial, num_threads=config.scale.cpus_per_trial),
+            partial(run.run_trial, num_threads=config.scale.cpus_per_trial),
             missing,
-            resources=lambda trial: resources_by_memory[trial.cost.memory_bytes],
-            after=plan.parents(missing),
+            resources=lambda trial: resources_by_memory[trial.estimate.memory_bytes],
+            after=order.parents(missing),
             progress=progress,
         )
         for num_done, outcome in enumerate(outcomes, start=len(trials) - len(missing) + 1):
@@ -209,7 +210,7 @@ def gain_from_ray(config: PipelineConfig, trials: Sequence[Trial]) -> bool:
 
     They do if there is room for two, and what need not be waited for costs more than Ray's start.
     """
-    missing = [trial.cost.operations for trial in trials if plan.find_trial(trial) is None]
+    missing = [trial.estimate.operations for trial in trials if find_trial(trial) is None]
     on_gpu = LocalWorker().device.type == "cuda"
     has_room = on_gpu or cpus_of_this_process() >= 2 * config.scale.cpus_per_trial
     return has_room and sum(missing) - max(missing, default=0) > RAY_START_OPERATIONS
@@ -231,7 +232,7 @@ def log_utilization(
         memory_bytes: executor.slots(resources)
         for memory_bytes, resources in resources_by_memory.items()
     }
-    slots = [at_once[trial.cost.memory_bytes] for trial, _ in made]
+    slots = [at_once[trial.estimate.memory_bytes] for trial, _ in made]
     seconds = [float(artifact.observed["seconds"]) for _, artifact in made]
     busy = sum(each / most for each, most in zip(seconds, slots, strict=True)) / wall_seconds
     logger.info(
@@ -246,7 +247,7 @@ def _trial_resources(
     config: PipelineConfig, trials: Iterable[Trial], executor: Executor
 ) -> dict[int, Resources]:
     """What trials take of a node, by the memory that they need."""
-    needed = {trial.cost.memory_bytes for trial in trials}
+    needed = {trial.estimate.memory_bytes for trial in trials}
     return {
         memory_bytes: executor.trial_resources(config.scale, memory_bytes)
         for memory_bytes in needed
@@ -286,7 +287,7 @@ def record_results(config: PipelineConfig, trials: Iterable[Artifact]) -> list[d
     for task, members in by_task.items():
         try:
             _warn_of_cut_inputs(task, members[0])
-            rows += plan.results(config.finetune, members) if config.finetune else []
+            rows += reported_rows(config.finetune, members) if config.finetune else []
         except Exception as error:  # whatever it is, it loses the rows of this task alone
             failures.append(f"{task}: {type(error).__name__}: {error}")
     _record(config, rows)

@@ -8,7 +8,7 @@ from prefect import allow_failure, flow
 
 from electra_pipeline import stages as pipeline
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.finetuning.plan import find_trial
+from electra_pipeline.finetuning.trial import find_trial
 from electra_pipeline.on_ray import RayExecutor
 from electra_pipeline.results.tables import table
 from electra_pipeline.storage.artifact import Artifact, find_artifacts

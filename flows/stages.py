@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.core.execution import Executor
-from electra_pipeline.finetuning.plan import Trial
+from electra_pipeline.finetuning.trial import Trial
 from electra_pipeline.on_ray import RayExecutor
 from electra_pipeline.storage.artifact import Artifact
 from flows.watching import RunProgress

@@ -127,5 +127,5 @@ def test_a_chain_keeps_its_fingerprints(tmp_path: Path) -> None:
     model = stages.publish(config, pretrained, tokenizer, corpus)
     found = {each.stage: each.fingerprint for each in (corpus, tokenizer, rows, pretrained, model)}
     for each in stages.plan_trials(config, model):
-        found[each.label] = trial.place(each).rpartition("-")[2]
+        found[each.label] = trial.trial_uri(each).rpartition("-")[2]
     assert found == EXPECTED["chain"]

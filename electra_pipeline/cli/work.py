@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from electra_pipeline.config import PipelineConfig
     from electra_pipeline.core.execution import Executor
     from electra_pipeline.core.progress import Progress
-    from electra_pipeline.finetuning.plan import Trial
+    from electra_pipeline.finetuning.trial import Trial
     from electra_pipeline.storage.artifact import Artifact
 
 DEFAULT_EVALUATION = "glue"  # the preset of `evaluate`

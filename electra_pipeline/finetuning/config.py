@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from electra_pipeline.core.identity import Config
 from electra_pipeline.core.optim import Schedule
-from electra_pipeline.finetuning.grid_selection import Choice
+from electra_pipeline.finetuning.grid_selection import SelectBy
 from electra_pipeline.finetuning.recipes import Recipe
 from electra_pipeline.finetuning.trial import MAJORITY, PRETRAINED, RANDOM
 from electra_pipeline.results.pretraining import TASK as PRETRAINING
@@ -78,7 +78,7 @@ class FinetuneConfig(Config):
     """Longest input in tokens; null is the task's own, or less where the model takes less."""
     grid: Mapping[GridKey, tuple[int | float, ...]] = {}
     """Values to try of some of the above: every combination is fine-tuned, in both rounds alike."""
-    choose: Choice = "median"
+    choose: SelectBy = "median"
     """Which point of the grid is reported for a model and task: the one whose seeds have the
     highest median, or best, of the task's first metric on validation. Its rows' note tells."""
     keep_models: Literal["none", "first-seed", "all"] = "first-seed"

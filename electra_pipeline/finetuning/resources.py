@@ -16,8 +16,8 @@ FLOAT_BYTES = 4  # of float32, in which weights, gradients and Adam's two moment
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Of one fine-tuning."""
+class Estimate:
+    """Expected operations and memory of one trial."""
 
     operations: float
     """Floating-point operations of all training steps."""
@@ -55,7 +55,7 @@ class EncoderShape:
             architecture.num_attention_heads,
         )
 
-    def cost(self, texts: Iterable[str], hyperparameters: Hyperparameters) -> Cost:
+    def estimate(self, texts: Iterable[str], hyperparameters: Hyperparameters) -> Estimate:
         """Of fine-tuning on examples of these texts; longer ones are taken as windows or cut.
 
         Operations: 6 for each weight and token, forward and backward (Kaplan et al. 2020,
@@ -76,4 +76,4 @@ class EncoderShape:
         state = 4 * FLOAT_BYTES * self.num_parameters
         of_token = self.num_layers * (34 * width + 7 * self.num_heads * longest) * 2
         activations = hyperparameters.batch_examples * longest * of_token
-        return Cost(hyperparameters.epochs * a_pass, state + activations)
+        return Estimate(hyperparameters.epochs * a_pass, state + activations)

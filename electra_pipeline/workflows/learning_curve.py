@@ -13,7 +13,7 @@ from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.core.execution import Executor, StageContext
 from electra_pipeline.core.progress import Progress, Update
-from electra_pipeline.finetuning.plan import Trial
+from electra_pipeline.finetuning.trial import Trial
 from electra_pipeline.pretraining import snapshot
 from electra_pipeline.pretraining.snapshot import Training
 from electra_pipeline.storage.artifact import Artifact, find_artifacts

@@ -16,7 +16,7 @@ from electra_pipeline.config import PipelineConfig
 from electra_pipeline.core.execution import Executor, LocalExecutor, StageContext, Worker
 from electra_pipeline.core.identity import canonical_json
 from electra_pipeline.core.progress import Progress, Update
-from electra_pipeline.finetuning.plan import Trial
+from electra_pipeline.finetuning.trial import Trial
 from electra_pipeline.pretraining import loop
 from electra_pipeline.results import pretraining
 from electra_pipeline.results.cost_recording import metered

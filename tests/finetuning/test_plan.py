@@ -22,7 +22,10 @@ from transformers import (
 )
 
 from electra_pipeline.core.execution import StageContext
-from electra_pipeline.finetuning.plan import FinetuneConfig, plan, resolve, rows, run_trial
+from electra_pipeline.finetuning.config import FinetuneConfig
+from electra_pipeline.finetuning.plan import plan, resolve
+from electra_pipeline.finetuning.rows import trial_rows
+from electra_pipeline.finetuning.run import run_trial
 from electra_pipeline.results import predictions
 from electra_pipeline.storage.artifact import open_artifact
 from electra_pipeline.tasks.catalog.user_task import TASKS, UserTask
@@ -204,16 +207,16 @@ def test_trials_are_planned_for_every_start_and_seed_longest_first(published, ta
         baselines=("random",),
     )
     trials = plan(config, published, StageContext(str(tmp_path), "test"))
-    assert {(trial.task.name, trial.start, trial.seed) for trial in trials} == {
+    assert {(trial.task.name, trial.init, trial.seed) for trial in trials} == {
         (f"own-{kind}", start, seed)
         for kind in ("tagging", "classification")
         for start in ("pretrained", "random")
         for seed in (0, 7)
     }
-    costs = [trial.cost.operations for trial in trials]
+    costs = [trial.estimate.operations for trial in trials]
     assert costs == sorted(costs, reverse=True)
     assert [
-        trial.keep_model for trial in trials if (trial.start, trial.seed) == ("pretrained", 0)
+        trial.keep_model for trial in trials if (trial.init, trial.seed) == ("pretrained", 0)
     ] == [True] * 2
     assert sum(trial.keep_model for trial in trials) == 2
 
@@ -225,7 +228,7 @@ def test_starts_differ_in_the_encoder_alone(published, task_files, tmp_path):
     )
     trials = plan(config, published, StageContext(str(tmp_path), "test"))
     states = {
-        trial.start: AutoModelForSequenceClassification.from_pretrained(
+        trial.init: AutoModelForSequenceClassification.from_pretrained(
             run_trial(trial).local_folder("model")
         ).state_dict()
         for trial in trials
@@ -241,7 +244,7 @@ def test_starts_differ_in_the_encoder_alone(published, task_files, tmp_path):
 
 def test_rows_trace_every_score_to_its_trial(trial_artifacts, published):
     trial, artifact = trial_artifacts["classification"]
-    found = rows(artifact)
+    found = trial_rows(artifact)
     assert {(row["model"], row["metric"]) for row in found} == {
         (model, metric)
         for model in ("pretrained", "majority")

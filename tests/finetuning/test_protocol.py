@@ -13,8 +13,10 @@ from electra_pipeline.cli import app as cli
 from electra_pipeline.config import PipelineConfig, load, name_of, to_yaml
 from electra_pipeline.core.execution import LocalExecutor, StageContext
 from electra_pipeline.core.progress import silent
-from electra_pipeline.finetuning.plan import FinetuneConfig, plan, resolve, results
+from electra_pipeline.finetuning.config import FinetuneConfig
+from electra_pipeline.finetuning.plan import plan, resolve
 from electra_pipeline.finetuning.recipes import RECIPES
+from electra_pipeline.finetuning.rows import reported_rows
 from electra_pipeline.finetuning.scoring import is_degenerate
 from electra_pipeline.results import store
 from electra_pipeline.tasks.catalog.user_task import TASKS, UserTask
@@ -74,7 +76,7 @@ def test_any_model_stands_beside_any_other(published, bert, task_files, tmp_path
     rows = stages.record_results(config, [outcome.value for outcome in outcomes])
     assert {row["model"] for row in rows} == {"pretrained", "random", "majority", other}
     assert len({row["fingerprint"] for row in rows}) == 1
-    assert {trial.hyperparameters.max_length for trial in trials if trial.start == other} == {
+    assert {trial.hyperparameters.max_length for trial in trials if trial.init == other} == {
         64 if model == "directory" else 32  # of each model's own positions
     }
 
@@ -93,7 +95,7 @@ def test_a_second_round_starts_from_the_first_of_its_seed_and_start(
     trials, outcomes = run(config, published)
     assert all(outcome.error is None for outcome in outcomes)
     by_key = {
-        (trial.task.name, trial.start, trial.seed): index for index, trial in enumerate(trials)
+        (trial.task.name, trial.init, trial.seed): index for index, trial in enumerate(trials)
     }
     for start in ("pretrained", "random"):
         for seed in (0, 1):
@@ -146,7 +148,7 @@ def test_a_second_round_without_its_first_says_so_and_loses_only_itself(
     config = make_config(task_files, tmp_path, seeds=(0,), intermediate={"second": "first"})
     trials = [trial for trial in stages.plan_trials(config, published) if trial.parent is not None]
     (outcome,) = stages.run_trials(config, trials, LocalExecutor(), silent)
-    assert "starts from first, pretrained, seed 0, which is not there" in str(outcome.error)
+    assert "its parent trial (first, pretrained, seed 0) has no artifact" in str(outcome.error)
 
 
 def test_a_grid_keeps_every_point_and_reports_the_one_chosen_on_validation(
@@ -164,14 +166,14 @@ def test_a_grid_keeps_every_point_and_reports_the_one_chosen_on_validation(
     scores = {}
     for trial, artifact in zip(trials, finished, strict=True):
         value = artifact.counters["metrics"]["validation"]["accuracy"]
-        scores.setdefault(tuple(trial.point.items()), []).append(value)
+        scores.setdefault(tuple(trial.grid_point.items()), []).append(value)
     points = {
-        artifact.fingerprint: dict(trial.point)
+        artifact.fingerprint: dict(trial.grid_point)
         for trial, artifact in zip(trials, finished, strict=True)
     }
     for by, judge in (("median", statistics.median), ("best", max)):
         chosen = config.finetune.model_copy(update={"choose": by})
-        rows = [row for row in results(chosen, finished) if row["model"] == "pretrained"]
+        rows = [row for row in reported_rows(chosen, finished) if row["model"] == "pretrained"]
         best = max(judge(values) for values in scores.values())
         assert len(rows) == 2 and judge([row["value"] for row in rows]) == best
         for row in rows:
@@ -185,9 +187,11 @@ def test_a_point_that_lost_a_seed_is_not_chosen(published, task_files, tmp_path)
     config = make_config(task_files, tmp_path, num_tasks=1, grid=grid)
     trials, outcomes = run(config, published)
     whole = [
-        o.value for trial, o in zip(trials, outcomes, strict=True) if trial.point != trials[0].point
+        o.value
+        for trial, o in zip(trials, outcomes, strict=True)
+        if trial.grid_point != trials[0].grid_point
     ]
-    rows = results(config.finetune, [outcomes[0].value, *whole])
+    rows = reported_rows(config.finetune, [outcomes[0].value, *whole])
     assert {row["trial"] for row in rows} == {artifact.fingerprint for artifact in whole}
 
 
@@ -196,7 +200,7 @@ def test_degenerate_seeds_are_counted_and_told(published, task_files, tmp_path, 
     config = make_config(task_files, tmp_path, num_tasks=1, seeds=(0,), **stays)
     _, (first,) = run(config, published)
     assert first.value.counters["degenerate"] is True
-    notes = {row["model"]: row["note"] for row in results(config.finetune, [first.value])}
+    notes = {row["model"]: row["note"] for row in reported_rows(config.finetune, [first.value])}
     assert notes == {"pretrained": "degenerate", "majority": None}
 
 

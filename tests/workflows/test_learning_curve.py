@@ -14,7 +14,7 @@ from electra_pipeline.cli import app as cli
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.core.execution import LocalExecutor
 from electra_pipeline.core.progress import silent
-from electra_pipeline.finetuning import plan
+from electra_pipeline.finetuning import run as finetuning
 from electra_pipeline.results import learning_curves as curves
 from electra_pipeline.results import store
 from electra_pipeline.storage.artifact import find_artifacts
@@ -157,21 +157,23 @@ def test_only_what_is_missing_is_done_and_a_lost_trial_leaves_the_rest(
     given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = PipelineConfig.model_validate(given)
-    real = plan.run_trial
+    real = finetuning.run_trial
     called = []
 
     def fails_at_4(trial: Any, **options: Any) -> Any:
-        called.append((trial.run, trial.start, trial.seed))
+        called.append((trial.run, trial.init, trial.seed))
         if trial.run == "tiny@4" and trial.seed == 1:
             raise OSError("the machine is gone")
         return real(trial, **options)
 
-    monkeypatch.setattr(plan, "run_trial", fails_at_4)
+    monkeypatch.setattr(finetuning, "run_trial", fails_at_4)
     found = learning_curve.run(config, LocalExecutor(1), silent)
     assert found.lost == ["trial tiny@4, place, pretrained, seed 1: the machine is gone"]
     assert found.num_trials == 8 and len(called) == 8
     monkeypatch.setattr(
-        plan, "run_trial", lambda trial, **options: called.append(trial) or real(trial, **options)
+        finetuning,
+        "run_trial",
+        lambda trial, **options: called.append(trial) or real(trial, **options),
     )
     again = learning_curve.run(config, LocalExecutor(1), silent)
     assert again.lost == [] and len(called) == 9
@@ -199,7 +201,7 @@ def test_finished_trials_are_recorded_by_the_next_run_if_the_database_is_lost(
     given["finetune"] |= {"seeds": [0], "baselines": []}
     config = PipelineConfig.model_validate(given)
     database = Path(given["root"], "results.db")
-    real = plan.run_trial
+    real = finetuning.run_trial
     called = []
 
     def loses_the_database(trial: Any, **options: Any) -> Any:
@@ -209,7 +211,7 @@ def test_finished_trials_are_recorded_by_the_next_run_if_the_database_is_lost(
             database.mkdir()
         return real(trial, **options)
 
-    monkeypatch.setattr(plan, "run_trial", loses_the_database)
+    monkeypatch.setattr(finetuning, "run_trial", loses_the_database)
     monkeypatch.setattr(stages, "RECORD_DELAYS_SECONDS", ())
     with pytest.raises(
         ValueError, match=r"results\.db: .*; what is finished is kept, run it again"
