@@ -365,7 +365,7 @@ def test_recipes_give_the_published_values(published):
         ({"tasks": ({"name": "a/b", "type": "tagging", "train": "x"},)}, "should match pattern"),
         (
             {"tasks": ({"name": "a", "type": "tagging", "train": "x", "metrics": ["pearson"]},)},
-            "'pearson'.*are not for tagging",
+            "invalid metrics for tagging.*'pearson'",
         ),
     ],
 )

@@ -35,11 +35,7 @@ def hub_records(task_name: str, dataset: HubDataset, split: str) -> Iterator[Rec
             f"{where}: cannot load {task_name} from the Hub: {reason}; "
             "set finetune.data to a folder with its published files"
         ) from error
-    names = {
-        column: list(inner.names)
-        for column, feature in rows.features.items()
-        if hasattr(inner := getattr(feature, "feature", feature), "names")
-    }
+    names = _names_by_column(rows.features.to_dict())
     for number, row in enumerate(rows, start=1):
         yield f"{where}: row {number}", with_class_names(row, names)
 
@@ -55,8 +51,7 @@ def class_names_in_file(file: SourceFile, format: str) -> ClassNames:
         features = orjson.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
     except (KeyError, TypeError, ValueError, OSError, pa.ArrowException):
         return {}  # no features; or a broken file, for which reading its records raises an error
-    found = {column: _class_names(feature) for column, feature in features.items()}
-    return {column: names for column, names in found.items() if names}
+    return _names_by_column(features)
 
 
 def _arrow_schema(source: Any) -> pa.Schema:
@@ -66,6 +61,10 @@ def _arrow_schema(source: Any) -> pa.Schema:
     except pa.ArrowInvalid:
         source.seek(0)
         return pa.ipc.open_stream(source).schema
+
+
+def _names_by_column(features: Mapping[str, Any]) -> ClassNames:
+    return {column: names for column, each in features.items() if (names := _class_names(each))}
 
 
 def _class_names(feature: Any) -> list[str]:

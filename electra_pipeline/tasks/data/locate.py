@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import PurePath
-from typing import Protocol
 
 from electra_pipeline.inputs.files import FileReference, SourceFile, UrlFile, expand, fetch
 from electra_pipeline.storage.folder import Folder
@@ -18,42 +17,27 @@ from electra_pipeline.tasks.data.examples import Example, record_examples
 from electra_pipeline.tasks.data.files import has_labels, read_examples
 from electra_pipeline.tasks.data.hub import hub_records
 from electra_pipeline.tasks.kinds.question_answering import QuestionExample
-from electra_pipeline.tasks.task import TEST, TRAIN, Columns, HubDataset, Published, Task
-
-
-class Source(Protocol):
-    """The data of one split of a task, not read yet."""
-
-    @property
-    def name(self) -> str:
-        """Its files or dataset, for messages."""
-        ...
-
-    @property
-    def labelled(self) -> bool:
-        """Whether it is for training or scoring; if not, only for predictions."""
-        ...
-
-    def read(self, context: ReadContext) -> Iterator[Example]:
-        """Yield the examples in order."""
-        ...
+from electra_pipeline.tasks.task import TEST, TRAIN, Columns, HubDataset, Task
 
 
 @dataclass(frozen=True)
 class Files:
-    """A split in files."""
+    """One split of a task in files, not read yet."""
 
     files: tuple[SourceFile, ...]
     columns: Columns | None = None
     """Their columns if they differ from the task's."""
     labelled: bool = True
+    """Whether it is for training or scoring; if not, only for predictions."""
 
     @property
     def name(self) -> str:
+        """Name the files in messages."""
         first, *others = (file.name for file in self.files)
         return f"{first} and {len(others)} more" if len(others) > 2 else ", ".join([first, *others])
 
     def read(self, context: ReadContext) -> Iterator[Example]:
+        """Yield the examples in order."""
         if self.columns is not None:
             context = replace(context, columns=self.columns)
         for file in self.files:
@@ -66,7 +50,7 @@ class Files:
 
 @dataclass(frozen=True)
 class HubSplit:
-    """A split on the Hugging Face Hub, or in any local folder that `datasets` loads."""
+    """One split of a task on the Hugging Face Hub, or in any local folder that `datasets` loads."""
 
     dataset: HubDataset
     split: str
@@ -80,6 +64,9 @@ class HubSplit:
         context = replace(context, columns=self.dataset.columns)
         records = hub_records(context.task.name, self.dataset, self.split)
         yield from record_examples(context, records)
+
+
+Source = Files | ClassFolders | HubSplit
 
 
 def locate(task: Task, data: str | None) -> dict[str, Source]:
@@ -96,15 +83,19 @@ def locate(task: Task, data: str | None) -> dict[str, Source]:
             f"finetune.data: {task.name} needs the Hub, which has it as {_hub(task).path}; "
             "give its files as a task of your own, or set data to null for the Hub"
         )
-    found = _published_files(task.published, Folder(data))
-    if TRAIN not in found:
-        names = [name for name in task.published.files[TRAIN] if "*" not in name]
-        wanted = [f"{folder}/{name}" for folder in task.published.folders for name in names]
-        raise ValueError(
-            f"finetune.data: {task.name} needs {' or '.join(wanted)}, which {data} does not have; "
-            "put it there, take the task out of finetune.tasks, or set data to null for the Hub"
-        )
-    return {split: Files((fetch(UrlFile(url=url)),)) for split, url in found.items()}
+    found: dict[str, Source] = {}
+    for split, names in task.published.files.items():
+        candidates = [f"{folder}/{name}" for folder in task.published.folders for name in names]
+        if (url := _find_url(Folder(data), candidates)) is not None:
+            found[split] = Files((fetch(UrlFile(url=url)),))
+        elif split == TRAIN:
+            expected = [candidate for candidate in candidates if "*" not in candidate]
+            raise ValueError(
+                f"finetune.data: {task.name} needs {' or '.join(expected)}, which {data} does not "
+                "have; put it there, take the task out of finetune.tasks, or set data to null for "
+                "the Hub"
+            )
+    return found
 
 
 def locate_unlabelled(task: Task, data: str | None) -> dict[str, Source]:
@@ -118,16 +109,12 @@ def locate_unlabelled(task: Task, data: str | None) -> dict[str, Source]:
             for split, (config, name) in hub.unlabelled.items()
         }
     assert task.published is not None
-    folder, columns = Folder(data), task.published.unlabelled_columns
-    found: dict[str, Source] = {}
-    for split, path in task.published.unlabelled.items():
-        for base in _bases(folder):
-            file = base
-            for part in path.split("/"):
-                file = _child(folder, file, part)
-            if file is not None and split not in found:
-                found[split] = Files((fetch(UrlFile(url=_url(folder, file))),), columns, False)
-    return found
+    columns = task.published.unlabelled_columns
+    return {
+        split: Files((fetch(UrlFile(url=url)),), columns, labelled=False)
+        for split, path in task.published.unlabelled.items()
+        if (url := _find_url(Folder(data), [path])) is not None
+    }
 
 
 def _own(task: Task) -> dict[str, Source]:
@@ -159,27 +146,20 @@ def _hub(task: Task) -> HubDataset:
     return task.hub
 
 
-def _bases(folder: Folder) -> tuple[str | None, ...]:
-    """Return the paths that may contain the tasks' folders: `folder`, and its `glue`."""
-    return folder.path, _child(folder, folder.path, "glue")
+def _find_url(folder: Folder, candidates: Sequence[str]) -> str | None:
+    """Return the URL of the first relative path that exists below `folder`, else below its `glue`.
 
-
-def _url(folder: Folder, path: str) -> str:
-    return path if folder.is_local else str(folder.filesystem.unstrip_protocol(path))
-
-
-def _published_files(published: Published, folder: Folder) -> dict[str, str]:
-    """Return the URL of each split's file below `folder` or its `glue`, ignoring case."""
-    found = {}
-    for base in _bases(folder):
-        for subfolder in published.folders:
-            parent = _child(folder, base, subfolder)
-            for split, names in published.files.items():
-                for name in names:
-                    path = _child(folder, parent, name)
-                    if path is not None and split not in found:
-                        found[split] = _url(folder, path)
-    return found
+    Parts of the paths may be patterns; case is ignored.
+    """
+    for base in (folder.path, _child(folder, folder.path, "glue")):
+        for candidate in candidates:
+            path = base
+            for part in candidate.split("/"):
+                path = _child(folder, path, part)
+            if path is not None:
+                is_local = folder.is_local
+                return path if is_local else str(folder.filesystem.unstrip_protocol(path))
+    return None
 
 
 def _child(folder: Folder, parent: str | None, name: str) -> str | None:

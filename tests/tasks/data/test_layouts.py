@@ -259,7 +259,9 @@ def test_names_stand_for_numbers_in_the_order_of_the_list(tmp_path):
 
 
 def test_labels_that_yaml_makes_booleans_are_explained():
-    with pytest.raises(ValueError, match="False is what YAML makes of no, off, yes or on; quote"):
+    with pytest.raises(
+        ValueError, match="got False, which YAML reads for no, off, yes or on; quote"
+    ):
         load_task("t.csv", labels=[False, True])
 
 
