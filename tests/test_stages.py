@@ -120,7 +120,7 @@ def test_a_task_whose_rows_cannot_be_made_loses_only_its_own(
         return [{"task": task, "of": len(trials)}]
 
     recorded: list[Any] = []
-    monkeypatch.setattr(stages.finetune, "results", results)
+    monkeypatch.setattr(stages, "reported_rows", results)
     monkeypatch.setattr(stages.store, "record", lambda url, rows: recorded.extend(rows))
     trials = [finished("a", 3), finished("broken"), finished("b", 1), finished("a", 3)]
     config = PipelineConfig.model_validate(

@@ -354,9 +354,9 @@ def test_recipes_give_the_published_values(published):
     ("values", "message"),
     [
         ({"tasks": ("colla",)}, "unknown task 'colla'"),
-        ({"tasks": ("cola", "cola")}, "'cola' is there twice"),
-        ({"tasks": ("cola",), "seeds": (1, 1)}, "1 is there twice"),
-        ({"tasks": ("cola",), "seeds": (-1,)}, "-1 is negative"),
+        ({"tasks": ("cola", "cola")}, "'cola' is listed twice"),
+        ({"tasks": ("cola",), "seeds": (1, 1)}, "1 is listed twice"),
+        ({"tasks": ("cola",), "seeds": (-1,)}, "invalid seed.* got -1"),
         ({"tasks": ()}, "at least 1"),
         (
             {"tasks": ({"name": "cola", "type": "tagging", "train": "x"},)},

@@ -257,13 +257,13 @@ def test_recipes_are_the_published_ones_by_the_size_of_the_model(recipe, size, e
     ("values", "message"),
     [
         ({"intermediate": {"rte": "mnly"}}, "unknown task 'mnly'"),
-        ({"intermediate": {"rte": "mnli", "mnli": "qqp"}}, "there are two rounds"),
+        ({"intermediate": {"rte": "mnli", "mnli": "qqp"}}, "only two rounds"),
         ({"grid": {"learning_rate": ()}}, "grid.learning_rate: expected at least one value"),
         ({"grid": {"learning_rate": (1e-4, -1)}}, "grid.learning_rate: -1: .* greater than 0"),
-        ({"grid": {"epochs": (1, 1)}}, "grid.epochs: 1 is there twice"),
+        ({"grid": {"epochs": (1, 1)}}, "grid.epochs: 1 is listed twice"),
         ({"grid": {"seeds": (1, 2)}}, "grid"),
-        ({"baselines": ("majority",)}, "'majority' is in the table anyway"),
-        ({"baselines": ("random", "random")}, "'random' is there twice"),
+        ({"baselines": ("majority",)}, "invalid baseline.* got 'majority'"),
+        ({"baselines": ("random", "random")}, "'random' is listed twice"),
     ],
 )
 def test_bad_protocols_are_refused(values, message):
