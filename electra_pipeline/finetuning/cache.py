@@ -6,8 +6,6 @@ other workers this too, but needs a format for every kind of task.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 from electra_pipeline.core.identity import canonical_json
@@ -15,17 +13,7 @@ from electra_pipeline.tasks.data.load import TaskData, load
 from electra_pipeline.tasks.kinds.kind import Encoded
 from electra_pipeline.tasks.task import Task
 
-
-@dataclass(frozen=True)
-class _Request:
-    """Arguments of `load_encoded`; `key` alone determines the result and is compared."""
-
-    key: bytes
-    task: Task = field(compare=False)
-    data: str | None = field(compare=False)
-    digests: Mapping[str, str] = field(compare=False)
-    tokenizer: Any = field(compare=False)
-    max_length: int = field(compare=False)
+_cached: dict[bytes, tuple[TaskData, Encoded]] = {}  # one entry, by the arguments that made it
 
 
 def load_encoded(
@@ -38,13 +26,14 @@ def load_encoded(
     """
     content = tokenizer.backend_tokenizer.to_str()
     input_names = tokenizer.model_input_names  # whether inputs have segments
-    key = [task.model_dump(mode="json"), data, digests, max_length, input_names, content]
-    return _load(_Request(canonical_json(key), task, data, digests, tokenizer, max_length))
-
-
-@lru_cache(maxsize=1)
-def _load(wanted: _Request) -> tuple[TaskData, Encoded]:
-    data = load(wanted.task, wanted.data, quiet=True)  # planning logged the same warnings
-    if data.digests != wanted.digests:
-        raise ValueError("the task's files changed since it was planned; run it again")
-    return data, data.problem.encode(wanted.tokenizer, data.train, wanted.max_length, training=True)
+    key = canonical_json(
+        [task.model_dump(mode="json"), data, digests, max_length, input_names, content]
+    )
+    if key not in _cached:
+        _cached.clear()
+        loaded = load(task, data, quiet=True)  # planning logged the same warnings
+        if loaded.digests != digests:
+            raise ValueError("the task's files changed since it was planned; run it again")
+        encoded = loaded.problem.encode(tokenizer, loaded.train, max_length, training=True)
+        _cached[key] = loaded, encoded
+    return _cached[key]

@@ -217,10 +217,10 @@ def test_trials_that_differ_in_the_seed_tokenize_once(trials, monkeypatch):
         return encode(self, tokenizer, examples, max_length, training=training)
 
     monkeypatch.setattr(Classification, "encode", count)
-    cache._load.cache_clear()
+    cache._cached.clear()
     first, second = (trial for trial in trials if trial.task.type == "classification")
     alone = finetune.run_trial(replace(second, root=f"{second.root}-alone"))
-    cache._load.cache_clear()
+    cache._cached.clear()
     encoded.clear()
     finetune.run_trial(first)
     assert finetune.run_trial(second).manifest == alone.manifest

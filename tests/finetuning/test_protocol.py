@@ -1,4 +1,4 @@
-"""The protocol around trials: baselines by name, two rounds, grids, degenerate seeds, recipes."""
+"""Baselines, two rounds, grids, degenerate seeds, recipes, and the evaluate command."""
 
 import shutil
 import statistics
@@ -68,7 +68,7 @@ def run(config, model):
 
 
 @pytest.mark.parametrize("model", ["artifact", "directory"])
-def test_any_model_stands_beside_any_other(published, bert, task_files, tmp_path, model):
+def test_baselines_can_be_any_model(published, bert, task_files, tmp_path, model):
     tested, other = (published, bert) if model == "artifact" else (bert, str(published.folder))
     config = make_config(task_files, tmp_path, seeds=(0,), baselines=("random", other))
     trials, outcomes = run(config, tested)
@@ -81,9 +81,7 @@ def test_any_model_stands_beside_any_other(published, bert, task_files, tmp_path
     }
 
 
-def test_a_second_round_starts_from_the_first_of_its_seed_and_start(
-    published, task_files, tmp_path
-):
+def test_second_round_starts_from_the_first_of_its_seed_and_init(published, task_files, tmp_path):
     config = make_config(
         task_files,
         tmp_path,
@@ -114,7 +112,7 @@ def test_a_second_round_starts_from_the_first_of_its_seed_and_start(
     assert [o.value.manifest for o in again] == [o.value.manifest for o in outcomes]
 
 
-def test_a_first_round_runs_where_its_task_is_not_asked_for_and_keeps_its_models(
+def test_first_round_runs_without_being_listed_and_keeps_its_models(
     published, task_files, tmp_path
 ):
     (tmp_path / "MNLI").mkdir()
@@ -142,18 +140,14 @@ def test_a_first_round_runs_where_its_task_is_not_asked_for_and_keeps_its_models
     }
 
 
-def test_a_second_round_without_its_first_says_so_and_loses_only_itself(
-    published, task_files, tmp_path
-):
+def test_second_round_without_its_parent_fails_alone(published, task_files, tmp_path):
     config = make_config(task_files, tmp_path, seeds=(0,), intermediate={"second": "first"})
     trials = [trial for trial in stages.plan_trials(config, published) if trial.parent is not None]
     (outcome,) = stages.run_trials(config, trials, LocalExecutor(), silent)
     assert "its parent trial (first, pretrained, seed 0) has no artifact" in str(outcome.error)
 
 
-def test_a_grid_keeps_every_point_and_reports_the_one_chosen_on_validation(
-    published, task_files, tmp_path
-):
+def test_grid_keeps_every_point_and_reports_the_best_on_validation(published, task_files, tmp_path):
     grid = {"learning_rate": (1e-12, 3e-3), "epochs": (0.1, 1)}
     config = make_config(task_files, tmp_path, num_tasks=1, grid=grid, layer_decay=1.0)
     trials, outcomes = run(config, published)
@@ -182,7 +176,7 @@ def test_a_grid_keeps_every_point_and_reports_the_one_chosen_on_validation(
             assert {name: float(value) for name, value in named} == points[row["trial"]]
 
 
-def test_a_point_that_lost_a_seed_is_not_chosen(published, task_files, tmp_path):
+def test_grid_point_with_a_failed_seed_is_not_selected(published, task_files, tmp_path):
     grid = {"learning_rate": (1e-12, 1e-11)}
     config = make_config(task_files, tmp_path, num_tasks=1, grid=grid)
     trials, outcomes = run(config, published)
@@ -196,7 +190,7 @@ def test_a_point_that_lost_a_seed_is_not_chosen(published, task_files, tmp_path)
 
 
 @pytest.mark.parametrize("stays", [{"learning_rate": 1e-12}, {"adam_epsilon": 1e12}])
-def test_degenerate_seeds_are_counted_and_told(published, task_files, tmp_path, stays):
+def test_degenerate_seeds_are_counted_and_noted(published, task_files, tmp_path, stays):
     config = make_config(task_files, tmp_path, num_tasks=1, seeds=(0,), **stays)
     _, (first,) = run(config, published)
     assert first.value.counters["degenerate"] is True
@@ -214,7 +208,7 @@ def test_degenerate_seeds_are_counted_and_told(published, task_files, tmp_path, 
         (["a"], 1.0, 0.0, False),
     ],
 )
-def test_what_is_degenerate(predictions, score, majority, expected):
+def test_is_degenerate(predictions, score, majority, expected):
     scores, guess = {"matthews": score, "accuracy": 0.0}, {"matthews": majority, "accuracy": 1.0}
     assert is_degenerate(predictions, scores, guess) is expected
 
@@ -232,7 +226,7 @@ def test_what_is_degenerate(predictions, score, majority, expected):
         ("google", "large", (5e-5, 0.9, 0.01, 1)),
     ],
 )
-def test_recipes_are_the_published_ones_by_the_size_of_the_model(recipe, size, expected):
+def test_recipes_give_the_published_values_by_model_size(recipe, size, expected):
     width = {"small": 256, "base": 768, "large": 1024}[size]
     architecture = BertConfig(hidden_size=width, num_attention_heads=4, num_hidden_layers=1)
     config = FinetuneConfig(tasks=("rte",), recipe=recipe)
@@ -266,7 +260,7 @@ def test_recipes_are_the_published_ones_by_the_size_of_the_model(recipe, size, e
         ({"baselines": ("random", "random")}, "'random' is listed twice"),
     ],
 )
-def test_bad_protocols_are_refused(values, message):
+def test_invalid_configurations_are_refused(values, message):
     with pytest.raises(ValidationError, match=message):
         FinetuneConfig(tasks=("rte",), **values)
 
@@ -279,7 +273,7 @@ def command(monkeypatch, *arguments):
     return int(left.value.code or 0)
 
 
-def test_one_command_evaluates_a_model_that_is_there(
+def test_evaluate_command_runs_on_an_existing_model(
     bert, published, task_files, tmp_path, monkeypatch, capsys
 ):
     config = make_config(task_files, tmp_path, num_tasks=1, seeds=(0,), baselines=("random",))
@@ -303,7 +297,7 @@ def test_one_command_evaluates_a_model_that_is_there(
     assert {row["run"] for row in store.read(database)} == {"tiny-bert", published.name, "mine"}
 
 
-def test_what_cannot_be_evaluated_or_trained_is_one_line(tmp_path, monkeypatch, capsys):
+def test_errors_of_the_commands_are_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert command(monkeypatch, "evaluate", "./absent") == 2
     assert "./absent: no such directory" in capsys.readouterr().err
@@ -325,20 +319,20 @@ def test_a_run_is_named_after_its_model(model, name):
     assert name_of(model) == name
 
 
-def test_the_preset_glue_is_the_papers_table():
+def test_glue_preset_has_the_papers_values():
     config = load(preset="glue").finetune
     assert config.tasks == ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte")
     assert (config.recipe, config.seeds, config.intermediate) == ("paper", tuple(range(10)), {})
     assert (config.baselines, config.grid) == (("random",), {})
 
 
-def test_a_baseline_that_is_not_there_is_told_before_any_trial(published, task_files, tmp_path):
+def test_missing_baseline_is_refused_before_any_trial(published, task_files, tmp_path):
     config = make_config(task_files, tmp_path, baselines=("./nowhere",))
     with pytest.raises(ValueError, match=r"\./nowhere: no such directory"):
         plan(config.finetune, published, StageContext(str(tmp_path), "test"))
 
 
-def test_a_foreign_tokenizer_is_told_before_any_trial(bert, task_files, tmp_path):
+def test_mismatched_tokenizer_is_refused_before_any_trial(bert, task_files, tmp_path):
     shutil.copytree(bert, tmp_path / "mixed")
     BertConfig(vocab_size=9).save_pretrained(tmp_path / "mixed")
     config = make_config(task_files, tmp_path)

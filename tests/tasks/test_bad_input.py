@@ -1,4 +1,4 @@
-"""What is wrong with a task's data is refused, dropped and counted, or counted, before training."""
+"""Invalid task data is refused, dropped or counted before training."""
 
 import logging
 import random
@@ -34,14 +34,14 @@ def cola(tmp_path, num_rows):
 # --- numbers of rows ------------------------------------------------------------------------------
 
 
-def test_fewer_rows_than_published_are_said_and_counted(tmp_path, caplog):
+def test_fewer_rows_than_published_are_logged_and_counted(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         data = cola(tmp_path, 100)
     assert "100 train examples, but the published cola has 8551" in caplog.text
     assert data.counters["fewer_rows_than_published"]["train"] == {"published": 8551, "found": 100}
 
 
-def test_the_published_number_is_silent_and_more_rows_are_refused(tmp_path, caplog):
+def test_published_number_of_rows_is_accepted_and_more_are_refused(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         data = cola(tmp_path, 8551)
     assert "train" not in data.counters["fewer_rows_than_published"]

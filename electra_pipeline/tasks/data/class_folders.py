@@ -9,10 +9,11 @@ from typing import Any
 from fsspec.implementations.local import LocalFileSystem
 
 from electra_pipeline.inputs.files import FileReference, PackageFile, SourceFile, UrlFile
+from electra_pipeline.inputs.records import FORMAT_OF_SUFFIX
 from electra_pipeline.storage.stores import open_store
 from electra_pipeline.storage.uri import check_file
 from electra_pipeline.tasks.data.context import ReadContext
-from electra_pipeline.tasks.data.files import RECORD_SUFFIXES, read_text
+from electra_pipeline.tasks.data.files import read_text
 from electra_pipeline.tasks.data.values import checked_text
 from electra_pipeline.tasks.kinds.text_classification import TextExample
 from electra_pipeline.tasks.task import Task
@@ -89,7 +90,7 @@ def find_class_folders(reference: FileReference) -> ClassFolders | None:
             )
         paths += _entries(filesystem, folder, "file")
     files = tuple(_file(filesystem, path) for path in paths)
-    if any(file.suffix in (*RECORD_SUFFIXES, ".csv", ".tsv") for file in files):
+    if any(FORMAT_OF_SUFFIX.get(file.suffix, "text") != "text" for file in files):
         return None
     if files and {class_of(file) for file in files} <= SPLITS:
         raise ValueError(f"{url}: its folders are splits, not classes; give one of them")
@@ -99,7 +100,7 @@ def find_class_folders(reference: FileReference) -> ClassFolders | None:
 def are_of_class_folders(task: Task, files: Sequence[SourceFile]) -> bool:
     """Return whether plain text files have their class from their folders, not their names."""
     is_text = task.format == "text" or (
-        task.format == "auto" and all(file.suffix in (".txt", ".text") for file in files)
+        task.format == "auto" and all(FORMAT_OF_SUFFIX.get(f.suffix) == "text" for f in files)
     )
     if task.type != "classification" or not is_text:
         return False

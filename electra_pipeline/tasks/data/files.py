@@ -11,6 +11,7 @@ from typing import Any
 from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.inputs.records import (
     FORMAT_OF_SUFFIX,
+    Format,
     decoded_text,
     read_records,
     resolve_format,
@@ -23,7 +24,6 @@ from electra_pipeline.tasks.data.squad import COLUMNS, has_answers, squad_docume
 from electra_pipeline.tasks.data.values import Record, is_blank, require
 from electra_pipeline.tasks.task import Column, Task
 
-RECORD_SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".arrow")
 ANNOTATIONS = (".ann", ".spacy")  # brat's, spaCy's
 RECORD_FORMATS = ("jsonl", "json", "parquet", "arrow")
 
@@ -63,14 +63,13 @@ def _has_records(task: Task, file: SourceFile) -> bool:
             f"{file.name}: annotations by offsets ({file.suffix}) are not supported; write a word "
             "and its tag a line, separated by a tab, with an empty line after each sentence (CoNLL)"
         )
-    if task.format == "csv" or (task.format == "auto" and file.suffix == ".csv"):
+    format = _format(task, file)
+    if format == "csv":
         raise ValueError(
             f"{file.name}: csv is not supported for words with tags; write a word and its tag a "
             "line, separated by a tab, with an empty line after each sentence, or jsonl with lists"
         )
-    if task.format == "auto":
-        return file.suffix in RECORD_SUFFIXES
-    return task.format in RECORD_FORMATS
+    return format in RECORD_FORMATS
 
 
 def _has_question_rows(task: Task, file: SourceFile) -> bool:
@@ -78,13 +77,18 @@ def _has_question_rows(task: Task, file: SourceFile) -> bool:
 
     Raises ValueError for csv.
     """
-    format = FORMAT_OF_SUFFIX.get(file.suffix, "json") if task.format == "auto" else task.format
+    format = _format(task, file)
     if format in ("csv", "tsv"):
         raise ValueError(
             f"{file.name}: questions are read from SQuAD's json, jsonl, parquet or arrow; "
             "write one object a line with id, context, question and answers"
         )
     return format in ("jsonl", "parquet", "arrow")
+
+
+def _format(task: Task, file: SourceFile) -> Format | None:
+    """Return the format of a file; None for an unknown suffix."""
+    return FORMAT_OF_SUFFIX.get(file.suffix) if task.format == "auto" else task.format
 
 
 # --- tables ---------------------------------------------------------------------------------------

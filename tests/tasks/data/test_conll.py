@@ -1,4 +1,4 @@
-"""Words with tags in columns, in the layouts of published sets, and what is refused."""
+"""Sentences with a word and its tag a line: published layouts and invalid lines."""
 
 import pytest
 from hypothesis import given, settings
@@ -126,7 +126,7 @@ def test_published_layouts(name):
 
 @pytest.mark.parametrize("odd", ["\xa0", "\u3000", "\u2028", "\x85", "\u200b", "\x1f", "\u202f"])
 @pytest.mark.parametrize("separator", [" ", "\t", "  \t"])
-def test_only_space_and_tab_part_columns(odd, separator):
+def test_columns_are_separated_by_spaces_and_tabs_only(odd, separator):
     text = f"10{odd}000{separator}O\nx{separator}B-X\n{odd}{separator}O\n{odd}a{separator}O\n"
     words = [word for word, _ in read(text)[0]]
     assert words == [f"10{odd}000", "x", odd, f"{odd}a"]
@@ -146,20 +146,20 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("text", REFUSED)
-def test_what_cannot_be_read_names_the_line(text):
+def test_invalid_lines_are_named(text):
     with pytest.raises(ValueError, match=REFUSED[text]) as caught:
         read(text)
     assert "\n" not in str(caught.value)
 
 
-def test_words_without_tags_are_read_to_be_predicted():
+def test_unlabelled_words_are_read():
     assert read("EU\nrejects\n\n#\n", labelled=False) == [
         [("EU", ""), ("rejects", "")],
         [("#", "")],
     ]
 
 
-def test_lines_of_old_macs_are_lines(tmp_path):
+def test_carriage_returns_end_lines(tmp_path):
     (tmp_path / "t.txt").write_bytes(b"Anna B-PER\rsings O\r\rRome B-LOC\r")
     path = str(tmp_path / "t.txt")
     task = UserTask(name="own", type="tagging", train=path, validation=path).as_task()
@@ -179,7 +179,7 @@ SENTENCES = st.lists(st.lists(st.tuples(WORDS, TAGS), min_size=1, max_size=4), m
     st.sampled_from(["\n", "\r\n"]),
     st.booleans(),
 )
-def test_any_words_come_back(sentences, separator, end, has_comments):
+def test_any_words_are_read_unchanged(sentences, separator, end, has_comments):
     lines = []
     for number, sentence in enumerate(sentences):
         lines += [f"# id = {number} x y"] if has_comments else []

@@ -51,7 +51,7 @@ TAGGING = {"type": "tagging", "text_column": "tokens", "label_column": "ner_tags
 
 
 @pytest.mark.parametrize("kind", ["list", "List"])
-def test_class_indexes_of_datasets_files_have_their_names(tmp_path, kind):
+def test_class_indexes_in_datasets_files_become_names(tmp_path, kind):
     import datasets
 
     rows = datasets.Dataset.from_dict(ROWS, features=tag_features(kind))
@@ -126,7 +126,7 @@ def test_words_with_tags_in_csv_are_refused_with_the_remedy(tmp_path):
 # --- records of nothing ---------------------------------------------------------------------------
 
 
-def test_records_of_nothing_are_dropped_counted_and_told(tmp_path, caplog):
+def test_empty_records_are_dropped_counted_and_logged(tmp_path, caplog):
     empty = [
         {"text": "", "label": "x"},
         {"text": None, "label": "x"},
@@ -169,7 +169,7 @@ def test_one_text_of_a_pair_may_be_empty(tmp_path):
     assert {example.pair for example in data.train} == {""} and not data.counters["dropped"]
 
 
-def test_names_of_choices_are_as_many_as_these(tmp_path):
+def test_number_of_choice_names_must_equal_number_of_choices(tmp_path):
     for names, message in ((5, "labels 5"), (["A"], r"2 texts with the labels \['A'\]")):
         choices = {"text": ["a", "b"], "label": names}
         path = lines(tmp_path / "t.jsonl", [{"text": "t", "choices": choices, "label": 0}])
@@ -241,14 +241,14 @@ def test_labels_of_any_type_are_texts(tmp_path, values, labels):
     assert load_task(path, validation=path).problem.labels == labels
 
 
-def test_numbers_in_one_split_and_texts_in_another_are_alike(tmp_path):
+def test_numeric_and_text_labels_of_two_splits_are_equal(tmp_path):
     train = lines(tmp_path / "t.jsonl", text_records([1, 0] * 10))
     (tmp_path / "v.csv").write_text("text,label\na,1\nb,0\n")
     data = load_task(train, validation=str(tmp_path / "v.csv"))
     assert [example.label for example in data.scored["validation"]] == ["1", "0"]
 
 
-def test_names_stand_for_numbers_in_the_order_of_the_list(tmp_path):
+def test_label_names_replace_class_indexes(tmp_path):
     path = lines(tmp_path / "t.jsonl", text_records([1, 0] * 10))
     data = load_task(path, validation=path, labels=["pos", "neg"])
     assert data.problem.labels == ("pos", "neg")
@@ -258,14 +258,14 @@ def test_names_stand_for_numbers_in_the_order_of_the_list(tmp_path):
         load_task(path, validation=path, labels=["pos", "neg"])
 
 
-def test_labels_that_yaml_makes_booleans_are_explained():
+def test_boolean_labels_are_refused_with_the_reason():
     with pytest.raises(
         ValueError, match="got False, which YAML reads for no, off, yes or on; quote"
     ):
         load_task("t.csv", labels=[False, True])
 
 
-def test_a_list_is_a_label_where_it_has_one(tmp_path):
+def test_list_with_one_label_is_a_label(tmp_path):
     path = lines(tmp_path / "t.jsonl", text_records([["x"], ["y"], []]))  # doccano's export
     assert [e.label for e in load_task(path, validation=path).train] == ["x", "y"]
     path = lines(tmp_path / "t.jsonl", text_records([["x", "y"], ["y"]]))
@@ -275,7 +275,7 @@ def test_a_list_is_a_label_where_it_has_one(tmp_path):
         load_task(path, validation=path)
 
 
-def test_dots_lead_into_objects(tmp_path):
+def test_dotted_columns_are_paths_into_objects(tmp_path):
     records = [{"q": {"stem": f"a {i}"}, "labels": {"label": i / 2, "other": 1}} for i in range(9)]
     path = lines(tmp_path / "t.jsonl", records)
     values = {"type": "regression", "text_column": "q.stem", "label_column": "labels.label"}
@@ -292,7 +292,7 @@ def test_dots_lead_into_objects(tmp_path):
         load_task(path, **values)
 
 
-def test_choices_are_listed_as_objects_in_the_files_of_arc(tmp_path):
+def test_arc_choices_are_lists_of_objects(tmp_path):
     choices = [{"text": "old", "label": "A"}, {"text": "new", "label": "B"}]
     records = [
         {"question": {"stem": f"Which? {i}", "choices": choices}, "answerKey": "AB"[i % 2]}
@@ -305,7 +305,7 @@ def test_choices_are_listed_as_objects_in_the_files_of_arc(tmp_path):
     assert (first.choices, first.gold, second.gold) == (("old", "new"), 0, 1)
 
 
-def test_missing_values_of_pandas_are_missing(tmp_path):
+def test_pandas_nan_is_a_missing_value(tmp_path):
     table = {"text": ["a", None, "c", "d"], "label": [0.0, 1.0, float("nan"), 1.0]}
     pq.write_table(pa.table(table), tmp_path / "t.parquet")
     for kind in ("classification", "regression"):
@@ -314,7 +314,7 @@ def test_missing_values_of_pandas_are_missing(tmp_path):
         assert data.counters["dropped"]["train"] == {"empty_text": 1, "no_label": 1}
 
 
-def test_pairs_on_which_nobody_agreed_have_no_label(tmp_path):
+def test_pairs_without_gold_label_are_dropped(tmp_path):
     records = [
         {"sentence1": f"a {i}", "gold_label": ["entailment", "neutral", "-", " - "][i % 4]}
         for i in range(12)
@@ -338,27 +338,27 @@ def test_pairs_on_which_nobody_agreed_have_no_label(tmp_path):
         ["1", "1.0"],
     ],
 )
-def test_labels_that_look_alike_are_told(tmp_path, labels, caplog):
+def test_similar_labels_are_logged(tmp_path, labels, caplog):
     path = lines(tmp_path / "t.jsonl", text_records([*labels, "other"] * 6))
     assert len(load_task(path).problem.labels) == 3
     assert caplog.text.count("though they look alike") == 1
 
 
-def test_a_class_of_rows_without_label_is_told(tmp_path, caplog):
+def test_class_minus_one_is_logged(tmp_path, caplog):
     load_task(lines(tmp_path / "s.jsonl", text_records([-1, 0, 1] * 6)))
     assert "-1" not in caplog.text
     load_task(lines(tmp_path / "t.jsonl", text_records([-1, 0, 1, 2] * 6)))
     assert "one of the classes is -1, which `datasets` gives rows without a label" in caplog.text
 
 
-def test_scoring_on_train_is_told(tmp_path, caplog):
+def test_overlap_with_train_is_logged(tmp_path, caplog):
     train = lines(tmp_path / "t.jsonl", text_records(["x", "y"] * 6))
     load_task(train, validation=train)
     assert "t.jsonl: 12 of its 12 examples are in train as well" in caplog.text
 
 
 @pytest.mark.parametrize("label", ["4,5", "1_000", "50%", "nan", "inf"])
-def test_what_is_no_number_is_refused(tmp_path, label):
+def test_non_numbers_are_refused(tmp_path, label):
     path = lines(tmp_path / "t.jsonl", text_records(["1", label]))
     with pytest.raises(
         ValueError, match=rf"record 2: .*expected a finite number such as 4.5, got '{label}'"
@@ -411,7 +411,7 @@ def write_reviews(folder, *, num_files=10, text="A film.\nIts second line."):
     return folder
 
 
-def test_a_folder_a_class_with_a_document_a_file(tmp_path, caplog):
+def test_class_folders_with_one_text_per_file(tmp_path, caplog):
     train, test = write_reviews(tmp_path / "train"), write_reviews(tmp_path / "test", num_files=2)
     (train / "unsup").mkdir()
     (train / "unsup/0_0.txt").write_text("No class.")
@@ -425,7 +425,7 @@ def test_a_folder_a_class_with_a_document_a_file(tmp_path, caplog):
         assert len(load_task(f"{train}/{pattern}", validation=str(test)).train) == 20
 
 
-def test_names_that_repeat_the_class_of_the_folder_do_not_part_texts(tmp_path):
+def test_file_names_may_repeat_the_class_of_the_folder(tmp_path):
     for label in ("neg", "pos"):
         (tmp_path / label).mkdir()
         for number in range(9):
@@ -439,13 +439,13 @@ def test_names_that_repeat_the_class_of_the_folder_do_not_part_texts(tmp_path):
     assert [(e.text, e.label) for e in data.train][:2] == [("one", "neg"), ("two", "neg")]
 
 
-def test_a_folder_a_class_with_a_file_of_texts(tmp_path):
+def test_class_folders_with_one_text_per_line(tmp_path):
     folder = write_reviews(tmp_path / "train", num_files=1, text="one\n\ntwo\nthree")
     data = load_task(str(folder), validation=str(folder))
     assert [e.text for e in data.train][:3] == ["one", "two", "three neg 0"]
 
 
-def test_a_class_too_many_is_refused_or_dropped(tmp_path):
+def test_unknown_class_folder_is_refused_or_dropped(tmp_path):
     folder = write_reviews(tmp_path / "train")
     (folder / "neutral").mkdir()
     (folder / "neutral/1.txt").write_text("So so.")
@@ -458,7 +458,7 @@ def test_a_class_too_many_is_refused_or_dropped(tmp_path):
     assert data.counters["dropped"]["train"] == {"other_label": 1}
 
 
-def test_folders_of_splits_are_no_classes(tmp_path):
+def test_split_folders_are_not_classes(tmp_path):
     write_reviews(tmp_path / "aclImdb/train")
     with pytest.raises(ValueError, match="train contains folders, such as neg; give the"):
         load_task(str(tmp_path / "aclImdb"))
@@ -516,13 +516,13 @@ def test_a_test_file_without_labels_is_predicted(tmp_path, label, caplog):
     assert "it is predicted, not scored" in caplog.text
 
 
-def test_a_label_of_minus_one_is_one_among_others(tmp_path):
+def test_minus_one_is_a_label_if_there_are_others(tmp_path):
     train = lines(tmp_path / "train.jsonl", text_records([-1, 0, 1] * 20))
     data = load_task(train, test=train)
     assert data.problem.labels == ("-1", "0", "1") and len(data.scored["test"]) == 60
 
 
-def test_words_without_tags_are_predicted(tmp_path):
+def test_unlabelled_words_are_predicted(tmp_path):
     (tmp_path / "train.txt").write_text("".join(f"Anna B-PER\nw{i} O\n\n" for i in range(30)))
     (tmp_path / "test.txt").write_text("Anna\nsings\n")
     train, test = (str(tmp_path / f"{split}.txt") for split in ("train", "test"))

@@ -1,4 +1,4 @@
-"""Files of tasks as other programs leave them: halves of characters, csv without a header."""
+"""Files as other programs write them: lone surrogates, csv without a header, old line ends."""
 
 import json
 import re
@@ -22,7 +22,7 @@ def read(path: Path, **columns: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("column", ["text", "label", "pair"])
-def test_half_a_character_is_named_with_its_record(tmp_path: Path, column: str) -> None:
+def test_lone_surrogate_is_named_with_its_record(tmp_path: Path, column: str) -> None:
     rows = [{"text": "a", "pair": "b", "label": "x"} for _ in range(3)]
     rows[1][column] += " \ud83d"
     path = tmp_path / "a.jsonl"
@@ -32,7 +32,7 @@ def test_half_a_character_is_named_with_its_record(tmp_path: Path, column: str) 
         read(path, pair_column="pair")
 
 
-def test_half_a_character_in_a_word_is_named(tmp_path: Path) -> None:
+def test_lone_surrogate_in_a_word_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"tokens": ["a", "\udc00"], "tags": ["O", "O"]}))
     with pytest.raises(ValueError, match=re.escape("record 1: column 'tokens' has half of a ch")):
@@ -51,7 +51,7 @@ def test_columns_are_counted_in_csv_as_in_tsv(tmp_path: Path, suffix: str) -> No
     ]
 
 
-def test_columns_of_a_task_that_are_not_read_do_not_matter(tmp_path: Path) -> None:
+def test_unused_columns_are_not_read(tmp_path: Path) -> None:
     dates = pa.array([0, -1_000_000], pa.date32())
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"text": ["a", "b"], "label": ["x", "y"], "date": dates}), path)
@@ -77,7 +77,7 @@ def test_all_line_ends_are_read(tmp_path: Path, end: str, suffix: str) -> None:
     assert len(read(path, **columns)) == 2
 
 
-def test_a_column_that_a_csv_without_a_header_lacks_is_told(tmp_path: Path) -> None:
+def test_missing_column_of_csv_without_header_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("1,Title\n")
     with pytest.raises(ValueError, match=r"a\.csv: record 1: no column 2; it has 0, 1"):
