@@ -39,7 +39,9 @@ from transformers import ElectraConfig, ElectraForPreTraining, ElectraTokenizerF
 
 from electra_pipeline.core.execution import StageContext
 from electra_pipeline.core.progress import Update
-from electra_pipeline.finetuning.plan import FinetuneConfig, plan, run_trial
+from electra_pipeline.finetuning.config import FinetuneConfig
+from electra_pipeline.finetuning.plan import plan
+from electra_pipeline.finetuning.run import run_trial
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.tasks.catalog.user_task import TASKS, UserTask
 from electra_pipeline.tasks.data.load import load

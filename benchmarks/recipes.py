@@ -36,7 +36,7 @@ from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.core.execution import LocalWorker, values_in_order
 from electra_pipeline.core.transformers_logging import quiet_transformers
-from electra_pipeline.finetuning import plan
+from electra_pipeline.finetuning.rows import trial_rows
 from electra_pipeline.pretraining.sequence_shards import SequenceReader
 from electra_pipeline.pretraining.vocabulary import load_vocabulary
 from electra_pipeline.results.aggregation import aggregate
@@ -204,7 +204,7 @@ def finetuned(
     published = stages.run_stage("publish", config, context, made)
     trials = evaluate.plan_trials(config, published)
     done = values_in_order(evaluate.run_trials(config, trials, context))
-    rows = [row for trial in done for row in plan.rows(trial) if row["model"] == "pretrained"]
+    rows = [row for trial in done for row in trial_rows(trial) if row["model"] == "pretrained"]
     return {
         f"{line['task']}, {line['metric'].replace('_', ' ')}": line["median"]
         for line in aggregate(rows)

@@ -31,7 +31,9 @@ from electra_pipeline.core.execution import (
     StageContext,
     cpus_of_this_process,
 )
-from electra_pipeline.finetuning.plan import FinetuneConfig, Trial, plan
+from electra_pipeline.finetuning.config import FinetuneConfig
+from electra_pipeline.finetuning.plan import plan
+from electra_pipeline.finetuning.trial import Trial
 from electra_pipeline.on_ray import cluster
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.workflows import evaluate

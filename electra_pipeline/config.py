@@ -15,7 +15,7 @@ from electra_pipeline.core.identity import Config
 from electra_pipeline.core.progress import Progress, silent
 from electra_pipeline.core.yaml_text import decode_yaml, parse_yaml
 from electra_pipeline.corpus.config import CorpusConfig
-from electra_pipeline.finetuning.plan import FinetuneConfig
+from electra_pipeline.finetuning.config import FinetuneConfig
 from electra_pipeline.presets import preset_text
 from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.sequences import SequencesConfig

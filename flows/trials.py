@@ -22,7 +22,7 @@ from electra_pipeline.core.execution import (
     one_cpu,
 )
 from electra_pipeline.core.progress import Progress
-from electra_pipeline.finetuning.plan import Trial
+from electra_pipeline.finetuning.trial import Trial
 from electra_pipeline.on_ray import RayExecutor
 from electra_pipeline.results import store
 from electra_pipeline.results.aggregation import aggregate

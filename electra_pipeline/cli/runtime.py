@@ -11,7 +11,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from electra_pipeline.config import PipelineConfig
     from electra_pipeline.core.execution import StageContext
-    from electra_pipeline.finetuning.plan import Trial
+    from electra_pipeline.finetuning.trial import Trial
 
 LOG_FORMAT = "ELECTRA_PIPELINE_LOG_FORMAT"
 

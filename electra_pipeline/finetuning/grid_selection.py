@@ -1,4 +1,4 @@
-"""Which point of a grid is reported, chosen openly by the validation split."""
+"""Select the grid point to report of each model and task, by its validation scores."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -9,48 +9,50 @@ from electra_pipeline.results.validation import validation_score
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.tasks.task import VALIDATION
 
-Choice = Literal["median", "best"]
+SelectBy = Literal["median", "best"]
 
 
-def choose(trials: Sequence[Artifact], by: Choice) -> list[tuple[Artifact, str | None]]:
-    """The trials to report, each with what must be said of the choice; None where there was none.
+def select_trials(trials: Sequence[Artifact], by: SelectBy) -> list[tuple[Artifact, str | None]]:
+    """Return the trials to report, each with a note on the selection; None without a grid.
 
-    Trials that differ in their hyperparameters alone are points of a grid, seed by seed. Of each
-    model and task the point is chosen whose seeds have the highest median, or the highest best,
-    of the task's first metric on the validation split; at equal scores the first. Points that lost
-    seeds give way to those that did not.
+    Trials of one model and task that differ in hyperparameters alone are points of a grid, each
+    with its seeds. The selected point has the highest median, or best, over its seeds of the task's
+    first metric on the validation split; the first of equals. Points with fewer finished seeds than
+    others are left out.
     """
     groups: dict[tuple[str, ...], dict[tuple[Any, ...], list[Artifact]]] = {}
     for trial in trials:
         config = trial.config
+        # "start" is the on-disk name of a trial's init
         key = (trial.counters["run"], trial.inputs["model"], config["task"], config["start"])
-        groups.setdefault(key, {}).setdefault(tuple(_point(trial).values()), []).append(trial)
-    found: list[tuple[Artifact, str | None]] = []
+        point = tuple(_hyperparameters(trial).values())
+        groups.setdefault(key, {}).setdefault(point, []).append(trial)
+    selected: list[tuple[Artifact, str | None]] = []
     for points in groups.values():
-        most = max(map(len, points.values()))
-        whole = [members for members in points.values() if len(members) == most]
-        chosen = max(whole, key=lambda members: _score(members, by))
-        note = _note(chosen[0], list(points.values()), by) if len(points) > 1 else None
-        found += [(trial, note) for trial in chosen]
-    return found
+        num_seeds = max(map(len, points.values()))
+        complete = [members for members in points.values() if len(members) == num_seeds]
+        best = max(complete, key=lambda members: _score(members, by))
+        note = _note(best[0], list(points.values()), by) if len(points) > 1 else None
+        selected += [(trial, note) for trial in best]
+    return selected
 
 
-def _point(trial: Artifact) -> Mapping[str, Any]:
+def _hyperparameters(trial: Artifact) -> Mapping[str, Any]:
     return {name: trial.config[name] for name in Hyperparameters.model_fields}
 
 
-def _score(members: Sequence[Artifact], by: Choice) -> float:
+def _score(members: Sequence[Artifact], by: SelectBy) -> float:
     scores = [validation_score(trial)[1] for trial in members]
     return statistics.median(scores) if by == "median" else max(scores)
 
 
-def _note(chosen: Artifact, points: Sequence[Sequence[Artifact]], by: Choice) -> str:
-    """`best of 4 by median accuracy on validation: learning_rate=0.0001, epochs=10`."""
-    values = [_point(members[0]) for members in points]
+def _note(selected: Artifact, points: Sequence[Sequence[Artifact]], by: SelectBy) -> str:
+    """Return e.g. `best of 4 by median accuracy on validation: learning_rate=0.0001, epochs=10`."""
+    values = [_hyperparameters(members[0]) for members in points]
     varied = ", ".join(
         f"{name}={value:g}" if isinstance(value, int | float) else f"{name}={value}"
-        for name, value in _point(chosen).items()
+        for name, value in _hyperparameters(selected).items()
         if any(other[name] != value for other in values)
     )
-    metric, _ = validation_score(chosen)
+    metric, _ = validation_score(selected)
     return f"best of {len(points)} by {by} {metric} on {VALIDATION}: {varied}"

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 
-from electra_pipeline.finetuning.trial import Trial, place
+from electra_pipeline.finetuning.trial import Trial, trial_uri
 
 
 def parents(trials: Sequence[Trial]) -> dict[int, int]:
-    """Map the position of each trial whose parent is among the trials to the parent's position."""
-    positions = {place(trial): index for index, trial in enumerate(trials)}
+    """For each trial whose parent is among the trials: its position, and that of its parent."""
+    positions = {trial_uri(trial): index for index, trial in enumerate(trials)}
     found = {}
     for index, trial in enumerate(trials):
-        if trial.parent is not None and (parent := positions.get(place(trial.parent))) is not None:
+        if (
+            trial.parent is not None
+            and (parent := positions.get(trial_uri(trial.parent))) is not None
+        ):
             found[index] = parent
     return found
 
@@ -22,11 +25,11 @@ def longest_first(trials: Sequence[Trial]) -> list[Trial]:
     scheduling by critical path, Graham 1969, doi:10.1137/0117039).
     """
     after = parents(trials)
-    longest = [trial.cost.operations for trial in trials]
+    longest = [trial.estimate.operations for trial in trials]
     for index, trial in enumerate(trials):
-        length = trial.cost.operations
+        length = trial.estimate.operations
         while index in after:
             index = after[index]
-            length += trials[index].cost.operations
+            length += trials[index].estimate.operations
             longest[index] = max(longest[index], length)
     return [trials[index] for index in sorted(range(len(trials)), key=lambda i: -longest[i])]

@@ -1,22 +1,17 @@
-"""Fine-tuning: the trials of task x seed x starting weights.
-
-Heads are those of transformers, so that the result loads there; the published code puts a single
-dense layer on [CLS].
-"""
+"""Plan fine-tuning: one trial for each task, init, grid point and seed."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from electra_pipeline.core.execution import StageContext
 from electra_pipeline.finetuning.config import FinetuneConfig
-from electra_pipeline.finetuning.grid_selection import choose
 from electra_pipeline.finetuning.loop import Hyperparameters
-from electra_pipeline.finetuning.order import longest_first, parents
+from electra_pipeline.finetuning.order import longest_first
 from electra_pipeline.finetuning.recipes import recipe_values
 from electra_pipeline.finetuning.resources import EncoderShape
-from electra_pipeline.finetuning.trial import PRETRAINED, RANDOM, Trial, find_trial, rows, run_trial
-from electra_pipeline.inputs.files import PackageFile, UrlFile
+from electra_pipeline.finetuning.trial import PRETRAINED, RANDOM, Trial
+from electra_pipeline.inputs.files import FileReference, PackageFile, UrlFile
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.uri import absolute_uri
 from electra_pipeline.tasks.catalog.user_task import find_task
@@ -24,21 +19,7 @@ from electra_pipeline.tasks.data.load import load
 from electra_pipeline.tasks.encoder import Encoder, architecture, find_encoder, num_positions
 from electra_pipeline.tasks.task import Task
 
-__all__ = [
-    "FinetuneConfig",
-    "Trial",
-    "check",
-    "find_trial",
-    "longest_first",
-    "parents",
-    "plan",
-    "resolve",
-    "results",
-    "rows",
-    "run_trial",
-]
-
-# What is the same in both recipes and for every task
+# Configuration keys whose values are the same in all recipes and for every task
 COMMON = (
     *("warmup_fraction", "schedule", "adam_beta1", "adam_beta2", "adam_epsilon"),
     *("max_gradient_norm", "batch_examples"),
@@ -46,13 +27,13 @@ COMMON = (
 
 
 def check(config: FinetuneConfig) -> None:
-    """Read every task's data, so that a mistake in it is told before any model is trained."""
+    """Read every task's data. Raises ValueError for invalid data, before any model is trained."""
     for task in _tasks(config):
         load(task, _data_folder(config))
 
 
 def scored_texts(config: FinetuneConfig) -> dict[str, list[str]]:
-    """By task, the text of every example that models are scored on: no corpus should have them."""
+    """Return, by task, the texts of all scored examples, for decontamination of the corpus."""
     return {
         task.name: [
             example.content
@@ -64,59 +45,58 @@ def scored_texts(config: FinetuneConfig) -> dict[str, list[str]]:
 
 
 def plan(config: FinetuneConfig, model: Artifact | str, context: StageContext) -> list[Trial]:
-    """All trials, the longest first, with every task's data read and checked.
+    """Return all trials, the longest first, after reading and checking every task's data.
 
-    `model` is an artifact, a Hugging Face directory, a URI or a hub name. Raises ValueError, before
-    any trial has started, for a model that is not there, a missing file, a wrong column, a label
-    outside the set, or a length that the model does not take.
+    `model` is an artifact, a Hugging Face directory, a URI or a hub name. Raises ValueError for a
+    model that cannot be found, a missing file or column, a label outside the task's set, or a
+    length that the model does not support.
     """
     tested = find_encoder(model)
-    starts: dict[str, Encoder | None] = {PRETRAINED: tested}
-    starts |= {each: None if each == RANDOM else find_encoder(each) for each in config.baselines}
-    architectures = {start: architecture(each or tested) for start, each in starts.items()}
-    shapes = {start: EncoderShape.of(each) for start, each in architectures.items()}
+    inits: dict[str, Encoder | None] = {PRETRAINED: tested}
+    inits |= {each: None if each == RANDOM else find_encoder(each) for each in config.baselines}
+    architectures = {init: architecture(each or tested) for init, each in inits.items()}
+    shapes = {init: EncoderShape.of(each) for init, each in architectures.items()}
     data = _data_folder(config)
-    first_round = _parents(config)
+    parent_tasks = _parent_tasks(config)
     trials: dict[tuple[Any, ...], Trial] = {}
-    # tasks of the first round come first: a trial of the second holds its parent
-    for task in sorted(_tasks(config), key=lambda task: task.name not in first_round):
+    # tasks of the first round come first: a trial of the second refers to its parent
+    for task in sorted(_tasks(config), key=lambda task: task.name not in parent_tasks):
         loaded = load(task, data)
         texts = [example.content for example in loaded.train]
-        for start, (place, point_config) in itertools.product(starts, enumerate(config.points())):
-            point, configured = point_config
-            hyperparameters = resolve(configured, task, architectures[start])
-            cost = shapes[start].cost(texts, hyperparameters)
+        for init, (number, (point, configured)) in itertools.product(
+            inits, enumerate(config.points())
+        ):
+            hyperparameters = resolve(configured, task, architectures[init])
+            estimate = shapes[init].estimate(texts, hyperparameters)
             for seed in config.seeds:
-                is_first = start == PRETRAINED and seed == config.seeds[0]
-                trials[task.name, start, place, seed] = Trial(
+                is_first = init == PRETRAINED and seed == config.seeds[0]
+                trials[task.name, init, number, seed] = Trial(
                     run=context.name,
                     root=absolute_uri(context.root),
                     task=task,
                     metrics=loaded.metrics,
                     data=data,
-                    start=start,
+                    init=init,
                     seed=seed,
                     model=tested,
-                    encoder=starts[start],
+                    encoder=inits[init],
                     hyperparameters=hyperparameters,
                     digests=loaded.digests,
                     keep_model=config.keep_models == "all"
                     or (config.keep_models == "first-seed" and is_first)
-                    or task.name in first_round,
-                    cost=cost,
-                    parent=trials.get((config.intermediate.get(task.name), start, place, seed)),
-                    point=point,
+                    or task.name in parent_tasks,
+                    estimate=estimate,
+                    parent=trials.get((config.intermediate.get(task.name), init, number, seed)),
+                    grid_point=point,
                 )
     return longest_first(list(trials.values()))
 
 
-def results(config: FinetuneConfig, trials: Iterable[Artifact]) -> list[dict[str, Any]]:
-    """The results table's rows of finished trials; of a grid, those of the points chosen."""
-    return [row for trial, note in choose(list(trials), config.choose) for row in rows(trial, note)]
-
-
 def resolve(config: FinetuneConfig, task: Task, architecture: Any) -> Hyperparameters:
-    """The values that a task is fine-tuned with. Raises ValueError if the model is too short."""
+    """Return the hyperparameters for a task and a transformers config.
+
+    Raises ValueError if the configured length exceeds the model's positions.
+    """
     recipe = recipe_values(config.recipe, architecture.hidden_size)
     positions = num_positions(architecture)
     longest = config.max_length or task.max_length
@@ -127,9 +107,9 @@ def resolve(config: FinetuneConfig, task: Task, architecture: Any) -> Hyperparam
                 f"positions; set it to {positions} or less"
             )
         longest = positions
-    given = {key: getattr(config, key, None) for key in recipe}
+    configured = {key: getattr(config, key) for key in recipe}
     return Hyperparameters(
-        **{key: recipe[key] if value is None else value for key, value in given.items()},
+        **{key: recipe[key] if value is None else value for key, value in configured.items()},
         **{key: getattr(config, key) for key in COMMON},
         epochs=config.epochs or task.epochs,
         max_length=longest,
@@ -140,18 +120,18 @@ def _data_folder(config: FinetuneConfig) -> str | None:
     return None if config.data is None else absolute_uri(config.data)
 
 
-def _parents(config: FinetuneConfig) -> set[str]:
-    """Names of the tasks whose models a second round starts from."""
+def _parent_tasks(config: FinetuneConfig) -> set[str]:
+    """Return the names of the tasks of the first round, whose models a second one starts from."""
     names = [find_task(given).name for given in config.tasks]
     return {config.intermediate[name] for name in names if name in config.intermediate}
 
 
 def _tasks(config: FinetuneConfig) -> Iterator[Task]:
-    """The tasks, and those of the first round that are not among them."""
-    given = {task.name: task for task in map(find_task, config.tasks)}
-    for name in sorted(_parents(config) - set(given)):
-        given[name] = find_task(name)
-    for task in given.values():
+    """Yield the tasks, then those of the first round that are not among them."""
+    tasks = {task.name: task for task in map(find_task, config.tasks)}
+    for name in sorted(_parent_tasks(config) - set(tasks)):
+        tasks[name] = find_task(name)
+    for task in tasks.values():
         files = {
             split: tuple(map(_absolute_file, references))
             for split, references in task.files.items()
@@ -159,7 +139,7 @@ def _tasks(config: FinetuneConfig) -> Iterator[Task]:
         yield task.model_copy(update={"files": files})
 
 
-def _absolute_file(file: str | UrlFile | PackageFile) -> str | UrlFile | PackageFile:
+def _absolute_file(file: FileReference) -> FileReference:
     match file:
         case str():
             return absolute_uri(file)

@@ -1,4 +1,4 @@
-"""The constants of fine-tuning that the paper and the published code do not agree on, by name."""
+"""Hyperparameters in which the paper and the published code differ, by recipe and model size."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -7,8 +7,8 @@ Recipe = Literal["google", "paper"]
 Size = Literal["small", "base", "large"]
 
 # google: configure_finetuning.py:54-60, 71-73, 150-151 (google-research/electra 8a46635), with the
-# extra power of layer_decay of its issue 51 and an Adam without bias correction. paper: table 7;
-# how it reduces the loss is not said, and its Adam is taken as defined (Kingma and Ba 2015).
+# extra power of layer_decay of its issue 51 and an Adam without bias correction. paper: table 7; it
+# does not state the reduction of the loss; its Adam is assumed to be that of Kingma and Ba (2015).
 _GOOGLE = {
     "weight_decay": 0.01,
     "layer_extra_exponent": 1,
@@ -36,6 +36,6 @@ RECIPES: Mapping[Recipe, Mapping[Size, Mapping[str, Any]]] = {
 
 
 def recipe_values(recipe: Recipe, hidden_size: int) -> Mapping[str, Any]:
-    """A recipe's values for a model of that width (table 6: 256, 768, 1024)."""
+    """Return a recipe's values for a model of that width (table 6: 256, 768, 1024)."""
     size: Size = "small" if hidden_size < 768 else "base" if hidden_size < 1024 else "large"
     return RECIPES[recipe][size]

@@ -1,130 +1,83 @@
-"""One trial: fine-tune, score, keep. Its artifact is its own: a failed trial loses only itself."""
+"""One trial of fine-tuning: its settings, and the artifact that it makes."""
 
 import re
-import tempfile
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
-
-import torch
-import transformers
+from typing import Any
 
 from electra_pipeline.core.identity import fingerprint
-from electra_pipeline.core.progress import Progress, Update, silent
-from electra_pipeline.core.transformers_logging import quiet_transformers
-from electra_pipeline.finetuning.cache import prepare
-from electra_pipeline.finetuning.calibration import calibrated
-from electra_pipeline.finetuning.loop import Hyperparameters, reproducible, train
-from electra_pipeline.finetuning.resources import Cost
-from electra_pipeline.finetuning.scoring import score
-from electra_pipeline.storage.artifact import (
-    Artifact,
-    Draft,
-    Written,
-    locate,
-    open_artifact,
-    produce,
-)
-from electra_pipeline.tasks.data.load import TaskData
-from electra_pipeline.tasks.encoder import (
-    Encoder,
-    find_encoder,
-    load_tokenizer,
-    new_model,
-    open_encoder,
-)
-from electra_pipeline.tasks.kinds.decoding_settings import write_settings
-from electra_pipeline.tasks.kinds.encoding import num_unknown
-from electra_pipeline.tasks.kinds.kind import Encoded
+from electra_pipeline.finetuning.loop import Hyperparameters
+from electra_pipeline.finetuning.resources import Estimate
+from electra_pipeline.storage.artifact import Artifact, locate, open_artifact
+from electra_pipeline.tasks.encoder import Encoder
 from electra_pipeline.tasks.task import Task
-from electra_pipeline.text.words import count_characters
-from electra_pipeline.tokenizer.pretrained import save_loadable
 
 STAGE = "finetune"
 # 4: the config's metrics are those that the data has; empty records are counted, not scored; the
-# kept config.json has how the model is decoded (`tasks/kinds/decoding_settings.py`)
+# kept config.json has how the model is decoded (`tasks/kinds/settings.py`)
 FORMAT_VERSION = 4
 PRETRAINED, RANDOM, MAJORITY = "pretrained", "random", "majority"
-START_CHARACTERS = 60  # of a baseline's name in the name of a trial's folder
-Device = Literal["auto", "cpu", "cuda"]
+INIT_CHARACTERS = 60  # of a baseline's name in the name of a trial's directory
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One fine-tuning: a task, a seed and starting weights. Picklable, runs anywhere."""
+    """One fine-tuning of a task from an init with a seed. Picklable; runs on any node."""
 
     run: str
     root: str
     task: Task
     metrics: tuple[str, ...]
-    """The scores that the task has by its data, its own first."""
+    """The metrics that suit the task's data, its main one first."""
     data: str | None
-    start: str
-    """The model's name in the results: pretrained, random, or a baseline's as the user gave it."""
+    """Directory or URI of the published tasks' files; None: the Hugging Face Hub."""
+    init: str
+    """The model's name in the results: pretrained, random, or a baseline's as in the config."""
     seed: int
     model: Encoder
-    """The model under test: all baselines stand beside it, under its fingerprint."""
+    """The model under test; the rows of baselines bear its fingerprint too."""
     encoder: Encoder | None
-    """Where the weights come from; None for random ones of the model's architecture."""
+    """The initial weights; None: random weights for the model's architecture."""
     hyperparameters: Hyperparameters
     digests: Mapping[str, str]
-    """sha256 of each split's examples, as they were when the trial was planned."""
+    """sha256 of each split's examples when the trial was planned."""
     keep_model: bool
-    cost: Cost
-    """What it takes, for planning; never part of its identity."""
+    estimate: Estimate
+    """Expected operations and memory, for scheduling; not part of the trial's identity."""
     parent: "Trial | None" = None
-    """The trial whose fine-tuned encoder this one starts from, in the second of two rounds."""
-    point: Mapping[str, float] = field(default_factory=dict)
-    """The point of the grid of hyperparameters, where there is a grid."""
+    """In the second of two rounds, the trial whose fine-tuned encoder is the initial one."""
+    grid_point: Mapping[str, float] = field(default_factory=dict)
+    """The values of the hyperparameters that a grid varies."""
 
     @property
     def label(self) -> str:
-        point = "".join(f", {name}={value:g}" for name, value in self.point.items())
-        return f"{self.task.name}, {self.start}, seed {self.seed}{point}"
+        """Name the trial among those of one run."""
+        point = "".join(f", {name}={value:g}" for name, value in self.grid_point.items())
+        return f"{self.task.name}, {self.init}, seed {self.seed}{point}"
 
     @property
     def full_label(self) -> str:
-        """The label among the trials of several runs."""
+        """Name the trial among those of several runs."""
         return f"{self.run}, {self.label}"
 
     @property
     def source(self) -> Encoder:
-        """Whose architecture and tokenizer the trial has."""
+        """The encoder whose architecture and tokenizer the trial uses."""
         return self.encoder or self.model
 
 
 def find_trial(trial: Trial) -> Artifact | None:
-    """The artifact of a trial that has run, or None."""
-    return open_artifact(locate(**_identity(trial)))
+    """Return the artifact of a trial that has finished, or None."""
+    return open_artifact(locate(**identity(trial)))
 
 
-def place(trial: Trial) -> str:
-    """Where the artifact of a trial lies, finished or not."""
-    return str(locate(**_identity(trial)))
+def trial_uri(trial: Trial) -> str:
+    """Return the path or URI of a trial's artifact, finished or not."""
+    return str(locate(**identity(trial)))
 
 
-def run_trial(
-    trial: Trial,
-    *,
-    num_threads: int = 1,
-    device: Device = "auto",
-    progress: Progress = silent,
-) -> Artifact:
-    """Fine-tune and score one trial; nothing is done if its artifact is there already.
-
-    The artifact has `predictions.parquet`, `model/` if the trial keeps it, and as counters the
-    metrics of each split with their intervals. Raises ValueError if the data changed since planning
-    or the loss is not finite.
-    """
-    return produce(
-        **_identity(trial), write=lambda draft: _write(trial, draft, num_threads, device, progress)
-    )
-
-
-def _identity(trial: Trial) -> dict[str, Any]:
-    """What names the trial's artifact, for `produce` and `locate`."""
+def identity(trial: Trial) -> dict[str, Any]:
+    """Return what determines a trial's artifact, as arguments of `produce` and `locate`."""
     inputs = {
         "model": trial.model.fingerprint,
         "encoder": trial.source.fingerprint,
@@ -132,19 +85,20 @@ def _identity(trial: Trial) -> dict[str, Any]:
     }
     if trial.parent is not None:
         inputs["parent"] = _fingerprint(trial.parent)
-    start = re.sub(r"[^A-Za-z0-9._-]+", "-", trial.start).strip("-.")[-START_CHARACTERS:]
+    init = re.sub(r"[^A-Za-z0-9._-]+", "-", trial.init).strip("-.")[-INIT_CHARACTERS:]
     return {
         "root": trial.root,
         "stage": STAGE,
-        "name": f"{trial.run}-{trial.task.name}-{start}-{trial.seed}",
+        "name": f"{trial.run}-{trial.task.name}-{init}-{trial.seed}",
         "format_version": FORMAT_VERSION,
+        # These keys are hashed: they keep their names ("start" is the init, "after" the parent).
         "config": {
             "task": trial.task.name,
             "type": trial.task.type,
             "metrics": list(trial.metrics),
             "labels": list(trial.task.labels) if trial.task.labels else None,
             "symmetric": trial.task.symmetric,
-            "start": trial.start,
+            "start": trial.init,
             "after": trial.parent.task.name if trial.parent is not None else None,
             "seed": trial.seed,
             "keep_model": trial.keep_model,
@@ -155,169 +109,5 @@ def _identity(trial: Trial) -> dict[str, Any]:
 
 
 def _fingerprint(trial: Trial) -> str:
-    identity = _identity(trial)
-    return fingerprint(STAGE, identity["format_version"], identity["config"], identity["inputs"])
-
-
-def _write(
-    trial: Trial, draft: Draft, num_threads: int, device: Device, progress: Progress
-) -> Written:
-    def tell(step: str, done: int, total: int) -> None:
-        progress(Update(STAGE, done, total, "inputs", {"step": step}, item=trial.full_label))
-
-    try:
-        with reproducible(trial.seed, num_threads):
-            model, tokenizer, data, encoded = _start(trial)
-            model = model.to(_device(device))
-            facts = train(
-                model,
-                data.kind,
-                encoded.features,
-                trial.hyperparameters,
-                seed=trial.seed,
-                report=lambda step, steps, loss: progress(
-                    Update(STAGE, step, steps, "steps", {"loss": loss}, item=trial.full_label)
-                ),
-            )
-            trained_on = str(next(model.parameters()).device)
-            data.kind.finish(model)
-            data, calibration = calibrated(model, tokenizer, data, trial.hyperparameters, tell)
-            scores = score(
-                model,
-                tokenizer,
-                data,
-                hyperparameters=trial.hyperparameters,
-                draft=draft,
-                report=tell,
-            )
-    except ValueError as error:
-        raise ValueError(f"{trial.label}: {error}") from error
-    if trial.keep_model:
-        write_settings(model.config, data.kind, trial.hyperparameters.max_length, data.train)
-        _save(trial, model, tokenizer, scores.metrics, draft)
-    notes = [
-        *(["degenerate"] if scores.degenerate else []),
-        *([f"after {trial.parent.task.name}"] if trial.parent is not None else []),
-    ]
-    counters = {
-        "run": trial.run,
-        **data.counters,
-        "metrics": scores.metrics,
-        "majority": scores.majority,
-        "intervals": scores.intervals,
-        "degenerate": scores.degenerate,
-        "note": "; ".join(notes) or None,
-        "calibration": calibration,
-        "truncated_train_examples": encoded.num_truncated,
-        "truncated_train_characters": sum(encoded.truncated.values()),
-        "train_characters": sum(count_characters(example.content) for example in data.train),
-        "unknown_train_examples": num_unknown(encoded.features, tokenizer),
-        "training": facts,
-    }
-    return Written(counters, {"device": trained_on, "num_threads": num_threads})
-
-
-def _device(name: Device) -> torch.device:
-    return torch.device(
-        ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-    )
-
-
-def _start(trial: Trial) -> tuple[Any, Any, TaskData, Encoded]:
-    """The model before its first step, its tokenizer, and the task's examples and model inputs.
-
-    For one seed the head is the same whatever the encoder starts from. Raises ValueError if the
-    trial's parent is not there, or the data changed since planning.
-    """
-    with ExitStack() as open_places:
-        source = open_places.enter_context(open_encoder(trial.source))
-        config = source.load(transformers.AutoConfig)
-        tokenizer = load_tokenizer(source, config, of_words=trial.task.type == "tagging")
-        longest = trial.hyperparameters.max_length
-        data, encoded = prepare(trial.task, trial.data, trial.digests, tokenizer, longest)
-        config = source.load(transformers.AutoConfig, **data.kind.head)
-        if config.pad_token_id is None:
-            config.pad_token_id = tokenizer.pad_token_id
-        weights = source if trial.encoder is not None else None
-        if trial.parent is not None:
-            if (parent := find_trial(trial.parent)) is None:
-                raise ValueError(
-                    f"starts from {trial.parent.label}, which is not there; run that trial again"
-                )
-            weights = open_places.enter_context(open_encoder(find_encoder(parent)))
-        return new_model(data.kind, config, weights), tokenizer, data, encoded
-
-
-def _save(
-    trial: Trial,
-    model: Any,
-    tokenizer: Any,
-    metrics: Mapping[str, Mapping[str, float]],
-    draft: Draft,
-) -> None:
-    """Write `model/`: weights, config, tokenizer and card, as transformers loads them."""
-    lines = [
-        f"| {split} | {metric} | {value:.4f} |"
-        for split, scores in metrics.items()
-        for metric, value in scores.items()
-    ]
-    card = "\n".join(
-        [
-            "---",
-            "library_name: transformers",
-            f"tags: [{model.config.model_type}]",
-            "---",
-            f"# {type(model).__name__}, fine-tuned on {trial.task.name} ({trial.task.type})",
-            "",
-            f"Run `{trial.run}`, {trial.start} weights of model `{trial.source.fingerprint}`, "
-            f"seed {trial.seed}. Made by electra-pipeline.",
-            "",
-            "| split | metric | value |",
-            "|---|---|---|",
-            *lines,
-            "",
-        ]
-    )
-    with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch:
-        with quiet_transformers():
-            model.cpu().save_pretrained(scratch)
-        save_loadable(tokenizer, Path(scratch))
-        (Path(scratch) / "README.md").write_text(card, encoding="utf-8")
-        (draft.folder / "model").upload(Path(scratch))
-
-
-def rows(artifact: Artifact, note: str | None = None) -> list[dict[str, Any]]:
-    """The results table's rows of one trial: its metrics, and the majority guess beside them.
-
-    `note` is said beside the metrics, after what the trial itself has to say.
-    """
-    config, counters, observed = artifact.config, artifact.counters, artifact.observed
-    notes = "; ".join(each for each in (counters["note"], note) if each)
-    found = []
-    for start, scores, intervals, said in (
-        (config["start"], counters["metrics"], counters["intervals"], notes or None),
-        (MAJORITY, counters["majority"], {}, None),
-    ):
-        for split, values in scores.items():
-            for metric, value in values.items():
-                lower, upper = intervals.get(split, {}).get(metric, (None, None))
-                found.append(
-                    {
-                        "run": counters["run"],
-                        "model": start,
-                        "fingerprint": artifact.inputs["model"],
-                        "task": config["task"],
-                        "metric": metric,
-                        "split": split,
-                        "seed": config["seed"],
-                        "value": value,
-                        "lower": lower,
-                        "upper": upper,
-                        "note": said,
-                        "examples": counters["examples"][split],
-                        "seconds": observed["seconds"],
-                        "trial": artifact.fingerprint,
-                        "created_at": observed["created_at"],
-                    }
-                )
-    return found
+    given = identity(trial)
+    return fingerprint(STAGE, given["format_version"], given["config"], given["inputs"])

@@ -1,4 +1,4 @@
-"""What a task is: kind, labels, scores, and where its data may lie."""
+"""Tasks: type, labels, metrics, and the sources of their data."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -16,28 +16,28 @@ Column = int | str
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 NumRows = Mapping[str, tuple[int, ...]]
-"""Published number of examples of each split, one for each published version of it."""
+"""Number of examples of each split, in each of its published versions."""
 
 
 def sizes(train: int, validation: int | None, test: int) -> NumRows:
-    """The numbers of the usual splits, of one version; None: there is no such split."""
+    """Return the numbers of rows of a task with one version; None: it has no such split."""
     splits = {TRAIN: train, VALIDATION: validation, TEST: test}
     return {split: (size,) for split, size in splits.items() if size is not None}
 
 
 class Columns(Config):
-    """Where a row keeps what: column names, or positions in a file without a header row."""
+    """The columns of a row: names, or positions in a file without a header row."""
 
     text: Column = "text"
     pair: Column | None = None
     label: Column = "label"
     choices: tuple[Column, ...] = ("choices",)
-    """For multiple choice: a column for each, or the one that lists them. What the pair column
-    holds then begins each choice (SWAG's second sentence)."""
+    """For multiple choice: one column for each choice, or one with a list. The pair column is then
+    a prefix of each choice (SWAG's second sentence)."""
 
 
 class HubDataset(Config):
-    """Where the Hugging Face Hub keeps a task."""
+    """A task's dataset on the Hugging Face Hub."""
 
     path: str
     config: str | None = None
@@ -45,49 +45,49 @@ class HubDataset(Config):
     columns: Columns = Columns()
     splits: Mapping[str, str] = {TRAIN: "train", VALIDATION: "validation"}
     unlabelled: Mapping[str, tuple[str | None, str]] = {}
-    """Configuration and split of what is predicted and not scored."""
+    """Configuration and split of the splits that are predicted, not scored."""
 
 
 class Published(Config):
-    """The layout in which a task's authors distribute it; each split has alternative file names."""
+    """The file layout in which a task's authors distribute it, with alternative names."""
 
     folders: tuple[str, ...]
     files: Mapping[str, tuple[str, ...]]
     unlabelled: Mapping[str, str] = {}
-    """What is predicted and not scored, each as folder and file name; they may be absent."""
+    """Paths of the splits that are predicted, not scored; they may be absent."""
     unlabelled_columns: Columns | None = None
-    """Their columns; null is those of the task."""
+    """Their columns; None: those of the task."""
     encodings: tuple[str, ...] = ("utf-8",)
-    """Tried in turn; the CoNLL-2002 files were Latin-1 when they were published."""
+    """Tried in turn; the CoNLL-2002 files were published in Latin-1."""
 
 
 class Task(Config):
-    """A labelled data set and how it is scored."""
+    """A labelled dataset and its metrics."""
 
     name: TaskName
     type: Kind
     metrics: tuple[str, ...] | None = None
-    """Scores to report, the task's own first; null takes those that suit its data."""
+    """Metrics to report, the main one first; None: those that suit its data."""
     epochs: float = 3.0  # ELECTRA paper, table 7: 10 for RTE and STS, 2 for SQuAD, 3 for the rest
     max_length: int = 128  # configure_finetuning.py:72, 139, 144: 128 GLUE, 512 SQuAD, 256 chunking
     columns: Columns = Columns()
     labels: tuple[str, ...] | None = None
-    """Names of the classes, in the order of the Hub's class indexes; null takes them from train."""
+    """Names of the classes, in the order of the Hub's class indexes; None: those of train."""
     label_values: tuple[str, ...] | None = None
-    """What the files have in place of the names, in the same order."""
+    """Values in the files for these names, in the same order."""
     other_labels: Literal["error", "drop"] = "error"
     short_rows: Literal["error", "drop"] = "error"
     symmetric: bool = False
-    """Whether the order of a pair means nothing; training sees both (double_unordered)."""
+    """Whether the order of a pair is irrelevant; training uses both (double_unordered)."""
     published: Published | None = None
     hub: HubDataset | None = None
     num_rows: Mapping[str, tuple[int, ...]] = {}
     files: Mapping[str, tuple[FileReference, ...]] = {}
-    """Explicit files of each split; they take precedence over the published layout."""
+    """The user's files of each split; they take precedence over the published layout."""
     format: Format = "auto"
     encoding: str | None = None
     validation_fraction: float = 0.1
-    """Part of train that becomes the validation split where there is none."""
+    """Fraction of train that becomes the validation split if there is none."""
     calibration_fraction: float = 0.05
-    """Part of the contexts of train, not trained on, that choose when to answer nothing."""
+    """Fraction of the contexts of train held out to calibrate the no-answer threshold."""
     max_examples: int | None = None

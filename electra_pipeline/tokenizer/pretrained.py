@@ -10,12 +10,12 @@ from tokenizers.models import WordPiece
 from electra_pipeline.core.errors import first_line
 from electra_pipeline.storage.models import NO_CODE, tokenizer_directory
 from electra_pipeline.text.tokenization import SPECIAL_TOKEN_ROLES
+from electra_pipeline.text.tokenizer_files import save_loadable
 
 if TYPE_CHECKING:  # takes seconds to import, and most commands do not need it
-    from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
 # Settings that transformers adds to a loaded tokenizer, about the directory it was loaded from.
-PLACE_SETTINGS = ("is_local", "local_files_only")
 
 
 def load_pretrained(source: str, max_length: int) -> "PreTrainedTokenizerFast":
@@ -82,17 +82,3 @@ def save(tokenizer: "PreTrainedTokenizerFast", directory: Path) -> None:
     tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     lines = "".join(f"{token}\n" for token in tokens)
     (directory / "vocab.txt").write_text(lines, encoding="utf-8", newline="\n")
-
-
-def save_loadable(tokenizer: "PreTrainedTokenizerBase", directory: Path) -> None:
-    """Write the files of any tokenizer so that transformers 4 and 5 load them from anywhere.
-
-    A tokenizer that is nothing but its tokenizer.json has two names of its class, of which
-    transformers 4 knows the older one alone. A class of its own (RobertaTokenizer, ...) is kept.
-    """
-    for name in PLACE_SETTINGS:  # they depend on HF_HUB_OFFLINE
-        tokenizer.init_kwargs.pop(name, None)
-    tokenizer.save_pretrained(directory)
-    file = directory / "tokenizer_config.json"
-    settings = file.read_bytes()
-    file.write_bytes(settings.replace(b'"TokenizersBackend"', b'"PreTrainedTokenizerFast"'))

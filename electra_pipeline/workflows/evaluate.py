@@ -22,7 +22,9 @@ from electra_pipeline.core.execution import (
 )
 from electra_pipeline.core.progress import Update
 from electra_pipeline.finetuning import plan
-from electra_pipeline.finetuning.plan import Trial
+from electra_pipeline.finetuning import run as finetuning
+from electra_pipeline.finetuning.order import longest_first, parents
+from electra_pipeline.finetuning.trial import Trial, find_trial
 from electra_pipeline.results.cost_recording import metered
 from electra_pipeline.storage.artifact import Artifact, open_artifact
 from electra_pipeline.storage.folder import Folder
@@ -140,19 +142,19 @@ def run_trials(
     positions = {id(trial): index for index, trial in enumerate(trials)}
     missing = []
     for index, trial in enumerate(trials):
-        if (found := plan.find_trial(trial)) is not None:
+        if (found := find_trial(trial)) is not None:
             yield Outcome(index, value=found)
         else:
             missing.append(trial)
-    missing = plan.longest_first(missing)
+    missing = longest_first(missing)
     started, made = time.monotonic(), []
     resources_by_memory = _resources_by_memory(config, missing, context.executor)
     with metered(config.database_url, config.name, "finetune", context.executor) as meter:
         outcomes = meter.map(
-            partial(plan.run_trial, num_threads=config.scale.cpus_per_trial),
+            partial(finetuning.run_trial, num_threads=config.scale.cpus_per_trial),
             missing,
-            resources=lambda trial: resources_by_memory[trial.cost.memory_bytes],
-            after=plan.parents(missing),
+            resources=lambda trial: resources_by_memory[trial.estimate.memory_bytes],
+            after=parents(missing),
             progress=context.progress,
         )
         for num_done, outcome in enumerate(outcomes, start=len(trials) - len(missing) + 1):
@@ -170,7 +172,7 @@ def gains_from_ray(config: PipelineConfig, trials: Sequence[Trial]) -> bool:
 
     They do if two fit on this machine, and all but the longest take more time than Ray's start.
     """
-    missing = [trial.cost.operations for trial in trials if plan.find_trial(trial) is None]
+    missing = [trial.estimate.operations for trial in trials if find_trial(trial) is None]
     on_gpu = LocalWorker().device.type == "cuda"
     has_room = on_gpu or cpus_of_this_process() >= 2 * config.scale.cpus_per_trial
     return has_room and sum(missing) - max(missing, default=0) > RAY_START_OPERATIONS
@@ -192,7 +194,7 @@ def log_utilization(
         memory_bytes: executor.slots(resources)
         for memory_bytes, resources in resources_by_memory.items()
     }
-    slots = [slots_by_memory[trial.cost.memory_bytes] for trial, _ in made]
+    slots = [slots_by_memory[trial.estimate.memory_bytes] for trial, _ in made]
     seconds = [float(artifact.observed["seconds"]) for _, artifact in made]
     utilization = sum(each / most for each, most in zip(seconds, slots, strict=True)) / wall_seconds
     logger.info(
@@ -209,5 +211,5 @@ def _resources_by_memory(
     """Resources of the trials by the memory, in bytes, that they need."""
     return {
         memory_bytes: executor.trial_resources(config.scale, memory_bytes)
-        for memory_bytes in {trial.cost.memory_bytes for trial in trials}
+        for memory_bytes in {trial.estimate.memory_bytes for trial in trials}
     }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.core.execution import StageContext
 from electra_pipeline.core.progress import Update
-from electra_pipeline.finetuning.plan import Trial
+from electra_pipeline.finetuning.trial import Trial
 from electra_pipeline.pretraining import snapshot
 from electra_pipeline.pretraining.snapshot import PretrainingRun
 from electra_pipeline.stages import run_stage, run_until

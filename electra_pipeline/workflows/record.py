@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.finetuning import plan
+from electra_pipeline.finetuning.rows import reported_rows
 from electra_pipeline.results import pretraining, store
 from electra_pipeline.results.database import UnreachableError
 from electra_pipeline.stages import Artifacts
@@ -41,7 +41,7 @@ def record_trials(
     for task, members in by_task.items():
         try:
             _warn_of_truncated_inputs(task, members[0])
-            rows += plan.results(config.finetune, members) if config.finetune else []
+            rows += reported_rows(config.finetune, members) if config.finetune else []
         except Exception as error:  # of any kind: only the rows of this task are missing
             failures.append(f"{task}: {type(error).__name__}: {error}")
     _record(config, rows)

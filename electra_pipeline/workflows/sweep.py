@@ -13,7 +13,7 @@ from typing import Any
 from electra_pipeline.core.execution import LocalExecutor, StageContext, StageName, Worker
 from electra_pipeline.core.identity import canonical_json
 from electra_pipeline.core.progress import Update
-from electra_pipeline.finetuning.plan import Trial
+from electra_pipeline.finetuning.trial import Trial
 from electra_pipeline.results import pretraining
 from electra_pipeline.results.aggregation import aggregate
 from electra_pipeline.results.cost_recording import metered

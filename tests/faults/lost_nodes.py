@@ -191,16 +191,16 @@ def _armed(function: Callable[[Any], Any], marks: Path, lose: Lose) -> Callable[
                     lose_node("pretrain")
 
             async_checkpoint.AsyncCheckpointWriter.collect = collect_or_die  # type: ignore[method-assign]
-        if "electra_pipeline.finetuning.trial" in sys.modules:
-            from electra_pipeline.finetuning import trial
+        if "electra_pipeline.finetuning.run" in sys.modules:
+            from electra_pipeline.finetuning import run as finetuning
 
-            score = trial.score
+            score = finetuning.score
 
             def score_or_die(*arguments: Any, **options: Any) -> Any:
                 lose_node("finetune")  # it has been trained
                 return score(*arguments, **options)
 
-            trial.score = score_or_die
+            finetuning.score = score_or_die
         return function(item, **options)
 
     return run

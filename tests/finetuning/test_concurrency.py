@@ -1,4 +1,4 @@
-"""The results table under many writers at once: real processes, a real server, one is killed."""
+"""Concurrent writers of the results table: real processes, a real server, one killed."""
 
 import subprocess
 import sys
@@ -79,7 +79,7 @@ def start(code, database, number):
     )
 
 
-def test_many_writers_and_one_that_is_killed_leave_a_whole_table(database):
+def test_concurrent_writers_and_a_killed_one_leave_a_complete_table(database):
     victim = start(VICTIM, database, 0)
     writers = [start(WRITER, database, number) for number in range(NUM_WRITERS)]
     try:
@@ -112,7 +112,7 @@ def test_many_writers_and_one_that_is_killed_leave_a_whole_table(database):
     assert killed in (last_told, last_told + 1)
 
 
-def test_a_lost_connection_is_one_line_and_the_rows_can_be_written_again(postgresql):
+def test_closed_connection_is_a_one_line_error_and_rows_can_be_written_again(postgresql):
     row = {
         **{"run": "r", "model": "pretrained", "fingerprint": "f", "task": "cola", "metric": "m"},
         **{"split": "validation", "seed": 0, "value": 0.5, "examples": 1, "seconds": 1.0},

@@ -12,8 +12,10 @@ from transformers import AutoModelForSequenceClassification, BertConfig, Electra
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.core.execution import LocalExecutor, StageContext
 from electra_pipeline.finetuning import cache
-from electra_pipeline.finetuning import plan as finetune
-from electra_pipeline.finetuning.plan import FinetuneConfig, longest_first, parents, plan
+from electra_pipeline.finetuning import run as finetune
+from electra_pipeline.finetuning.config import FinetuneConfig
+from electra_pipeline.finetuning.order import longest_first, parents
+from electra_pipeline.finetuning.plan import plan
 from electra_pipeline.finetuning.resources import EncoderShape
 from electra_pipeline.tasks.catalog.user_task import UserTask
 from electra_pipeline.tasks.kinds.text_classification import Classification
@@ -141,7 +143,7 @@ def test_ray_is_started_if_it_saves_time(trials, config, monkeypatch):
 
     def gains(*operations, cpus_per_trial=1):
         some = [
-            replace(trial, cost=replace(trial.cost, operations=each))
+            replace(trial, estimate=replace(trial.estimate, operations=each))
             for trial, each in zip(trials, operations, strict=False)
         ]
         scale = config.scale.model_copy(update={"cpus_per_trial": cpus_per_trial})
@@ -162,13 +164,13 @@ def test_the_order_is_by_the_longest_chain_and_keeps_every_trial(trials):
     for _ in range(20):
         many = []
         for seed in range(8):
-            cost = replace(trials[0].cost, operations=rng.randrange(1, 9))
+            estimate = replace(trials[0].estimate, operations=rng.randrange(1, 9))
             parent = rng.choice(many) if many and rng.random() < 0.4 else None
-            many.append(replace(trials[0], seed=seed, cost=cost, parent=parent))
+            many.append(replace(trials[0], seed=seed, estimate=estimate, parent=parent))
 
         def chain(trial, many=many):  # the plain definition
             below = [chain(each) for each in many if each.parent == trial]
-            return trial.cost.operations + max(below, default=0)
+            return trial.estimate.operations + max(below, default=0)
 
         mixed = rng.sample(many, len(many))
         ordered = longest_first(mixed)
@@ -183,14 +185,14 @@ def test_costs_grow_with_text_epochs_length_and_model(trials):
     small, base = (
         EncoderShape.of(ElectraConfig(hidden_size=width, num_hidden_layers=2)) for width in (64, 96)
     )
-    cost = small.cost(["x" * 400] * 10, values)
-    assert small.cost(["x" * 400] * 20, values).operations == 2 * cost.operations
+    estimate = small.estimate(["x" * 400] * 10, values)
+    assert small.estimate(["x" * 400] * 20, values).operations == 2 * estimate.operations
     twice = values.model_copy(update={"epochs": 2 * values.epochs})
-    assert small.cost(["x" * 400] * 10, twice).operations == 2 * cost.operations
-    assert base.cost(["x" * 400] * 10, values).operations > cost.operations
-    assert base.cost(["x"], values).memory_bytes > small.cost(["x"], values).memory_bytes
+    assert small.estimate(["x" * 400] * 10, twice).operations == 2 * estimate.operations
+    assert base.estimate(["x" * 400] * 10, values).operations > estimate.operations
+    assert base.estimate(["x"], values).memory_bytes > small.estimate(["x"], values).memory_bytes
     longer = values.model_copy(update={"max_length": 2 * values.max_length})
-    assert small.cost(["x"], longer).memory_bytes > 2 * cost.memory_bytes - 16 * 10**7
+    assert small.estimate(["x"], longer).memory_bytes > 2 * estimate.memory_bytes - 16 * 10**7
 
 
 @pytest.mark.parametrize("architecture", [ElectraConfig(), BertConfig(num_hidden_layers=2)])
@@ -214,10 +216,10 @@ def test_trials_that_differ_in_the_seed_tokenize_once(trials, monkeypatch):
         return encode(self, tokenizer, examples, max_length, training=training)
 
     monkeypatch.setattr(Classification, "encode", count)
-    cache._prepare.cache_clear()
+    cache._cached.clear()
     first, second = (trial for trial in trials if trial.task.type == "classification")
     alone = finetune.run_trial(replace(second, root=f"{second.root}-alone"))
-    cache._prepare.cache_clear()
+    cache._cached.clear()
     encoded.clear()
     finetune.run_trial(first)
     assert finetune.run_trial(second).manifest == alone.manifest

@@ -1,4 +1,4 @@
-"""Trials: each kind learns, the same seed gives the same bytes, a rerun does nothing."""
+"""Trials: each kind of task learns, equal seeds give equal bytes, finished trials are reused."""
 
 import pickle
 import shutil
@@ -23,7 +23,10 @@ from transformers import (
 )
 
 from electra_pipeline.core.execution import StageContext
-from electra_pipeline.finetuning.plan import FinetuneConfig, plan, resolve, rows, run_trial
+from electra_pipeline.finetuning.config import FinetuneConfig
+from electra_pipeline.finetuning.plan import plan, resolve
+from electra_pipeline.finetuning.rows import trial_rows
+from electra_pipeline.finetuning.run import run_trial
 from electra_pipeline.results import predictions
 from electra_pipeline.storage.artifact import open_artifact
 from electra_pipeline.tasks.catalog.user_task import TASKS, UserTask
@@ -71,7 +74,7 @@ def trial_artifacts(published, task_files, tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_learns_what_the_majority_guess_cannot(trial_artifacts, kind):
+def test_each_kind_beats_the_majority_guess(trial_artifacts, kind):
     metric, least = KINDS[kind]
     _, artifact = trial_artifacts[kind]
     scores = artifact.counters["metrics"]["validation"]
@@ -82,7 +85,7 @@ def test_each_kind_learns_what_the_majority_guess_cannot(trial_artifacts, kind):
     assert all(line["input"] and line["expected"] is not None for line in lines)
 
 
-def test_a_trial_gives_the_same_bytes_again(trial_artifacts, tmp_path):
+def test_repeated_trial_gives_equal_bytes(trial_artifacts, tmp_path):
     trial, artifact = trial_artifacts["tagging"]
     torch.manual_seed(123)  # what happened in the process before must not matter
     before = torch.get_rng_state()
@@ -103,7 +106,7 @@ print(json.dumps({"ids": ids, "label": classify(sys.argv[2])[0]["label"]}))
 """
 
 
-def test_a_kept_model_loads_in_a_process_that_does_not_know_us(trial_artifacts, tokenizer):
+def test_kept_model_loads_in_a_process_without_this_package(trial_artifacts, tokenizer):
     _, artifact = trial_artifacts["classification"]
     directory = artifact.local_folder("model")
     settings = orjson.loads((directory / "tokenizer_config.json").read_bytes())
@@ -121,7 +124,7 @@ def test_a_kept_model_loads_in_a_process_that_does_not_know_us(trial_artifacts, 
     assert found == {"ids": tokenizer(line["input"]).input_ids, "label": line["prediction"]}
 
 
-def test_a_rerun_does_nothing(trial_artifacts):
+def test_finished_trial_is_reused(trial_artifacts):
     trial, artifact = trial_artifacts["classification"]
     written = artifact.local_file("predictions.parquet").stat().st_mtime_ns
     again = run_trial(trial)
@@ -153,7 +156,7 @@ def test_kept_models_load_in_plain_transformers(trial_artifacts, task_files):
     )
 
 
-def test_the_null_threshold_is_chosen_on_questions_that_are_not_trained_on(trial_artifacts):
+def test_null_threshold_is_calibrated_on_held_out_questions(trial_artifacts):
     trial, artifact = trial_artifacts["question-answering"]
     examples = artifact.counters["examples"]
     assert examples["train"] + examples["calibration"] == 200
@@ -178,7 +181,7 @@ def test_inputs_of_unknown_tokens_train_and_score_and_are_counted(published, tmp
     assert 0 <= counters["metrics"]["validation"]["accuracy"] <= 1
 
 
-def test_a_regression_model_says_the_numbers_of_the_file(trial_artifacts, task_files):
+def test_regression_model_predicts_on_the_scale_of_the_file(trial_artifacts, task_files):
     _, artifact = trial_artifacts["regression"]
     directory = artifact.local_folder("model")
     model = AutoModelForSequenceClassification.from_pretrained(directory).eval()
@@ -194,7 +197,7 @@ def test_a_regression_model_says_the_numbers_of_the_file(trial_artifacts, task_f
     assert 1000 < float(values.mean()) < 2000
 
 
-def test_trials_are_planned_for_every_start_and_seed_longest_first(published, task_files, tmp_path):
+def test_trials_are_planned_for_every_init_and_seed_longest_first(published, task_files, tmp_path):
     config = make_config(
         task_files,
         tasks=(
@@ -205,28 +208,28 @@ def test_trials_are_planned_for_every_start_and_seed_longest_first(published, ta
         baselines=("random",),
     )
     trials = plan(config, published, StageContext(str(tmp_path), "test"))
-    assert {(trial.task.name, trial.start, trial.seed) for trial in trials} == {
+    assert {(trial.task.name, trial.init, trial.seed) for trial in trials} == {
         (f"own-{kind}", start, seed)
         for kind in ("tagging", "classification")
         for start in ("pretrained", "random")
         for seed in (0, 7)
     }
-    costs = [trial.cost.operations for trial in trials]
+    costs = [trial.estimate.operations for trial in trials]
     assert costs == sorted(costs, reverse=True)
     assert [
-        trial.keep_model for trial in trials if (trial.start, trial.seed) == ("pretrained", 0)
+        trial.keep_model for trial in trials if (trial.init, trial.seed) == ("pretrained", 0)
     ] == [True] * 2
     assert sum(trial.keep_model for trial in trials) == 2
 
 
-def test_starts_differ_in_the_encoder_alone(published, task_files, tmp_path):
+def test_inits_differ_in_the_encoder_only(published, task_files, tmp_path):
     """With a learning rate of almost nothing, what is saved is what training started from."""
     config = make_config(
         task_files, baselines=("random",), learning_rate=1e-12, keep_models="all", epochs=0.1
     )
     trials = plan(config, published, StageContext(str(tmp_path), "test"))
     states = {
-        trial.start: AutoModelForSequenceClassification.from_pretrained(
+        trial.init: AutoModelForSequenceClassification.from_pretrained(
             run_trial(trial).local_folder("model")
         ).state_dict()
         for trial in trials
@@ -242,7 +245,7 @@ def test_starts_differ_in_the_encoder_alone(published, task_files, tmp_path):
 
 def test_rows_trace_every_score_to_its_trial(trial_artifacts, published):
     trial, artifact = trial_artifacts["classification"]
-    found = rows(artifact)
+    found = trial_rows(artifact)
     assert {(row["model"], row["metric"]) for row in found} == {
         (model, metric)
         for model in ("pretrained", "majority")
@@ -320,41 +323,20 @@ def test_progress_ends_at_the_last_step_and_at_the_last_scored_input(
     assert done == sorted(done) and done[-1] == scoring[-1].total == 60
 
 
-def test_recipes_give_the_published_values(published):
-    small, base, large = (ElectraConfig(hidden_size=width) for width in (256, 768, 1024))
-    google, paper = (
-        FinetuneConfig(tasks=("rte",), recipe=recipe) for recipe in ("google", "paper")
-    )
-    found = {
-        (config.recipe, name): resolve(config, TASKS["rte"], architecture)
-        for config in (google, paper)
-        for name, architecture in (("small", small), ("base", base), ("large", large))
-    }
-    assert [values.learning_rate for values in found.values()] == [
-        1e-4,
-        1e-4,
-        5e-5,
-        3e-4,
-        1e-4,
-        5e-5,
-    ]
-    assert [values.layer_decay for values in found.values()] == [0.8, 0.8, 0.9] * 2
-    assert [values.weight_decay for values in found.values()] == [0.01] * 3 + [0.0] * 3
-    assert {values.epochs for values in found.values()} == {10.0}
-    assert resolve(google, TASKS["squad"], small).max_length == 512
-    assert (
-        resolve(google, TASKS["squad"], ElectraConfig(max_position_embeddings=128)).max_length
-        == 128
-    )
+def test_max_length_is_the_tasks_or_the_models_if_shorter():
+    config = FinetuneConfig(tasks=("squad",))
+    assert resolve(config, TASKS["squad"], ElectraConfig()).max_length == 512
+    short = ElectraConfig(max_position_embeddings=128)
+    assert resolve(config, TASKS["squad"], short).max_length == 128
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"tasks": ("colla",)}, "unknown task 'colla'"),
-        ({"tasks": ("cola", "cola")}, "'cola' is there twice"),
-        ({"tasks": ("cola",), "seeds": (1, 1)}, "1 is there twice"),
-        ({"tasks": ("cola",), "seeds": (-1,)}, "-1 is negative"),
+        ({"tasks": ("cola", "cola")}, "'cola' is listed twice"),
+        ({"tasks": ("cola",), "seeds": (1, 1)}, "1 is listed twice"),
+        ({"tasks": ("cola",), "seeds": (-1,)}, "invalid seed.* got -1"),
         ({"tasks": ()}, "at least 1"),
         (
             {"tasks": ({"name": "cola", "type": "tagging", "train": "x"},)},
@@ -363,7 +345,7 @@ def test_recipes_give_the_published_values(published):
         ({"tasks": ({"name": "a/b", "type": "tagging", "train": "x"},)}, "should match pattern"),
         (
             {"tasks": ({"name": "a", "type": "tagging", "train": "x", "metrics": ["pearson"]},)},
-            "'pearson'.*are not for tagging",
+            "invalid metrics for tagging.*'pearson'",
         ),
     ],
 )
@@ -372,7 +354,7 @@ def test_bad_configurations_are_refused(values, message):
         FinetuneConfig(**values)
 
 
-def test_a_length_that_the_model_does_not_have_is_refused(published, task_files, tmp_path):
+def test_length_above_the_models_positions_is_refused(published, task_files, tmp_path):
     config = make_config(task_files, max_length=128)
     with pytest.raises(ValueError, match="max_length is 128, but the model has 64 positions"):
         plan(config, published, StageContext(str(tmp_path), "test"))

@@ -1,4 +1,4 @@
-"""The protocol around trials: baselines by name, two rounds, grids, degenerate seeds, recipes."""
+"""Baselines, two rounds, grids, degenerate seeds, recipes, and the evaluate command."""
 
 import shutil
 import statistics
@@ -11,8 +11,10 @@ from transformers import AutoModel, BertConfig, BertModel
 from electra_pipeline.cli import app as cli
 from electra_pipeline.config import PipelineConfig, load, name_of, to_yaml
 from electra_pipeline.core.execution import StageContext
-from electra_pipeline.finetuning.plan import FinetuneConfig, plan, resolve, results
+from electra_pipeline.finetuning.config import FinetuneConfig
+from electra_pipeline.finetuning.plan import plan, resolve
 from electra_pipeline.finetuning.recipes import RECIPES
+from electra_pipeline.finetuning.rows import reported_rows
 from electra_pipeline.finetuning.scoring import is_degenerate
 from electra_pipeline.results import store
 from electra_pipeline.tasks.catalog.user_task import TASKS, UserTask
@@ -66,7 +68,7 @@ def run(config, model):
 
 
 @pytest.mark.parametrize("model", ["artifact", "directory"])
-def test_any_model_stands_beside_any_other(published, bert, task_files, tmp_path, model):
+def test_baselines_can_be_any_model(published, bert, task_files, tmp_path, model):
     tested, other = (published, bert) if model == "artifact" else (bert, str(published.folder))
     config = make_config(task_files, tmp_path, seeds=(0,), baselines=("random", other))
     trials, outcomes = run(config, tested)
@@ -74,14 +76,12 @@ def test_any_model_stands_beside_any_other(published, bert, task_files, tmp_path
     rows, _ = record_trials(config, [outcome.value for outcome in outcomes])
     assert {row["model"] for row in rows} == {"pretrained", "random", "majority", other}
     assert len({row["fingerprint"] for row in rows}) == 1
-    assert {trial.hyperparameters.max_length for trial in trials if trial.start == other} == {
+    assert {trial.hyperparameters.max_length for trial in trials if trial.init == other} == {
         64 if model == "directory" else 32  # of each model's own positions
     }
 
 
-def test_a_second_round_starts_from_the_first_of_its_seed_and_start(
-    published, task_files, tmp_path
-):
+def test_second_round_starts_from_the_first_of_its_seed_and_init(published, task_files, tmp_path):
     config = make_config(
         task_files,
         tmp_path,
@@ -93,7 +93,7 @@ def test_a_second_round_starts_from_the_first_of_its_seed_and_start(
     trials, outcomes = run(config, published)
     assert all(outcome.error is None for outcome in outcomes)
     by_key = {
-        (trial.task.name, trial.start, trial.seed): index for index, trial in enumerate(trials)
+        (trial.task.name, trial.init, trial.seed): index for index, trial in enumerate(trials)
     }
     for start in ("pretrained", "random"):
         for seed in (0, 1):
@@ -112,7 +112,7 @@ def test_a_second_round_starts_from_the_first_of_its_seed_and_start(
     assert [o.value.manifest for o in again] == [o.value.manifest for o in outcomes]
 
 
-def test_a_first_round_runs_where_its_task_is_not_asked_for_and_keeps_its_models(
+def test_first_round_runs_without_being_listed_and_keeps_its_models(
     published, task_files, tmp_path
 ):
     (tmp_path / "MNLI").mkdir()
@@ -140,20 +140,16 @@ def test_a_first_round_runs_where_its_task_is_not_asked_for_and_keeps_its_models
     }
 
 
-def test_a_second_round_without_its_first_says_so_and_loses_only_itself(
-    published, task_files, tmp_path
-):
+def test_second_round_without_its_parent_fails_alone(published, task_files, tmp_path):
     config = make_config(task_files, tmp_path, seeds=(0,), intermediate={"second": "first"})
     trials = [
         trial for trial in evaluate.plan_trials(config, published) if trial.parent is not None
     ]
     (outcome,) = evaluate.run_trials(config, trials, config.context())
-    assert "starts from first, pretrained, seed 0, which is not there" in str(outcome.error)
+    assert "its parent trial (first, pretrained, seed 0) has no artifact" in str(outcome.error)
 
 
-def test_a_grid_keeps_every_point_and_reports_the_one_chosen_on_validation(
-    published, task_files, tmp_path
-):
+def test_grid_keeps_every_point_and_reports_the_best_on_validation(published, task_files, tmp_path):
     grid = {"learning_rate": (1e-12, 3e-3), "epochs": (0.1, 1)}
     config = make_config(task_files, tmp_path, num_tasks=1, grid=grid, layer_decay=1.0)
     trials, outcomes = run(config, published)
@@ -166,14 +162,14 @@ def test_a_grid_keeps_every_point_and_reports_the_one_chosen_on_validation(
     scores = {}
     for trial, artifact in zip(trials, finished, strict=True):
         value = artifact.counters["metrics"]["validation"]["accuracy"]
-        scores.setdefault(tuple(trial.point.items()), []).append(value)
+        scores.setdefault(tuple(trial.grid_point.items()), []).append(value)
     points = {
-        artifact.fingerprint: dict(trial.point)
+        artifact.fingerprint: dict(trial.grid_point)
         for trial, artifact in zip(trials, finished, strict=True)
     }
     for by, judge in (("median", statistics.median), ("best", max)):
         chosen = config.finetune.model_copy(update={"choose": by})
-        rows = [row for row in results(chosen, finished) if row["model"] == "pretrained"]
+        rows = [row for row in reported_rows(chosen, finished) if row["model"] == "pretrained"]
         best = max(judge(values) for values in scores.values())
         assert len(rows) == 2 and judge([row["value"] for row in rows]) == best
         for row in rows:
@@ -182,23 +178,25 @@ def test_a_grid_keeps_every_point_and_reports_the_one_chosen_on_validation(
             assert {name: float(value) for name, value in named} == points[row["trial"]]
 
 
-def test_a_point_that_lost_a_seed_is_not_chosen(published, task_files, tmp_path):
+def test_grid_point_with_a_failed_seed_is_not_selected(published, task_files, tmp_path):
     grid = {"learning_rate": (1e-12, 1e-11)}
     config = make_config(task_files, tmp_path, num_tasks=1, grid=grid)
     trials, outcomes = run(config, published)
     whole = [
-        o.value for trial, o in zip(trials, outcomes, strict=True) if trial.point != trials[0].point
+        o.value
+        for trial, o in zip(trials, outcomes, strict=True)
+        if trial.grid_point != trials[0].grid_point
     ]
-    rows = results(config.finetune, [outcomes[0].value, *whole])
+    rows = reported_rows(config.finetune, [outcomes[0].value, *whole])
     assert {row["trial"] for row in rows} == {artifact.fingerprint for artifact in whole}
 
 
 @pytest.mark.parametrize("stays", [{"learning_rate": 1e-12}, {"adam_epsilon": 1e12}])
-def test_degenerate_seeds_are_counted_and_told(published, task_files, tmp_path, stays):
+def test_degenerate_seeds_are_counted_and_noted(published, task_files, tmp_path, stays):
     config = make_config(task_files, tmp_path, num_tasks=1, seeds=(0,), **stays)
     _, (first,) = run(config, published)
     assert first.value.counters["degenerate"] is True
-    notes = {row["model"]: row["note"] for row in results(config.finetune, [first.value])}
+    notes = {row["model"]: row["note"] for row in reported_rows(config.finetune, [first.value])}
     assert notes == {"pretrained": "degenerate", "majority": None}
 
 
@@ -212,7 +210,7 @@ def test_degenerate_seeds_are_counted_and_told(published, task_files, tmp_path, 
         (["a"], 1.0, 0.0, False),
     ],
 )
-def test_what_is_degenerate(predictions, score, majority, expected):
+def test_is_degenerate(predictions, score, majority, expected):
     scores, guess = {"matthews": score, "accuracy": 0.0}, {"matthews": majority, "accuracy": 1.0}
     assert is_degenerate(predictions, scores, guess) is expected
 
@@ -230,7 +228,7 @@ def test_what_is_degenerate(predictions, score, majority, expected):
         ("google", "large", (5e-5, 0.9, 0.01, 1)),
     ],
 )
-def test_recipes_are_the_published_ones_by_the_size_of_the_model(recipe, size, expected):
+def test_recipes_give_the_published_values_by_model_size(recipe, size, expected):
     width = {"small": 256, "base": 768, "large": 1024}[size]
     architecture = BertConfig(hidden_size=width, num_attention_heads=4, num_hidden_layers=1)
     config = FinetuneConfig(tasks=("rte",), recipe=recipe)
@@ -255,16 +253,16 @@ def test_recipes_are_the_published_ones_by_the_size_of_the_model(recipe, size, e
     ("values", "message"),
     [
         ({"intermediate": {"rte": "mnly"}}, "unknown task 'mnly'"),
-        ({"intermediate": {"rte": "mnli", "mnli": "qqp"}}, "there are two rounds"),
+        ({"intermediate": {"rte": "mnli", "mnli": "qqp"}}, "only two rounds"),
         ({"grid": {"learning_rate": ()}}, "grid.learning_rate: expected at least one value"),
         ({"grid": {"learning_rate": (1e-4, -1)}}, "grid.learning_rate: -1: .* greater than 0"),
-        ({"grid": {"epochs": (1, 1)}}, "grid.epochs: 1 is there twice"),
+        ({"grid": {"epochs": (1, 1)}}, "grid.epochs: 1 is listed twice"),
         ({"grid": {"seeds": (1, 2)}}, "grid"),
-        ({"baselines": ("majority",)}, "'majority' is in the table anyway"),
-        ({"baselines": ("random", "random")}, "'random' is there twice"),
+        ({"baselines": ("majority",)}, "invalid baseline.* got 'majority'"),
+        ({"baselines": ("random", "random")}, "'random' is listed twice"),
     ],
 )
-def test_bad_protocols_are_refused(values, message):
+def test_invalid_configurations_are_refused(values, message):
     with pytest.raises(ValidationError, match=message):
         FinetuneConfig(tasks=("rte",), **values)
 
@@ -277,7 +275,7 @@ def command(monkeypatch, *arguments):
     return int(left.value.code or 0)
 
 
-def test_one_command_evaluates_a_model_that_is_there(
+def test_evaluate_command_runs_on_an_existing_model(
     bert, published, task_files, tmp_path, monkeypatch, capsys
 ):
     config = make_config(task_files, tmp_path, num_tasks=1, seeds=(0,), baselines=("random",))
@@ -301,7 +299,7 @@ def test_one_command_evaluates_a_model_that_is_there(
     assert {row["run"] for row in store.read(database)} == {"tiny-bert", published.name, "mine"}
 
 
-def test_what_cannot_be_evaluated_or_trained_is_one_line(tmp_path, monkeypatch, capsys):
+def test_errors_of_the_commands_are_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert command(monkeypatch, "evaluate", "./absent") == 2
     assert "./absent: no such directory" in capsys.readouterr().err
@@ -323,20 +321,20 @@ def test_a_run_is_named_after_its_model(model, name):
     assert name_of(model) == name
 
 
-def test_the_preset_glue_is_the_papers_table():
+def test_glue_preset_has_the_papers_values():
     config = load(preset="glue").finetune
     assert config.tasks == ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte")
     assert (config.recipe, config.seeds, config.intermediate) == ("paper", tuple(range(10)), {})
     assert (config.baselines, config.grid) == (("random",), {})
 
 
-def test_a_baseline_that_is_not_there_is_told_before_any_trial(published, task_files, tmp_path):
+def test_missing_baseline_is_refused_before_any_trial(published, task_files, tmp_path):
     config = make_config(task_files, tmp_path, baselines=("./nowhere",))
     with pytest.raises(ValueError, match=r"\./nowhere: no such directory"):
         plan(config.finetune, published, StageContext(str(tmp_path), "test"))
 
 
-def test_a_foreign_tokenizer_is_told_before_any_trial(bert, task_files, tmp_path):
+def test_mismatched_tokenizer_is_refused_before_any_trial(bert, task_files, tmp_path):
     shutil.copytree(bert, tmp_path / "mixed")
     BertConfig(vocab_size=9).save_pretrained(tmp_path / "mixed")
     config = make_config(task_files, tmp_path)

@@ -8,7 +8,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer, ElectraConfig
 
-from electra_pipeline.finetuning.plan import FinetuneConfig, resolve
+from electra_pipeline.finetuning.config import FinetuneConfig
+from electra_pipeline.finetuning.plan import resolve
 from electra_pipeline.finetuning.scoring import score
 from electra_pipeline.results import predictions
 from electra_pipeline.storage.artifact import Written, produce

@@ -51,7 +51,7 @@ def test_nothing_held_out_is_no_row(tmp_path):
 def test_no_task_of_a_user_has_its_name():
     task = {"name": "pretraining", "type": "classification", "train": "a.tsv"}
     corpus = {"sources": [{"type": "files", "urls": ["a.txt"]}]}
-    with pytest.raises(ValueError, match="'pretraining' names the rows about pre-training"):
+    with pytest.raises(ValueError, match="invalid task name 'pretraining'"):
         PipelineConfig.model_validate(
             {"name": "x", "corpus": corpus, "finetune": {"tasks": [task]}}
         )

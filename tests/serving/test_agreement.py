@@ -19,8 +19,10 @@ from transformers import (
 )
 
 from electra_pipeline.core.execution import StageContext
+from electra_pipeline.finetuning.config import FinetuneConfig
 from electra_pipeline.finetuning.loop import reproducible
-from electra_pipeline.finetuning.plan import FinetuneConfig, plan, run_trial
+from electra_pipeline.finetuning.plan import plan
+from electra_pipeline.finetuning.run import run_trial
 from electra_pipeline.results import predictions
 from electra_pipeline.serving.loaded import BATCH_SIZE
 from electra_pipeline.serving.predict import Predictor, load_predictor, predict

@@ -1,4 +1,4 @@
-"""What is wrong with a task's data is refused, dropped and counted, or counted, before training."""
+"""Invalid task data is refused, dropped or counted before training."""
 
 import logging
 import random
@@ -34,19 +34,19 @@ def cola(tmp_path, num_rows):
 # --- numbers of rows ------------------------------------------------------------------------------
 
 
-def test_fewer_rows_than_published_are_said_and_counted(tmp_path, caplog):
+def test_fewer_rows_than_published_are_logged_and_counted(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         data = cola(tmp_path, 100)
-    assert "100 train examples where the published cola has 8551" in caplog.text
+    assert "100 train examples, but the published cola has 8551" in caplog.text
     assert data.counters["fewer_rows_than_published"]["train"] == {"published": 8551, "found": 100}
 
 
-def test_the_published_number_is_silent_and_more_rows_are_refused(tmp_path, caplog):
+def test_published_number_of_rows_is_accepted_and_more_are_refused(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         data = cola(tmp_path, 8551)
     assert "train" not in data.counters["fewer_rows_than_published"]
     assert "8551" not in caplog.text
-    with pytest.raises(ValueError, match=r"8552 train examples where the published cola has 8551"):
+    with pytest.raises(ValueError, match=r"8552 train examples, but the published cola has 8551"):
         cola(tmp_path, 8552)
 
 
@@ -78,7 +78,7 @@ def test_words_swapped_with_tags_are_refused(tmp_path):
 def test_numbers_swapped_with_texts_are_refused(tmp_path):
     columns = {"text_column": "score", "label_column": "text"}
     task = task_of(tmp_path, "text,score\nhello,1.5\n", type="regression", **columns)
-    with pytest.raises(ValueError, match=r"'hello', not a finite number.*label_column"):
+    with pytest.raises(ValueError, match=r"expected a finite number .*got 'hello'.*label_column"):
         load(task, None)
 
 
@@ -105,7 +105,7 @@ def test_lines_of_a_plain_text_file_take_their_class_from_its_name(tmp_path):
     data = load(UserTask(train=pattern, validation=pattern, **values).as_task(), None)
     assert [(e.text, e.label) for e in data.train][1:3] == [("worse", "neg"), ("good", "pos")]
     (tmp_path / "other.txt").write_text("a\n")
-    with pytest.raises(ValueError, match=r"must hold exactly one of the labels neg, pos"):
+    with pytest.raises(ValueError, match=r"must contain exactly one of the labels neg, pos"):
         load(UserTask(train=str(tmp_path / "other.txt"), **values).as_task(), None)
 
 

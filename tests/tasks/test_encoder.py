@@ -34,7 +34,7 @@ from electra_pipeline.tasks.kinds.text_classification import (
     TextExample,
     output_layer,
 )
-from electra_pipeline.tokenizer.pretrained import save_loadable
+from electra_pipeline.text.tokenizer_files import save_loadable
 
 SENTENCES = [
     "the old baker paints a wooden boat near the river",

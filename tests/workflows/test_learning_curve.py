@@ -10,7 +10,7 @@ import yaml
 from electra_pipeline.cli import app as cli
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.core.execution import LocalExecutor
-from electra_pipeline.finetuning import plan
+from electra_pipeline.finetuning import run as finetuning
 from electra_pipeline.results import learning_curves as curves
 from electra_pipeline.results import store
 from electra_pipeline.storage.artifact import find_artifacts
@@ -102,22 +102,24 @@ def test_a_second_run_computes_only_missing_trials_also_after_a_failure(
     given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = PipelineConfig.model_validate(given)
-    real = plan.run_trial
+    real = finetuning.run_trial
     called = []
 
     def fails_at_16(trial: Any, **options: Any) -> Any:
-        called.append((trial.run, trial.start, trial.seed))
+        called.append((trial.run, trial.init, trial.seed))
         if trial.run == f"{NAME}@16" and trial.seed == 1:
             raise OSError("the machine is gone")
         return real(trial, **options)
 
-    monkeypatch.setattr(plan, "run_trial", fails_at_16)
+    monkeypatch.setattr(finetuning, "run_trial", fails_at_16)
     found = learning_curve.run(config, config.context(LocalExecutor(1)))
     failed = found.evaluation.failed_trials
     assert failed == [f"{NAME}@16, place, pretrained, seed 1: the machine is gone"]
     assert len(found.evaluation.finished) == 7 and len(called) == 8
     monkeypatch.setattr(
-        plan, "run_trial", lambda trial, **options: called.append(trial) or real(trial, **options)
+        finetuning,
+        "run_trial",
+        lambda trial, **options: called.append(trial) or real(trial, **options),
     )
     again = learning_curve.run(config, config.context(LocalExecutor(1)))
     assert again.evaluation.failed == [] and len(called) == 9
@@ -145,7 +147,7 @@ def test_finished_trials_are_recorded_by_the_next_run_if_the_database_fails(
     given["finetune"] |= {"seeds": [0], "baselines": []}
     config = PipelineConfig.model_validate(given)
     database = Path(given["root"], "results.db")
-    real = plan.run_trial
+    real = finetuning.run_trial
     called = []
 
     def loses_the_database(trial: Any, **options: Any) -> Any:
@@ -155,7 +157,7 @@ def test_finished_trials_are_recorded_by_the_next_run_if_the_database_fails(
             database.mkdir()
         return real(trial, **options)
 
-    monkeypatch.setattr(plan, "run_trial", loses_the_database)
+    monkeypatch.setattr(finetuning, "run_trial", loses_the_database)
     monkeypatch.setattr(record, "RETRY_DELAYS_SECONDS", ())
     with pytest.raises(
         ValueError, match=r"results\.db: .*; finished artifacts are kept, run it again"

@@ -1,9 +1,9 @@
-"""The published tasks as rows of a table: layouts, columns, labels, scores.
+"""All published tasks by name: file layouts, columns, labels, metrics.
 
 Sources: GLUE (see `glue`); CoNLL-2000, 2002 and 2003 shared tasks; WNUT 2017; SQuAD (Rajpurkar et
 al. 2016, 2018); SWAG (Zellers et al. 2018); ARC (Clark et al. 2018); PIQA (Bisk et al. 2020).
-Epochs and lengths as in ELECTRA's table 7 and code. Numbers of rows as the Hub's cards have them,
-of the CoNLL sets without the empty sentence that ends the Hub's.
+Epochs and lengths are those of the ELECTRA paper's table 7 and code. Numbers of rows are those of
+the Hub's cards; for the CoNLL sets without the empty sentence at the end of the Hub's.
 """
 
 from collections.abc import Mapping
@@ -22,76 +22,74 @@ from electra_pipeline.tasks.task import (
     sizes,
 )
 
-
-def _conll(
-    name: str,
-    folders: tuple[str, ...],
-    files: Mapping[str, tuple[str, ...]],
-    hub: HubDataset,
-    num_rows: NumRows,
-    encodings: tuple[str, ...] = ("utf-8",),
-    label: int = -1,
-    metrics: tuple[str, ...] = tuple(METRICS["tagging"]),
-) -> Task:
-    return Task(
-        name=name,
-        type="tagging",
-        metrics=metrics,
-        max_length=256,
-        columns=Columns(text=0, label=label),
-        num_rows=num_rows,
-        published=Published(folders=folders, files=files, encodings=encodings),
-        hub=hub,
-    )
+_WORDS = Columns(text=0, label=-1)
+_WORDS_WITH_POS = Columns(text=0, label=1)
+_CONLL2000 = Published(folders=("conll2000",), files={TRAIN: ("train.txt",), TEST: ("test.txt",)})
+_CONLL2003 = Published(
+    folders=("conll2003",),
+    files={
+        TRAIN: ("eng.train", "train.txt"),
+        VALIDATION: ("eng.testa", "valid.txt"),
+        TEST: ("eng.testb", "test.txt"),
+    },
+)
 
 
-def _conll_hub(path: str, config: str | None, label: str, validation: bool = True) -> HubDataset:
-    splits = {TRAIN: "train", TEST: "test"} | ({VALIDATION: "validation"} if validation else {})
+def _conll_hub(
+    path: str, config: str | None, label: str, splits: tuple[str, ...] = (TRAIN, TEST, VALIDATION)
+) -> HubDataset:
     return HubDataset(
         path=path,
         config=config,
-        # These are loading scripts, which datasets 4 and later refuse; the Hub has converted them.
+        # These datasets are loading scripts, which datasets 4 and later refuse; the Hub has
+        # converted them.
         revision="refs/convert/parquet",
         columns=Columns(text="tokens", label=label),
-        splits=splits,
+        splits={split: split for split in splits},
     )
 
 
-def _choices(
-    name: str,
-    columns: Columns,
-    path: str,
-    config: str | None,
-    num_rows: NumRows,
-    *,
-    revision: str | None = None,
-    has_test_labels: bool = False,
-    published: Published | None = None,
-) -> Task:
-    splits = {TRAIN: "train", VALIDATION: "validation"} | (
-        {TEST: "test"} if has_test_labels else {}
+def _conll2002(language: str, prefix: str, num_rows: NumRows) -> Task:
+    name = f"conll2002-{language}"
+    return Task(
+        name=name,
+        type="tagging",
+        metrics=tuple(METRICS["tagging"]),
+        max_length=256,
+        columns=_WORDS,
+        num_rows=num_rows,
+        published=Published(
+            folders=(name, "conll2002"),
+            files={
+                TRAIN: (f"{prefix}.train",),
+                VALIDATION: (f"{prefix}.testa",),
+                TEST: (f"{prefix}.testb",),
+            },
+            encodings=("utf-8", "iso-8859-1"),
+        ),
+        hub=_conll_hub("eriktks/conll2002", language, "ner_tags"),
     )
+
+
+def _arc(name: str, config: str, num_rows: NumRows) -> Task:
+    columns = Columns(text="question", label="answerKey")
     return Task(
         name=name,
         type="multiple-choice",
         metrics=tuple(METRICS["multiple-choice"]),
         columns=columns,
         num_rows=num_rows,
-        published=published,
         hub=HubDataset(
-            path=path,
+            path="allenai/ai2_arc",
             config=config,
-            revision=revision,
             columns=columns,
-            splits=splits,
-            unlabelled={} if has_test_labels else {TEST: (config, "test")},
+            splits={split: split for split in num_rows},
         ),
     )
 
 
 def _topics(name: str, path: str, labels: tuple[str, ...], num_rows: NumRows) -> Task:
-    """Texts with one class that the Hub alone has in one layout."""
-    splits = {split: split for split in num_rows}
+    """Return a task of texts with one class each that only the Hub has in one layout."""
     return Task(
         name=name,
         type="classification",
@@ -99,78 +97,75 @@ def _topics(name: str, path: str, labels: tuple[str, ...], num_rows: NumRows) ->
         max_length=256,
         labels=labels,
         num_rows=num_rows,
-        hub=HubDataset(path=path, splits=splits),
+        hub=HubDataset(path=path, splits={split: split for split in num_rows}),
     )
 
 
-_CONLL2000 = {TRAIN: ("train.txt",), TEST: ("test.txt",)}
-_CONLL2003 = {
-    TRAIN: ("eng.train", "train.txt"),
-    VALIDATION: ("eng.testa", "valid.txt"),
-    TEST: ("eng.testb", "test.txt"),
-}
-_ENDINGS = ("ending0", "ending1", "ending2", "ending3")
+_SWAG_COLUMNS = Columns(
+    text="sent1", pair="sent2", choices=("ending0", "ending1", "ending2", "ending3")
+)
+_PIQA_COLUMNS = Columns(text="goal", choices=("sol1", "sol2"))
 
 _TASKS = (
     *GLUE,
-    _conll(
-        "conll2000",
-        ("conll2000",),
-        _CONLL2000,
-        _conll_hub("eriktks/conll2000", None, "chunk_tags", validation=False),
-        sizes(8936, None, 2012),
+    Task(
+        name="conll2000",
+        type="tagging",
+        metrics=tuple(METRICS["tagging"]),
+        max_length=256,
+        columns=_WORDS,
+        num_rows=sizes(8936, None, 2012),
+        published=_CONLL2000,
+        hub=_conll_hub("eriktks/conll2000", None, "chunk_tags", (TRAIN, TEST)),
     ),
-    _conll(
-        "conll2000-pos",
-        ("conll2000",),
-        _CONLL2000,
-        _conll_hub("eriktks/conll2000", None, "pos_tags", validation=False),
-        sizes(8936, None, 2012),
-        label=1,
+    Task(
+        name="conll2000-pos",
+        type="tagging",
         metrics=("accuracy",),
+        max_length=256,
+        columns=_WORDS_WITH_POS,
+        num_rows=sizes(8936, None, 2012),
+        published=_CONLL2000,
+        hub=_conll_hub("eriktks/conll2000", None, "pos_tags", (TRAIN, TEST)),
     ),
-    _conll(
-        "conll2002-es",
-        ("conll2002-es", "conll2002"),
-        {TRAIN: ("esp.train",), VALIDATION: ("esp.testa",), TEST: ("esp.testb",)},
-        _conll_hub("eriktks/conll2002", "es", "ner_tags"),
-        sizes(8323, 1915, 1517),
-        encodings=("utf-8", "iso-8859-1"),
+    _conll2002("es", "esp", sizes(8323, 1915, 1517)),
+    _conll2002("nl", "ned", sizes(15_806, 2895, 5195)),
+    Task(
+        name="conll2003",
+        type="tagging",
+        metrics=tuple(METRICS["tagging"]),
+        max_length=256,
+        columns=_WORDS,
+        num_rows=sizes(14_041, 3250, 3453),
+        published=_CONLL2003,
+        hub=_conll_hub("eriktks/conll2003", None, "ner_tags"),
     ),
-    _conll(
-        "conll2002-nl",
-        ("conll2002-nl", "conll2002"),
-        {TRAIN: ("ned.train",), VALIDATION: ("ned.testa",), TEST: ("ned.testb",)},
-        _conll_hub("eriktks/conll2002", "nl", "ner_tags"),
-        sizes(15806, 2895, 5195),
-        encodings=("utf-8", "iso-8859-1"),
-    ),
-    _conll(
-        "conll2003",
-        ("conll2003",),
-        _CONLL2003,
-        _conll_hub("eriktks/conll2003", None, "ner_tags"),
-        sizes(14041, 3250, 3453),
-    ),
-    _conll(
-        "conll2003-pos",
-        ("conll2003",),
-        _CONLL2003,
-        _conll_hub("eriktks/conll2003", None, "pos_tags"),
-        sizes(14041, 3250, 3453),
-        label=1,
+    Task(
+        name="conll2003-pos",
+        type="tagging",
         metrics=("accuracy",),
+        max_length=256,
+        columns=_WORDS_WITH_POS,
+        num_rows=sizes(14_041, 3250, 3453),
+        published=_CONLL2003,
+        hub=_conll_hub("eriktks/conll2003", None, "pos_tags"),
     ),
-    _conll(
-        "wnut17",
-        ("wnut17",),
-        {
-            TRAIN: ("wnut17train.conll",),
-            VALIDATION: ("emerging.dev.conll",),
-            TEST: ("emerging.test.annotated",),
-        },
-        _conll_hub("leondz/wnut_17", None, "ner_tags"),
-        sizes(3394, 1009, 1287),
+    Task(
+        name="wnut17",
+        type="tagging",
+        metrics=tuple(METRICS["tagging"]),
+        max_length=256,
+        columns=_WORDS,
+        num_rows=sizes(3394, 1009, 1287),
+        published=Published(
+            folders=("wnut17",),
+            files={
+                TRAIN: ("wnut17train.conll",),
+                VALIDATION: ("emerging.dev.conll",),
+                TEST: ("emerging.test.annotated",),
+            },
+        ),
+        hub=_conll_hub("leondz/wnut_17", None, "ner_tags"),
     ),
     Task(
         name="squad",
@@ -182,7 +177,7 @@ _TASKS = (
         published=Published(
             folders=("squad", "squad1.1"),
             files={
-                TRAIN: ("train-v1.1.json", "*v1.1*train*.json"),  # or a part under another name
+                TRAIN: ("train-v1.1.json", "*v1.1*train*.json"),  # or a subset, renamed
                 VALIDATION: ("dev-v1.1.json", "*v1.1*dev*.json"),
             },
         ),
@@ -198,47 +193,44 @@ _TASKS = (
         published=Published(
             folders=("squad", "squad_v2", "squad2.0"),
             files={
-                TRAIN: ("train-v2.0.json", "*v2.0*train*.json"),  # or a part under another name
+                TRAIN: ("train-v2.0.json", "*v2.0*train*.json"),  # or a subset, renamed
                 VALIDATION: ("dev-v2.0.json", "*v2.0*dev*.json"),
             },
         ),
         hub=HubDataset(path="rajpurkar/squad_v2"),
     ),
-    _choices(
-        "swag",
-        Columns(text="sent1", pair="sent2", choices=_ENDINGS),
-        "allenai/swag",
-        "regular",
-        sizes(73_546, 20_006, 20_005),
+    Task(
+        name="swag",
+        type="multiple-choice",
+        metrics=tuple(METRICS["multiple-choice"]),
+        columns=_SWAG_COLUMNS,
+        num_rows=sizes(73_546, 20_006, 20_005),
         published=Published(
             folders=("swag", "swagaf"),
             files={TRAIN: ("train.csv",), VALIDATION: ("val.csv",)},
             unlabelled={TEST: "swag/test.csv"},
         ),
+        hub=HubDataset(
+            path="allenai/swag",
+            config="regular",
+            columns=_SWAG_COLUMNS,
+            unlabelled={TEST: ("regular", "test")},
+        ),
     ),
-    _choices(
-        "arc_easy",
-        Columns(text="question", label="answerKey"),
-        "allenai/ai2_arc",
-        "ARC-Easy",
-        sizes(2251, 570, 2376),
-        has_test_labels=True,
-    ),
-    _choices(
-        "arc_challenge",
-        Columns(text="question", label="answerKey"),
-        "allenai/ai2_arc",
-        "ARC-Challenge",
-        sizes(1119, 299, 1172),
-        has_test_labels=True,
-    ),
-    _choices(
-        "piqa",
-        Columns(text="goal", choices=("sol1", "sol2")),
-        "ybisk/piqa",
-        None,
-        sizes(16_113, 1838, 3084),
-        revision="refs/convert/parquet",  # a loading script, as for CoNLL
+    _arc("arc_easy", "ARC-Easy", sizes(2251, 570, 2376)),
+    _arc("arc_challenge", "ARC-Challenge", sizes(1119, 299, 1172)),
+    Task(
+        name="piqa",
+        type="multiple-choice",
+        metrics=tuple(METRICS["multiple-choice"]),
+        columns=_PIQA_COLUMNS,
+        num_rows=sizes(16_113, 1838, 3084),
+        hub=HubDataset(
+            path="ybisk/piqa",
+            revision="refs/convert/parquet",  # a loading script, as for CoNLL
+            columns=_PIQA_COLUMNS,
+            unlabelled={TEST: (None, "test")},
+        ),
     ),
     _topics(
         "ag_news",

@@ -1,139 +1,145 @@
-"""What can be wrong with a task's examples as a whole, told or counted before training."""
+"""Check a task's examples as a whole before training; derive its labels and metrics from them."""
 
-import logging
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from logging import Logger
 
-from electra_pipeline.tasks.data.records import Example
+from electra_pipeline.tasks.data.examples import Example
 from electra_pipeline.tasks.data.squad import is_misplaced
+from electra_pipeline.tasks.kinds.answer_texts import is_unspaced
+from electra_pipeline.tasks.kinds.chunks import are_chunks, odd_tags, read_tag
+from electra_pipeline.tasks.kinds.metrics import METRICS
 from electra_pipeline.tasks.kinds.question_answering import QuestionExample
 from electra_pipeline.tasks.kinds.tagging import TaggedExample
 from electra_pipeline.tasks.kinds.text_classification import TextExample
 from electra_pipeline.tasks.task import Task
 
-logger = logging.getLogger(__name__)
+MAX_OVERLAP = 0.1  # of a scored split: short texts are often in both splits
+MAX_DROPPED = 0.01  # of a split's records
+NUMBER_SPELLING = re.compile(r"^0+(?=\d)|(?<=\d)\.0+$")  # 1, 01 and 1.0 are the same number
+FEW_VALUES = 10  # a plausible number of labels whatever the number of rows
+WORD_METRICS = ("accuracy",)  # for tags that are not chunks, such as parts of speech
 
-WARN_OVERLAP = 0.1  # of a scored split: short texts come twice in any data
-WARN_SHARE = 0.01  # of a split's records
-NUMBER_SPELLING = re.compile(r"^0+(?=\d)|(?<=\d)\.0+$")  # 1, 01 and 1.0 are one number
-FEW_VALUES = 10  # so many different labels are plausible whatever the number of rows
 
+def check_num_rows(
+    task: Task, split: str, num_rows: int, where: str, logger: Logger
+) -> Mapping[str, int] | None:
+    """Compare a split with its published number of rows; return None if equal or unpublished.
 
-def check_num_rows(task: Task, split: str, num_found: int, place: str) -> Mapping[str, int] | None:
-    """Compare a split with its published number of rows; None where it is that, or none is known.
-
-    More rows than any published version has are another data set under the same name: ValueError.
-    Fewer are taken for a subset made on purpose: a warning, and what was expected and found, for
-    the counters, so that a broken download is noticed and a subset can be used.
+    Raises ValueError for more rows than any published version has: another dataset with the same
+    name. Fewer may be a deliberate subset, or a broken download: logs a warning and returns both
+    numbers, for the counters.
     """
     published = task.num_rows.get(split)
-    if published is None or num_found in published:
+    if published is None or num_rows in published:
         return None
     expected = max(published)
-    if num_found > expected:
+    if num_rows > expected:
         raise ValueError(
-            f"{place}: {num_found} {split} examples where the published {task.name} has {expected};"
-            " it is another data set: download it again, or give it as a task of your own"
+            f"{where}: {num_rows} {split} examples, but the published {task.name} has {expected}; "
+            "it is another dataset: download it again, or configure it as a task of your own"
         )
     logger.warning(
-        "%s: %d %s examples where the published %s has %d; its scores compare with no published "
-        "ones unless this is a subset made on purpose: otherwise download it again",
-        *(place, num_found, split, task.name, expected),
+        "%s: %d %s examples, but the published %s has %d; its scores cannot be compared with "
+        "published ones: download it again, unless it is a subset on purpose",
+        *(where, num_rows, split, task.name, expected),
     )
-    return {"published": expected, "found": num_found}
+    return {"published": expected, "found": num_rows}
 
 
-def warn_of_losses(counts: Mapping[str, int], num_kept: int, split: str, place: str) -> None:
-    """Warn of records that are left out, by reason, where they are more than one in a hundred.
-
-    Those that the configuration asks to drop are no loss.
-    """
-    lost = {reason: count for reason, count in counts.items() if reason != "other_label"}
-    num_lost = sum(lost.values())
-    if num_lost > WARN_SHARE * (num_lost + num_kept):
-        reasons = ", ".join(f"{count} {reason}" for reason, count in lost.items() if count)
+def warn_of_dropped(
+    counts: Mapping[str, int], num_kept: int, split: str, where: str, logger: Logger
+) -> None:
+    """Warn if more than one in a hundred records were dropped without the configuration's order."""
+    counts = {reason: count for reason, count in counts.items() if reason != "other_label"}
+    num_dropped = sum(counts.values())
+    if num_dropped > MAX_DROPPED * (num_dropped + num_kept):
         logger.warning(
-            "%s: %d of %d %s records are left out (%s); repair them if they should count",
-            *(place, num_lost, num_lost + num_kept, split, reasons),
+            "%s: %d of %d %s records were dropped (%s); repair them if they should count",
+            *(where, num_dropped, num_dropped + num_kept, split),
+            ", ".join(f"{count} {reason}" for reason, count in counts.items() if count),
         )
 
 
-def warn_of_overlap(train: Sequence[Example], scored: Sequence[Example], place: str) -> None:
-    """Warn where models are scored on what they are trained on: the same file by mistake."""
+def warn_of_overlap(
+    train: Sequence[Example], scored: Sequence[Example], where: str, logger: Logger
+) -> None:
+    """Warn if many scored examples are in train too, as when both are the same file by mistake."""
     seen = {example.content for example in train}
     num_seen = sum(example.content in seen for example in scored)
-    if num_seen > WARN_OVERLAP * len(scored):
+    if num_seen > MAX_OVERLAP * len(scored):
         logger.warning(
-            "%s: %d of its %d examples are in train as well; scores on them say little of new ones",
-            *(place, num_seen, len(scored)),
+            "%s: %d of its %d examples are in train as well; scores on them do not measure "
+            "generalization",
+            *(where, num_seen, len(scored)),
         )
 
 
-def without_misplaced(examples: list[Example], place: str, counts: Counter[str]) -> list[Example]:
-    """Without the questions none of whose answers is in the context: they have no span to teach."""
-    wrong = [e for e in examples if isinstance(e, QuestionExample) and is_misplaced(e)]
-    if not wrong:
+def drop_misplaced(
+    examples: list[Example], where: str, dropped: Counter[str], logger: Logger
+) -> list[Example]:
+    """Drop the questions whose answers are not in their context: there is no span to learn."""
+    misplaced = [e for e in examples if isinstance(e, QuestionExample) and is_misplaced(e)]
+    if not misplaced:
         return examples
-    counts["answer_not_in_context"] = len(wrong)
+    dropped["answer_not_in_context"] = len(misplaced)
     logger.warning(
-        "%s: the context of question %s does not have the answer %r; %d such questions are dropped",
-        *(place, wrong[0].id, wrong[0].answers[0], len(wrong)),
+        "%s: the answer %r to question %s is not in its context; %d such questions were dropped",
+        *(where, misplaced[0].answers[0], misplaced[0].id, len(misplaced)),
     )
-    refused = {id(example) for example in wrong}
-    return [example for example in examples if id(example) not in refused]
+    identities = {id(example) for example in misplaced}
+    return [example for example in examples if id(example) not in identities]
 
 
-def unreachable(examples: Sequence[Example], labels: Sequence[str]) -> dict[str, int]:
-    """How much of a scored split no model can get right, by reason; it is scored all the same.
+def count_unreachable(examples: Sequence[Example], labels: Sequence[str]) -> dict[str, int]:
+    """Count what no model can get right in a scored split, by reason; it is scored all the same.
 
-    `tags_not_in_train` counts words, `answers_not_in_context` questions none of whose answers is a
-    part of their context.
+    `tags_not_in_train` counts words, `answers_not_in_context` questions.
     """
-    known = set(labels)
-    found: Counter[str] = Counter()
+    allowed = set(labels)
+    counts: Counter[str] = Counter()
     for example in examples:
         if isinstance(example, TaggedExample):
-            found["tags_not_in_train"] += sum(tag not in known for tag in example.tags)
+            counts["tags_not_in_train"] += sum(tag not in allowed for tag in example.tags)
         elif isinstance(example, QuestionExample) and example.answers:
             is_absent = not any(answer in example.context for answer in example.answers)
-            found["answers_not_in_context"] += is_absent
-    return {reason: count for reason, count in found.items() if count}
+            counts["answers_not_in_context"] += is_absent
+    return {reason: count for reason, count in counts.items() if count}
 
 
-def labels_of(task: Task, train: Sequence[Example], place: str) -> tuple[str, ...]:
-    """The task's labels, else those of the training examples, sorted. None for other kinds.
+# --- labels ---------------------------------------------------------------------------------------
 
-    Raises ValueError if there is but one, or if the column of labels cannot be one.
+
+def labels_of(task: Task, train: Sequence[Example], where: str, logger: Logger) -> tuple[str, ...]:
+    """Return the task's labels, else those of train, sorted; none for other kinds of task.
+
+    Raises ValueError if train has only one, or if the label column cannot be one.
     """
     if task.type not in ("classification", "tagging"):
         return ()
-    seen: set[str] = set()
-    for example in train:
-        if isinstance(example, TextExample) and example.label is not None:
-            seen.add(example.label)
-        elif isinstance(example, TaggedExample):
-            seen.update(example.tags)
+    texts = [e for e in train if isinstance(e, TextExample) and e.label is not None]
+    sentences = [example for example in train if isinstance(example, TaggedExample)]
+    seen = {str(example.label) for example in texts}
+    seen.update(chain.from_iterable(example.tags for example in sentences))
     labels = task.labels or tuple(sorted(seen))
     if len(seen) < 2:
         raise ValueError(
-            f"{place}: all training examples have the label {next(iter(seen))!r}; "
-            "at least two are needed to learn anything"
+            f"{where}: all training examples have the label {next(iter(seen))!r}; "
+            "expected at least two labels"
         )
-    _warn_of_twins(labels, place)
+    _warn_of_similar(labels, where, logger)
     if task.type == "classification":
-        texts = [example for example in train if isinstance(example, TextExample)]
-        _check_classes(task, labels, texts, place)
+        _check_num_classes(task, labels, texts, where)
     else:
-        sentences = [example for example in train if isinstance(example, TaggedExample)]
-        _check_tags(labels, sentences, place)
+        _check_num_tags(labels, sentences, where)
     return labels
 
 
-def _warn_of_twins(labels: Sequence[str], place: str) -> None:
-    """Warn of labels that look alike: two classes to a model, one to most who write them."""
+def _warn_of_similar(labels: Sequence[str], where: str, logger: Logger) -> None:
+    """Warn of labels that differ only in spelling, or that mean no label."""
     seen: dict[str, str] = {}
     for label in labels:
         folded = unicodedata.normalize("NFKC", label).casefold()
@@ -143,29 +149,29 @@ def _warn_of_twins(labels: Sequence[str], place: str) -> None:
             logger.warning(
                 "%s: the labels %r and %r are different classes, though they look alike; make them "
                 "equal in the files if they are meant to be one",
-                *(place, other, label),
+                *(where, other, label),
             )
     if "-1" in labels and {"0", "1", "2"} <= set(labels):
         logger.warning(
             "%s: one of the classes is -1, which `datasets` gives rows without a label; name the "
             "others in labels and set other_labels to drop to leave them out",
-            place,
+            where,
         )
 
 
-def _check_classes(
-    task: Task, labels: Sequence[str], train: Sequence[TextExample], place: str
+def _check_num_classes(
+    task: Task, labels: Sequence[str], train: Sequence[TextExample], where: str
 ) -> None:
     if len(labels) > max(FEW_VALUES, len(train) // 2):
         raise ValueError(
-            f"{place}: column {task.columns.label!r} has {len(labels)} different labels in "
+            f"{where}: column {task.columns.label!r} has {len(labels)} different labels in "
             f"{len(train)} rows; {_swapped(task, train)}name the right label_column, or use type "
             "regression for numbers"
         )
 
 
 def _swapped(task: Task, train: Sequence[TextExample]) -> str:
-    """Which text column looks like one of labels, where the column of labels does not."""
+    """Return a question about the text column that looks like a label column, or nothing."""
     columns = {"text_column": [example.text for example in train]}
     if task.columns.pair is not None:
         columns["pair_column"] = [example.pair or "" for example in train]
@@ -176,11 +182,79 @@ def _swapped(task: Task, train: Sequence[TextExample]) -> str:
     return ""
 
 
-def _check_tags(labels: Sequence[str], train: Sequence[TaggedExample], place: str) -> None:
-    """Refuse a column of tags that looks like one of words."""
+def _check_num_tags(labels: Sequence[str], train: Sequence[TaggedExample], where: str) -> None:
     num_words = len(set(chain.from_iterable(example.words for example in train)))
     if len(labels) > max(FEW_VALUES, num_words):
         raise ValueError(
-            f"{place}: {len(labels)} different tags on {num_words} different words; the columns "
+            f"{where}: {len(labels)} different tags on {num_words} different words; the columns "
             "look swapped: set text_column and label_column"
         )
+
+
+def check_chunks(labels: Sequence[str], examples: Sequence[Example], where: str) -> None:
+    """Raise ValueError for a scored tag that is not a chunk tag although those of train are."""
+    if not are_chunks(labels):
+        return
+    (notation,) = {read.notation for label in labels if (read := read_tag(label)) is not None}
+    outsides = [label for label in labels if read_tag(label) is None]
+    for example in examples:
+        for tag in example.tags if isinstance(example, TaggedExample) else ():
+            read = read_tag(tag)
+            if read.notation != notation if read else tag not in (outsides or ["O"]):
+                raise ValueError(
+                    f"{where}: sentence {example.id}: invalid tag {tag!r}: expected a chunk tag as "
+                    f"in train ({_first_tags(labels)}); repair it, or set metrics to [accuracy]"
+                )
+
+
+# --- metrics --------------------------------------------------------------------------------------
+
+
+def metrics_of(
+    task: Task, labels: Sequence[str], train: Sequence[Example], where: str
+) -> tuple[str, ...]:
+    """Return the configured metrics, else those that suit the labels and the script of train.
+
+    Raises ValueError for a metric that cannot be computed on the task's data.
+    """
+    match task.type:
+        case "classification":
+            metrics = task.metrics or ("accuracy", "macro_f1")
+            if "f1" in metrics and len(labels) != 2:
+                raise ValueError(
+                    f"{task.name}: the metric f1 needs two labels, {where} has {len(labels)}; use "
+                    "macro_f1"
+                )
+            return metrics
+        case "tagging":
+            return _tagging_metrics(task, labels, where)
+        case "question-answering":
+            answers = (e.answers for e in train if isinstance(e, QuestionExample))
+            text = "".join(answer for each in answers for answer in each)
+            f1 = "character_f1" if is_unspaced(text) else "f1"
+            return task.metrics or ("exact_match", f1)
+        case _:
+            return task.metrics or tuple(METRICS[task.type])
+
+
+def _tagging_metrics(task: Task, labels: Sequence[str], where: str) -> tuple[str, ...]:
+    if are_chunks(labels):
+        return task.metrics or tuple(METRICS["tagging"])
+    if task.metrics == WORD_METRICS:
+        return task.metrics
+    if odd := odd_tags(labels):
+        raise ValueError(
+            f"{where}: the tags {_first_tags(odd)} are neither O nor B-, I-, E- or S- and a type "
+            "in one notation; repair them, or set metrics to [accuracy]"
+        )
+    if wrong := [metric for metric in task.metrics or () if metric not in WORD_METRICS]:
+        raise ValueError(
+            f"{task.name}: the metrics {', '.join(wrong)} need chunk tags like B-PER and O; "
+            f"the tags {_first_tags(labels)} of {where} are not: set metrics to [accuracy], or "
+            "repair the tags"
+        )
+    return WORD_METRICS
+
+
+def _first_tags(tags: Sequence[str]) -> str:
+    return ", ".join(map(repr, tags[:5]))

@@ -1,33 +1,34 @@
-"""A task's data, checked and split: all that can be wrong with it is said before training."""
+"""Load a task's data: locate, read, check and split it, before any training."""
 
 import hashlib
-import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from logging import Logger
 from typing import Any, TypeVar
 
 import orjson
 
 from electra_pipeline.tasks.data.checks import (
+    WORD_METRICS,
+    check_chunks,
     check_num_rows,
+    count_unreachable,
+    drop_misplaced,
     labels_of,
-    unreachable,
-    warn_of_losses,
+    metrics_of,
+    warn_of_dropped,
     warn_of_overlap,
-    without_misplaced,
 )
-from electra_pipeline.tasks.data.fitting import OF_WORDS, check_chunks, metrics_of
+from electra_pipeline.tasks.data.context import LOGGER, QUIET, ReadContext
+from electra_pipeline.tasks.data.examples import Example
 from electra_pipeline.tasks.data.locate import Source, locate, locate_unlabelled
-from electra_pipeline.tasks.data.records import Example
 from electra_pipeline.tasks.kinds.kind import TaskKind
 from electra_pipeline.tasks.kinds.multiple_choice import ChoiceExample, MultipleChoice
 from electra_pipeline.tasks.kinds.question_answering import QuestionAnswering, QuestionExample
 from electra_pipeline.tasks.kinds.tagging import TaggedExample, Tagging
 from electra_pipeline.tasks.kinds.text_classification import Classification, Regression, TextExample
 from electra_pipeline.tasks.task import TRAIN, VALIDATION, Task
-
-logger = logging.getLogger(__name__)
 
 CALIBRATION = "calibration"
 
@@ -46,142 +47,144 @@ class TaskData:
     scored: Mapping[str, Sequence[Any]]
     counters: Mapping[str, Any]
     unlabelled: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    """Examples to predict and not to score: published test splits whose labels are kept back."""
+    """Examples to predict only: test splits whose labels are not public."""
     calibration: Sequence[Any] = ()
-    """Examples of train that are not trained on: they choose when to answer nothing (SQuAD 2.0)."""
+    """Held-out examples of train that calibrate the no-answer threshold (SQuAD 2.0)."""
 
     @property
     def digests(self) -> dict[str, str]:
-        """sha256 of each split's examples: what training and scoring see, wherever it came from."""
+        """Return the sha256 of each split's examples, independent of their files."""
         splits = {TRAIN: self.train, **self.scored, **self.unlabelled}
         if self.calibration:
             splits[CALIBRATION] = self.calibration
         return {split: digest(examples) for split, examples in splits.items()}
 
 
-def load(task: Task, data: str | None) -> TaskData:
+def load(task: Task, data: str | None, *, quiet: bool = False) -> TaskData:
     """Read, check and split a task's data: its own files, else the folder `data`, else the Hub.
 
-    Raises ValueError, naming file and line, if something is missing or wrong. The counters have the
-    examples of each split, those that were dropped by reason, what of the scored splits no model
-    can get right, and the splits of which fewer rows were found than are published.
+    The counters have the examples of each split, the dropped records by reason, what no model can
+    get right in the scored splits, and the splits with fewer rows than published. `quiet` logs
+    nothing, for data that was loaded before. Raises ValueError, with file and line, for missing or
+    invalid data.
     """
+    logger = QUIET if quiet else LOGGER
     sources = locate(task, data)
-    dropped: dict[str, Counter[str]] = {}
-    num_rows: dict[str, Mapping[str, int]] = {}
-    train = _read(task, TRAIN, sources[TRAIN], dropped, num_rows)
-    labels = labels_of(task, train, sources[TRAIN].place)
-    metrics = metrics_of(task, labels, train, sources[TRAIN].place)
-    if task.type == "classification":  # other splits may hold no other class
-        task = task.model_copy(update={"labels": labels})
+    reader = _Reader(task, logger)
+    train_name = sources[TRAIN].name
+    train = reader.read(TRAIN, sources[TRAIN])
+    labels = labels_of(task, train, train_name, logger)
+    metrics = metrics_of(task, labels, train, train_name)
+    if task.type == "classification":  # other splits must not have other classes
+        reader.task = task.model_copy(update={"labels": labels})
     scored = {
-        split: _read(task, split, source, dropped, num_rows)
-        for split, source in sources.items()
-        if split != TRAIN
+        split: reader.read(split, source) for split, source in sources.items() if split != TRAIN
     }
-    if task.type == "tagging" and metrics != OF_WORDS:
-        for split, examples in scored.items():
-            check_chunks(labels, examples, sources[split].place)
-    if task.files:  # what is published is as it is: 28 % of CoNLL-2002's Spanish esp.testa
-        for split, examples in scored.items():
-            warn_of_overlap(train, examples, sources[split].place)
-    unlabelled = _read_unlabelled(task, data, dropped, num_rows)
-    carved = VALIDATION not in scored
-    if carved:
+    for split, examples in scored.items():
+        if task.type == "tagging" and metrics != WORD_METRICS:
+            check_chunks(labels, examples, sources[split].name)
+        if task.files:  # published overlaps are left alone: 28 % of CoNLL-2002's Spanish esp.testa
+            warn_of_overlap(train, examples, sources[split].name, logger)
+    unlabelled = _read_unlabelled(reader, data)
+    has_validation = VALIDATION in scored
+    if not has_validation:
         train, validation = carve(train, task.validation_fraction)
         scored = {VALIDATION: validation, **scored}
     if not train or not scored[VALIDATION]:
         raise ValueError(
-            f"{sources[TRAIN].place}: all training examples are alike, so that no part of them can "
-            "become the validation split; give a validation file"
+            f"{train_name}: all training examples are equal, so none of them can become the "
+            "validation split; give a validation file"
         )
-    train, calibration = _calibration(train, task.calibration_fraction)
+    train, calibration = _split_calibration(train, task.calibration_fraction)
+    kind = _problem(reader.task, labels, train, train_name)
     splits = {TRAIN: train, **scored, **unlabelled}
     if calibration:
         splits[CALIBRATION] = calibration
     sizes = {split: len(examples) for split, examples in splits.items()}
-    impossible = {split: unreachable(examples, labels) for split, examples in scored.items()}
-    for split, counts in impossible.items():
+    unreachable = {split: count_unreachable(examples, labels) for split, examples in scored.items()}
+    for split, counts in unreachable.items():
         if counts:
-            told = ", ".join(f"{count} {reason}" for reason, count in counts.items())
-            logger.warning("%s: %s has %s, which no training can reach", task.name, split, told)
+            reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+            logger.warning("%s: %s has %s, which no model can get right", task.name, split, reasons)
     logger.info(
         "%s: %s%s",
         task.name,
         ", ".join(f"{size} {split}" for split, size in sizes.items()),
-        " (validation is a part of train: there is no such file)" if carved else "",
+        "" if has_validation else " (no validation file: validation is a part of train)",
     )
     return TaskData(
-        kind=_kind_of(task, labels, train, sources[TRAIN].place),
+        kind=kind,
         metrics=metrics,
         train=train,
         scored=scored,
         counters={
             "examples": sizes,
-            "dropped": {split: dict(counts) for split, counts in dropped.items() if counts},
-            "unreachable": {split: counts for split, counts in impossible.items() if counts},
-            "fewer_rows_than_published": num_rows,
-            "validation_from_train_fraction": task.validation_fraction if carved else 0.0,
+            "dropped": {split: dict(counts) for split, counts in reader.dropped.items() if counts},
+            "unreachable": {split: counts for split, counts in unreachable.items() if counts},
+            "fewer_rows_than_published": reader.fewer_rows,
+            "validation_from_train_fraction": 0.0 if has_validation else task.validation_fraction,
         },
         unlabelled=unlabelled,
         calibration=calibration,
     )
 
 
-def _read(
-    task: Task,
-    split: str,
-    source: Source,
-    dropped: dict[str, Counter[str]],
-    num_rows: dict[str, Mapping[str, int]],
-) -> list[Example]:
-    """The examples of one split, at least one."""
-    counts = dropped.setdefault(split, Counter())
-    examples = list(source.read(task, counts))
-    if examples and (difference := check_num_rows(task, split, len(examples), source.place)):
-        num_rows[split] = difference
-    if split == TRAIN:
-        examples = without_misplaced(examples, source.place, counts)
-    if not examples:
-        reasons = (
-            ", ".join(f"{count} {reason}" for reason, count in counts.items()) or "it is empty"
-        )
-        raise ValueError(
-            f"{task.name}: {source.place}: no {split} example ({reasons}); give another file"
-        )
-    warn_of_losses(counts, len(examples), split, source.place)
-    if task.max_examples is not None and len(examples) > task.max_examples:
-        counts["over_max_examples"] = len(examples) - task.max_examples
-        examples = sample(examples, task.max_examples)
-    return examples
+@dataclass
+class _Reader:
+    """Read splits, and count by split the dropped records and the rows fewer than published."""
+
+    task: Task
+    logger: Logger
+    dropped: dict[str, Counter[str]] = field(default_factory=dict)
+    fewer_rows: dict[str, Mapping[str, int]] = field(default_factory=dict)
+
+    def read(self, split: str, source: Source) -> list[Example]:
+        """Return the examples of one split. Raises ValueError if there are none."""
+        task, where = self.task, source.name
+        context = ReadContext(task, task.columns, source.labelled, self.logger)
+        dropped = self.dropped[split] = context.dropped
+        examples = list(source.read(context))
+        if examples and (numbers := check_num_rows(task, split, len(examples), where, self.logger)):
+            self.fewer_rows[split] = numbers
+        if split == TRAIN:
+            examples = drop_misplaced(examples, where, dropped, self.logger)
+        if not examples:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+            raise ValueError(
+                f"{task.name}: {where}: no {split} example ({reasons or 'it is empty'}); "
+                "give another file"
+            )
+        warn_of_dropped(dropped, len(examples), split, where, self.logger)
+        if task.max_examples is not None and len(examples) > task.max_examples:
+            dropped["over_max_examples"] = len(examples) - task.max_examples
+            examples = sample(examples, task.max_examples)
+        return examples
 
 
-def _read_unlabelled(
-    task: Task,
-    data: str | None,
-    dropped: dict[str, Counter[str]],
-    num_rows: dict[str, Mapping[str, int]],
-) -> dict[str, list[Example]]:
-    """The splits whose labels are kept back. What the Hub does not give is done without."""
-    found = {}
+def _read_unlabelled(reader: _Reader, data: str | None) -> dict[str, list[Example]]:
+    """Return the splits whose labels are not public; one that the Hub cannot load is left out."""
+    task, logger = reader.task, reader.logger
+    splits = {}
     for split, source in locate_unlabelled(task, data).items():
         if task.files:
             logger.warning(
-                "%s: no labels in %s: it is predicted, not scored", task.name, source.place
+                "%s: no labels in %s: it is predicted, not scored", task.name, source.name
             )
         try:
-            found[split] = _read(task, split, source, dropped, num_rows)
+            splits[split] = reader.read(split, source)
         except ValueError as error:
             if data is not None or task.files:
                 raise
-            logger.warning("%s: nothing will be predicted of %s: %s", task.name, split, error)
-    return found
+            logger.warning("%s: no predictions for %s: %s", task.name, split, error)
+    return splits
 
 
-def _calibration(train: list[Example], fraction: float) -> tuple[list[Example], list[Example]]:
-    """Training examples without, and with, the questions that choose when to answer nothing.
+def _split_calibration(
+    train: list[Example], fraction: float
+) -> tuple[list[Example], list[Example]]:
+    """Return the training examples, and those held out to calibrate the no-answer threshold.
 
-    There are none unless both parts have questions with and without an answer.
+    None are held out unless both parts have questions with and without an answer.
     """
     if not _has_both_kinds(train):
         return train, []
@@ -190,7 +193,7 @@ def _calibration(train: list[Example], fraction: float) -> tuple[list[Example], 
 
 
 def _has_both_kinds(examples: Iterable[Example]) -> bool:
-    """Whether some questions have an answer and others have none."""
+    """Return whether some questions have an answer and others have none."""
     return len({bool(e.answers) for e in examples if isinstance(e, QuestionExample)}) == 2
 
 
@@ -199,7 +202,7 @@ def _hash(data: bytes) -> int:
 
 
 def sample(examples: Sequence[AnyExample], num_examples: int) -> list[AnyExample]:
-    """`num_examples` of the examples, chosen by content hash, in their order."""
+    """Return `num_examples` of the examples, chosen by content hash, in their order."""
     order = sorted(range(len(examples)), key=lambda i: _hash(orjson.dumps(examples[i])))
     return [examples[i] for i in sorted(order[:num_examples])]
 
@@ -207,12 +210,10 @@ def sample(examples: Sequence[AnyExample], num_examples: int) -> list[AnyExample
 def carve(
     examples: Sequence[AnyExample], fraction: float, salt: str = ""
 ) -> tuple[list[AnyExample], list[AnyExample]]:
-    """Train and validation examples: about `fraction` of the contents, chosen by their hash.
+    """Return train and held-out examples: about `fraction` of the contents, chosen by their hash.
 
-    Another salt chooses others.
-
-    Examples of equal content (for questions: of one context) stay on one side. Neither side is
-    empty if there are two contents or more.
+    Another salt chooses others. Examples of equal content (for questions: of one context) stay
+    together. Neither part is empty if there are two contents or more.
     """
     contents = {example.content for example in examples}
     hashes = {content: _hash(f"{salt}{content}".encode()) for content in contents}
@@ -228,15 +229,15 @@ def carve(
 
 
 def digest(examples: Iterable[Example]) -> str:
-    """Hex sha256 over the examples in order."""
+    """Return the hex sha256 of the examples in order."""
     hasher = hashlib.sha256()
     for example in examples:
         hasher.update(orjson.dumps(example) + b"\n")
     return hasher.hexdigest()
 
 
-def _kind_of(
-    task: Task, labels: tuple[str, ...], train: Sequence[Any], place: str
+def _problem(
+    task: Task, labels: tuple[str, ...], train: Sequence[Any], where: str
 ) -> TaskKind[Any, Any]:
     match task.type:
         case "classification":
@@ -244,8 +245,8 @@ def _kind_of(
         case "regression":
             if len({example.label for example in train}) < 2:
                 raise ValueError(
-                    f"{place}: all training examples have the number {train[0].label}; "
-                    "at least two are needed to learn anything"
+                    f"{where}: all training examples have the number {train[0].label}; "
+                    "expected at least two different ones"
                 )
             return Regression.of(train, task.symmetric)
         case "tagging":

@@ -1,111 +1,105 @@
-"""Where a task's data is: files of its own, a folder in the published layouts, or the Hub."""
+"""Find the data of a task's splits: its own files, files in a published layout, or the Hub."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import PurePath
-from typing import Protocol
 
 from electra_pipeline.inputs.files import FileReference, SourceFile, UrlFile, expand, fetch
 from electra_pipeline.storage.folder import Folder
-from electra_pipeline.tasks.data.folders import (
+from electra_pipeline.tasks.data.class_folders import (
     ClassFolders,
     are_of_class_folders,
     find_class_folders,
 )
-from electra_pipeline.tasks.data.hub import read_hub
-from electra_pipeline.tasks.data.reading import has_labels, read_examples
-from electra_pipeline.tasks.data.records import Example
+from electra_pipeline.tasks.data.context import ReadContext
+from electra_pipeline.tasks.data.examples import Example, record_examples
+from electra_pipeline.tasks.data.files import has_labels, read_examples
+from electra_pipeline.tasks.data.hub import hub_records
 from electra_pipeline.tasks.kinds.question_answering import QuestionExample
-from electra_pipeline.tasks.task import TEST, TRAIN, Columns, HubDataset, Published, Task
-
-
-class Source(Protocol):
-    """One split of a task, found but not read yet."""
-
-    @property
-    def place(self) -> str:
-        """What messages call it."""
-        ...
-
-    @property
-    def labelled(self) -> bool:
-        """Whether it is to train on or to score; else it is predicted alone."""
-        ...
-
-    def read(self, task: Task, dropped: Counter[str]) -> Iterator[Example]:
-        """The examples in order; `dropped` counts those that the task's rules drop, by reason."""
-        ...
+from electra_pipeline.tasks.task import TEST, TRAIN, Columns, HubDataset, Task
 
 
 @dataclass(frozen=True)
 class Files:
-    """A split in files."""
+    """One split of a task in files, not read yet."""
 
     files: tuple[SourceFile, ...]
     columns: Columns | None = None
-    """Where they are not those of the task."""
+    """Their columns if they differ from the task's."""
     labelled: bool = True
+    """Whether it is for training or scoring; if not, only for predictions."""
 
     @property
-    def place(self) -> str:
+    def name(self) -> str:
+        """Name the files in messages."""
         first, *others = (file.name for file in self.files)
         return f"{first} and {len(others)} more" if len(others) > 2 else ", ".join([first, *others])
 
-    def read(self, task: Task, dropped: Counter[str]) -> Iterator[Example]:
+    def read(self, context: ReadContext) -> Iterator[Example]:
+        """Yield the examples in order."""
         if self.columns is not None:
-            task = task.model_copy(update={"columns": self.columns})
+            context = replace(context, columns=self.columns)
         for file in self.files:
-            for example in read_examples(task, file, dropped, labelled=self.labelled):
+            for example in read_examples(context, file):
                 if len(self.files) > 1 and not isinstance(example, QuestionExample):
-                    # a record's number is one of its file alone
+                    # a record's number is unique within its file only
                     example = replace(example, id=f"{PurePath(file.name).name}:{example.id}")
                 yield example
 
 
 @dataclass(frozen=True)
 class HubSplit:
-    """A split on the Hugging Face Hub, or in any local folder that `datasets` loads."""
+    """One split of a task on the Hugging Face Hub, or in any local folder that `datasets` loads."""
 
     dataset: HubDataset
     split: str
     labelled: bool = True
 
     @property
-    def place(self) -> str:
+    def name(self) -> str:
         return f"{self.dataset.path} ({self.split})"
 
-    def read(self, task: Task, dropped: Counter[str]) -> Iterator[Example]:
-        yield from read_hub(task, self.dataset, self.split, dropped, labelled=self.labelled)
+    def read(self, context: ReadContext) -> Iterator[Example]:
+        context = replace(context, columns=self.dataset.columns)
+        records = hub_records(context.task.name, self.dataset, self.split)
+        yield from record_examples(context, records)
+
+
+Source = Files | ClassFolders | HubSplit
 
 
 def locate(task: Task, data: str | None) -> dict[str, Source]:
-    """The source of each split that there is. Raises ValueError, with the remedy, without train."""
+    """Return the source of each labelled split. Raises ValueError if there is none of train."""
     if task.files:
         return {split: source for split, source in _own(task).items() if source.labelled}
-    if data is not None:
-        if not Folder(data).exists():
-            raise ValueError(f"finetune.data: no folder {data}; name one, or set null for the Hub")
-        if task.published is None:
-            raise ValueError(
-                f"finetune.data: {task.name} needs the Hub, which has it as {_hub(task).path}; "
-                "give its files as a task of your own, or set data to null for the Hub"
-            )
-        found = _published_files(task.published, Folder(data))
-        if TRAIN in found:
-            return {split: Files((fetch(UrlFile(url=url)),)) for split, url in found.items()}
-        names = [name for name in task.published.files[TRAIN] if "*" not in name]
-        wanted = [f"{folder}/{name}" for folder in task.published.folders for name in names]
+    if data is None:
+        hub = _hub(task)
+        return {split: HubSplit(hub, name) for split, name in hub.splits.items()}
+    if not Folder(data).exists():
+        raise ValueError(f"finetune.data: no folder {data}; name one, or set null for the Hub")
+    if task.published is None:
         raise ValueError(
-            f"finetune.data: {task.name} needs {' or '.join(wanted)}, which {data} does not have; "
-            "put it there, take the task out of finetune.tasks, or set data to null for the Hub"
+            f"finetune.data: {task.name} needs the Hub, which has it as {_hub(task).path}; "
+            "give its files as a task of your own, or set data to null for the Hub"
         )
-    return {split: HubSplit(_hub(task), name) for split, name in _hub(task).splits.items()}
+    found: dict[str, Source] = {}
+    for split, names in task.published.files.items():
+        candidates = [f"{folder}/{name}" for folder in task.published.folders for name in names]
+        if (url := _find_url(Folder(data), candidates)) is not None:
+            found[split] = Files((fetch(UrlFile(url=url)),))
+        elif split == TRAIN:
+            expected = [candidate for candidate in candidates if "*" not in candidate]
+            raise ValueError(
+                f"finetune.data: {task.name} needs {' or '.join(expected)}, which {data} does not "
+                "have; put it there, take the task out of finetune.tasks, or set data to null for "
+                "the Hub"
+            )
+    return found
 
 
 def locate_unlabelled(task: Task, data: str | None) -> dict[str, Source]:
-    """The source of each split without labels that there is: of published ones, or `test`."""
+    """Return the source of each unlabelled split: of a published task, or the user's `test`."""
     if task.files:
         return {split: source for split, source in _own(task).items() if not source.labelled}
     if data is None:
@@ -115,25 +109,22 @@ def locate_unlabelled(task: Task, data: str | None) -> dict[str, Source]:
             for split, (config, name) in hub.unlabelled.items()
         }
     assert task.published is not None
-    folder, columns = Folder(data), task.published.unlabelled_columns
-    found: dict[str, Source] = {}
-    for split, path in task.published.unlabelled.items():
-        for base in _bases(folder):
-            file = base
-            for part in path.split("/"):
-                file = _child(folder, file, part)
-            if file is not None and split not in found:
-                found[split] = Files((fetch(UrlFile(url=_url(folder, file))),), columns, False)
-    return found
+    columns = task.published.unlabelled_columns
+    return {
+        split: Files((fetch(UrlFile(url=url)),), columns, labelled=False)
+        for split, path in task.published.unlabelled.items()
+        if (url := _find_url(Folder(data), [path])) is not None
+    }
 
 
 def _own(task: Task) -> dict[str, Source]:
-    """The source of each split that a task of one's own names; `test` may be without labels."""
+    """Return the source of each split in the user's own files; `test` may be unlabelled."""
     found: dict[str, Source] = {}
     for split, references in task.files.items():
         source = _of_references(task, references)
         if split == TEST and isinstance(source, Files):
-            source = replace(source, labelled=any(has_labels(task, f) for f in source.files))
+            context = ReadContext(task, task.columns, labelled=False)
+            source = replace(source, labelled=any(has_labels(context, f) for f in source.files))
         found[split] = source
     return found
 
@@ -151,35 +142,31 @@ def _of_references(task: Task, references: Sequence[FileReference]) -> Source:
 
 
 def _hub(task: Task) -> HubDataset:
-    assert task.hub is not None  # every published task is there
+    assert task.hub is not None  # every published task is on the Hub
     return task.hub
 
 
-def _bases(folder: Folder) -> tuple[str | None, ...]:
-    """Where the folders of tasks may stand: in `folder` itself or in its `glue`."""
-    return folder.path, _child(folder, folder.path, "glue")
+def _find_url(folder: Folder, candidates: Sequence[str]) -> str | None:
+    """Return the URL of the first relative path that exists below `folder`, else below its `glue`.
 
-
-def _url(folder: Folder, path: str) -> str:
-    return path if folder.is_local else str(folder.filesystem.unstrip_protocol(path))
-
-
-def _published_files(published: Published, folder: Folder) -> dict[str, str]:
-    """URL of each split's file, directly below `folder` or in its `glue`, whatever the case."""
-    found = {}
-    for base in _bases(folder):
-        for subfolder in published.folders:
-            parent = _child(folder, base, subfolder)
-            for split, names in published.files.items():
-                for name in names:
-                    path = _child(folder, parent, name)
-                    if path is not None and split not in found:
-                        found[split] = _url(folder, path)
-    return found
+    Parts of the paths may be patterns; case is ignored.
+    """
+    for base in (folder.path, _child(folder, folder.path, "glue")):
+        for candidate in candidates:
+            path = base
+            for part in candidate.split("/"):
+                path = _child(folder, path, part)
+            if path is not None:
+                is_local = folder.is_local
+                return path if is_local else str(folder.filesystem.unstrip_protocol(path))
+    return None
 
 
 def _child(folder: Folder, parent: str | None, name: str) -> str | None:
-    """Path of `name`, which may be a pattern, in `parent`, whatever the case of its letters."""
+    """Return the first path in `parent` that matches `name`, which may be a pattern, or None.
+
+    Case is ignored.
+    """
     if parent is None or not folder.filesystem.isdir(parent):
         return None
     paths = sorted(str(path).rstrip("/") for path in folder.filesystem.ls(parent, detail=False))

@@ -1,7 +1,6 @@
-"""Questions on contexts: SQuAD's JSON, its rows as jsonl or parquet, MRQA's lines."""
+"""Questions on contexts: SQuAD's JSON, rows as jsonl or parquet, MRQA's lines."""
 
 import json
-import logging
 import re
 import unicodedata
 from collections import Counter
@@ -12,14 +11,13 @@ import orjson
 
 from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.inputs.records import decoded_text
-from electra_pipeline.tasks.data.cells import Record, checked_text
+from electra_pipeline.tasks.data.context import ReadContext
+from electra_pipeline.tasks.data.values import Record, checked_text
 from electra_pipeline.tasks.kinds.question_answering import QuestionExample
-
-logger = logging.getLogger(__name__)
 
 LEVELS = ("data", "paragraphs", "qas")
 ANSWERS = ("answers", "answer", "detected_answers", "is_impossible")
-# The names of SQuAD and what others have for them: CMRC 2018's, MRQA's and KLUE's
+# SQuAD's keys and those of CMRC 2018, MRQA and KLUE
 CONTEXTS = ("context", "context_text")
 QUESTIONS = ("question", "query_text")
 IDS = ("id", "qid", "query_id", "guid")
@@ -32,18 +30,18 @@ FORM = (
 
 
 def squad_document(file: SourceFile, encoding: str = "utf-8") -> Iterator[Record]:
-    """The one JSON value of a file in SQuAD's form, version 1.1 or 2.0."""
+    """Yield the JSON value of a file in SQuAD's format, version 1.1 or 2.0."""
     with file.open() as stream:
         text = "".join(decoded_text(stream, file.name, encoding))
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
-        value = _lenient(text, file.name)
+        value = _parse_leniently(text, file.name)
     yield file.name, value
 
 
-def _lenient(text: str, name: str) -> Any:
-    """What the standard library takes as well: lone surrogates, of which the question is told."""
+def _parse_leniently(text: str, name: str) -> Any:
+    """Parse JSON with lone surrogates, for which a later error names the question."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -54,37 +52,41 @@ def _lenient(text: str, name: str) -> Any:
 
 
 def question_examples(
-    records: Iterable[tuple[str, Any]], dropped: Counter[str], *, labelled: bool = True
+    read_context: ReadContext, records: Iterable[tuple[str, Any]]
 ) -> Iterator[QuestionExample]:
-    """The questions of records in any of the layouts; those of nothing are dropped and counted.
-
-    Without labels, what a question says of its answers is not looked at.
-    """
+    """Yield the questions of records in any layout; empty ones are dropped and counted."""
     number = 0
     seen: set[str] = set()
-    found: Counter[str] = Counter()
-    for place, record in records:
+    warnings: Counter[str] = Counter()
+    for where, record in records:
         whole = {"data": record} if isinstance(record, list) else record
-        for question, context in _questions(whole, place):
+        for question, context in _questions(whole, where):
             number += 1
-            example = _example(question, context, number, place, found, labelled)
-            if not example.question or not example.context.strip():
-                dropped["empty_question" if not example.question else "empty_context"] += 1
+            identifier = str(_first(question, IDS, number))
+            position = f"{where}: question {number} (id {identifier})"
+            asked = _text(_first(question, QUESTIONS, None) or "", "question", position).strip()
+            context = _text(context or "", "context", position)
+            answers = _answers(question, context, position) if read_context.labelled else []
+            texts, start, warning = _distinct(answers, context)
+            if warning is not None:
+                warnings[warning] += 1
+            if not asked or not context.strip():
+                read_context.dropped["empty_question" if not asked else "empty_context"] += 1
                 continue
-            if example.id in seen:
-                found["question ids that come twice"] += 1
-            seen.add(example.id)
-            yield example
-    for what, count in found.items():
-        logger.warning("%s: %d %s", place, count, what)
+            if identifier in seen:
+                warnings["duplicate question ids"] += 1
+            seen.add(identifier)
+            yield QuestionExample(identifier, asked, context, texts, start)
+    for warning, count in warnings.items():
+        read_context.logger.warning("%s: %d %s", where, count, warning)
 
 
 def has_answers(value: Any) -> bool:
-    """Whether the first question of a record, at whatever level, has a word of answers."""
+    """Return whether the first question of a record, at any level, has a key for answers."""
     if isinstance(value, list):
         value = value[0] if value else {}
     if not isinstance(value, Mapping):
-        return True  # reading it tells what is wrong
+        return True  # invalid: reading it raises the error
     level = next((value[level] for level in LEVELS if level in value), None)
     if level is not None:
         return has_answers(level)
@@ -92,15 +94,15 @@ def has_answers(value: Any) -> bool:
 
 
 def _questions(
-    value: Any, place: str, context: Any = None, levels: Sequence[str] = LEVELS
+    value: Any, where: str, context: Any = None, levels: Sequence[str] = LEVELS
 ) -> Iterator[tuple[Mapping[str, Any], Any]]:
-    """Each question and its context, at whatever level a file begins."""
+    """Yield each question and its context, from any of the levels at which a file may begin."""
     if isinstance(value, Mapping):
         own = _first(value, CONTEXTS, context)
         for number, level in enumerate(levels, start=1):
             if isinstance(value.get(level), list):
                 for item in value[level]:
-                    yield from _questions(item, place, own, levels[number:])
+                    yield from _questions(item, where, own, levels[number:])
                 return
         if any(key in value for key in QUESTIONS) and (
             own is not None or any(key in value for key in CONTEXTS)
@@ -111,112 +113,104 @@ def _questions(
             return
     keys = ", ".join(map(repr, value)) if isinstance(value, Mapping) else f"{value!r:.80}"
     raise ValueError(
-        f"{place}: not in SQuAD's form (neither 'data', 'paragraphs' nor 'qas', and no 'question' "
-        f"with a 'context', in {keys or 'an empty object'}); needed is {FORM}"
+        f"{where}: not in SQuAD's format (neither 'data', 'paragraphs' nor 'qas', and no "
+        f"'question' with a 'context', in {keys or 'an empty object'}); expected {FORM}"
     )
 
 
-def _example(
-    question: Mapping[str, Any],
-    context: Any,
-    number: int,
-    place: str,
-    found: Counter[str],
-    labelled: bool,
-) -> QuestionExample:
-    """A question with its distinct answers; the first one's place is what training points at."""
-    identifier = str(_first(question, IDS, number))
-    place = f"{place}: question {number} (id {identifier})"
-    asked = _text(_first(question, QUESTIONS, None) or "", "question", place).strip()
-    context = _text(context or "", "context", place)
-    answers = _answers(question, context, place) if labelled else []
+def _distinct(
+    answers: Sequence[tuple[str, int | None]], context: str
+) -> tuple[tuple[str, ...], int, str | None]:
+    """Return the distinct answers, the offset of the first in the context, and a warning.
+
+    Training uses the first of the answers; it is the first that is in the context, if any is.
+    """
     if not answers:
-        return QuestionExample(identifier, asked, context, (), -1)
-    placed = (_placed(context, text, given) for text, given in answers)
-    first, start, how = next((each for each in placed if each[1] >= 0), (answers[0][0], -1, None))
-    if how is not None:
-        found[how] += 1
-    texts = dict.fromkeys([first, *(text for text, _ in answers)])
-    return QuestionExample(identifier, asked, context, tuple(texts), start)
+        return (), -1, None
+    located = (_locate(context, text, start) for text, start in answers)
+    first, start, warning = next(
+        (each for each in located if each[1] >= 0), (answers[0][0], -1, None)
+    )
+    return tuple(dict.fromkeys([first, *(text for text, _ in answers)])), start, warning
 
 
 def _first(value: Mapping[str, Any], keys: Sequence[str], default: Any) -> Any:
-    """What the first of the keys that there is holds."""
+    """Return the value of the first key that exists, or the default."""
     return next((value[key] for key in keys if key in value), default)
 
 
-def _answers(question: Mapping[str, Any], context: str, place: str) -> list[tuple[str, int | None]]:
-    """The accepted answers and where each begins; none for a question that has no answer.
+def _answers(question: Mapping[str, Any], context: str, where: str) -> list[tuple[str, int | None]]:
+    """Return the accepted answers and the offset of each, if given; none if unanswerable.
 
-    A question is unanswerable if it is marked so, or if no answer of it has a text.
+    A question is unanswerable if it is marked as impossible, or if all its answers are empty.
     """
-    if _is_true(question.get("is_impossible", False), place):
+    if _is_true(question.get("is_impossible", False), where):
         return []
     if "detected_answers" in question:
-        given: Any = [*_detected(question["detected_answers"], context, place)]
-        given += question.get("answers") or []
+        value: Any = [*_detected(question["detected_answers"], context, where)]
+        value += question.get("answers") or []
     elif "answers" in question:
-        given = question["answers"]
+        value = question["answers"]
     elif "answer" in question:
-        given = question["answer"]
+        value = question["answer"]
     elif "is_impossible" in question:
-        given = None
+        value = None
     else:
         raise ValueError(
-            f"{place}: it has no 'answers'; an unanswerable question has 'answers': [], and files "
-            "without answers are to be given as test"
+            f"{where}: no 'answers'; write 'answers': [] if it is unanswerable, and set test to "
+            "files without answers"
         )
-    return [answer for answer in _listed(given, place) if answer[0].strip()]
+    return [answer for answer in _listed(value, where) if answer[0].strip()]
 
 
-def _detected(detected: Any, context: str, place: str) -> Iterator[dict[str, Any]]:
-    """MRQA's answers, given by the first and the last character in the context."""
+def _detected(detected: Any, context: str, where: str) -> Iterator[dict[str, Any]]:
+    """Yield MRQA's answers, whose first and last characters in the context are given."""
     try:
         for each in detected:
             first, last = each["char_spans"][0]
             yield {"text": context[first : last + 1], "answer_start": first}
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{place}: detected_answers hold {detected!r:.80}; needed are char_spans of first and "
-            "last character"
+            f"{where}: invalid detected_answers: expected char_spans of first and last character, "
+            f"got {detected!r:.80}"
         ) from error
 
 
-def _listed(given: Any, place: str) -> list[tuple[str, int | None]]:
-    """Answers as pairs: of a text, of lists side by side, of a list of texts or objects."""
-    if given is None:
+def _listed(value: Any, where: str) -> list[tuple[str, int | None]]:
+    """Return (text, offset) pairs of a text, an object with lists, or a list of either."""
+    if value is None:
         return []
-    if isinstance(given, str):
-        return [(_text(given, "answers", place), None)]
-    if isinstance(given, list):
-        return [pair for each in given for pair in _listed(each, place)]
-    if not isinstance(given, Mapping) or "text" not in given:
+    if isinstance(value, str):
+        return [(_text(value, "answers", where), None)]
+    if isinstance(value, list):
+        return [pair for each in value for pair in _listed(each, where)]
+    if not isinstance(value, Mapping) or "text" not in value:
         raise ValueError(
-            f'{place}: answers hold {given!r:.80}; needed is {{"text", "answer_start"}}, or a list '
-            "of them"
+            f'{where}: invalid answers: expected {{"text", "answer_start"}}, or a list of them, '
+            f"got {value!r:.80}"
         )
-    texts, starts = given["text"], given.get("answer_start")
+    texts, starts = value["text"], value.get("answer_start")
     if not isinstance(texts, list):
         texts, starts = [texts], [starts]
     if starts is None:
         starts = [None] * len(texts)
     if not isinstance(starts, list) or len(starts) != len(texts):
         raise ValueError(
-            f"{place}: answers have {len(texts)} texts and answer_start {starts!r:.80}; each text "
+            f"{where}: answers have {len(texts)} texts and answer_start {starts!r:.80}; each text "
             "needs one"
         )
     return [
-        (_text(text or "", "answers", place), _offset(start, place))
+        (_text(text or "", "answers", where), _offset(start, where))
         for text, start in zip(texts, starts, strict=True)
     ]
 
 
-def _placed(context: str, answer: str, given: int | None) -> tuple[str, int, str | None]:
-    """The answer as the context has it, where it begins in characters, and how that was found out.
+def _locate(context: str, answer: str, given: int | None) -> tuple[str, int, str | None]:
+    """Return an answer as spelled in the context, its offset in characters, and a warning.
 
-    Some files count UTF-16 units (JavaScript, Java) or UTF-8 bytes: an answer that stands there is
-    meant, else the nearest place, whatever the white space and the normal form. Without an offset
-    the first place is. If there is none, the start is -1.
+    Some files count UTF-16 units (JavaScript, Java) or UTF-8 bytes: such an offset is converted if
+    the answer is there. Else the occurrence nearest to the given offset is taken, or the first if
+    none is given, whatever its white space and normal form. The offset is -1 if there is none.
     """
     if given is not None and context.startswith(answer, given):
         return answer, given, None
@@ -227,39 +221,43 @@ def _placed(context: str, answer: str, given: int | None) -> tuple[str, int, str
                 return answer, start, f"answers whose answer_start counts units of {encoding[:6]}"
     forms = {unicodedata.normalize(form, answer) for form in ("NFC", "NFD")} | {answer}
     pattern = "|".join(r"\s+".join(map(re.escape, form.split())) for form in sorted(forms))
-    places = re.finditer(pattern, context)
-    nearest = min(places, key=lambda match: abs(match.start() - (given or 0)), default=None)
+    matches = re.finditer(pattern, context)
+    nearest = min(matches, key=lambda match: abs(match.start() - (given or 0)), default=None)
     if nearest is None:
         return answer, -1, None
-    what = "without answer_start: the first" if given is None else "elsewhere: the nearest"
-    return nearest[0], nearest.start(), f"answers {what} place is taken"
+    what = (
+        "without answer_start: the first" if given is None else "not at answer_start: the nearest"
+    )
+    return nearest[0], nearest.start(), f"answers {what} occurrence is used"
 
 
-def _offset(value: Any, place: str) -> int | None:
-    """An offset, which some files write as a text; None where there is none, or it is negative."""
+def _offset(value: Any, where: str) -> int | None:
+    """Return an offset, which may be a string; None for null, booleans and negative numbers."""
     try:
         offset = None if value is None or isinstance(value, bool) else int(value)
     except (TypeError, ValueError):
         raise ValueError(
-            f"{place}: answer_start is {value!r:.80}, not a number; repair it"
+            f"{where}: invalid answer_start: expected a number, got {value!r:.80}; repair it"
         ) from None
     return None if offset is None or offset < 0 else offset
 
 
-def _is_true(value: Any, place: str) -> bool:
-    """A truth value, which some files write as a text."""
+def _is_true(value: Any, where: str) -> bool:
+    """Return a truth value, which may be a string."""
     flag = {"true": True, "1": True, "false": False, "0": False, "none": False, "": False}
     if (name := str(value).strip().lower()) not in flag:
-        raise ValueError(f"{place}: is_impossible is {value!r:.80}; needed is true or false")
+        raise ValueError(
+            f"{where}: invalid is_impossible: expected true or false, got {value!r:.80}"
+        )
     return flag[name]
 
 
-def _text(value: Any, key: str, place: str) -> str:
+def _text(value: Any, key: str, where: str) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{place}: {key} holds {value!r:.80}, not a text; repair it")
-    return checked_text(value, key, place)
+        raise ValueError(f"{where}: invalid {key}: expected text, got {value!r:.80}; repair it")
+    return checked_text(value, key, where)
 
 
 def is_misplaced(example: QuestionExample) -> bool:
-    """Whether the context has none of the answers."""
+    """Return whether none of the answers is in the context."""
     return bool(example.answers) and example.start < 0

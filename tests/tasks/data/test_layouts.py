@@ -1,9 +1,8 @@
-"""Published layouts of labelled records, and what is left out or refused of them."""
+"""Published layouts of labelled records, and which records are dropped or invalid."""
 
 import json
 import logging
 import os
-from collections import Counter
 
 import orjson
 import pyarrow as pa
@@ -13,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from electra_pipeline.tasks.catalog.user_task import UserTask
+from electra_pipeline.tasks.data.context import ReadContext
+from electra_pipeline.tasks.data.examples import record_examples
 from electra_pipeline.tasks.data.load import digest, load
-from electra_pipeline.tasks.data.records import record_examples
-from electra_pipeline.tasks.kinds.tagging import TagsPrediction
 
 NAMES = ["O", "B-PER", "I-PER"]
 
@@ -52,7 +51,7 @@ TAGGING = {"type": "tagging", "text_column": "tokens", "label_column": "ner_tags
 
 
 @pytest.mark.parametrize("kind", ["list", "List"])
-def test_class_indexes_of_datasets_files_have_their_names(tmp_path, kind):
+def test_class_indexes_in_datasets_files_become_names(tmp_path, kind):
     import datasets
 
     rows = datasets.Dataset.from_dict(ROWS, features=tag_features(kind))
@@ -80,9 +79,7 @@ def test_numbers_as_tags_need_names(tmp_path):
     path = lines(
         tmp_path / "t.jsonl", [{"tokens": ["a", f"{i}"], "tags": [1, 0]} for i in range(9)]
     )
-    with pytest.raises(
-        ValueError, match=r"record 1: column 'tags' holds numbers; .*labels: \[O, B"
-    ):
+    with pytest.raises(ValueError, match=r"record 1: column 'tags' has numbers; .*labels: \[O, B"):
         load_task(path, type="tagging")
     data = load_task(path, type="tagging", labels=NAMES)
     assert data.train[0].tags == ("B-PER", "O")
@@ -93,14 +90,23 @@ def test_numbers_as_tags_need_names(tmp_path):
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ({"tokens": "['a']", "tags": ["O"]}, r"column 'tokens' holds \"\['a'\]\", not a list of w"),
-        ({"tokens": ["a"], "tags": "O"}, r"column 'tags' holds 'O', not a list of tags"),
+        (
+            {"tokens": "['a']", "tags": ["O"]},
+            r"invalid column 'tokens': .* words, got \"\['a'\]\"",
+        ),
+        (
+            {"tokens": ["a"], "tags": "O"},
+            r"invalid column 'tags': .* list of tags, got 'O'",
+        ),
         ({"tokens": ["a"], "tags": [None]}, r"a tag in column 'tags' is empty"),
-        ({"tokens": ["a"], "tags": [["O"]]}, r"column 'tags' holds \['O'\], not one label"),
+        (
+            {"tokens": ["a"], "tags": [["O"]]},
+            r"invalid column 'tags': .* one label, got \['O'\]",
+        ),
         ({"words": ["a"], "ner": ["O"]}, r"no column 'tokens'; it has 'words', 'ner'; set text_c"),
         (
             {"tokens": ["\ud83d"], "tags": ["O"]},
-            r"column 'tokens' holds half of a character \(\\ud83d\)",
+            r"column 'tokens' has half of a character \(\\ud83d\)",
         ),
     ],
 )
@@ -113,14 +119,14 @@ def test_other_layouts_are_refused_with_the_record(tmp_path, record, message):
 
 def test_words_with_tags_in_csv_are_refused_with_the_remedy(tmp_path):
     (tmp_path / "t.csv").write_text("Word,Tag\nEU,B-ORG\n")
-    with pytest.raises(ValueError, match=r"t\.csv: words with tags are not read from csv; write"):
+    with pytest.raises(ValueError, match=r"t\.csv: csv is not supported for words with tags"):
         load_task(str(tmp_path / "t.csv"), type="tagging")
 
 
 # --- records of nothing ---------------------------------------------------------------------------
 
 
-def test_records_of_nothing_are_dropped_counted_and_told(tmp_path, caplog):
+def test_empty_records_are_dropped_counted_and_logged(tmp_path, caplog):
     empty = [
         {"text": "", "label": "x"},
         {"text": None, "label": "x"},
@@ -132,11 +138,11 @@ def test_records_of_nothing_are_dropped_counted_and_told(tmp_path, caplog):
         data = load_task(path, validation=path)
     assert len(data.train) == 100
     assert data.counters["dropped"]["train"] == {"empty_text": 2, "no_label": 2}
-    assert "4 of 104 train records are left out (2 empty_text, 2 no_label)" in caplog.text
+    assert "4 of 104 train records were dropped (2 empty_text, 2 no_label)" in caplog.text
     caplog.clear()
     path = lines(tmp_path / "t.jsonl", [*text_records("xy" * 50), empty[0]])
     load_task(path, validation=path)
-    assert "left out" not in caplog.text  # less than one in a hundred
+    assert "dropped" not in caplog.text  # less than one in a hundred
 
 
 def test_empty_sentences_and_choices_are_counted(tmp_path):
@@ -163,7 +169,7 @@ def test_one_text_of_a_pair_may_be_empty(tmp_path):
     assert {example.pair for example in data.train} == {""} and not data.counters["dropped"]
 
 
-def test_names_of_choices_are_as_many_as_these(tmp_path):
+def test_number_of_choice_names_must_equal_number_of_choices(tmp_path):
     for names, message in ((5, "labels 5"), (["A"], r"2 texts with the labels \['A'\]")):
         choices = {"text": ["a", "b"], "label": names}
         path = lines(tmp_path / "t.jsonl", [{"text": "t", "choices": choices, "label": 0}])
@@ -205,14 +211,15 @@ OWN = [
 @settings(deadline=None, max_examples=500)
 @given(st.sampled_from(OWN), RECORDS, st.booleans())
 def test_any_record_is_read_counted_or_refused(values, record, labelled):
-    task, dropped = UserTask(name="own", train="t", **values).as_task(), Counter()
+    task = UserTask(name="own", train="t", **values).as_task()
+    context = ReadContext(task, task.columns, labelled)
     records = [("t: record 1", record)]
     try:
-        found = list(record_examples(task, records, task.columns, dropped, labelled=labelled))
+        found = list(record_examples(context, records))
     except ValueError as error:
         assert str(error).startswith("t: record 1")
     else:
-        assert len(found) + min(1, dropped.total()) == 1 and digest(found)
+        assert len(found) + min(1, context.dropped.total()) == 1 and digest(found)
 
 
 # --- labels ---------------------------------------------------------------------------------------
@@ -231,40 +238,44 @@ def test_any_record_is_read_counted_or_refused(values, record, labelled):
 )
 def test_labels_of_any_type_are_texts(tmp_path, values, labels):
     path = lines(tmp_path / "t.jsonl", text_records(values * 10))
-    assert load_task(path, validation=path).problem.labels == labels
+    assert load_task(path, validation=path).kind.labels == labels
 
 
-def test_numbers_in_one_split_and_texts_in_another_are_alike(tmp_path):
+def test_numeric_and_text_labels_of_two_splits_are_equal(tmp_path):
     train = lines(tmp_path / "t.jsonl", text_records([1, 0] * 10))
     (tmp_path / "v.csv").write_text("text,label\na,1\nb,0\n")
     data = load_task(train, validation=str(tmp_path / "v.csv"))
     assert [example.label for example in data.scored["validation"]] == ["1", "0"]
 
 
-def test_names_stand_for_numbers_in_the_order_of_the_list(tmp_path):
+def test_label_names_replace_class_indexes(tmp_path):
     path = lines(tmp_path / "t.jsonl", text_records([1, 0] * 10))
     data = load_task(path, validation=path, labels=["pos", "neg"])
     assert data.kind.labels == ("pos", "neg")
     assert [example.label for example in data.train[:2]] == ["neg", "pos"]
     path = lines(tmp_path / "t.jsonl", text_records([2, 0] * 10))
-    with pytest.raises(ValueError, match=r"record 1: label '2' is none of pos, neg"):
+    with pytest.raises(ValueError, match=r"record 1: invalid label: .* pos, neg, got '2'"):
         load_task(path, validation=path, labels=["pos", "neg"])
 
 
-def test_labels_that_yaml_makes_booleans_are_explained():
-    with pytest.raises(ValueError, match="False is what YAML makes of no, off, yes or on; quote"):
+def test_boolean_labels_are_refused_with_the_reason():
+    with pytest.raises(
+        ValueError, match="got False, which YAML reads for no, off, yes or on; quote"
+    ):
         load_task("t.csv", labels=[False, True])
 
 
-def test_a_list_is_a_label_where_it_has_one(tmp_path):
+def test_list_with_one_label_is_a_label(tmp_path):
     path = lines(tmp_path / "t.jsonl", text_records([["x"], ["y"], []]))  # doccano's export
     assert [e.label for e in load_task(path, validation=path).train] == ["x", "y"]
     path = lines(tmp_path / "t.jsonl", text_records([["x", "y"], ["y"]]))
-    with pytest.raises(ValueError, match=r"record 1: column 'label' holds \['x', 'y'\], not one l"):
+    with pytest.raises(
+        ValueError, match=r"invalid column 'label': expected one label, got \['x', 'y'\]"
+    ):
         load_task(path, validation=path)
 
 
-def test_dots_lead_into_objects(tmp_path):
+def test_dotted_columns_are_paths_into_objects(tmp_path):
     records = [{"q": {"stem": f"a {i}"}, "labels": {"label": i / 2, "other": 1}} for i in range(9)]
     path = lines(tmp_path / "t.jsonl", records)
     values = {"type": "regression", "text_column": "q.stem", "label_column": "labels.label"}
@@ -281,7 +292,7 @@ def test_dots_lead_into_objects(tmp_path):
         load_task(path, **values)
 
 
-def test_choices_are_listed_as_objects_in_the_files_of_arc(tmp_path):
+def test_arc_choices_are_lists_of_objects(tmp_path):
     choices = [{"text": "old", "label": "A"}, {"text": "new", "label": "B"}]
     records = [
         {"question": {"stem": f"Which? {i}", "choices": choices}, "answerKey": "AB"[i % 2]}
@@ -294,7 +305,7 @@ def test_choices_are_listed_as_objects_in_the_files_of_arc(tmp_path):
     assert (first.choices, first.gold, second.gold) == (("old", "new"), 0, 1)
 
 
-def test_missing_values_of_pandas_are_missing(tmp_path):
+def test_pandas_nan_is_a_missing_value(tmp_path):
     table = {"text": ["a", None, "c", "d"], "label": [0.0, 1.0, float("nan"), 1.0]}
     pq.write_table(pa.table(table), tmp_path / "t.parquet")
     for kind in ("classification", "regression"):
@@ -303,7 +314,7 @@ def test_missing_values_of_pandas_are_missing(tmp_path):
         assert data.counters["dropped"]["train"] == {"empty_text": 1, "no_label": 1}
 
 
-def test_pairs_on_which_nobody_agreed_have_no_label(tmp_path):
+def test_pairs_without_gold_label_are_dropped(tmp_path):
     records = [
         {"sentence1": f"a {i}", "gold_label": ["entailment", "neutral", "-", " - "][i % 4]}
         for i in range(12)
@@ -314,7 +325,7 @@ def test_pairs_on_which_nobody_agreed_have_no_label(tmp_path):
     assert data.kind.labels == ("entailment", "neutral")
     assert data.counters["dropped"]["train"] == {"no_label": 6}
     signs = lines(tmp_path / "s.jsonl", text_records(["+", "-"] * 6))
-    assert load_task(signs).problem.labels == ("+", "-")
+    assert load_task(signs).kind.labels == ("+", "-")
 
 
 @pytest.mark.parametrize(
@@ -327,30 +338,30 @@ def test_pairs_on_which_nobody_agreed_have_no_label(tmp_path):
         ["1", "1.0"],
     ],
 )
-def test_labels_that_look_alike_are_told(tmp_path, labels, caplog):
+def test_similar_labels_are_logged(tmp_path, labels, caplog):
     path = lines(tmp_path / "t.jsonl", text_records([*labels, "other"] * 6))
-    assert len(load_task(path).problem.labels) == 3
+    assert len(load_task(path).kind.labels) == 3
     assert caplog.text.count("though they look alike") == 1
 
 
-def test_a_class_of_rows_without_label_is_told(tmp_path, caplog):
+def test_class_minus_one_is_logged(tmp_path, caplog):
     load_task(lines(tmp_path / "s.jsonl", text_records([-1, 0, 1] * 6)))
     assert "-1" not in caplog.text
     load_task(lines(tmp_path / "t.jsonl", text_records([-1, 0, 1, 2] * 6)))
     assert "one of the classes is -1, which `datasets` gives rows without a label" in caplog.text
 
 
-def test_scoring_on_train_is_told(tmp_path, caplog):
+def test_overlap_with_train_is_logged(tmp_path, caplog):
     train = lines(tmp_path / "t.jsonl", text_records(["x", "y"] * 6))
     load_task(train, validation=train)
     assert "t.jsonl: 12 of its 12 examples are in train as well" in caplog.text
 
 
 @pytest.mark.parametrize("label", ["4,5", "1_000", "50%", "nan", "inf"])
-def test_what_is_no_number_is_refused(tmp_path, label):
+def test_non_numbers_are_refused(tmp_path, label):
     path = lines(tmp_path / "t.jsonl", text_records(["1", label]))
     with pytest.raises(
-        ValueError, match=rf"record 2: .*'{label}', not a finite number such as 4.5"
+        ValueError, match=rf"record 2: .*expected a finite number such as 4.5, got '{label}'"
     ):
         load_task(path, type="regression")
 
@@ -361,7 +372,7 @@ def test_annotations_by_offsets_are_refused_with_the_remedy(tmp_path, name):
     with pytest.raises(ValueError, match=rf"{name}: annotations by offsets .* \(CoNLL\)"):
         load_task(str(tmp_path / name), type="tagging")
     path = lines(tmp_path / "t.jsonl", [{"text": "John ran", "label": [[0, 4, "PER"]]}])
-    with pytest.raises(ValueError, match=r"not a list of words; .* export words with tags \(CoNLL"):
+    with pytest.raises(ValueError, match=r"a list of words, .* as words with tags \(CoNLL"):
         load_task(path, type="tagging", text_column="text", label_column="label")
 
 
@@ -400,7 +411,7 @@ def write_reviews(folder, *, num_files=10, text="A film.\nIts second line."):
     return folder
 
 
-def test_a_folder_a_class_with_a_document_a_file(tmp_path, caplog):
+def test_class_folders_with_one_text_per_file(tmp_path, caplog):
     train, test = write_reviews(tmp_path / "train"), write_reviews(tmp_path / "test", num_files=2)
     (train / "unsup").mkdir()
     (train / "unsup/0_0.txt").write_text("No class.")
@@ -414,7 +425,7 @@ def test_a_folder_a_class_with_a_document_a_file(tmp_path, caplog):
         assert len(load_task(f"{train}/{pattern}", validation=str(test)).train) == 20
 
 
-def test_names_that_repeat_the_class_of_the_folder_do_not_part_texts(tmp_path):
+def test_file_names_may_repeat_the_class_of_the_folder(tmp_path):
     for label in ("neg", "pos"):
         (tmp_path / label).mkdir()
         for number in range(9):
@@ -428,26 +439,28 @@ def test_names_that_repeat_the_class_of_the_folder_do_not_part_texts(tmp_path):
     assert [(e.text, e.label) for e in data.train][:2] == [("one", "neg"), ("two", "neg")]
 
 
-def test_a_folder_a_class_with_a_file_of_texts(tmp_path):
+def test_class_folders_with_one_text_per_line(tmp_path):
     folder = write_reviews(tmp_path / "train", num_files=1, text="one\n\ntwo\nthree")
     data = load_task(str(folder), validation=str(folder))
     assert [e.text for e in data.train][:3] == ["one", "two", "three neg 0"]
 
 
-def test_a_class_too_many_is_refused_or_dropped(tmp_path):
+def test_unknown_class_folder_is_refused_or_dropped(tmp_path):
     folder = write_reviews(tmp_path / "train")
     (folder / "neutral").mkdir()
     (folder / "neutral/1.txt").write_text("So so.")
-    with pytest.raises(ValueError, match=r"neutral/1\.txt: label 'neutral' is none of neg, pos"):
+    with pytest.raises(
+        ValueError, match=r"neutral/1\.txt: invalid label: .* neg, pos, got 'neutral'"
+    ):
         load_task(str(folder), validation=str(folder), labels=["neg", "pos"])
     values = {"labels": ["neg", "pos"], "other_labels": "drop"}
     data = load_task(str(folder), validation=str(folder), **values)
     assert data.counters["dropped"]["train"] == {"other_label": 1}
 
 
-def test_folders_of_splits_are_no_classes(tmp_path):
+def test_split_folders_are_not_classes(tmp_path):
     write_reviews(tmp_path / "aclImdb/train")
-    with pytest.raises(ValueError, match="train holds folders, such as neg; give the folder whose"):
+    with pytest.raises(ValueError, match="train contains folders, such as neg; give the"):
         load_task(str(tmp_path / "aclImdb"))
     for split in ("train", "test"):
         (tmp_path / "own" / split).mkdir(parents=True)
@@ -503,13 +516,13 @@ def test_a_test_file_without_labels_is_predicted(tmp_path, label, caplog):
     assert "it is predicted, not scored" in caplog.text
 
 
-def test_a_label_of_minus_one_is_one_among_others(tmp_path):
+def test_minus_one_is_a_label_if_there_are_others(tmp_path):
     train = lines(tmp_path / "train.jsonl", text_records([-1, 0, 1] * 20))
     data = load_task(train, test=train)
     assert data.kind.labels == ("-1", "0", "1") and len(data.scored["test"]) == 60
 
 
-def test_words_without_tags_are_predicted(tmp_path):
+def test_unlabelled_words_are_predicted(tmp_path):
     (tmp_path / "train.txt").write_text("".join(f"Anna B-PER\nw{i} O\n\n" for i in range(30)))
     (tmp_path / "test.txt").write_text("Anna\nsings\n")
     train, test = (str(tmp_path / f"{split}.txt") for split in ("train", "test"))

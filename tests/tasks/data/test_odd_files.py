@@ -1,8 +1,7 @@
-"""Files of tasks as other programs leave them: halves of characters, csv without a header."""
+"""Files as other programs write them: lone surrogates, csv without a header, old line ends."""
 
 import json
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +11,31 @@ import pytest
 
 from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.tasks.catalog.user_task import UserTask
-from electra_pipeline.tasks.data.reading import read_examples
+from electra_pipeline.tasks.data.context import ReadContext
+from electra_pipeline.tasks.data.files import read_examples
 
 
 def read(path: Path, **columns: Any) -> list[Any]:
     task = UserTask(name="x", train=str(path), **{"type": "classification", **columns}).as_task()
-    return list(read_examples(task, SourceFile(path.name, "", str(path)), Counter()))
+    context = ReadContext(task, task.columns, labelled=True)
+    return list(read_examples(context, SourceFile(path.name, "", str(path))))
 
 
 @pytest.mark.parametrize("column", ["text", "label", "pair"])
-def test_half_a_character_is_named_with_its_record(tmp_path: Path, column: str) -> None:
+def test_lone_surrogate_is_named_with_its_record(tmp_path: Path, column: str) -> None:
     rows = [{"text": "a", "pair": "b", "label": "x"} for _ in range(3)]
     rows[1][column] += " \ud83d"
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
-    message = rf"^a\.jsonl: record 2: column '{column}' holds half of a character \(\\ud83d\)"
+    message = rf"^a\.jsonl: record 2: column '{column}' has half of a character \(\\ud83d\)"
     with pytest.raises(ValueError, match=message):
         read(path, pair_column="pair")
 
 
-def test_half_a_character_in_a_word_is_named(tmp_path: Path) -> None:
+def test_lone_surrogate_in_a_word_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"tokens": ["a", "\udc00"], "tags": ["O", "O"]}))
-    with pytest.raises(ValueError, match=re.escape("record 1: column 'tokens' holds half of a ch")):
+    with pytest.raises(ValueError, match=re.escape("record 1: column 'tokens' has half of a ch")):
         read(path, type="tagging")
 
 
@@ -50,7 +51,7 @@ def test_columns_are_counted_in_csv_as_in_tsv(tmp_path: Path, suffix: str) -> No
     ]
 
 
-def test_columns_of_a_task_that_are_not_read_do_not_matter(tmp_path: Path) -> None:
+def test_unused_columns_are_not_read(tmp_path: Path) -> None:
     dates = pa.array([0, -1_000_000], pa.date32())
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"text": ["a", "b"], "label": ["x", "y"], "date": dates}), path)
@@ -76,7 +77,7 @@ def test_all_line_ends_are_read(tmp_path: Path, end: str, suffix: str) -> None:
     assert len(read(path, **columns)) == 2
 
 
-def test_a_column_that_a_csv_without_a_header_lacks_is_told(tmp_path: Path) -> None:
+def test_missing_column_of_csv_without_header_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("1,Title\n")
     with pytest.raises(ValueError, match=r"a\.csv: record 1: no column 2; it has 0, 1"):

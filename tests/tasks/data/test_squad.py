@@ -1,7 +1,6 @@
 """Questions in every layout of SQuAD's kind, with and without answers."""
 
 import logging
-from collections import Counter
 
 import orjson
 import pyarrow as pa
@@ -10,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from electra_pipeline.tasks.catalog.published import TASKS
 from electra_pipeline.tasks.catalog.user_task import UserTask
+from electra_pipeline.tasks.data.context import ReadContext
 from electra_pipeline.tasks.data.load import load
 from electra_pipeline.tasks.data.squad import is_misplaced, question_examples
 from electra_pipeline.tasks.kinds.question_answering import AnswerPrediction
@@ -19,9 +20,9 @@ CONTEXT = "The cat sat on the mat."
 
 
 def read(*questions, labelled=True):
-    dropped = Counter()
+    context = ReadContext(TASKS["squad"], TASKS["squad"].columns, labelled)
     records = [("q.json", {"context": CONTEXT, "question": "Who?", **q}) for q in questions]
-    return list(question_examples(records, dropped, labelled=labelled)), dropped
+    return list(question_examples(context, records)), context.dropped
 
 
 def load_file(path, **values):
@@ -76,18 +77,18 @@ def test_answers_may_be_objects_lists_or_texts(question):
 
 
 REFUSED = [
-    ({}, r"question 1 \(id 1\): it has no 'answers'"),
-    ({"answers": [{"text": 1823, "answer_start": 4}]}, "answers holds 1823, not a text"),
+    ({}, r"question 1 \(id 1\): no 'answers'"),
+    ({"answers": [{"text": 1823, "answer_start": 4}]}, "invalid answers: expected text, got 1823"),
     (
         {"answers": [{"text": "cat", "answer_start": "x"}]},
-        "answer_start is 'x', not a number",
+        "invalid answer_start: expected a number, got 'x'",
     ),
     ({"answers": {"text": ["a", "b"], "answer_start": [1]}}, r"2 texts and answer_start \[1\]"),
-    ({"answers": [], "is_impossible": "maybe"}, "is_impossible is 'maybe'"),
-    ({"answers": 7}, "answers hold 7; needed is"),
-    ({"answers": [], "question": "\ud83d"}, r"question holds half of a character \(\\ud83d\)"),
-    ({"answers": [], "context": 5}, "context holds 5, not a text"),
-    ({"detected_answers": [{"char_spans": []}]}, "detected_answers hold"),
+    ({"answers": [], "is_impossible": "maybe"}, "invalid is_impossible: .* got 'maybe'"),
+    ({"answers": 7}, r"invalid answers: expected .*, got 7"),
+    ({"answers": [], "question": "\ud83d"}, r"question has half of a character \(\\ud83d\)"),
+    ({"answers": [], "context": 5}, "invalid context: expected text, got 5"),
+    ({"detected_answers": [{"char_spans": []}]}, "invalid detected_answers"),
 ]
 
 
@@ -123,11 +124,11 @@ def test_offsets_may_count_units_of_another_encoding(encoding, caplog):
         ([("dog", 0), ("mat", 2)], 19, "mat"),  # training points at one that is there
     ],
 )
-def test_answer_at_another_offset_is_found_at_the_nearest_one(given, start, text, caplog):
+def test_misplaced_answer_gets_the_nearest_occurrence(given, start, text, caplog):
     (example,), _ = read({"answers": [{"text": t, "answer_start": s} for t, s in given]})
     assert (example.answers[0], example.start) == (text, start)
     assert {t for t, _ in given} <= set(example.answers) and not is_misplaced(example)
-    assert "q.json: 1 answers elsewhere: the nearest place is taken" in caplog.text
+    assert "q.json: 1 answers not at answer_start: the nearest occurrence is used" in caplog.text
 
 
 def test_an_answer_may_be_in_another_normal_form():
@@ -308,7 +309,8 @@ JSON = st.recursive(
 @settings(deadline=None, max_examples=300)
 @given(JSON)
 def test_any_json_is_read_or_refused(value):
+    context = ReadContext(TASKS["squad"], TASKS["squad"].columns, labelled=True)
     try:
-        list(question_examples([("q.json", value)], Counter()))
+        list(question_examples(context, [("q.json", value)]))
     except ValueError as error:
         assert str(error).startswith("q.json")

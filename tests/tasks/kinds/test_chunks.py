@@ -99,7 +99,7 @@ def test_tags_of_words_have_accuracy_and_chunks_have_f1(tmp_path):
 
 
 def test_a_metric_that_the_tags_do_not_have_is_refused_before_training(tmp_path):
-    with pytest.raises(ValueError, match=r"own: the metrics f1 are of chunks.*'NOUN', 'VERB'.*set"):
+    with pytest.raises(ValueError, match=r"the metrics f1 need chunk tags.*'NOUN', 'VERB'.*set"):
         load_tags(tmp_path, ["NOUN", "VERB"], metrics=["accuracy", "f1"])
     with pytest.raises(ValueError, match=r"the tags 'B_X' are neither O nor B-.*set metrics to"):
         load_tags(tmp_path, ["B-X", "B_X", "O"])
@@ -110,6 +110,6 @@ def test_a_metric_that_the_tags_do_not_have_is_refused_before_training(tmp_path)
 def test_a_tag_to_score_must_be_a_chunk_as_those_of_train_are(tmp_path):
     assert load_tags(tmp_path, ["B-X", "O"], ["B-NEW", "O"]).counters["unreachable"]
     for odd in ("NEW", "B_X", "_"):
-        with pytest.raises(ValueError, match=rf"v\.txt: sentence 0: the tag '{odd}' is no chunk"):
+        with pytest.raises(ValueError, match=rf"v\.txt: sentence 0: invalid tag '{odd}': expected"):
             load_tags(tmp_path, ["B-X", "O"], [odd, "O"])
     load_tags(tmp_path, ["B-X", "O"], ["NEW", "O"], metrics=["accuracy"])

@@ -73,9 +73,9 @@ def test_swag_in_its_published_layout_begins_each_ending_and_predicts_its_test_f
 
 
 BAD = {
-    "is none of the choices 0, 1": {"text": "q", "choices": ["a", "b"], "label": 2},
+    "expected one of the choices 0, 1": {"text": "q", "choices": ["a", "b"], "label": 2},
     "1 choices; at least two": {"text": "q", "choices": ["a"], "label": 0},
-    "not a list of texts": {"text": "q", "choices": "a", "label": 0},
+    "expected a list of texts": {"text": "q", "choices": "a", "label": 0},
     "no column 'label'": {"text": "q", "choices": ["a", "b"]},
 }
 

@@ -1,23 +1,23 @@
-"""Words with tags in columns, in the layouts of published sets, and what is refused."""
-
-from collections import Counter
+"""Sentences with a word and its tag a line: published layouts and invalid lines."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from electra_pipeline.tasks.catalog.user_task import UserTask
-from electra_pipeline.tasks.data.columns import tagged_columns
+from electra_pipeline.tasks.data.conll import tagged_sentences
+from electra_pipeline.tasks.data.context import ReadContext
 from electra_pipeline.tasks.data.load import load
 
 
 def read(text, *, labelled=True, **values):
     values = {"name": "own", "type": "tagging", "train": "t", **values}
-    task, dropped = UserTask(**values).as_task(), Counter()
+    task = UserTask(**values).as_task()
+    context = ReadContext(task, task.columns, labelled)
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     return [
         list(zip(example.words, example.tags, strict=True))
-        for example in tagged_columns(task, "t.txt", lines, dropped, labelled=labelled)
+        for example in tagged_sentences(context, "t.txt", lines)
     ]
 
 
@@ -126,19 +126,19 @@ def test_published_layouts(name):
 
 @pytest.mark.parametrize("odd", ["\xa0", "\u3000", "\u2028", "\x85", "\u200b", "\x1f", "\u202f"])
 @pytest.mark.parametrize("separator", [" ", "\t", "  \t"])
-def test_only_space_and_tab_part_columns(odd, separator):
+def test_columns_are_separated_by_spaces_and_tabs_only(odd, separator):
     text = f"10{odd}000{separator}O\nx{separator}B-X\n{odd}{separator}O\n{odd}a{separator}O\n"
     words = [word for word, _ in read(text)[0]]
     assert words == [f"10{odd}000", "x", odd, f"{odd}a"]
 
 
 REFUSED = {
-    "a B-X\nb\n": r"t\.txt:2: 'b' has 1 columns, 2 are needed",
+    "a B-X\nb\n": r"t\.txt:2: 'b' has 1 columns; expected 2 or more",
     "a\tO\nNew York\n": r"t\.txt:2: 'New York' has 1 columns",
     "a NN O\n\nNew York NN O\nb NN O\n": r"t\.txt:4: 'b NN O' has 3 columns, line 3 .* has 4",
     "a\tO\n\tO\n": r"t\.txt:2: ' O' has an empty word or tag",
     "#word\na O\n": r"t\.txt:1: '#word' has 1 columns",
-    "a O\nb \ud83d\n": r"t\.txt:1: it holds half of a character \(\\ud83d\)",
+    "a O\nb \ud83d\n": r"t\.txt:1: the sentence has half of a character \(\\ud83d\)",
     "1-2\tvámonos\t_\t_\n1\tvamos\tVERB\t_\n2\tnos\tPRON\t_\n": r"counts the words",
     "The/DT\ncat/NN\n": r"t\.txt:1: 'The/DT' has 1 columns",
     "1\ta\tX\n2\tb\tY\n": r"the first column counts the words .* set text_column to 1",
@@ -146,20 +146,20 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("text", REFUSED)
-def test_what_cannot_be_read_names_the_line(text):
+def test_invalid_lines_are_named(text):
     with pytest.raises(ValueError, match=REFUSED[text]) as caught:
         read(text)
     assert "\n" not in str(caught.value)
 
 
-def test_words_without_tags_are_read_to_be_predicted():
+def test_unlabelled_words_are_read():
     assert read("EU\nrejects\n\n#\n", labelled=False) == [
         [("EU", ""), ("rejects", "")],
         [("#", "")],
     ]
 
 
-def test_lines_of_old_macs_are_lines(tmp_path):
+def test_carriage_returns_end_lines(tmp_path):
     (tmp_path / "t.txt").write_bytes(b"Anna B-PER\rsings O\r\rRome B-LOC\r")
     path = str(tmp_path / "t.txt")
     task = UserTask(name="own", type="tagging", train=path, validation=path).as_task()
@@ -179,7 +179,7 @@ SENTENCES = st.lists(st.lists(st.tuples(WORDS, TAGS), min_size=1, max_size=4), m
     st.sampled_from(["\n", "\r\n"]),
     st.booleans(),
 )
-def test_any_words_come_back(sentences, separator, end, has_comments):
+def test_any_words_are_read_unchanged(sentences, separator, end, has_comments):
     lines = []
     for number, sentence in enumerate(sentences):
         lines += [f"# id = {number} x y"] if has_comments else []
