@@ -15,6 +15,7 @@ from electra_pipeline.tasks.catalog.user_task import UserTask
 from electra_pipeline.tasks.data.context import ReadContext
 from electra_pipeline.tasks.data.examples import record_examples
 from electra_pipeline.tasks.data.load import digest, load
+from electra_pipeline.tasks.kinds.tagging import TagsPrediction
 
 NAMES = ["O", "B-PER", "I-PER"]
 
