@@ -121,5 +121,5 @@ def test_a_chain_keeps_its_fingerprints(tmp_path: Path) -> None:
     made = stages.run_until("publish", config, config.context())
     found = {name: artifact.fingerprint for name, artifact in made.items()}
     for each in plan_trials(config, made["publish"]):
-        found[each.label] = trial.place(each).rpartition("-")[2]
+        found[each.label] = trial.trial_uri(each).rpartition("-")[2]
     assert found == EXPECTED["chain"]
