@@ -1,1 +1,1 @@
-"""Fine-tuning and scoring of encoders, trial by trial."""
+"""Fine-tune and score encoders: config -> plan -> trial -> run -> loop, scoring -> rows."""

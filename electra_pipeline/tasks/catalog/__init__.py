@@ -1,1 +1,1 @@
-"""The published tasks, and tasks that users define."""
+"""Published tasks and tasks of a user's own."""

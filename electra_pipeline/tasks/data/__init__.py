@@ -1,1 +1,1 @@
-"""Labelled data: found, read into examples, checked."""
+"""Load labelled data: load -> locate -> files, class_folders or hub -> examples -> checks."""
