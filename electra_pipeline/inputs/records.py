@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import IO, Any, Literal, get_args
 
@@ -215,32 +215,6 @@ def listed(names: Iterable[Any]) -> str:
     """Return the first column names for a message, as an object may have any number."""
     first = list(map(repr, islice(names, MAX_LISTED + 1)))
     return ", ".join([*first[:MAX_LISTED], *(["..."] if len(first) > MAX_LISTED else [])])
-
-
-def column_value(record: Mapping[Any, Any], column: str | int, name: str) -> Any:
-    """Return the value of a column; a dotted name that is no column is a path into objects.
-
-    A path into a null object gives None. Raises ValueError, with the file `name` and its columns,
-    if there is no such column.
-    """
-    if column in record:
-        return record[column]
-    if isinstance(column, int):
-        there = f"it has {len(record)}, counted from 0"
-        if not all(isinstance(key, int) for key in record):
-            there = f"columns are counted in csv and tsv alone, this has {', '.join(record)}"
-        raise ValueError(f"{name}: no column {column}; {there}")
-    value: Any = record
-    path = ""
-    for part in column.split("."):
-        if value is None:
-            return None
-        if not isinstance(value, Mapping) or part not in value:
-            there = listed(value) if isinstance(value, Mapping) else ""
-            where = f"{path.removesuffix('.')!r}" if path else "it"
-            raise ValueError(f"{name}: no column {column!r}; {where} has {there or 'none'}")
-        value, path = value[part], f"{path}{part}."
-    return value
 
 
 def _delimited(
