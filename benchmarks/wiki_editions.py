@@ -1,4 +1,4 @@
-"""Make electra_pipeline/corpus/wiki/editions.yaml out of MediaWiki's own message files.
+"""Make electra_pipeline/corpus/wikitext/editions.yaml out of MediaWiki's own message files.
 
 The names of namespaces, redirects and magic words in all languages are data of MediaWiki
 (languages/messages/Messages*.php, includes/languages/data/Names.php, languages/i18n/*.json):
@@ -92,13 +92,12 @@ def main() -> None:
     parser.add_argument("version")
     arguments = parser.parse_args()
     languages = arguments.mediawiki / "languages"
-    # A language a line, as JSON, which is YAML as well: the lookup parses one line alone.
-    print("# Names of each language of MediaWiki, one language a line (JSON, which is YAML too).")
+    # One language a line, as JSON, which is also YAML: a lookup parses a single line.
+    print("# MediaWiki's names in each language, one language a line (JSON, which is also YAML).")
     print(f"# Made by benchmarks/wiki_editions.py from MediaWiki {arguments.version}.")
     print("# namespaces: by number, without those of projects; words: of redirects and functions;")
-    print(
-        "# group: between groups of digits, from min_group digits before it on; months: genitive."
-    )
+    print("# group: separator of groups of digits, from min_group digits before it;")
+    print("# months: in the genitive.")
     names = (arguments.mediawiki / "includes/languages/data/Names.php").read_text(encoding="utf-8")
     codes = sorted(set(re.findall(r"^\s*'([a-z-]+)'\s*=>", names, re.M)))
     print(f"codes: {json.dumps(codes)}")
