@@ -17,11 +17,6 @@ def hash_vocabulary(words: Sequence[str]) -> dict[str, int]:
     return {word: xxhash.xxh3_64_intdigest(word.encode()) for word in set(words)}
 
 
-def hash_words(words: Sequence[str]) -> Hashes:
-    """Return (len(words),) uint64: the hash of each word."""
-    return np.fromiter(map(hash_vocabulary(words).__getitem__, words), np.uint64, len(words))
-
-
 def hash_ngrams(hashes: Hashes, n: int) -> Hashes:
     """Return (max(0, len(hashes) - n + 1),) uint64: one hash for each `n` consecutive words.
 

@@ -87,7 +87,7 @@ def make_index(config: Decontamination, examples: Mapping[str, Iterable[str]]) -
 
     Raises ValueError for a file that is missing or cannot be read.
     """
-    from_files = read_examples(config, example_files(config))
+    from_files = read_examples(config)
     given: dict[str, Iterable[str]] = dict(examples) if config.tasks else {}
     for task, texts in from_files.items():
         given[task] = chain(given.get(task, ()), texts)
@@ -105,28 +105,18 @@ def count_tasks(index: Index, tasks: Mapping[int, Sequence[str]]) -> dict[str, i
     return {task: counts[task] for task in index.tasks}
 
 
-def example_files(config: Decontamination) -> list[tuple[str, SourceFile]]:
-    """Return task and file of all evaluation data; http files are downloaded here.
+def read_examples(config: Decontamination) -> dict[str, Iterator[str]]:
+    """Return the texts of each task's files, read lazily; http files are downloaded here.
 
-    Raises ValueError if a file does not exist or its format is unknown.
+    Raises ValueError if a file does not exist or its format is unknown, and, when the texts are
+    read, for a file that cannot be read.
     """
-    files = [
-        (default_label(file), fetch(file))
-        for reference in config.files
-        for file in expand(reference)
-    ]
-    for _, file in files:
-        resolve_format(file, config.format)
-    return files
-
-
-def read_examples(
-    config: Decontamination, files: Sequence[tuple[str, SourceFile]]
-) -> dict[str, Iterator[str]]:
-    """Return the texts of each task, read lazily. Raises ValueError if a file cannot be read."""
     texts: dict[str, Iterator[str]] = {}
-    for task, file in files:
-        texts[task] = chain(texts.get(task, iter(())), _texts(config, file))
+    for reference in config.files:
+        for found in expand(reference):
+            task, file = default_label(found), fetch(found)
+            format = resolve_format(file, config.format)
+            texts[task] = chain(texts.get(task, ()), _texts(config, file, format))
     return texts
 
 
@@ -226,10 +216,9 @@ def _rolled(words: Hashes, lengths: Sequence[int]) -> Iterator[tuple[int, Hashes
         previous = length
 
 
-def _texts(config: Decontamination, file: SourceFile) -> Iterator[str]:
-    is_text = resolve_format(file, config.format) == "text"
-    columns = ("text",) if is_text else config.text_columns
-    for number, record in enumerate(read_records(file, config.format), start=1):
+def _texts(config: Decontamination, file: SourceFile, format: Format) -> Iterator[str]:
+    columns = ("text",) if format == "text" else config.text_columns
+    for number, record in enumerate(read_records(file, format), start=1):
         present = [column for column in columns if column in record]
         if not present:
             raise ValueError(

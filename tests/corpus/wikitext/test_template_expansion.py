@@ -57,5 +57,5 @@ def test_a_template_that_fills_its_line_is_a_block(wikitext: str, is_line: bool)
     assert contexts["x"].is_line == is_line
 
 
-def test_templates_nested_too_deep_give_nothing() -> None:
+def test_templates_nested_too_deep_render_nothing() -> None:
     assert expand("{{a|" * 500 + "}}" * 500, lambda arguments, context: arguments[1]) == GAP
