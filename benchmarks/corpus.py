@@ -1,9 +1,9 @@
-"""MB/s of the corpus stage on real text: one process beside Ray over the same pieces.
+"""MB/s of the corpus stage on real text: one process beside Ray over the same partitions.
 
-The text is that of the quick start, cut into as many pieces as asked for and repeated with a
+The text is that of the quick start, cut into the given number of partitions and repeated with a
 different first line, so that nothing is dropped as a duplicate.
 
-    python benchmarks/corpus.py --pieces 4 --rounds 3
+    python benchmarks/corpus.py --partitions 4 --rounds 3
 """
 
 import argparse
@@ -26,7 +26,7 @@ from electra_pipeline.storage.shards import read_documents
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pieces", type=int, default=4)
+    parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
@@ -35,9 +35,9 @@ def main() -> None:
         )
         source = stages.run_until("corpus", quickstart, quickstart.context())["corpus"]
         texts = [t for batch in read_documents(source) for t in batch.column("text").to_pylist()]
-        for piece in range(arguments.pieces):
-            lines = (orjson.dumps({"text": f"Part {piece}.\n{text}"}) for text in texts)
-            Path(place, f"{piece}.jsonl").write_bytes(b"\n".join(lines))
+        for partition in range(arguments.partitions):
+            lines = (orjson.dumps({"text": f"Part {partition}.\n{text}"}) for text in texts)
+            Path(place, f"{partition}.jsonl").write_bytes(b"\n".join(lines))
         num_bytes = sum(path.stat().st_size for path in Path(place).glob("*.jsonl"))
         config = CorpusConfig.model_validate(
             {"sources": [{"type": "files", "urls": [f"{place}/*.jsonl"]}], "language": "en"}
@@ -56,7 +56,8 @@ def main() -> None:
                     taken = seconds(executor, f"{place}/{name}-{round_number}")
                     if round_number > 0:  # the first round starts workers and imports
                         rates[name].append(num_bytes / 1e6 / taken)
-    print(f"corpus stage, {num_bytes / 1e6:.1f} MB of English news in {arguments.pieces} pieces")
+    size = f"{num_bytes / 1e6:.1f} MB of English news in {arguments.partitions} partitions"
+    print(f"corpus stage, {size}")
     for name, values in rates.items():
         print(
             f"{name:12} {statistics.median(values):6.2f} MB/s "

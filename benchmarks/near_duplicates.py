@@ -1,18 +1,18 @@
 """Near-duplicates: MB/s, recall and precision beside datasketch and datatrove, one process each.
 
-The job is texts in, clusters out. datasketch does it as its documentation shows
+The input is texts, the output clusters. datasketch is used as in its documentation
 (`MinHash.update_batch`, then `MinHashLSH` with the same bands and rows, each document queried and
-inserted); of datatrove the first of its four steps is run, which makes the signatures, with words
-between white space in place of spaCy's, which take most of its time. They are left out where they
-are not installed:
+inserted). Only the first of datatrove's four steps is run, which computes the signatures, with
+words separated by white space instead of spaCy's, which take most of its time. Both are skipped if
+they are not installed:
 
     pip install datasketch==2.0.0
     pip install datatrove==0.10.1
 
-The input is documents with, after every fourth, a copy of it that has up to 6 % of its words
-replaced. All tools get the same, by turns. Truth is the exact Jaccard similarity of all pairs, from
-a product of sparse matrices. Recall is the share of pairs at or above `min_jaccard` that ended in
-one cluster; precision is the share of clustered documents that have such a pair in their cluster.
+Every fourth document is followed by a copy with up to 6 % of its words replaced. All tools get the
+same documents, in turn. The truth is the exact Jaccard similarity of all pairs, from a product of
+sparse matrices. Recall is the fraction of pairs at or above `min_jaccard` that are in one cluster;
+precision is the fraction of clustered documents that have such a pair in their cluster.
 
     python benchmarks/near_duplicates.py --documents 5000 --rounds 3
     python benchmarks/near_duplicates.py --input 'news/*.jsonl.zst' --rounds 3
@@ -46,7 +46,7 @@ COPY_EVERY, MAX_REPLACED = 4, 0.06
 
 Labels = NDArray[np.int64]
 Job = Callable[[Sequence[str]], tuple[Labels, dict[str, float]]]
-"""Texts in; a cluster's number for each, and seconds by step, out."""
+"""Takes texts; returns the number of each one's cluster, and seconds by step."""
 
 
 def ours(texts: Sequence[str]) -> tuple[Labels, dict[str, float]]:
@@ -98,7 +98,7 @@ def datasketch(texts: Sequence[str]) -> tuple[Labels, dict[str, float]]:
 
 
 def datatrove(texts: Sequence[str]) -> tuple[Labels, dict[str, float]]:
-    """Signatures as datatrove makes them; its other steps are replaced by a dictionary."""
+    """Compute signatures with datatrove; its other steps are replaced by a dictionary."""
     from datatrove.data import Document
     from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignature
     from datatrove.utils.hashing import HashConfig
@@ -139,7 +139,7 @@ def clusters(num_documents: int, edges: Sequence[tuple[int, int]]) -> Labels:
 
 
 def exact_pairs(texts: Sequence[str]) -> Labels:
-    """(2, P) all pairs of documents at or above `min_jaccard`."""
+    """Return (2, P) all pairs of documents at or above `min_jaccard`."""
     sets = shingle_sets(CONFIG, texts)
     sizes = np.fromiter(map(len, sets), np.int64, len(sets))
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
@@ -157,7 +157,7 @@ def exact_pairs(texts: Sequence[str]) -> Labels:
 
 
 def quality(labels: Labels, pairs: Labels) -> tuple[float, float]:
-    """Recall of pairs, precision of clustered documents."""
+    """Return the recall of pairs and the precision of clustered documents."""
     is_joined = labels[pairs[0]] == labels[pairs[1]]
     has_partner = np.zeros(len(labels), dtype=bool)
     has_partner[pairs[:, is_joined]] = True
@@ -166,7 +166,7 @@ def quality(labels: Labels, pairs: Labels) -> tuple[float, float]:
 
 
 def word(rank: int) -> str:
-    """A word of letters alone, since datatrove takes all numbers for the same."""
+    """Return a word of letters only, since datatrove treats all numbers as equal."""
     return rank.to_bytes(4, "big").lstrip(b"\0").hex().translate(LETTERS)
 
 
@@ -187,7 +187,7 @@ def with_copies(texts: Sequence[str], seed: int = 0) -> list[str]:
 
 
 def generated(number: int, seed: int = 1) -> list[str]:
-    """Texts of 50 to 600 words that are distributed as in languages (Zipf's law)."""
+    """Generate texts of 50 to 600 words, distributed as in languages (Zipf's law)."""
     random = np.random.default_rng(seed)
     texts = []
     for length in random.integers(50, 600, number):

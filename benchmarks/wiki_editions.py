@@ -1,4 +1,4 @@
-"""Make electra_pipeline/corpus/wiki/editions.yaml out of MediaWiki's own message files.
+"""Make electra_pipeline/corpus/wikitext/editions.yaml from MediaWiki's message files.
 
 The names of namespaces, redirects and magic words in all languages are data of MediaWiki
 (languages/messages/Messages*.php, includes/languages/data/Names.php, languages/i18n/*.json):
@@ -23,7 +23,7 @@ STRING = r"""(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")"""
 
 
 def block(source: str, variable: str) -> str:
-    """What stands between the brackets of an assignment, without comments."""
+    """Return the text between the brackets of an assignment, without comments."""
     match = re.search(rf"^\${variable}\s*=\s*(?:\[|array\s*\()(.*?)^[\])]", source, re.S | re.M)
     one_line = re.search(rf"^\${variable}\s*=\s*\[(.*)\];", source, re.M)
     text = match[1] if match and not (one_line and one_line.start() == match.start()) else ""
@@ -32,14 +32,14 @@ def block(source: str, variable: str) -> str:
 
 
 def strings(text: str) -> list[str]:
-    """The PHP strings of a text."""
+    """Return the PHP strings of a text."""
     found = [a or b for a, b in re.findall(STRING, text)]
     plain = (re.sub(r"\\(['\"])", r"\1", string) for string in found)
     return [re.sub(r"\\u\{(\w+)\}", lambda m: chr(int(m[1], 16)), string) for string in plain]
 
 
 def namespaces(source: str) -> dict[int, list[str]]:
-    """Names and aliases of the namespaces by number."""
+    """Return names and aliases of the namespaces by number."""
     names: dict[int, list[str]] = {}
     pairs = re.findall(rf"NS_(\w+)\s*=>\s*({STRING})", block(source, "namespaceNames"))
     found = [(kind, strings(text)[0]) for kind, text, *_ in pairs if strings(text)]
@@ -59,7 +59,7 @@ def namespaces(source: str) -> dict[int, list[str]]:
 
 
 def row(code: str, source: str, i18n: Path) -> dict[str, Any]:
-    """What a language has of its own."""
+    """Return the settings of a language that differ from its fallbacks."""
     values: dict[str, Any] = {}
     if fallback := re.search(r"^\$fallback\s*=\s*'([^']+)'", source, re.M):
         values["fallback"] = [part.strip() for part in fallback[1].split(",")]
@@ -92,13 +92,12 @@ def main() -> None:
     parser.add_argument("version")
     arguments = parser.parse_args()
     languages = arguments.mediawiki / "languages"
-    # A language a line, as JSON, which is YAML as well: the lookup parses one line alone.
-    print("# Names of each language of MediaWiki, one language a line (JSON, which is YAML too).")
+    # One language a line, as JSON, which is also YAML: a lookup parses a single line.
+    print("# MediaWiki's names in each language, one language a line (JSON, which is also YAML).")
     print(f"# Made by benchmarks/wiki_editions.py from MediaWiki {arguments.version}.")
     print("# namespaces: by number, without those of projects; words: of redirects and functions;")
-    print(
-        "# group: between groups of digits, from min_group digits before it on; months: genitive."
-    )
+    print("# group: separator of groups of digits, from min_group digits before it;")
+    print("# months: in the genitive.")
     names = (arguments.mediawiki / "includes/languages/data/Names.php").read_text(encoding="utf-8")
     codes = sorted(set(re.findall(r"^\s*'([a-z-]+)'\s*=>", names, re.M)))
     print(f"codes: {json.dumps(codes)}")

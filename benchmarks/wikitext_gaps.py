@@ -1,8 +1,8 @@
-"""Gaps in the sentences of a MediaWiki dump: what templates and notes left behind, and the speed.
+"""Count gaps that removed templates and notes leave in the sentences of a MediaWiki dump, and MB/s.
 
-A gap is a mark of something that is missing: two spaces, a space before a comma or full stop, empty
-or half brackets and quotes, doubled commas, what is left of markup. The figure to reach is 1 in
-1,000 sentences; authors leave about as many (--show prints some, to look up in the dump).
+A gap is a sign of missing text: two spaces, a space before a comma or full stop, empty or half
+brackets and quotes, doubled commas, remains of markup. The target is 1 in 1,000 sentences, about as
+many as authors make (--show prints some, to look up in the dump).
 
     python benchmarks/wikitext_gaps.py dewiki-latest-pages-articles.xml.bz2 --language de
 """

@@ -1,1 +1,1 @@
-"""Text to documents: sources, cleaning, language, exact duplicates, the held-out split."""
+"""The corpus stage, in the order of a document: sources, cleaning, partitions, dedup, merge."""

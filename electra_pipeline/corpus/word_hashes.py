@@ -1,4 +1,4 @@
-"""Hashes of words and of sequences of words."""
+"""Hash words and sequences of words."""
 
 from collections.abc import Sequence
 
@@ -13,19 +13,14 @@ MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 def hash_vocabulary(words: Sequence[str]) -> dict[str, int]:
-    """Each different word with its hash: xxh3 of its UTF-8, equal on every machine."""
+    """Return each distinct word with its hash: xxh3 of its UTF-8, equal on every machine."""
     return {word: xxhash.xxh3_64_intdigest(word.encode()) for word in set(words)}
 
 
-def hash_words(words: Sequence[str]) -> Hashes:
-    """(len(words),) uint64: the hash of each word."""
-    return np.fromiter(map(hash_vocabulary(words).__getitem__, words), np.uint64, len(words))
-
-
 def hash_ngrams(hashes: Hashes, n: int) -> Hashes:
-    """(max(0, len(hashes) - n + 1),) uint64: one hash for each `n` consecutive words.
+    """Return (max(0, len(hashes) - n + 1),) uint64: one hash for each `n` consecutive words.
 
-    A polynomial of the words' hashes modulo 2^64, so that order counts.
+    It is a polynomial of the words' hashes modulo 2^64, so that order counts.
     """
     count = len(hashes) - n + 1
     if count <= 0:

@@ -27,7 +27,7 @@ from tests.corpus.corpora import (
 )
 
 
-def test_every_document_is_accounted_for(texts: Path, tmp_path: Path) -> None:
+def test_counters_include_every_document(texts: Path, tmp_path: Path) -> None:
     artifact = run(config(texts), tmp_path / "runs")
     counters = artifact.counters
     train, held_out = documents(artifact), documents(artifact, "held-out-")
@@ -129,7 +129,7 @@ def test_a_source_counts_by_its_weight(tmp_path: Path) -> None:
     assert again.observed["pieces_known"] == 3
 
 
-def test_a_sample_is_the_same_documents_everywhere(texts: Path, tmp_path: Path) -> None:
+def test_sample_fraction_chooses_the_same_documents_everywhere(texts: Path, tmp_path: Path) -> None:
     whole = run(config(texts), tmp_path / "runs")
     some = run(config(texts, sample_fraction=0.3), tmp_path / "runs")
     counted = some.counters["sources"]["texts"]
@@ -161,7 +161,7 @@ def test_shards_are_bounded(tmp_path: Path) -> None:
     ("asked", "expected"),
     [({}, None), ({"language_min_score": 0.5}, "language"), ({"language": "bs"}, "language")],
 )
-def test_a_language_has_its_own_least_probability(
+def test_languages_have_their_own_least_probability(
     asked: dict[str, Any], expected: str | None
 ) -> None:
     # The model is not sure of Croatian, which it takes for Serbian, Bosnian or Slovene as well.
@@ -172,7 +172,7 @@ def test_a_language_has_its_own_least_probability(
     assert clean_document(RawDocument(text, None), rules).reason == expected
 
 
-def test_a_language_s_own_threshold_is_identity_as_a_number() -> None:
+def test_the_resolved_language_threshold_is_part_of_identity() -> None:
     own, given = DocumentRules(language="hr"), DocumentRules(language="hr", language_min_score=0.3)
     assert (
         own.identity
@@ -183,7 +183,7 @@ def test_a_language_s_own_threshold_is_identity_as_a_number() -> None:
         assert DocumentRules(language=language).identity["language_min_score"] == 0.5
 
 
-def test_no_language_keeps_and_records_every_language(texts: Path, tmp_path: Path) -> None:
+def test_language_null_keeps_and_records_every_language(texts: Path, tmp_path: Path) -> None:
     artifact = run(config(texts, language=None), tmp_path / "runs")
     assert artifact.counters["languages"]["es"] == 1
     assert "language" not in artifact.counters["sources"]["texts"]["dropped"]

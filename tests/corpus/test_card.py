@@ -77,7 +77,7 @@ def test_the_numbers_of_the_card_balance(texts: Path, tmp_path: Path) -> None:
     assert len(re.findall("`[0-9a-f]{64}`", content[0].popitem()[1])) == 5
 
 
-def test_what_sources_of_one_label_say_is_all_named(tmp_path: Path) -> None:
+def test_sources_of_one_label_list_all_licences_and_weights(tmp_path: Path) -> None:
     sources = []
     for number, licence in enumerate(("CC0", "MIT", "CC0")):
         write_jsonl(

@@ -82,7 +82,7 @@ def kept(artifact: Artifact) -> set[str]:
     }
 
 
-def test_what_leaves_the_corpus_and_why(folder: Path, tmp_path: Path) -> None:
+def test_corpus_wide_rules_drop_documents_with_reasons(folder: Path, tmp_path: Path) -> None:
     artifact = run(config([f"{folder}/*"]), tmp_path / "runs")
     counters = artifact.counters
     (source,) = counters["sources"].values()
@@ -112,9 +112,7 @@ def test_what_leaves_the_corpus_and_why(folder: Path, tmp_path: Path) -> None:
     assert "| 2 | 2 |" in card
 
 
-def test_it_does_not_depend_on_workers_or_on_the_order_of_the_input(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_result_is_independent_of_workers_and_input_order(folder: Path, tmp_path: Path) -> None:
     files = [f"{folder}/{number}.jsonl" for number in range(4)]
     one = run(config(files), tmp_path / "one")
     two = run(config(files), tmp_path / "two", PoolExecutor())
@@ -125,16 +123,14 @@ def test_it_does_not_depend_on_workers_or_on_the_order_of_the_input(
 
 
 @pytest.mark.parametrize("after", [3, 4, 7, 8, 11, 12, 15])
-def test_an_interrupted_run_goes_on_and_ends_the_same(
-    folder: Path, tmp_path: Path, after: int
-) -> None:
+def test_resume_gives_equal_manifest(folder: Path, tmp_path: Path, after: int) -> None:
     whole = run(config([f"{folder}/*"]), tmp_path / "whole")
     with pytest.raises(KilledError):
         run(config([f"{folder}/*"]), tmp_path / "torn", DyingExecutor(after))
     assert run(config([f"{folder}/*"]), tmp_path / "torn").manifest == whole.manifest
 
 
-def test_a_corpus_that_has_grown_compares_only_what_is_new(folder: Path, tmp_path: Path) -> None:
+def test_a_grown_corpus_computes_only_new_features(folder: Path, tmp_path: Path) -> None:
     plain = {"repeated_lines": None}  # which change the documents of all partitions
     run(config([f"{folder}/*"], **plain), tmp_path / "runs")
     lines = (json.dumps({"text": one}) for one in (text(700), changed(text(5), [60])))

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from tests.corpus.corpora import ENGLISH, config, prose, run, write_jsonl
 
 
-def test_dropped_documents_can_be_looked_at(texts: Path, tmp_path: Path) -> None:
+def test_dropped_documents_are_sampled(texts: Path, tmp_path: Path) -> None:
     artifact = run(config(texts), tmp_path / "runs")
     rows = pq.read_table(artifact.local_file("dropped.parquet")).to_pylist()
     by_reason = {row["reason"]: row for row in rows}

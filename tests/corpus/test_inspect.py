@@ -31,7 +31,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return build(config, StageContext(root, "two", LocalExecutor(), silent))
 
 
-def test_the_card_says_what_the_counters_say(corpus: Artifact) -> None:
+def test_the_card_shows_the_counters(corpus: Artifact) -> None:
     card = corpus.folder.read_bytes(CARD).decode()
     lines = card.splitlines()
     assert lines[0] == "# two"
@@ -48,7 +48,7 @@ def test_the_card_says_what_the_counters_say(corpus: Artifact) -> None:
     assert "\n\n\n" not in card
 
 
-def test_some_of_everything_is_shown(corpus: Artifact) -> None:
+def test_kept_and_dropped_documents_are_shown(corpus: Artifact) -> None:
     def shown(**wanted: object) -> list[tuple[str, str, str]]:
         settings = {"reason": None, "source": None, "number": 3, "seed": 0} | wanted
         found = inspect(corpus, **settings)  # type: ignore[arg-type]
@@ -64,7 +64,7 @@ def test_some_of_everything_is_shown(corpus: Artifact) -> None:
     assert shown(reason="too_short", source="second") == []
 
 
-def test_what_is_not_there_is_named(corpus: Artifact) -> None:
+def test_missing_reasons_and_sources_are_named(corpus: Artifact) -> None:
     with pytest.raises(ValueError, match="nothing was dropped as 'adult'; choose kept, "):
         inspect(corpus, reason="adult", source=None, number=1, seed=0)
     with pytest.raises(ValueError, match="has no source 'third'; it has first, second"):

@@ -26,7 +26,7 @@ def test_first_occurrences_against_a_set(keys: list[tuple[int, int]]) -> None:
 
 
 @given(KEYS, st.floats(0.001, 0.999))
-def test_both_sides_hold_something(keys: list[tuple[int, int]], fraction: float) -> None:
+def test_neither_split_is_empty(keys: list[tuple[int, int]], fraction: float) -> None:
     array = as_array(keys)
     is_first = first_occurrences(array)
     mask = held_out(array, is_first, fraction)
@@ -39,14 +39,14 @@ def test_both_sides_hold_something(keys: list[tuple[int, int]], fraction: float)
 
 
 @pytest.mark.parametrize("fraction", [0.01, 0.1, 0.5])
-def test_the_share_is_the_fraction(fraction: float) -> None:
+def test_the_held_out_fraction(fraction: float) -> None:
     keys = random_keys(20_000)
     mask = held_out(keys, np.ones(len(keys), dtype=bool), fraction)
     deviation = (fraction * (1 - fraction) / len(keys)) ** 0.5
     assert abs(mask.mean() - fraction) < 4 * deviation
 
 
-def test_other_documents_do_not_decide() -> None:
+def test_held_out_does_not_depend_on_other_documents() -> None:
     keys = random_keys(2_000)
     few, many = (np.ones(number, dtype=bool) for number in (1_000, 2_000))
     assert (held_out(keys[:1_000], few, 0.1) == held_out(keys, many, 0.1)[:1_000]).all()

@@ -14,7 +14,7 @@ from electra_pipeline.corpus.sources import file_groups
 from tests.corpus.corpora import ENGLISH, config, prose, run, write_jsonl
 
 
-def test_a_long_partition_tells_how_far_it_is(
+def test_a_long_partition_reports_its_progress(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(partitions, "UPDATE_SECONDS", 0.0)

@@ -32,9 +32,7 @@ def test_shards_are_byte_equal_for_any_number_of_workers(texts: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("after", [0, 1, 3, 4])
-def test_an_interrupted_run_goes_on_and_ends_the_same(
-    texts: Path, tmp_path: Path, after: int
-) -> None:
+def test_resume_gives_equal_manifest(texts: Path, tmp_path: Path, after: int) -> None:
     settings = config(texts)
     whole = run(settings, tmp_path / "whole")
     with pytest.raises(KilledError):
@@ -54,7 +52,7 @@ def test_a_finished_corpus_is_not_built_again(texts: Path, tmp_path: Path) -> No
     assert again.manifest == first.manifest
 
 
-def test_a_source_that_has_grown_costs_what_is_new(texts: Path, tmp_path: Path) -> None:
+def test_a_grown_source_processes_only_new_partitions(texts: Path, tmp_path: Path) -> None:
     first = run(config(texts), tmp_path / "runs")
     assert first.observed["pieces_known"] == 0
     write_jsonl(texts / "new.jsonl", [prose(ENGLISH, 1000 + n) for n in range(20)])
@@ -68,7 +66,7 @@ def test_a_source_that_has_grown_costs_what_is_new(texts: Path, tmp_path: Path) 
     assert grown.manifest == afresh.manifest
 
 
-def test_a_damaged_partition_is_made_again(texts: Path, tmp_path: Path) -> None:
+def test_a_damaged_partition_is_processed_again(texts: Path, tmp_path: Path) -> None:
     first = run(config(texts), tmp_path / "runs")
     partition = sorted(tmp_path.glob("runs/corpus-pieces/*/documents.arrow"))[0]
     data = bytearray(partition.read_bytes())
@@ -81,7 +79,9 @@ def test_a_damaged_partition_is_made_again(texts: Path, tmp_path: Path) -> None:
     assert changed.manifest == afresh.manifest
 
 
-def test_a_file_cut_in_its_middle_fails_and_the_rest_is_kept(texts: Path, tmp_path: Path) -> None:
+def test_a_truncated_file_fails_and_finished_partitions_are_kept(
+    texts: Path, tmp_path: Path
+) -> None:
     noise = random.Random(0)  # more than is read before work starts
     many = [{"text": prose(ENGLISH, n), "noise": noise.randbytes(1000).hex()} for n in range(1500)]
     packed = gzip.compress("".join(json.dumps(record) + "\n" for record in many).encode())
@@ -93,7 +93,7 @@ def test_a_file_cut_in_its_middle_fails_and_the_rest_is_kept(texts: Path, tmp_pa
     assert len(list(tmp_path.glob("runs/corpus-pieces/*/*"))) == 8
 
 
-def test_the_place_of_the_bytes_is_not_identity(texts: Path, tmp_path: Path) -> None:
+def test_the_location_of_a_source_is_not_identity(texts: Path, tmp_path: Path) -> None:
     other = tmp_path / "elsewhere" / "texts"
     shutil.copytree(texts, other)
     first, moved = (run(config(place), tmp_path / place.parent.name) for place in (texts, other))

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from electra_pipeline.core.identity import Config
 from electra_pipeline.corpus.cleaning.filters import registry
-from electra_pipeline.corpus.cleaning.filters.language_thresholds import min_language_score
+from electra_pipeline.corpus.cleaning.filters.language_thresholds import find_thresholds
 from electra_pipeline.corpus.cleaning.language_id import check_language, identify
 from electra_pipeline.corpus.cleaning.text import clean
 from electra_pipeline.corpus.sources.documents import RawDocument
@@ -48,7 +48,7 @@ class DocumentRules(Config):
         """Return the least probability of `language` at which a document is kept."""
         if self.language_min_score is not None:
             return self.language_min_score
-        return min_language_score(self.language)
+        return find_thresholds(self.language).min_score
 
     @field_validator("language")
     @classmethod

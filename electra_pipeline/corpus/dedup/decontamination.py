@@ -1,7 +1,7 @@
-"""Documents that hold examples of evaluation data, known by word sequences that both have.
+"""Find documents that contain examples of evaluation data, by word sequences that both have.
 
-After Brown et al. 2020 (GPT-3), appendix C, but that a document is dropped whole. Words are
-compared without case and punctuation.
+As in Brown et al. 2020 (GPT-3), appendix C, except that a document is dropped as a whole. Case and
+punctuation are ignored.
 """
 
 import hashlib
@@ -25,31 +25,31 @@ from electra_pipeline.text.normalization import normalize
 from electra_pipeline.text.words import CHARACTERS_PER_WORD, has_spaced_words
 
 BATCH_EXAMPLES = 1024
-# Entries of the table that most lookups end in, for each hash: 1 of 32 others passes it.
+# Entries of the table, which ends most lookups, per hash: 1 of 32 other hashes passes it.
 TABLE_ENTRIES_PER_HASH = 32
 
 
 class Decontamination(Config):
-    """Which documents count as holding an example of evaluation data."""
+    """Which documents count as containing an example of evaluation data."""
 
     ngram_words: int = Field(default=13, ge=1)
-    """A document holds an example if it has so many consecutive words of it; 13 is GPT-3's. Of one
-    in a script without spaces it is twice as many characters."""
+    """A document contains an example if it has so many consecutive words of it; 13 is GPT-3's. In
+    scripts without spaces, twice as many characters are needed."""
     min_words: int = Field(default=8, ge=1)
-    """Of an example of fewer words than `ngram_words`, a document must have all; with fewer than
-    this it is left out, since chance finds it anywhere; 8 is GPT-3's least."""
+    """A document must have all words of an example with fewer words than `ngram_words`. Examples
+    with fewer words than this are ignored, as they occur by chance; 8 is GPT-3's minimum."""
     max_documents: int | None = Field(default=10, ge=1)
-    """A word sequence that more documents have is a common phrase or a legal notice, and no sign of
-    an example; 10 is GPT-3's, null lets each count."""
+    """A word sequence that more documents have is a common phrase or a legal notice and does not
+    count; 10 is GPT-3's, null counts every sequence."""
     tasks: bool = True
-    """Whether the tasks that the same configuration fine-tunes on count."""
+    """Whether to include the tasks that the same configuration fine-tunes on."""
     files: tuple[FileReference, ...] = ()
-    """More evaluation data: paths, URLs or patterns; the file's name is that of its task."""
+    """More evaluation data: paths, URLs or patterns; a file's name is the name of its task."""
     text_columns: tuple[str, ...] = Field(default=("text",), min_length=1)
-    """Columns with an example's texts; each record needs one of them. A text file's examples are
-    its lines. Lists of texts, such as the answers to choose from, count as one text each."""
+    """Columns with an example's texts; each record needs one of them. In a text file, each line is
+    an example. In a list, such as answers to choose from, each item is a text."""
     format: Format = "auto"
-    """Format of the files; auto goes by the name's suffix (.txt, .jsonl, .csv, .parquet, ...)."""
+    """Format of the files; auto uses the name's suffix (.txt, .jsonl, .csv, .parquet, ...)."""
 
     @model_validator(mode="after")
     def _lengths_are_ordered(self) -> "Decontamination":
@@ -63,31 +63,31 @@ class Decontamination(Config):
 
 @dataclass(frozen=True)
 class Index:
-    """The word sequences of all tasks. Picklable; 44 to 76 bytes for each."""
+    """The word sequences of all tasks. Picklable; 44 to 76 bytes each."""
 
     tasks: tuple[str, ...]
     lengths: tuple[int, ...]
-    """Of the sequences, in words, ascending."""
+    """Lengths of the sequences in words, ascending."""
     hashes: Hashes
-    """(S,) ascending; one that several tasks have comes as often."""
+    """(S,) ascending; a sequence of several tasks occurs once for each."""
     owners: NDArray[np.int32]
-    """(S,) the numbers of the tasks."""
+    """(S,) the number of the task of each sequence."""
     table: NDArray[np.bool_]
-    """(a power of two,) False where no hash begins with these bits."""
+    """(a power of two,) False if no hash begins with the bits of the position."""
 
     @property
     def digest(self) -> str:
-        """Hex sha256 over all of it: what it finds, wherever the examples came from."""
+        """Return the hex sha256 over all sequences, whatever files the examples came from."""
         named = orjson.dumps([self.tasks, self.lengths])
         return hashlib.sha256(named + self.hashes.tobytes() + self.owners.tobytes()).hexdigest()
 
 
 def make_index(config: Decontamination, examples: Mapping[str, Iterable[str]]) -> Index:
-    """The word sequences of `examples` by task and of the files that the configuration names.
+    """Return the word sequences of `examples` by task, and of the files in the configuration.
 
     Raises ValueError for a file that is missing or cannot be read.
     """
-    from_files = read_examples(config, example_files(config))
+    from_files = read_examples(config)
     given: dict[str, Iterable[str]] = dict(examples) if config.tasks else {}
     for task, texts in from_files.items():
         given[task] = chain(given.get(task, ()), texts)
@@ -100,39 +100,28 @@ def make_index(config: Decontamination, examples: Mapping[str, Iterable[str]]) -
 
 
 def count_tasks(index: Index, tasks: Mapping[int, Sequence[str]]) -> dict[str, int]:
-    """By task, how many documents hold an example of it; `tasks` as `tasks_held` gives them."""
+    """Return the number of documents with an example of each task; `tasks` is from `tasks_held`."""
     counts = Counter(chain.from_iterable(tasks.values()))
     return {task: counts[task] for task in index.tasks}
 
 
-def example_files(config: Decontamination) -> list[tuple[str, SourceFile]]:
-    """Task and file of all evaluation data, which is looked up (over http: downloaded) here.
+def read_examples(config: Decontamination) -> dict[str, Iterator[str]]:
+    """Return the texts of each task's files, read lazily; http files are downloaded here.
 
-    The files' digests belong to an artifact's identity. Raises ValueError if a file is not there or
-    its format is unknown.
+    Raises ValueError if a file does not exist or its format is unknown, and, when the texts are
+    read, for a file that cannot be read.
     """
-    files = [
-        (default_label(file), fetch(file))
-        for reference in config.files
-        for file in expand(reference)
-    ]
-    for _, file in files:
-        resolve_format(file, config.format)
-    return files
-
-
-def read_examples(
-    config: Decontamination, files: Sequence[tuple[str, SourceFile]]
-) -> dict[str, Iterator[str]]:
-    """The texts of each task, read as they are asked for; ValueError for what cannot be read."""
     texts: dict[str, Iterator[str]] = {}
-    for task, file in files:
-        texts[task] = chain(texts.get(task, iter(())), _texts(config, file))
+    for reference in config.files:
+        for found in expand(reference):
+            task, file = default_label(found), fetch(found)
+            format = resolve_format(file, config.format)
+            texts[task] = chain(texts.get(task, ()), _texts(config, file, format))
     return texts
 
 
 def index(config: Decontamination, examples: Mapping[str, Iterable[str]]) -> Index:
-    """The word sequences of the texts of each task, by the task's name."""
+    """Return the index over the texts of each task, by the task's name."""
     hashes, owners = [np.empty(0, np.uint64)], [np.empty(0, np.int32)]
     lengths = set()
     for number, texts in enumerate(examples.values()):
@@ -155,22 +144,22 @@ def index(config: Decontamination, examples: Mapping[str, Iterable[str]]) -> Ind
 
 
 def find_sequences(index: Index, texts: Sequence[str]) -> list[NDArray[np.int32]]:
-    """For each text the numbers of the sequences that it has, ascending: places in `index.hashes`.
+    """Return, for each text, the sequences that it has: ascending positions in `index.hashes`.
 
-    Fast for some hundred texts at once, slow one by one. Held in memory: 40 bytes a word.
+    Fast for some hundred texts at once, slow for single texts. Uses 40 bytes of memory a word.
     """
     words = plain_words(texts)
     found = [np.empty((2, 0), np.int64)]  # text and sequence
     for length, rolled in _rolled(words.hashes, index.lengths):
         shift = np.uint64(64 - (len(index.table).bit_length() - 1))
-        # `take` wants signed numbers, and is three times as fast as an index.
-        places = np.flatnonzero(index.table.take((rolled >> shift).view(np.int64)))
-        first = np.searchsorted(index.hashes, rolled[places])
-        is_hit = index.hashes[np.minimum(first, len(index.hashes) - 1)] == rolled[places]
-        places, first = places[is_hit], first[is_hit]
-        counts = np.searchsorted(index.hashes, rolled[places], side="right") - first
-        of_text = np.searchsorted(words.ends, places, side="right")
-        counts[places + length > words.ends[of_text]] = 0  # what ends in the next text
+        # `take` requires signed numbers, and is three times as fast as indexing.
+        positions = np.flatnonzero(index.table.take((rolled >> shift).view(np.int64)))
+        first = np.searchsorted(index.hashes, rolled[positions])
+        is_hit = index.hashes[np.minimum(first, len(index.hashes) - 1)] == rolled[positions]
+        positions, first = positions[is_hit], first[is_hit]
+        counts = np.searchsorted(index.hashes, rolled[positions], side="right") - first
+        of_text = np.searchsorted(words.ends, positions, side="right")
+        counts[positions + length > words.ends[of_text]] = 0  # sequences that end in the next text
         entries = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
         found.append(np.stack([np.repeat(of_text, counts), entries]))
     of_text, entries = np.unique(np.concatenate(found, axis=1), axis=1)
@@ -184,10 +173,10 @@ def tasks_held(
     sequences: NDArray[np.int32],
     max_documents: int | None,
 ) -> dict[int, list[str]]:
-    """By its number, the tasks of each document that holds an example, in the index's order.
+    """Return the tasks of each document that contains an example, by its number, in index order.
 
     `documents` and `sequences` (P,) are pairs: a document, and a sequence that `find_sequences`
-    found in it. A sequence in more than `max_documents` of these documents is none of an example.
+    found in it. A sequence in more than `max_documents` of these documents does not count.
     """
     if max_documents is not None:
         is_rare = np.bincount(sequences, minlength=len(index.hashes)) <= max_documents
@@ -200,7 +189,7 @@ def tasks_held(
 
 
 def _sequences(config: Decontamination, texts: Sequence[str]) -> Iterator[tuple[int, Hashes]]:
-    """By length, the hashes of the sequences that stand for the texts, spelled as a corpus is."""
+    """Yield, by length, the hashes of the sequences of the texts, normalized as a corpus is."""
     normalized = [normalize(text) for text in texts]
     words = plain_words(normalized)
     num_words = np.diff(words.ends, prepend=0)
@@ -216,7 +205,7 @@ def _sequences(config: Decontamination, texts: Sequence[str]) -> Iterator[tuple[
 
 
 def _rolled(words: Hashes, lengths: Sequence[int]) -> Iterator[tuple[int, Hashes]]:
-    """`hash_ngrams` for each of `lengths` (ascending), each from the one before."""
+    """Yield `hash_ngrams` for each of `lengths` (ascending), each computed from the one before."""
     rolled, previous = words, 1
     for length in lengths:
         if length > len(words):
@@ -227,15 +216,14 @@ def _rolled(words: Hashes, lengths: Sequence[int]) -> Iterator[tuple[int, Hashes
         previous = length
 
 
-def _texts(config: Decontamination, file: SourceFile) -> Iterator[str]:
-    is_text = resolve_format(file, config.format) == "text"
-    columns = ("text",) if is_text else config.text_columns
-    for number, record in enumerate(read_records(file, config.format), start=1):
+def _texts(config: Decontamination, file: SourceFile, format: Format) -> Iterator[str]:
+    columns = ("text",) if format == "text" else config.text_columns
+    for number, record in enumerate(read_records(file, format), start=1):
         present = [column for column in columns if column in record]
         if not present:
             raise ValueError(
                 f"{file.name}: record {number} has none of the columns {', '.join(columns)}; it "
-                f"has {', '.join(record) or 'none'}; set text_columns to those with the texts"
+                f"has {', '.join(record) or 'none'}; set text_columns to the columns with the texts"
             )
         for column in present:
             value = record[column]

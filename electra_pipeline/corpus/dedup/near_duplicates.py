@@ -1,11 +1,11 @@
-"""Clusters of near-duplicates among documents that are known by their keys (`minhash.py`).
+"""Find clusters of near-duplicates among documents by their keys (`minhash.py`).
 
-Candidates share a key; only pairs whose exact similarity was measured are joined. Without that,
-documents of one template chain through chance matches into clusters that are no copies at all
+Candidates share a key; only pairs whose exact similarity was measured are joined. Otherwise
+documents of one template would be chained by chance matches into clusters that are not copies
 (859,092 documents became 2: github.com/marin-community/marin/issues/6854).
 
 Documents are numbered by content here (their rank among the content hashes), so that clusters and
-what is kept of them depend on neither the order of the input nor the number of workers.
+the documents kept of them depend neither on the order of the input nor on the number of workers.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,10 +21,11 @@ from electra_pipeline.corpus.word_hashes import Hashes
 Numbers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-# In a bucket (the documents that share a key) so many documents in turn are compared to the others:
-# all pairs of up to nine documents. In a larger one, what is joined to one of them is done with, so
-# that each stands for another cluster. n documents make 8 n pairs at most, and those that are
-# missed may meet in other bands. A choice of ours, between speed and recall.
+# In a bucket (the documents that share a key), so many documents in turn are compared to the
+# others: all pairs of up to nine documents. In a larger bucket, documents that are joined to one of
+# them are not compared again, so that each of them represents another cluster. n documents make at
+# most 8 n pairs; missed pairs may be found in other bands. The value is our choice between speed
+# and recall.
 CENTRES = 8
 # Pairs are compared in blocks of so many characters of text: their shingles take about 100 MB for
 # English and 500 MB for Chinese, where each character begins one.
@@ -39,22 +40,23 @@ def find(
     shingles: Callable[[Numbers], Sequence[Hashes]],
     candidates: Mask,
 ) -> Numbers:
-    """(N,) for each document the number of the one that is kept of its cluster, often itself.
+    """Return, for each document (N,), the number of the one that is kept of its cluster.
 
-    `keys_by_band(band)` gives the (N,) keys of a band, `ids` (N, 2) are the content hashes, `sizes`
-    (N,) the numbers of characters, and `candidates` (N,) tells which documents take part: neither
-    exact duplicates nor texts that are too short. `shingles(numbers)` gives the `shingle_sets` of
-    documents, asked for in ascending order and a bounded amount of text at a time. Of a cluster
-    the document with the most characters is kept; of equal ones that with the smallest hash.
+    `keys_by_band(band)` returns the (N,) keys of a band, `ids` (N, 2) are the content hashes,
+    `sizes` (N,) the numbers of characters. `candidates` (N,) is True for documents that are
+    compared: neither exact duplicates nor too short. `shingles(numbers)` returns the `shingle_sets`
+    of documents; it is called in ascending order with a bounded amount of text at a time. The
+    document with the most characters of a cluster is kept; of equal ones, that with the smallest
+    hash.
 
-    Held in memory, apart from the arguments: up to 120 bytes a document (120 MB a million), most
-    where all have copies, and a block of shingles (`BLOCK_CHARACTERS`; at least two documents).
-    A document is compared to one other at a time, so that no list of pairs is longer than N.
+    Memory, apart from the arguments: up to 120 bytes a document (120 MB a million), most if all
+    have copies, and a block of shingles (`BLOCK_CHARACTERS`; at least two documents). A document is
+    compared to one other at a time, so that no list of pairs is longer than N.
     """
     numbers = np.flatnonzero(candidates)
     numbers = numbers[np.lexsort((-sizes[numbers], ids[numbers, 1], ids[numbers, 0]))]
     own_sizes = sizes[numbers]
-    roots = np.arange(len(numbers))  # of each document the first one of its cluster
+    roots = np.arange(len(numbers))  # the first document of each one's cluster
     for band in range(config.bands):
         members, buckets, is_in_large = _buckets(keys_by_band(band)[numbers])
         for _ in range(CENTRES):
@@ -81,15 +83,15 @@ def find(
 
 
 def cluster_sizes(labels: Numbers) -> dict[int, int]:
-    """How many clusters there are of each size, by ascending size; 1 is a document without copy."""
+    """Return the number of clusters of each size, ascending; 1 is a document without copies."""
     sizes, counts = np.unique(np.unique(labels, return_counts=True)[1], return_counts=True)
     return dict(zip(sizes.tolist(), counts.tolist(), strict=True))
 
 
 def _buckets(keys: Hashes) -> tuple[Numbers, Numbers, Mask]:
-    """The documents that share a key with others, and for each its bucket and if that is large.
+    """Return the documents that share a key with others, their buckets, and which are large.
 
-    Bucket by bucket, and in order of content within each.
+    They are ordered by bucket, and by content within each.
     """
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
@@ -101,7 +103,7 @@ def _buckets(keys: Hashes) -> tuple[Numbers, Numbers, Mask]:
 
 
 def _blocks(pairs: Numbers, sizes: Numbers) -> Iterator[Numbers]:
-    """`pairs` (2, P) in order, in parts whose `sizes` (P,) sum up to about `BLOCK_CHARACTERS`."""
+    """Yield `pairs` (2, P) in order, in blocks with `sizes` (P,) of about `BLOCK_CHARACTERS`."""
     block = (np.cumsum(sizes) - sizes) // BLOCK_CHARACTERS
     for part in np.split(pairs, np.flatnonzero(np.diff(block)) + 1, axis=1):
         if part.size:
@@ -111,18 +113,18 @@ def _blocks(pairs: Numbers, sizes: Numbers) -> Iterator[Numbers]:
 def _jaccard(
     pairs: Numbers, shingles: Callable[[Numbers], Sequence[Hashes]]
 ) -> NDArray[np.float64]:
-    """(P,) the exact similarities of `pairs` (2, P) of documents."""
-    documents, places = np.unique(pairs, return_inverse=True)
+    """Return (P,) the exact similarities of `pairs` (2, P) of documents."""
+    documents, positions = np.unique(pairs, return_inverse=True)
     sets = shingles(documents)
     lengths = np.fromiter(map(len, sets), np.int64, len(sets))
     # Sets as sparse rows with a column for each hash: multiplying two rows merges their sorted
-    # columns, in C, and what is left is the intersection. Columns are signed: one bit less.
+    # columns, in C, which gives the intersection. Columns are signed: one bit less.
     columns = (np.concatenate(sets) >> np.uint64(1)).astype(np.int64)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     ones = np.ones(len(columns), np.int8)
     matrix = sparse.csr_array((ones, columns, offsets), shape=(len(sets), np.iinfo(np.int64).max))
-    matrix.has_canonical_format = True  # spares a check of the order
-    first, second = places.reshape(2, -1)
+    matrix.has_canonical_format = True  # saves a check of the order
+    first, second = positions.reshape(2, -1)
     common = np.diff(matrix[first].multiply(matrix[second]).indptr)
     # Two empty sets have nothing in common.
     similarity: NDArray[np.float64] = common / np.maximum(
@@ -132,7 +134,7 @@ def _jaccard(
 
 
 def _join(roots: Numbers, pairs: Numbers) -> Numbers:
-    """`roots` (n,) after the clusters of each of `pairs` (2, P) became one."""
+    """Return `roots` (n,) after merging the clusters of each of `pairs` (2, P)."""
     touched, ends = np.unique(roots[pairs], return_inverse=True)
     if len(touched) == 0:
         return roots

@@ -1,8 +1,8 @@
-"""Word sequences of many texts at once, as hashes, without regard to case and punctuation.
+"""Hash the word sequences of many texts at once, ignoring case and punctuation.
 
-What two texts share is told by these: near-duplicates (`minhash.py`) and evaluation examples in a
-corpus (`decontamination.py`). The words are those of `text.words.split_words`; here numpy finds
-them in arrays of characters, several times as fast as Python goes through lists of words.
+They are compared to find near-duplicates (`minhash.py`) and evaluation examples in a corpus
+(`decontamination.py`). The words are those of `text.words.split_words`; here numpy finds them in
+arrays of characters, several times as fast as a loop over lists of words.
 """
 
 import functools
@@ -24,16 +24,17 @@ from electra_pipeline.text.characters import (
 )
 from electra_pipeline.text.words import FOLLOWERS
 
-# What a character is to the words around it, as bits.
+# The role of a character in words, as bits.
 SPACE, IGNORED, WHOLE_WORD, ON_WORD, FOLLOWER, WORD_END = 1, 2, 4, 8, 16, 32
-# Code points above hold no space, punctuation or word of one character; 0x110000 is Unicode's end.
+# Code points above contain no space, punctuation or word of one character; 0x110000 is Unicode's
+# end.
 LAST_PLANE, NUM_CODE_POINTS = 0x40000, 0x110000
-# So many characters at a time that the arrays stay in a core's cache: 64 KB become 0.5 MB.
+# Characters processed at a time, so that the arrays fit into a core's cache: 64 KB become 0.5 MB.
 BLOCK_CHARACTERS = 1 << 16
 
 
 class Rows(NamedTuple):
-    """Hashes of several texts, one after the other."""
+    """Concatenated hashes of several texts."""
 
     hashes: Hashes
     """(total,) in the order of the texts and of their words."""
@@ -42,11 +43,11 @@ class Rows(NamedTuple):
 
 
 def plain_words(texts: Sequence[str]) -> Rows:
-    """A hash of each word, lower-cased and without punctuation; words of nothing else are left out.
+    """Return a hash of each word, lower-cased and without punctuation; pure punctuation has none.
 
-    Copies of a text differ in quotes, dashes and commas: FineWeb and GPT-3 compare without, too;
-    and in marks that may be left out (`OPTIONAL_MARKS`). Other vowel signs and marks stay, as some
-    scripts write words by them.
+    Copies of a text differ in quotes, dashes and commas, which FineWeb and GPT-3 ignore, too, and
+    in marks that may be omitted (`OPTIONAL_MARKS`). Other vowel signs and marks are kept, as words
+    of some scripts consist of them.
     """
     hashes = [np.empty(0, np.uint64)]
     num_words = np.zeros(len(texts), np.int64)
@@ -58,10 +59,10 @@ def plain_words(texts: Sequence[str]) -> Rows:
 
 
 def ngrams(words: Rows, n: int) -> Rows:
-    """One hash for each `n` consecutive words of a text; none for a text with fewer words."""
+    """Return a hash for each `n` consecutive words of a text; none for a text with fewer words."""
     rolled = hash_ngrams(words.hashes, n)
     is_inside = np.ones(len(rolled), dtype=bool)
-    for offset in range(1, n):  # what begins here ends in the next text
+    for offset in range(1, n):  # sequences from here on end in the next text
         first = words.ends - offset
         is_inside[first[(first >= 0) & (first < len(rolled))]] = False
     num_words = np.diff(words.ends, prepend=0)
@@ -69,7 +70,7 @@ def ngrams(words: Rows, n: int) -> Rows:
 
 
 def _blocks(texts: Sequence[str]) -> Iterator[tuple[list[int], list[str]]]:
-    """Lower-cased parts of texts, and which text each is of, in order, a block at a time."""
+    """Yield blocks of lower-cased parts of texts, with the number of each one's text, in order."""
     owners: list[int] = []
     parts: list[str] = []
     num_characters = 0
@@ -86,7 +87,7 @@ def _blocks(texts: Sequence[str]) -> Iterator[tuple[list[int], list[str]]]:
 
 
 def _cut(text: str) -> Iterator[str]:
-    """`text` in parts of at most a block, cut between words where there is a space or line end."""
+    """Yield `text` in parts of at most a block, cut at a space or line end if there is one."""
     start = 0
     while len(text) - start > BLOCK_CHARACTERS:
         limit = start + BLOCK_CHARACTERS
@@ -98,12 +99,13 @@ def _cut(text: str) -> Iterator[str]:
 
 
 def _hash_block(texts: Sequence[str]) -> tuple[Hashes, NDArray[np.int64]]:
-    """The hashes of all words, and how many each text has."""
+    """Return the hashes of all words, and the number of words of each text."""
     encoded = "".join(f"{text}\n" for text in texts).encode("utf-32-le", "surrogatepass")
     codes = np.frombuffer(encoded, np.uint32)
     kinds = _kinds_of_characters().take(codes)
     starts = np.flatnonzero(_begins_word(kinds))
-    # Without spaces and punctuation, so that neither counts; a word ends where the next begins.
+    # Spaces and punctuation are removed, so that they do not count; a word ends where the next
+    # begins.
     is_kept = (kinds & (SPACE | IGNORED)) == 0
     kept = codes[is_kept]
     num_kept = np.cumsum(is_kept, dtype=np.int64)
@@ -116,11 +118,11 @@ def _hash_block(texts: Sequence[str]) -> tuple[Hashes, NDArray[np.int64]]:
 
 
 def _begins_word(kinds: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Where the words of `text.words.WORD` begin."""
+    """Return True where a word of `text.words.WORD` begins."""
     is_whole = (kinds & WHOLE_WORD) != 0
     is_on_word = (kinds & ON_WORD) != 0
     is_follower = (kinds & FOLLOWER) != 0
-    if is_follower.any():  # they are of the kind of what they follow
+    if is_follower.any():  # they take the kind of the character before
         followed = np.maximum.accumulate(np.where(is_follower, 0, np.arange(len(kinds))))
         is_on_word |= is_follower & is_whole[followed]
         is_whole |= is_on_word
@@ -135,9 +137,9 @@ def _begins_word(kinds: NDArray[np.uint8]) -> NDArray[np.bool_]:
 def _hash_spans(
     codes: NDArray[np.uint32], starts: NDArray[np.int64], ends: NDArray[np.int64]
 ) -> Hashes:
-    """A hash of each span of characters: a polynomial modulo 2^64, its bits mixed.
+    """Return a hash of each span of characters: a polynomial modulo 2^64, its bits mixed.
 
-    A polynomial's value over any span is a difference of two prefixes, times an inverse power.
+    The value over a span is the difference of two prefixes, times an inverse power.
     """
     powers = _powers(int(MULTIPLIER), len(codes) + 1)
     prefix = np.zeros(len(codes) + 1, np.uint64)
@@ -155,7 +157,7 @@ def _powers(base: int, number: int) -> Hashes:
 
 
 def _mix(hashes: Hashes) -> Hashes:
-    """The finalizer of MurmurHash3 (Appleby): each bit depends on all bits."""
+    """Apply the finalizer of MurmurHash3 (Appleby), by which each bit depends on all bits."""
     for multiplier in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
         hashes ^= hashes >> np.uint64(33)
         hashes *= np.uint64(multiplier)
@@ -165,7 +167,7 @@ def _mix(hashes: Hashes) -> Hashes:
 
 @functools.cache
 def _kinds_of_characters() -> NDArray[np.uint8]:
-    """(NUM_CODE_POINTS,) the bits of each character; made in 0.1 s, once in a process."""
+    """Return (NUM_CODE_POINTS,) the bits of each character; takes 0.1 s, once per process."""
     kinds = np.zeros(NUM_CODE_POINTS, np.uint8)
     for code in range(LAST_PLANE):
         character = chr(code)

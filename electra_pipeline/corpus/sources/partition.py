@@ -1,6 +1,8 @@
 """A partition: the unit of work of a corpus, read by one worker and not read again on resume.
 
 It is one file, a part of a large file, a group of small files, or one data file of a hub dataset.
+Each has a `name` (for messages and the manifest), a `kind` (how the bytes are interpreted), a
+`digest` of its content, and an `identity`: all else that determines its documents.
 """
 
 import hashlib
@@ -27,7 +29,6 @@ class FilePartition:
 
     @property
     def name(self) -> str:
-        """Return the name for messages and the manifest."""
         if self.part is None:
             return self.file.name
         return f"{self.file.name} (part {self.part.index + 1} of {self.part.number})"
@@ -39,12 +40,10 @@ class FilePartition:
 
     @property
     def digest(self) -> str:
-        """Return the digest of the file's content."""
         return self.file.digest
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Return everything but the content that determines the documents."""
         part = None if self.part is None else [self.part.index, self.part.number]
         return {"kind": self.kind, "part": part, **shaping_fields(self.reading)}
 
@@ -62,22 +61,18 @@ class FileGroup:
 
     @property
     def label(self) -> str:
-        """Return the label of the source."""
         return self.files[0].label
 
     @property
     def reading(self) -> FileReading:
-        """Return how the files are read."""
         return self.files[0].reading
 
     @property
     def name(self) -> str:
-        """Return the name for messages and the manifest."""
         return f"{self.files[0].name} to {self.files[-1].name} ({len(self.files)} files)"
 
     @property
     def kind(self) -> str:
-        """Return the kind that stands for several files."""
         return ".group"
 
     @property
@@ -88,7 +83,6 @@ class FileGroup:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Return everything but the content that determines the documents."""
         return {"kind": self.kind, "part": None, **shaping_fields(self.reading)}
 
     def read(self, warn: Warn = log_warning) -> Iterator[RawDocument]:
@@ -109,17 +103,14 @@ class HubPartition:
 
     @property
     def name(self) -> str:
-        """Return the name for messages and the manifest."""
         return f"{self.reading.path} ({self.index + 1} of {self.num_files})"
 
     @property
     def kind(self) -> str:
-        """Return no kind: `datasets` interprets the bytes."""
         return ""
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Return everything but the content that determines the documents."""
         # The key is older than the word partition.
         return shaping_fields(self.reading) | {"index": self.index, "num_pieces": self.num_files}
 

@@ -1,1 +1,1 @@
-"""Wikitext to plain text."""
+"""Convert wikitext to plain text."""

@@ -1,4 +1,4 @@
-"""MediaWiki's rule for runs of apostrophes: which are bold or slanted, and which are letters."""
+"""Remove bold and italic marks by MediaWiki's rule, and keep apostrophes."""
 
 import re
 from collections.abc import Sequence
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 RUNS = re.compile(r"'{2,}")
 
 
-def without_quotes(text: str) -> str:
-    """Take the marks of bold and slanted text out; apostrophes that are text stay.
+def remove_bold_and_italic(text: str) -> str:
+    """Remove the marks of bold and italic text; apostrophes that are text are kept.
 
-    As Parser::doQuotes of MediaWiki does, line by line: of four apostrophes the first is text, of
-    more than five all but the last five; where a line has both an odd number of bold marks and of
-    slanted ones, one bold mark is an apostrophe and a slanted mark, as in l'''Iliade''.
+    As in MediaWiki's Parser::doQuotes, line by line: of four apostrophes the first is text, of more
+    than five all but the last five. If a line has odd numbers of both bold and italic marks, one
+    bold mark is an apostrophe and an italic mark, as in l'''Iliade''.
     """
     if "''" not in text:
         return text
@@ -26,9 +26,9 @@ def _line(line: str) -> str:
             marks = 3 if length == 4 else 5
             texts[index] += "'" * (length - marks)
             runs[index] = marks
-    num_slanted = sum(length in (2, 5) for length in runs)
+    num_italic = sum(length in (2, 5) for length in runs)
     num_bold = sum(length in (3, 5) for length in runs)
-    if num_slanted % 2 and num_bold % 2:
+    if num_italic % 2 and num_bold % 2:
         false_bold = _false_bold(texts, runs)
         if false_bold is not None:
             texts[false_bold] += "'"
@@ -36,7 +36,7 @@ def _line(line: str) -> str:
 
 
 def _false_bold(texts: Sequence[str], runs: Sequence[int]) -> int | None:
-    """Which bold mark is an apostrophe: after a letter alone, else after a word, else a space."""
+    """Return which bold mark is an apostrophe: after a single letter, else a word, else a space."""
     after_word = after_space = None
     for index, length in enumerate(runs):
         if length != 3:

@@ -1,18 +1,18 @@
-"""Wikitext to text: what a reader of the rendered article sees of its prose, without its markup.
+"""Convert the wikitext of an article to the prose that a reader sees, without markup.
 
-Inline templates give their text; boxes, notes and tables go, as their text is not in the page or
-not prose. The section's headings stay as paragraphs of their own where text follows, since they
-tell its topic; bare ones go.
+Inline templates are replaced by their text. Boxes, notes and tables are removed, as their text is
+not in the page or not prose. Headings with text below them are kept as paragraphs, since they name
+the topic; others are removed.
 """
 
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from electra_pipeline.corpus.wikitext.apostrophes import without_quotes
+from electra_pipeline.corpus.wikitext.apostrophes import remove_bold_and_italic
 from electra_pipeline.corpus.wikitext.editions import CATEGORY, FILE, MEDIA, Edition, edition
-from electra_pipeline.corpus.wikitext.elements import DROPPED, without_elements
-from electra_pipeline.corpus.wikitext.gaps import tidy
+from electra_pipeline.corpus.wikitext.elements import DROPPED, remove_elements
+from electra_pipeline.corpus.wikitext.gaps import close_gaps
 from electra_pipeline.corpus.wikitext.template_expansion import (
     CLOSING,
     EQUALS,
@@ -22,13 +22,13 @@ from electra_pipeline.corpus.wikitext.template_expansion import (
 )
 from electra_pipeline.corpus.wikitext.templates import renderer
 
-# MediaWiki takes no larger page ($wgMaxArticleSize): such a text is no article.
+# MediaWiki accepts no larger page ($wgMaxArticleSize): a longer text is not an article.
 MAX_PAGE_CHARACTERS = 2 << 20
-# The parser goes back for each opening mark without its end and reads the rest of the page again.
-# 20 million characters read again are a few seconds; whole articles of Wikipedia stay below 1.
+# For each opening mark without its end, the parser reads the rest of the page again. 20 million
+# characters take a few seconds; undamaged articles of Wikipedia stay below 1 million.
 MAX_PARSING_EFFORT = 20_000_000
 BREAKS = frozenset({"p", "div", "blockquote", "poem", "li", "dd", "dt", "ul", "ol"})
-# Elements whose end may be left out, or which have none.
+# Elements with an optional end tag, or without one.
 WITHOUT_END = frozenset(
     {"br", "wbr", "hr", "meta", "link", "img", "li", "dd", "dt", "th", "td", "tr"}
 )
@@ -38,12 +38,12 @@ MARK = re.compile(
     re.MULTILINE,
 )
 TABLE_MARKS = re.compile(r"(^[ :]*\{\|)|^[ \t]*\|\}", re.MULTILINE)
-# Rows of a table, or arguments of a template, whose end is missing.
+# Rows of a table, or arguments of a template, without an end.
 STRAY_ROW = re.compile(
     rf"^[ \t]*(?:[|]|!(?: |[^\n]*!!)|:*\{{\||{OPENING}[^\n|]*(?=\n[ \t]*[|]))[^\n]*", re.MULTILINE
 )
 NAME = re.compile(r"</?[a-zA-Z]+")
-# Of elements that lack their beginning or end, which MediaWiki gives them; code has others.
+# Tags without a counterpart, which MediaWiki adds. Other tags may be program code.
 STRAY_TAG = re.compile(
     r"</?(?:abbr|b|big|blockquote|center|cite|del|div|em|font|i|ins|p|poem|q|s|small|span|strike"
     r"|strong|sub|sup|table|tbody|td|th|thead|tr|tt|u|ul|ol|var)(?:\s[^<>]*)?/?>",
@@ -52,18 +52,18 @@ STRAY_TAG = re.compile(
 ENDS = {"}}": "{{", "]]": "[[", "]": "[", "|}": "{|"}
 MEDIA_NAME = re.compile(r"\.(?:jpe?g|png|svg|gif|tiff?|webp|og[agv]|web[mp]|mp[34]|wav|flac|pdf)$")
 SWITCH = re.compile(r"__[^\W\d_]+(?:_[^\W\d_]+)*__")
-# Chinese, Serbian and others give a word in several scripts: -{zh-hans:..; zh-hant:..}-
+# Wikis in Chinese, Serbian and others give a word in several scripts: -{zh-hans:..; zh-hant:..}-
 VARIANTS = re.compile(r"-\{([^{}]*)\}-")
 VARIANT = re.compile(r"(?:^|;)\s*[a-z]{2,3}(?:-[a-z]+)*\s*:")
-# Rules that show nothing: of the title, of conversions elsewhere, of their names.
+# Flags of conversion rules that render nothing: for the title, for other words, for names.
 SILENT_FLAGS = frozenset("HTN-")
-# The parser need not see a link without markup in it, where its text begins no list and no address.
+# Links without inner markup, whose text does not begin a list or URL, are replaced before parsing.
 PLAIN_LINK = re.compile(
     r"\[\[(\w[^\[\]{}|<>\n/]*)(?:\|([^\[\]{}|<>\n*#:;=!][^\[\]{}|<>\n/]*))?\]\]"
 )
-# What the pipe trick takes off a title: [[Paris (Texas)|]], [[Paris, Texas|]].
+# The part of a title that the pipe trick removes: [[Paris (Texas)|]], [[Paris, Texas|]].
 TITLE_SUFFIX = re.compile(r"(?:\([^()]*\)|\uff08[^\uff08\uff09]*\uff09|,.*)$")
-# What is left of brackets whose links went; `print()` has no space before it.
+# Brackets whose links were removed; `print()` has no space before it.
 EMPTY_BRACKETS = re.compile(r" [(\uff08][\s,;:\u2013\u3001\uff0c\uff1b]*[)\uff09]")
 SPACES = re.compile(r"[ \t\u00a0]+")
 BLANK_LINES = re.compile(r"\n{3,}")
@@ -73,11 +73,11 @@ SUPERSCRIPTS = str.maketrans(
     PLAIN_SUPERSCRIPTS,
     "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b\u207b",
 )
-OWN_MARKS = re.compile(f"[\x00{GAP}{EQUALS}{OPENING}{CLOSING}]")  # none can be in XML
+OWN_MARKS = re.compile(f"[\x00{GAP}{EQUALS}{OPENING}{CLOSING}]")  # not allowed in XML
 
 
 class UnreadableError(Exception):
-    """A page that cannot be made text; `reason` says why in a word."""
+    """A page that cannot be converted; `reason` is one word."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -85,31 +85,32 @@ class UnreadableError(Exception):
 
 
 class Paragraph(NamedTuple):
-    """A paragraph, or a heading of some level."""
+    """A paragraph or a heading."""
 
     text: str
-    level: int  # 0: no heading
+    level: int  # of a heading; 0: a paragraph
 
 
 def to_text(wikitext: str, names: Edition | None = None, title: str = "") -> str:
-    """The prose of the page `title`; paragraphs have one blank line between them.
+    """Return the prose of the page `title`, with a blank line between paragraphs.
 
-    `names` are those of the wiki, English ones by default. Raises UnreadableError for a page that
-    is too large, or that the parser cannot read in bounded time.
+    `names` are those of the wiki, English by default. Raises UnreadableError for a page that is too
+    large or cannot be parsed in bounded time.
     """
     import mwparserfromhell
 
     if len(wikitext) > MAX_PAGE_CHARACTERS:
         raise UnreadableError("page_too_large")
     names = names or edition("en")
-    text = without_elements(OWN_MARKS.sub("", wikitext))
-    # Templates and tables are most of the markup and balanced as a rule: the parser, which is
-    # slow, need not see them. Templates first: as in MediaWiki, a table may be inside or across.
-    text = _without_nested(expand(text, renderer(names, title)), TABLE_MARKS)
+    text = remove_elements(OWN_MARKS.sub("", wikitext))
+    # Templates and tables are most of the markup, and usually balanced. They are handled before
+    # the parser, which is slow. Templates come first: as in MediaWiki, they may contain a table or
+    # parts of one.
+    text = _remove_nested(expand(text, renderer(names, title)), TABLE_MARKS)
     text = STRAY_ROW.sub(GAP, text)
-    text = without_quotes(VARIANTS.sub(_first_variant, text))
+    text = remove_bold_and_italic(VARIANTS.sub(_first_variant, text))
     text = PLAIN_LINK.sub(lambda match: _link_text(match[1], match[2], names), text)
-    num_marks = sum(map(text.count, "{[<"))  # most pages have too few to need a closer look
+    num_marks = sum(map(text.count, "{[<"))  # most pages have few enough
     if (
         num_marks * len(text) > MAX_PARSING_EFFORT
         and count_unclosed(text) * len(text) > MAX_PARSING_EFFORT
@@ -118,13 +119,13 @@ def to_text(wikitext: str, names: Edition | None = None, title: str = "") -> str
     try:
         parsed = mwparserfromhell.parse(text, skip_style_tags=True)
         rendered = "".join(_render(parsed, names))
-    except Exception as error:  # its builder asserts, and odd entities raise half a dozen kinds
+    except Exception as error:  # its builder asserts, and unusual entities raise several types
         raise UnreadableError("unparsable_markup") from error
-    return "\n\n".join(_with_bare_headings_dropped(_paragraphs(rendered, names)))
+    return "\n\n".join(_drop_bare_headings(_paragraphs(rendered, names)))
 
 
 def count_unclosed(text: str) -> int:
-    """How many opening marks (templates, links, tables, elements) never come to their end."""
+    """Count the opening marks (templates, links, tables, elements) without an end."""
     unclosed: list[str] = []
     for match in MARK.finditer(text):
         mark = match.group().strip(" :\t").lower()
@@ -141,8 +142,8 @@ def count_unclosed(text: str) -> int:
     return len(unclosed)
 
 
-def _without_nested(text: str, marks: re.Pattern[str]) -> str:
-    """Take out what stands between marks that balance; group 1 of `marks` is the opening one."""
+def _remove_nested(text: str, marks: re.Pattern[str]) -> str:
+    """Remove text between balanced marks; group 1 of `marks` is the opening one."""
     starts: list[int] = []
     spans: list[tuple[int, int]] = []
     for match in marks.finditer(text):
@@ -159,7 +160,7 @@ def _without_nested(text: str, marks: re.Pattern[str]) -> str:
 
 
 def _first_variant(match: re.Match[str]) -> str:
-    """The text of a rule of conversion between scripts, in the first of them."""
+    """Return the text of a rule for conversion between scripts, in the first script."""
     flags, bar, rule = match.group(1).rpartition("|")
     shown = {flag.strip() for flag in flags.split(";")}
     if bar and shown & SILENT_FLAGS:
@@ -175,9 +176,9 @@ def _first_variant(match: re.Match[str]) -> str:
 
 
 def _render(code: Any, names: Edition) -> Iterator[str]:
-    """The parts of text of parsed wikitext; headings come as paragraphs marked with NUL."""
+    """Yield the text of parsed wikitext in parts; headings are paragraphs that begin with NUL."""
     for node in code.nodes if code is not None else ():
-        match type(node).__name__:  # the classes are imported where they are made
+        match type(node).__name__:  # avoids importing the parser's classes
             case "Text":
                 yield STRAY_TAG.sub(GAP, node.value)
             case "Wikilink":
@@ -209,13 +210,13 @@ def _render_element(node: Any, names: Edition) -> Iterator[str]:
 
 
 def _link_text(title: str, text: str | None, names: Edition) -> str:
-    """What a link shows; `text` is what stands after its bar, None without one."""
+    """Return the visible text of a link; `text` follows its bar, None without a bar."""
     title = title.strip()
     prefix, colon, name = title.partition(":")
-    if colon and prefix:  # a leading colon makes an ordinary link of it
+    if colon and prefix:  # a leading colon makes it an ordinary link
         is_media = names.namespace(title) in (MEDIA, FILE, CATEGORY)
-        # Language links: the same article in another edition, shown beside the text. One with a
-        # label stands in a sentence and lacks its colon.
+        # Language links to the same article in another edition are shown beside the text. One with
+        # a label is part of a sentence, without its colon.
         is_language = not text and prefix.strip().lower() in names.codes
         if is_media or is_language or MEDIA_NAME.search(name.lower()):
             return GAP
@@ -234,24 +235,24 @@ def _entity(node: Any) -> str:
 
 def _paragraphs(rendered: str, names: Edition) -> Iterator[Paragraph]:
     text = SWITCH.sub(lambda match: "" if match[0].upper() == match[0] else match[0], rendered)
-    text = tidy(EMPTY_BRACKETS.sub("", SPACES.sub(" ", text)))
+    text = close_gaps(EMPTY_BRACKETS.sub("", SPACES.sub(" ", text)))
     text = text.replace(OPENING, "{{").replace(CLOSING, "}}")
-    lines = (line.strip() for line in text.split("\n") if not _is_cut_image(line, names))
+    lines = (line.strip() for line in text.split("\n") if not _is_truncated_image(line, names))
     for block in BLANK_LINES.sub("\n\n", "\n".join(lines)).strip().split("\n\n"):
         heading = HEADING.fullmatch(block)
         if heading:
             yield Paragraph(heading[2].strip(), int(heading[1]))
-        elif any(map(str.isalnum, block)):  # not what punctuation is left of a removed list
+        elif any(map(str.isalnum, block)):  # not the punctuation of a removed list
             yield Paragraph(block, 0)
 
 
-def _is_cut_image(line: str, names: Edition) -> bool:
-    """Whether the line is a link to a file whose end is missing."""
+def _is_truncated_image(line: str, names: Edition) -> bool:
+    """Return whether the line is a link to a file without its end."""
     link = line.lstrip()
     return link.startswith("[[") and names.namespace(link[2:]) in (MEDIA, FILE, CATEGORY)
 
 
-def _with_bare_headings_dropped(paragraphs: Iterable[Paragraph]) -> list[str]:
+def _drop_bare_headings(paragraphs: Iterable[Paragraph]) -> list[str]:
     kept: list[Paragraph] = []  # from the last to the first
     for paragraph in reversed(list(paragraphs)):
         follower = kept[-1] if kept else Paragraph("", 1)

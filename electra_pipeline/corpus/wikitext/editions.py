@@ -1,4 +1,4 @@
-"""What MediaWiki calls its namespaces, redirects and functions in a language (editions.yaml)."""
+"""MediaWiki's names of namespaces, redirects and functions in each language (editions.yaml)."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ import orjson
 
 ARTICLES = "0"
 MEDIA, FILE, TEMPLATE, CATEGORY = "-2", "6", "10", "14"  # numbers are equal in all editions
-# The default of $wgMetaNamespace is the name of the site; these have it on Wikimedia's servers.
+# Names of the project namespace: by default that of the site, as on Wikimedia's servers.
 PROJECT_NAMES = ("project", "wikipedia", "wikinews", "wiktionary", "wikisource", "wikibooks")
 
 ALIASES = {"no": "nb", "als": "gsw", "zh-yue": "yue", "be-x-old": "be-tarask"}  # old codes in use
@@ -18,44 +18,44 @@ ALIASES = {"no": "nb", "als": "gsw", "zh-yue": "yue", "be-x-old": "be-tarask"}  
 
 @dataclass(frozen=True)
 class Edition:
-    """The names of one wiki; all names are lower-case and have spaces, not underscores."""
+    """The names of one wiki, in lower case and with spaces instead of underscores."""
 
     languages: tuple[str, ...]
-    """Code of its language, and of those that MediaWiki falls back to; the last is English."""
+    """Code of its language and of MediaWiki's fallbacks; the last is English."""
     namespaces: Mapping[str, str]
     """Numbers of namespaces by name and alias."""
     words: Mapping[str, str]
     """English names of functions and variables by their names in the language."""
     redirect: re.Pattern[str]
-    """What begins the text of a redirect page."""
+    """Matches the beginning of a redirect page."""
     codes: frozenset[str]
-    """Codes that make a link one to another edition."""
+    """Prefixes of links to other editions."""
     group: str
-    """What stands between groups of three digits."""
+    """Separator of groups of three digits."""
     min_group: int
     """Least number of digits before the first separator."""
     months: tuple[str, ...]
-    """Their names within a date."""
+    """Names of the months within a date."""
 
     def namespace(self, title: str) -> str:
-        """Number of the namespace of a page, by its title; articles have no prefix."""
+        """Return the number of the namespace of a page by its title; articles have no prefix."""
         prefix, colon, _ = title.partition(":")
         return self.namespaces.get(normal_name(prefix), ARTICLES) if colon else ARTICLES
 
     def with_namespaces(self, names: Mapping[str, str]) -> "Edition":
-        """With the names (to numbers) that a dump has of itself, which take precedence."""
+        """Return a copy with the names (to numbers) that a dump declares, which take precedence."""
         own = {normal_name(name): number for name, number in names.items() if name.strip()}
         return replace(self, namespaces={**self.namespaces, **own})
 
 
 def normal_name(name: str) -> str:
-    """Lower-case, with single spaces where MediaWiki takes underscores for spaces."""
+    """Return a name in lower case with single spaces; MediaWiki treats underscores as spaces."""
     return " ".join(name.replace("_", " ").lower().split())
 
 
 @cache
 def edition(language: str) -> Edition:
-    """The edition of a language's code, such as de or zh-min-nan; an unknown one is English."""
+    """Return the edition of a language code, such as de or zh-min-nan; English if unknown."""
     rows = _rows()
     namespaces = dict.fromkeys(PROJECT_NAMES, "4")
     words: dict[str, str] = {}
@@ -83,7 +83,7 @@ def edition(language: str) -> Edition:
 
 
 def _fallbacks(language: str) -> Iterator[str]:
-    """The language, those that MediaWiki falls back to, and English."""
+    """Yield the language, MediaWiki's fallbacks, and English."""
     rows = _rows()
     language = ALIASES.get(language.lower(), language.lower())
     pending = [language, language.partition("-")[0], "en"]
@@ -98,7 +98,7 @@ def _fallbacks(language: str) -> Iterator[str]:
 
 @cache
 def _rows() -> Mapping[str, str]:
-    """The table: a line of JSON for each code."""
+    """Return the table: a line of JSON for each code."""
     text = (files(__package__) / "editions.yaml").read_text(encoding="utf-8")
     lines = (line.partition(": ") for line in text.splitlines() if not line.startswith("#"))
     return {code.strip('"'): row for code, _, row in lines}

@@ -1,11 +1,11 @@
-"""Comments and elements that hold no wikitext: what goes, what stays as it is written."""
+"""Remove comments and elements without prose; keep nowiki text and simple formulas."""
 
 import re
 import unicodedata
 
 from electra_pipeline.corpus.wikitext.template_expansion import GAP
 
-# Their content is no prose, or belongs to another place of the page.
+# Their content is not prose, or belongs elsewhere in the page.
 DROPPED = re.compile(
     "ref|references|gallery|math|chem|ce|syntaxhighlight|source|pre|timeline|score|hiero|"
     "imagemap|mapframe|maplink|graph|templatedata|templatestyles|style|script|indicator|"
@@ -14,9 +14,9 @@ DROPPED = re.compile(
 VERBATIM = "nowiki"
 FORMULAS = frozenset({"math", "chem", "ce"})
 START = re.compile(r"<!--|<([a-zA-Z]+)([\s/][^<>]*)?>")
-# An end that is missing: that of the line, or the next note.
+# The end of a note without an end tag: that of the line, or the next note.
 END_OF_NOTE = re.compile(r"\n|<ref\b|\Z", re.IGNORECASE)
-# What may be markup stands as an entity, so that nothing takes it for one.
+# Characters that are escaped as entities, so that they are not parsed as markup.
 MARKUP = re.compile(r"[\[\]{}|'=<>]|^[*#:;]", re.MULTILINE)
 MAX_FORMULA_CHARACTERS = 40
 COMMAND = re.compile(r"\\([a-zA-Z]+)( ?)|\\[,;!: ]")
@@ -28,22 +28,24 @@ SYMBOLS |= {"rightarrow": "→", "ldots": "...", "dots": "...", "cdots": "...", 
 SYMBOLS |= dict.fromkeys(("left", "right", "displaystyle", "quad"), "")
 
 
-def without_elements(text: str) -> str:
-    """`text` without comments and dropped elements, in one pass: half of an article is references.
+def remove_elements(text: str) -> str:
+    """Remove comments and dropped elements in one pass, as half of an article is references.
 
-    GAP stands where they were. The content of nowiki stays, as text that no parser takes for
-    markup, and formulas that are plain enough to be read in a line.
+    GAP replaces them. The content of nowiki is kept, escaped, as are formulas that are simple
+    enough for a line of text.
     """
     kept: list[str] = []
-    place = 0
-    endless: set[str] = set()  # never look for the same end twice: that would be quadratic
+    position = 0
+    endless: set[str] = (
+        set()
+    )  # never search for the same missing end twice: that would be quadratic
     for start in START.finditer(text):
-        if start.start() < place:
+        if start.start() < position:
             continue
         if start[1] is None:
-            kept.append(text[place : start.start()])
-            place = text.find("-->", start.end()) + 3
-            if place < 3:
+            kept.append(text[position : start.start()])
+            position = text.find("-->", start.end()) + 3
+            if position < 3:
                 return "".join(kept)
             continue
         name = start[1].lower()
@@ -52,15 +54,15 @@ def without_elements(text: str) -> str:
         content, stop = _content(text, start, name, endless)
         if content is None:
             continue
-        kept += [text[place : start.start()], _rendered(name, content)]
-        place = stop
-    return "".join([*kept, text[place:]])
+        kept += [text[position : start.start()], _rendered(name, content)]
+        position = stop
+    return "".join([*kept, text[position:]])
 
 
 def _content(
     text: str, start: re.Match[str], name: str, endless: set[str]
 ) -> tuple[str | None, int]:
-    """What an element holds and where it stops; None if its end is missing."""
+    """Return the content of an element and its end; None as content if the end is missing."""
     if (start[2] or "").rstrip().endswith("/"):
         return "", start.end()
     end = None

@@ -1,7 +1,7 @@
-"""What is left around a template, note or formula that renders nothing, put in order.
+"""Repair spaces, brackets and punctuation around templates, notes and formulas without text.
 
-Only what stands beside a GAP changes: an author's own spaces and marks stay as they are, such as
-the French space before a colon.
+Only text beside a GAP changes: the author's own spaces and punctuation are kept, such as the French
+space before a colon.
 """
 
 import re
@@ -16,34 +16,34 @@ OPENING_QUOTES = '"\u201c\u201e\u00ab\u2039\u300c\u300e'
 CLOSING_QUOTES = '"\u201d\u201c\u00bb\u203a\u300d\u300f'
 QUOTES = re.compile(f"(?<!\\w)[{OPENING_QUOTES}] ?{GAP} ?[{CLOSING_QUOTES}]")
 SEPARATORS = ",;:.\u060c\u061b\u3001\uff0c\uff1b\uff1a\u3002\u00b7"
-# From the first of them on, so that each run is looked at once.
+# Matches only from the first character, so that each run is searched once.
 RUN = re.compile(f"(?<![ {SEPARATORS}{GAP}])[ {SEPARATORS}]*{GAP}[ {SEPARATORS}{GAP}]*")
 DANGLING = " ,;\u060c\u061b\u3001\uff0c\uff1b"
-WITHOUT_SPACE = frozenset(",.\u060c\u3001\uff0c\u3002")  # before them, in any language
+WITHOUT_SPACE = frozenset(",.\u060c\u3001\uff0c\u3002")  # no space before them, in any language
 MAX_NESTED_BRACKETS = 3
 
 
-def tidy(text: str) -> str:
-    """`text` without GAPs, empty brackets and quotes, doubled commas and spaces around them."""
+def close_gaps(text: str) -> str:
+    """Remove GAPs with the empty brackets, quotes, doubled commas and spaces around them."""
     if GAP not in text:
         return text
-    return "\n".join(_tidy_line(line) if GAP in line else line for line in text.split("\n"))
+    return "\n".join(_close_line(line) if GAP in line else line for line in text.split("\n"))
 
 
-def _tidy_line(line: str) -> str:
+def _close_line(line: str) -> str:
     if not any(map(str.isalnum, line)):
-        return ""  # not what punctuation is left of a removed list
+        return ""  # only punctuation of a removed list
     line = GAPS.sub(GAP, line)
     for _ in range(MAX_NESTED_BRACKETS):
         line, num_found = BRACKETS.subn(lambda m: GAP if GAP in m[0] else m[0], line)
         line = GAPS.sub(GAP, QUOTES.sub(GAP, line))
         if not num_found:
             break
-    return RUN.sub(_mend, line)
+    return RUN.sub(_repair, line)
 
 
-def _mend(match: re.Match[str]) -> str:
-    """The spaces and marks that stay of a run of them with gaps."""
+def _repair(match: re.Match[str]) -> str:
+    """Return the spaces and punctuation that are kept of a run of them with gaps."""
     start, stop = match.span()
     before, after = match.string[max(0, start - 1) : start], match.string[stop : stop + 1]
     run = reduce(_joined, match.group().split(GAP))
@@ -53,10 +53,10 @@ def _mend(match: re.Match[str]) -> str:
 
 
 def _joined(left: str, right: str) -> str:
-    """What stands on both sides of a gap as one: of two marks, as in "a, , b", the second."""
+    """Join the texts beside a gap; of two punctuation marks, as in "a, , b", the second is kept."""
     mark = right.strip()
     space = " " if right.endswith(" ") or (not mark and left.endswith(" ")) else ""
-    if not mark:  # a note after a word, or after its mark
+    if not mark:  # a note after a word, or after its punctuation
         return (left.strip() if left.strip() in WITHOUT_SPACE else left.rstrip()) + space
     full_stop = "." if left.strip() == "." != mark else ""
     has_own_space = not left.strip() and right.startswith(" ") and mark not in WITHOUT_SPACE

@@ -1,16 +1,16 @@
-"""Numbers and dates as an edition writes them."""
+"""Format numbers and dates as in an edition."""
 
 import re
 
 from electra_pipeline.corpus.wikitext.editions import Edition
 
 PLAIN = re.compile(r"([-+\u2212]?)(\d{4,})((?:\.\d+)?)")
-# Between day, month and year; other editions have spaces alone.
+# Between day, month and year; other editions have only spaces.
 OF = {"es": " de ", "pt": " de ", "ca": " de ", "gl": " de "}
 
 
-def grouped(number: str, edition: Edition) -> str:
-    """A plain number with its digits in groups of three; any other text as it is."""
+def group_digits(number: str, edition: Edition) -> str:
+    """Return a plain number with its digits in groups of three; other text unchanged."""
     match = PLAIN.fullmatch(number)
     if match is None or len(match[2]) < 3 + edition.min_group:
         return number
@@ -22,8 +22,8 @@ def grouped(number: str, edition: Edition) -> str:
     return f"{match[1]}{edition.group.join(reversed(groups))}{fraction}"
 
 
-def written_date(numbers: tuple[int, ...], edition: Edition, *, day_first: bool) -> str:
-    """A date of (year, month, day), or of the first of these, in words."""
+def format_date(numbers: tuple[int, ...], edition: Edition, *, day_first: bool) -> str:
+    """Return a date of (year, month, day), or of the first of these, in words."""
     year, *rest = numbers
     if not rest or not 1 <= rest[0] <= 12:
         return str(year)

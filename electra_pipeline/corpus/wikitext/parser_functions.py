@@ -1,31 +1,31 @@
-"""What MediaWiki's variables and parser functions render: {{PAGENAME}}, {{#if: ...}}, {{lc:X}}."""
+"""Render MediaWiki's variables and parser functions: {{PAGENAME}}, {{#if: ...}}, {{lc:X}}."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 
 from electra_pipeline.corpus.wikitext.editions import Edition
-from electra_pipeline.corpus.wikitext.numbers import grouped
+from electra_pipeline.corpus.wikitext.numbers import group_digits
 
 NUMBER = re.compile(r"[-+]?\d*\.?\d+")
 TITLE_VARIABLES = frozenset(
     {"pagename", "fullpagename", "subpagename", "basepagename", "rootpagename", "articlepagename"}
 )
 Function = Callable[[Sequence[str], Edition], str]
-"""From what stands between the bars after the name and its colon."""
+"""Renders the arguments: the texts between bars after the name and its colon."""
 
 
 def render_function(
     name: str, arguments: Sequence[str], edition: Edition, title: str
 ) -> str | None:
-    """The text of a variable or function, empty where it cannot be known; None for a template.
+    """Return the text of a variable or function, empty if it is unsupported; None for a template.
 
-    `name` is what stands before the first bar, `arguments` what stands after it.
+    `name` is the text before the first bar, `arguments` the texts after it.
     """
     word, colon, first = name.partition(":")
     word = word.strip()
     if not colon:
         variable = edition.words.get(word.lower(), word.lower())
-        # These names are those of templates too, in other cases of letters.
+        # Templates have the same names, but not in upper case.
         is_upper = word.upper() == word
         return title if is_upper and variable in TITLE_VARIABLES else None
     word = word.lower()
@@ -62,7 +62,7 @@ def _expression(arguments: Sequence[str], edition: Edition) -> str:
 
 
 def _plural(arguments: Sequence[str], edition: Edition) -> str:
-    # Rules of other languages have more forms; the first is that of one in all that matter here.
+    # Some languages have more forms; the first one is always the singular.
     forms = arguments[1:]
     index = 0 if arguments[0] in ("1", "-1") else len(forms) - 1
     return forms[index] if forms else ""
@@ -87,7 +87,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "#tag": _tag,
     "plural": _plural,
     "gender": lambda arguments, edition: _argument(arguments, 1),
-    "formatnum": lambda arguments, edition: grouped(arguments[0], edition),
+    "formatnum": lambda arguments, edition: group_digits(arguments[0], edition),
     "lc": lambda arguments, edition: arguments[0].lower(),
     "uc": lambda arguments, edition: arguments[0].upper(),
     "lcfirst": lambda arguments, edition: arguments[0][:1].lower() + arguments[0][1:],

@@ -1,50 +1,50 @@
-"""Templates replaced by what they render, from the innermost to the outermost, in one pass."""
+"""Replace templates by their rendered text, from the innermost to the outermost, in one pass."""
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-# Stands where something was that renders nothing; `tidy` mends what is around it.
+# Replaces an element or template without text; `gaps.close_gaps` repairs the text around it.
 GAP = "\x01"
-# An equals sign that a template rendered: it names no argument of the template around it.
+# An equals sign from a rendered template: it does not name an argument of the outer template.
 EQUALS = "\x02"
-# Braces without their counterpart, which are text: nothing takes them for markup.
+# Braces without a counterpart, which are text and not parsed as markup.
 OPENING, CLOSING = "\x03", "\x04"
-# MediaWiki expands no deeper ($wgMaxTemplateDepth); keeps the time linear.
+# MediaWiki's own limit ($wgMaxTemplateDepth); it keeps the time linear.
 MAX_DEPTH = 100
-BRACES = re.compile(r"\{\{+|\}\}+")  # all that matters outside of templates
+BRACES = re.compile(r"\{\{+|\}\}+")  # the only marks outside of templates
 MARK = re.compile(r"\{\{+|\}\}+|\[\[|\]\]|\|")
 LAYOUT = " \t:*#;'\x01"
 REST_OF_BLOCK = re.compile(r"[ \t\x01]*(?:\n|\Z|\{\{)")
 
 
-class Place(NamedTuple):
-    """Where a template stands."""
+class Context(NamedTuple):
+    """The text around a template."""
 
     before: str
     """The character before it; empty at the beginning."""
     after: str
     begins_line: bool
-    """Nothing but white space, list marks or other templates before it on its line."""
+    """Only white space, list marks or other templates precede it on its line."""
     is_line: bool
-    """Nor anything after it."""
+    """Nothing else follows it on its line, either."""
 
 
-Render = Callable[[Sequence[str], Place], str]
-"""What a template renders: its name and arguments as they are in the wikitext, and its place."""
+Render = Callable[[Sequence[str], Context], str]
+"""Renders a template, by its name and arguments in wikitext and its context."""
 
 
 @dataclass(slots=True)
 class _Frame:
-    """A run of opening braces whose end has not come; the page itself has none."""
+    """A run of opening braces before its end is found; the page itself has none."""
 
     num_braces: int
     before: str
     begins_line: bool
     arguments: list[list[str]] = field(default_factory=lambda: [[]])
-    num_links: int = 0  # that are open: their bars and equals signs are their own
-    is_blank: bool = False  # what came since the last line end
+    num_links: int = 0  # open links: bars and equals signs inside belong to them
+    is_blank: bool = False  # only layout since the last line end
 
     def add(self, text: str) -> None:
         if text:
@@ -62,7 +62,7 @@ class _Frame:
         self.is_blank = False
 
     def literal(self) -> list[str]:
-        """Its parts, where it turns out to be no markup."""
+        """Return its parts as text, if it is not markup."""
         parts = ["{" * self.num_braces]
         for number, argument in enumerate(self.arguments):
             parts += ["|", *argument] if number else argument
@@ -70,26 +70,26 @@ class _Frame:
 
 
 def expand(text: str, render: Render) -> str:
-    """`text` with each template replaced by what `render` gives; GAP marks empty ones.
+    """Replace each template in `text` by the result of `render`, or GAP if that is empty.
 
-    {{{parameters}}} give their default. OPENING and CLOSING stand for pairs of braces without their
-    counterpart.
+    {{{parameters}}} are replaced by their default, and pairs of braces without a counterpart by
+    OPENING and CLOSING.
     """
     page = _Frame(0, "", True, is_blank=True)
     stack = [page]
-    place = 0
-    while match := (MARK if len(stack) > 1 else BRACES).search(text, place):
+    position = 0
+    while match := (MARK if len(stack) > 1 else BRACES).search(text, position):
         mark, start, stop = match.group(), match.start(), match.end()
         top = stack[-1]
-        top.add(text[place:start])
-        place = stop
+        top.add(text[position:start])
+        position = stop
         if mark[0] == "{":
             stack.append(_Frame(len(mark), text[start - 1 : start], top.is_blank))
         elif mark[0] == "}":
             _close(text, stop, len(mark), stack, render)
         else:
             top.mark(mark)
-    stack[-1].add(text[place:])
+    stack[-1].add(text[position:])
     parts = [part for frame in stack for part in frame.literal()]
     joined = "".join(parts).replace(EQUALS, "=")
     return joined.replace("{{", OPENING).replace("}}", CLOSING)
@@ -103,14 +103,14 @@ def _close(text: str, stop: int, num_closing: int, stack: list[_Frame], render: 
         num_braces = min(3, frame.num_braces, num_closing)
         num_closing -= num_braces
         is_line = frame.begins_line and num_closing < 2 and bool(REST_OF_BLOCK.match(text, stop))
-        place = Place(frame.before, text[stop : stop + 1], frame.begins_line, is_line)
+        context = Context(frame.before, text[stop : stop + 1], frame.begins_line, is_line)
         arguments = ["".join(argument) for argument in frame.arguments]
         if depth > MAX_DEPTH:
             rendered = GAP
         elif num_braces == 3:
             rendered = "".join(arguments[1:2]) or GAP
         else:
-            rendered = _protected(render(arguments, place)) or GAP
+            rendered = _protected(render(arguments, context)) or GAP
         rest = frame.num_braces - num_braces
         if rest >= 2:
             stack.append(_Frame(rest, frame.before, frame.begins_line))

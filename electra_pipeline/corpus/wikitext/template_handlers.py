@@ -1,20 +1,20 @@
-"""Templates whose text no pattern gives: quantities, dates, fractions, and the unknown ones."""
+"""Render templates that need code: quantities, dates, fractions, and unknown templates."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
 
 from electra_pipeline.corpus.wikitext.editions import Edition
-from electra_pipeline.corpus.wikitext.numbers import grouped, written_date
+from electra_pipeline.corpus.wikitext.numbers import format_date, group_digits
 
 Handler = Callable[[Mapping[str, str], Edition], str]
-"""From the arguments of a template by name or number."""
+"""Renders a template from its arguments by name or number."""
 
 NUMBER = re.compile(r"[-+\u2212]?[\d.,\u00a0 ]*\d(?:\+\d+)?(?:/{1,2}\d+)?")
 DIGITS = re.compile(r"\d{1,4}")
-# A language's code, or the short name of a style, is no text where another argument is.
+# A language code or the short name of a style is not text if there is another argument.
 CODE = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]+)*")
 UNIT = re.compile(r"[^\W\d_]{1,3}(?:[/\u00b2\u00b3][^\W\d_]?)*|%")
-# No text that a reader sees within a sentence.
+# Arguments that a reader does not see as text.
 NO_TEXT = re.compile(
     r"https?:|\.(?:jpe?g|png|svg|gif|tiff?|webp|og[agv]|mp[34]|pdf|html?)$|^#[0-9a-f]{3,6}$|^Q\d+$",
     re.IGNORECASE,
@@ -30,7 +30,7 @@ RANGE_WORDS |= {"+/-": " \u00b1 ", "\u00b1": " \u00b1 ", "&": " and ", "and(-)":
 
 
 def first_text(arguments: Mapping[str, str], edition: Edition | None = None) -> str:
-    """The first argument that reads as text."""
+    """Return the first argument that is text for readers."""
     values = [value for value in _numbered(arguments) if _is_text(value)]
     if len(values) > 1 and NUMBER.fullmatch(values[0]) and UNIT.fullmatch(values[1]):
         return f"{values[0]} {values[1]}"
@@ -47,15 +47,15 @@ def _is_text(value: str) -> bool:
 
 
 def _convert(arguments: Mapping[str, str], edition: Edition) -> str:
-    """The quantity as it was put in: the conversion into other units is not the author's."""
+    """Return the quantity as entered, without the conversion into other units."""
     text, is_unit = "", False
     values = list(_numbered(arguments))
     for index, value in enumerate(values):
         if value in RANGE_WORDS and not is_unit and index:
             text += RANGE_WORDS[value]
         elif NUMBER.fullmatch(value) and not is_unit:
-            text += grouped(value, edition).replace("+", " ").replace("//", "/")
-        elif is_unit or not index:  # what follows the unit is another one, or a second quantity
+            text += group_digits(value, edition).replace("+", " ").replace("//", "/")
+        elif is_unit or not index:  # after the unit: another unit, or a second quantity
             follows = values[index + 1 : index + 2]
             if not (NUMBER.fullmatch(value) and follows and UNIT.fullmatch(follows[0])):
                 break
@@ -66,7 +66,7 @@ def _convert(arguments: Mapping[str, str], edition: Edition) -> str:
 
 
 def _unit(code: str) -> str:
-    """How the codes of {{convert}} for units are written."""
+    """Return the written form of a unit code of {{convert}}."""
     code = POWER.sub(lambda match: POWERS[match[1]], code)
     return UNITS.get(code, CUBIC.sub(lambda m: "\u00b2" if m[1] == "2" else "\u00b3", code))
 
@@ -91,7 +91,7 @@ def _date(arguments: Mapping[str, str], edition: Edition) -> str:
     if numbers[0] <= 31 and len(numbers) == 3 and numbers[2] > 31:  # day, month, year
         numbers.reverse()
     day_first = arguments.get("df", "").lower() in ("y", "yes", "1", "true")
-    return written_date(tuple(numbers), edition, day_first=day_first)
+    return format_date(tuple(numbers), edition, day_first=day_first)
 
 
 def _as_of(arguments: Mapping[str, str], edition: Edition) -> str:

@@ -1,9 +1,9 @@
-"""Patterns of what templates render, as in templates.yaml: "{1}[ ({2}[, {3}])]".
+"""Patterns for the text of templates, as in templates.yaml: "{1}[ ({2}[, {3}])]".
 
-{1}, {name} and {1|name} stand for the first of these arguments that is there, {#1} for a number
-with its digits grouped, {*, } for all numbered arguments with ", " between them. What stands in
-square brackets goes where none of its arguments is there. A pattern renders nothing if it has
-placeholders outside of brackets and no argument is there; others are literal text.
+{1}, {name} and {1|name} are replaced by the first of these arguments that exists, {#1} by a number
+with its digits grouped, {*, } by all numbered arguments with ", " between them. Text in square
+brackets is omitted if none of its arguments exists. A pattern with placeholders outside of brackets
+renders nothing if no argument exists; a pattern without placeholders is literal text.
 """
 
 import re
@@ -36,20 +36,20 @@ class Pattern:
     is_optional: bool = False
 
     def fill(self, arguments: Mapping[str, str], group: Group) -> str:
-        """The text for some arguments; `group` groups the digits of a number."""
+        """Return the text for arguments; `group` groups the digits of a number."""
         texts = []
-        needs_some, has_some = self.is_optional, False
+        needs_text, has_text = self.is_optional, False
         for part in self.parts:
             text = part if isinstance(part, str) else part.fill(arguments, group)
-            needs_some = needs_some or isinstance(part, _Slot)
-            has_some = has_some or (bool(text) and not isinstance(part, str))
+            needs_text = needs_text or isinstance(part, _Slot)
+            has_text = has_text or (bool(text) and not isinstance(part, str))
             texts.append(text)
-        return "".join(texts) if has_some or not needs_some else ""
+        return "".join(texts) if has_text or not needs_text else ""
 
 
 @cache
 def parse_pattern(source: str) -> Pattern:
-    """A pattern from its notation. Raises ValueError for brackets that do not balance."""
+    """Parse a pattern. Raises ValueError for unbalanced brackets."""
     stack: list[list[str | _Slot | Pattern]] = [[]]
     for slot, bracket, literal in TOKEN.findall(source):
         if bracket == "[":

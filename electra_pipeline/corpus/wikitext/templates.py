@@ -1,4 +1,4 @@
-"""What a template renders: by the table of an edition, else by its arguments and its place."""
+"""Render templates by the table of an edition; others by their arguments and context."""
 
 import re
 import unicodedata
@@ -10,27 +10,27 @@ from typing import NamedTuple
 import yaml
 
 from electra_pipeline.corpus.wikitext.editions import TEMPLATE, Edition, normal_name
-from electra_pipeline.corpus.wikitext.numbers import grouped
+from electra_pipeline.corpus.wikitext.numbers import group_digits
 from electra_pipeline.corpus.wikitext.parser_functions import render_function
-from electra_pipeline.corpus.wikitext.template_expansion import Place, Render
+from electra_pipeline.corpus.wikitext.template_expansion import Context, Render
 from electra_pipeline.corpus.wikitext.template_handlers import HANDLERS, first_text
 from electra_pipeline.corpus.wikitext.template_patterns import parse_pattern
 
 SUBSTITUTION = re.compile(r"\s*(?:safesubst|subst|msgnw|msg|raw):", re.IGNORECASE)
-KEY = re.compile(r"[\w .-]*")  # what else stands before an equals sign is text
+KEY = re.compile(r"[\w .-]*")  # other text before an equals sign is not a name
 WITHOUT_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
 BEFORE_FOOTNOTE = frozenset('.,;:!?)]}>"\u201d\u00bb\u3002\u3001\uff0c\uff09\x01')
 
 
 class _Rules(NamedTuple):
-    """The rows of the table that hold for an edition."""
+    """The rows of the table for an edition."""
 
     by_name: Mapping[str, str]
     by_beginning: Sequence[tuple[str, str]]
     by_end: Sequence[tuple[str, str]]
 
     def find(self, name: str) -> str | None:
-        """The pattern of a template; None if the table does not have it."""
+        """Return the pattern of a template; None if the table does not have it."""
         if (pattern := self.by_name.get(name)) is not None:
             return pattern
         for beginning, pattern in self.by_beginning:
@@ -40,10 +40,10 @@ class _Rules(NamedTuple):
 
 
 def renderer(edition: Edition, title: str) -> Render:
-    """What `expand` needs to render the templates of the page `title`."""
+    """Return the function with which `expand` renders the templates of the page `title`."""
     rules = _rules(edition.languages)
 
-    def render(parts: Sequence[str], place: Place) -> str:
+    def render(parts: Sequence[str], context: Context) -> str:
         first = parts[0]
         while substitution := SUBSTITUTION.match(first):
             first = first[substitution.end() :]
@@ -59,12 +59,12 @@ def renderer(edition: Edition, title: str) -> Render:
             return ""
         arguments = _arguments(parts[1:])
         if pattern is None:
-            return _unknown(name, arguments, place)
+            return _unknown(name, arguments, context)
         if handler := HANDLERS.get(pattern):
             return handler(arguments, edition)
-        text = parse_pattern(pattern).fill(arguments, lambda number: grouped(number, edition))
-        # A name of the table may be of another template in this edition.
-        return text or (_unknown(name, arguments, place) if arguments else "")
+        text = parse_pattern(pattern).fill(arguments, lambda number: group_digits(number, edition))
+        # The name may be that of another template in this edition.
+        return text or (_unknown(name, arguments, context) if arguments else "")
 
     return render
 
@@ -81,24 +81,24 @@ def _arguments(parts: Sequence[str]) -> Mapping[str, str]:
     return arguments
 
 
-def _unknown(name: str, arguments: Mapping[str, str], place: Place) -> str:
-    """What an unknown template may render: nothing as a block or footnote, else its text."""
-    if place.is_line or name.startswith(":") or _is_footnote(place):
+def _unknown(name: str, arguments: Mapping[str, str], context: Context) -> str:
+    """Render an unknown template: nothing as a block or footnote, else its text."""
+    if context.is_line or name.startswith(":") or _is_footnote(context):
         return ""
     return first_text(arguments)
 
 
-def _is_footnote(place: Place) -> bool:
-    """Whether it is joined to the end of a word or sentence and nothing is joined to it."""
-    if place.after.isalnum() or not place.before:
+def _is_footnote(context: Context) -> bool:
+    """Return whether it is joined to the end of a word or sentence, and no word is joined to it."""
+    if context.after.isalnum() or not context.before:
         return False
-    return place.before in BEFORE_FOOTNOTE or (
-        place.before.isalnum() and not _has_no_spaces(place.before)
+    return context.before in BEFORE_FOOTNOTE or (
+        context.before.isalnum() and not _has_no_spaces(context.before)
     )
 
 
 def _has_no_spaces(character: str) -> bool:
-    """Whether the script has no spaces between words."""
+    """Return whether the script has no spaces between words."""
     return unicodedata.name(character, "").startswith(WITHOUT_SPACES)
 
 
@@ -120,7 +120,7 @@ def _rules(languages: Sequence[str]) -> _Rules:
 def _with_star(
     names: Mapping[str, str], without_star: Callable[[str], str]
 ) -> Sequence[tuple[str, str]]:
-    """The longest parts of names first."""
+    """Return the names with a star, without it, and their patterns; the longest first."""
     parts = [(part, pattern) for name, pattern in names.items() if (part := without_star(name))]
     return sorted(parts, key=lambda item: -len(item[0]))
 

@@ -22,7 +22,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("code", TEXTS)
-def test_languages_are_told_apart(code: str) -> None:
+def test_languages_are_identified(code: str) -> None:
     verdict = identify(TEXTS[code])
     assert verdict.code == code
     assert 0.5 < verdict.score <= 1.01  # fastText's probabilities may exceed 1 by rounding
@@ -33,7 +33,7 @@ def test_line_ends_do_not_matter() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "Too short to tell.", "12,345.67 -- 89 % " * 50])
-def test_too_few_letters_are_not_judged(text: str) -> None:
+def test_texts_with_too_few_letters_have_no_language(text: str) -> None:
     assert identify(text).code is None
 
 
@@ -44,12 +44,12 @@ def test_a_preface_in_another_language_does_not_decide() -> None:
     assert verdict.score < 0.99
 
 
-def test_two_halves_share_the_score() -> None:
+def test_the_score_is_the_mean_over_windows() -> None:
     scores = identify((TEXTS["en"] + " ") * 50 + (TEXTS["ru"] + " ") * 50)
     assert 0.4 < scores.score < 0.65
 
 
-def test_unknown_codes_are_refused_with_the_known_ones() -> None:
+def test_unsupported_codes_are_refused_with_the_supported_ones() -> None:
     assert check_language("es") == "es"
     assert len(supported_languages()) == 176
     with pytest.raises(ValueError, match=r"language 'tlh' cannot be identified; set it.* eo es "):
@@ -73,11 +73,11 @@ def test_unknown_codes_are_refused_with_the_known_ones() -> None:
         *(("jp", "ja"), ("ua", "uk"), ("gr", "el"), ("cz", "cs"), ("simple", "en"), (" fr ", "fr")),
     ],
 )
-def test_another_notation_of_a_language_is_told_the_right_code(given: str, right: str) -> None:
+def test_other_notations_of_a_language_suggest_the_code(given: str, right: str) -> None:
     with pytest.raises(ValueError, match=rf"cannot be identified; did you mean '{right}'\? "):
         check_language(given)
 
 
-def test_other_codes_lead_to_known_ones() -> None:
+def test_other_codes_map_to_supported_ones() -> None:
     assert set(_other_codes().values()) <= set(supported_languages())
     assert not set(_other_codes()) & set(supported_languages())

@@ -38,7 +38,7 @@ REPAIRED = [
 
 
 @pytest.mark.parametrize("text", SAME)
-def test_sound_text_stays(text: str) -> None:
+def test_undamaged_text_is_unchanged(text: str) -> None:
     assert clean(text) == (text, {})
 
 
@@ -53,7 +53,7 @@ def test_repairs_are_counted() -> None:
     assert clean("It isnâ€™t so, isnâ€™t it?")[1] == {"mojibake_documents": 1}
 
 
-def test_entities_stay_where_they_are_wanted() -> None:
+def test_entities_are_kept_if_wanted() -> None:
     assert clean("a &amp; b", unescape_html=False)[0] == "a &amp; b"
 
 
@@ -62,7 +62,7 @@ DEBRIS = st.sampled_from(" \n\t\r\x00\x85\xad\u00a0\u200b\u200d\u2028\u0301\ufef
 
 @settings(deadline=None)
 @given(st.lists(st.text(st.characters(), max_size=4) | DEBRIS).map("".join))
-def test_clean_text_is_normal_and_encodable(text: str) -> None:
+def test_clean_text_is_normalized_and_encodable(text: str) -> None:
     cleaned, _ = clean(text, unescape_html=False)
     assert unicodedata.is_normalized("NFC", cleaned)
     assert cleaned.encode().decode() == cleaned

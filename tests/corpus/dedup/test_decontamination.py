@@ -14,7 +14,6 @@ from electra_pipeline.corpus.dedup.decontamination import (
     Decontamination,
     Index,
     count_tasks,
-    example_files,
     find_sequences,
     index,
     read_examples,
@@ -72,7 +71,7 @@ def holds(document: str, example: str, config: Decontamination, documents: list[
     st.lists(TEXT | UNSPACED_TEXT, max_size=6),
     st.sampled_from([None, 1, 2, 3]),
 )
-def test_what_documents_hold_equals_a_plain_loop(
+def test_found_sequences_equal_a_plain_loop(
     examples: dict[str, list[str]], documents: list[str], max_documents: int | None
 ) -> None:
     config = SHORT.model_copy(update={"max_documents": max_documents})
@@ -108,7 +107,7 @@ def test_in_scripts_without_spaces_two_characters_make_a_word() -> None:
     assert tasks_of(found, ["今天天气很好我们去公园"]) == [()]
 
 
-def test_of_a_short_example_all_words_are_needed() -> None:
+def test_short_examples_need_all_words() -> None:
     examples = {
         "nine": ["one two three four five six seven eight nine"],
         "seven": ["a b c d e f g"],
@@ -123,7 +122,7 @@ def test_of_a_short_example_all_words_are_needed() -> None:
     assert tasks_of(found, documents) == [("nine",), (), (), ()]
 
 
-def test_a_sequence_of_many_documents_is_no_sign_of_an_example() -> None:
+def test_a_sequence_in_many_documents_is_not_an_example() -> None:
     notice = "All rights reserved; no part of this page may be copied without a written permission."
     found = index(Decontamination(), {"quiz": [QUESTION, f"{notice} {QUESTION}"]})
     texts = [f"Page {number}. {notice}" for number in range(11)] + [f"{notice} {QUESTION}"]
@@ -134,7 +133,7 @@ def test_a_sequence_of_many_documents_is_no_sign_of_an_example() -> None:
     assert tasks_of(found, texts) == [("quiz",)] * 12
 
 
-def test_an_index_goes_to_workers() -> None:
+def test_an_index_can_be_pickled() -> None:
     found = pickle.loads(pickle.dumps(index(Decontamination(), {"quiz": [QUESTION]})))
     assert tasks_of(found, [QUESTION]) == [("quiz",)]
 
@@ -147,9 +146,7 @@ def test_examples_come_from_files(tmp_path: Path) -> None:
         files=(f"{tmp_path}/*.jsonl", f"{tmp_path}/lines.txt"),
         text_columns=("question", "answers"),
     )
-    files = example_files(config)
-    assert [task for task, _ in files] == ["quiz", "lines"]
-    texts = {task: list(of_task) for task, of_task in read_examples(config, files).items()}
+    texts = {task: list(of_task) for task, of_task in read_examples(config).items()}
     assert texts == {"quiz": [QUESTION, "yes"], "lines": ["first", "second"]}
 
 
@@ -166,7 +163,7 @@ def test_records_without_texts_are_refused(
     (tmp_path / "quiz.jsonl").write_bytes(orjson.dumps(record))
     config = Decontamination(files=(f"{tmp_path}/quiz.jsonl",))
     with pytest.raises(ValueError, match=message):
-        index(config, read_examples(config, example_files(config)))
+        index(config, read_examples(config))
 
 
 def test_lengths_must_be_ordered() -> None:
@@ -174,7 +171,7 @@ def test_lengths_must_be_ordered() -> None:
         Decontamination(ngram_words=5)
 
 
-def test_examples_are_spelled_as_the_corpus_is() -> None:
+def test_examples_are_normalized_like_the_corpus() -> None:
     example = " ".join(f"canción{number} co\u00adrazón\u200e" for number in range(10))
     found = index(Decontamination(), {"task": [unicodedata.normalize("NFD", example)]})
     [sequences] = find_sequences(found, [clean(f"Before. {example} After.")[0]])

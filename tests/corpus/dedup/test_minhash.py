@@ -18,7 +18,7 @@ def pair(num_common: int, num_each: int, trial: int) -> tuple[str, str]:
     )
 
 
-def test_rensa_computes_what_the_version_says() -> None:
+def test_rensa_computes_the_recorded_version() -> None:
     """Its output is part of an artifact's bytes, so that another algorithm must be noticed."""
     sketch = rensa.RMinHash(8, seed=42)
     sketch.update(["a b c", "b c d"])
@@ -37,7 +37,7 @@ def test_keys_are_the_same_on_every_machine() -> None:
 
 
 @pytest.mark.parametrize(("num_common", "num_each"), [(200, 100), (280, 60), (320, 40), (360, 20)])
-def test_candidates_follow_the_curve(num_common: int, num_each: int) -> None:
+def test_candidates_follow_the_formula(num_common: int, num_each: int) -> None:
     similarity = num_common / (num_common + 2 * num_each)
     config = NearDuplicates(shingle_words=1)
     texts = [text for trial in range(1500) for text in pair(num_common, num_each, trial)]
@@ -48,7 +48,7 @@ def test_candidates_follow_the_curve(num_common: int, num_each: int) -> None:
     assert share == pytest.approx(expected, abs=0.04)
 
 
-def test_a_key_tells_its_band() -> None:
+def test_keys_differ_between_bands() -> None:
     """Equal rows in two bands are no match; with one hash for each band there are such."""
     config = NearDuplicates(bands=100, rows=1, shingle_words=1)
     keys, _ = band_keys(config, ["one"])

@@ -110,7 +110,7 @@ def variants(num_groups: int, seed: int) -> list[str]:
     return texts
 
 
-def test_recall_follows_the_curve_and_precision_is_one() -> None:
+def test_recall_follows_the_formula_and_precision_is_one() -> None:
     """Pairs apart from each other: no third document may join them."""
     texts = variants(200, seed=3)
     config = NearDuplicates(shingle_words=1)
@@ -141,7 +141,7 @@ def test_a_chain_is_one_cluster_whose_longest_document_is_kept() -> None:
     assert search([a, c], ONE_BAND, same_key("ac")).tolist() == [0, 1]
 
 
-def test_of_equal_sizes_the_smallest_hash_is_kept() -> None:
+def test_the_smallest_hash_of_equal_sizes_is_kept() -> None:
     texts = [f"a b c d e f g h i {last}" for last in "jklmnopqrs"]
     smallest = min(range(10), key=lambda number: tuple(ids_of(texts)[number]))
     assert search(texts, ONE_BAND, same_key(texts)).tolist() == [smallest] * 10
@@ -177,7 +177,7 @@ def test_only_candidates_take_part() -> None:
 
 
 @pytest.mark.parametrize("num_kinds", [1, 4, 10_000])
-def test_a_large_bucket_costs_little(num_kinds: int) -> None:
+def test_a_large_bucket_is_compared_in_bounded_time(num_kinds: int) -> None:
     """10,000 documents of one key: all alike, of four kinds, or none like another."""
     texts = [" ".join(f"k{n % num_kinds}w{word}" for word in range(20)) for n in range(10_000)]
     sets = shingle_sets(SINGLE_WORDS, texts)
@@ -200,7 +200,7 @@ def test_a_large_bucket_costs_little(num_kinds: int) -> None:
     assert asked <= 10_000 * min(num_kinds, near_duplicates.CENTRES)
 
 
-def test_what_is_fetched_at_a_time_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_texts_read_at_a_time_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [f"a b c d e f g h {number}" for number in range(1000)]
     sizes = np.array([len(text) for text in texts])
     monkeypatch.setattr(near_duplicates, "BLOCK_CHARACTERS", 500)
@@ -224,7 +224,7 @@ def test_what_is_fetched_at_a_time_is_bounded(monkeypatch: pytest.MonkeyPatch) -
     assert largest <= 500 + 2 * sizes.max()
 
 
-def test_memory_is_what_the_docstring_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_as_documented(monkeypatch: pytest.MonkeyPatch) -> None:
     """All documents in pairs, half of them alike."""
     number = 200_000
     random = np.random.default_rng(0)

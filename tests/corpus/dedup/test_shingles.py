@@ -61,7 +61,7 @@ def test_a_long_text_is_hashed_in_blocks(text: str, block: int) -> None:
         assert as_lists(plain_words([text, "end"])) == whole
 
 
-def test_case_and_punctuation_do_not_count() -> None:
+def test_case_and_punctuation_are_ignored() -> None:
     one, other = as_lists(plain_words(['"It\u2019s — well-known!"', "its wellknown"]))
     assert one == other
     assert len(one) == 2
@@ -74,7 +74,7 @@ def test_case_and_punctuation_do_not_count() -> None:
         ("בְּרֵאשִׁית בָּרָא", "בראשית ברא"),
     ],
 )
-def test_marks_that_may_be_left_out_do_not_count(marked: str, bare: str) -> None:
+def test_optional_marks_do_not_count(marked: str, bare: str) -> None:
     one, other = as_lists(plain_words([marked, bare]))
     assert one == other
     assert len(one) == len(bare.split())

@@ -20,7 +20,7 @@ def paragraphs(number: int) -> str:
 )
 @example(text="x" * 1000, limit=400)
 @example(text="\n" * 1000 + "x", limit=400)
-def test_nothing_but_white_space_between_documents_is_lost(text: str, limit: int) -> None:
+def test_only_white_space_between_documents_is_removed(text: str, limit: int) -> None:
     documents = list(cut_book(text, limit))
     assert all(0 < len(document) <= limit for document in documents)
     assert all(document == document.strip() for document in documents)
@@ -61,7 +61,7 @@ def test_a_line_inside_a_paragraph_is_no_heading(line: str) -> None:
     assert not any(document.startswith(line) for document in cut_book(text, len(text) * 3 // 4))
 
 
-def test_paragraphs_then_sentences_then_words_stay_whole() -> None:
+def test_paragraphs_sentences_and_words_are_kept_whole() -> None:
     assert all(document.endswith("thirteen.") for document in cut_book(paragraphs(50), 1000))
     assert {len(document) % len(SENTENCE) for document in cut_book(SENTENCE * 50, 1000)} == {
         len(SENTENCE) - 1
@@ -69,7 +69,7 @@ def test_paragraphs_then_sentences_then_words_stay_whole() -> None:
     assert set(" ".join(cut_book("word " * 500, 400)).split()) == {"word"}
 
 
-def test_no_fragment_is_left_at_the_end() -> None:
+def test_the_last_part_is_not_a_fragment() -> None:
     for number in range(1, 40):
         documents = list(cut_book(SENTENCE * number, 1000))
         assert len(documents) == 1 or min(map(len, documents)) >= 249

@@ -28,7 +28,9 @@ from tests.corpus.corpora import ENGLISH, PoolExecutor, config, documents, prose
         ("line", ["First line of one.", "Second line of it.", "Another block."]),
     ],
 )
-def test_text_files_are_cut_as_asked(tmp_path: Path, cut: str, expected: list[str]) -> None:
+def test_text_files_are_divided_as_configured(
+    tmp_path: Path, cut: str, expected: list[str]
+) -> None:
     file = tmp_path / "book.txt"
     file.write_bytes(b"\n\nFirst line of one.\r\nSecond line of it.\n \t\n\nAnother block.\n")
     source = {"type": "files", "urls": [str(file)], "documents": cut}
@@ -130,7 +132,7 @@ def hub(path: Path | str, **changes: Any) -> dict[str, Any]:
     return {"type": "hub", "path": str(path)} | changes
 
 
-def test_what_save_to_disk_wrote_is_a_hub_source(tmp_path: Path) -> None:
+def test_a_save_to_disk_folder_is_a_hub_source(tmp_path: Path) -> None:
     texts = [prose(ENGLISH, n) for n in range(30)]
     saved = datasets.Dataset.from_dict({"text": texts, "other": list(range(30))})
     saved.save_to_disk(tmp_path / "one", num_shards=3)
@@ -159,7 +161,7 @@ def test_columns_of_a_hub_source_that_are_not_read_do_not_matter(tmp_path: Path)
     assert [document.text for document in partition.read()] == ["one", "two"]
 
 
-def test_a_hub_source_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_hub_dataset_is_a_one_line_error(tmp_path: Path) -> None:
     folder = tmp_path / "dataset"
     folder.mkdir()
     write_jsonl(folder / "train.jsonl", [prose(ENGLISH, 1)])
@@ -257,6 +259,6 @@ def test_a_root_in_memory(texts: Path) -> None:
         (__file__, "a file, not a dataset; set type to files"),
     ],
 )
-def test_a_hub_source_that_is_none_is_told(path: str, message: str) -> None:
+def test_an_invalid_hub_path_is_refused(path: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         plan([HubSource(path=path)])

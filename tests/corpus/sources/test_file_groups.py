@@ -63,7 +63,7 @@ def test_a_group_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_file_more_makes_few_groups_new(seed: int) -> None:
+def test_an_added_file_changes_few_groups(seed: int) -> None:
     partitions = [partition(number) for number in range(0, 40_000, 4)]
     before = {each.digest for each in group_small_files(partitions)}
     number = random.Random(seed).randrange(40_000) | 1
@@ -106,7 +106,7 @@ def test_a_broken_file_of_a_group_is_named(tmp_path: Path, monkeypatch: pytest.M
         run(config(tmp_path / "texts"), tmp_path / "runs")
 
 
-def test_every_step_over_many_files_shows_that_it_moves(
+def test_every_step_over_many_files_reports_progress(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "STEP_SECONDS", 0.0)
@@ -127,7 +127,7 @@ def test_every_step_over_many_files_shows_that_it_moves(
     assert all(update.done <= update.total for update in seen)
 
 
-def test_labels_become_names_of_folders_that_any_storage_takes() -> None:
+def test_labels_become_portable_folder_names() -> None:
     for label in ("é" * 200, "std::vector", "a[1]*?#%", "org/data:name"):
         file = FilePartition(label, SourceFile("a.txt", "0" * 64, ""), FileReading())
         folder = partition_folder("/root-folder", file, DocumentRules())

@@ -135,7 +135,7 @@ def test_lists_of_sentences_are_text_and_menus_are_not() -> None:
 
 @pytest.mark.timeout(300)  # takes 0.3 s; without bounds the square of that
 @pytest.mark.parametrize("tag", ["div", "b", "font", "table", "a", "svg", "ul", "span", "select"])
-def test_what_is_within_the_bounds_is_read_in_bounded_time(tag: str) -> None:
+def test_pages_within_the_bounds_take_bounded_time(tag: str) -> None:
     html = "<main>" + f"<{tag}>" * 2400 + "x"
     assert not exceeds_bounds(html)
     main_content(html)
@@ -205,7 +205,7 @@ def test_no_markup_stops_a_page(parts: list[str]) -> None:
     assert text.count("水") <= stdlib_html.unescape("".join(parts)).count("水")
 
 
-def test_exponents_are_no_digits_of_the_number() -> None:
+def test_exponents_are_separate_from_their_base() -> None:
     text = "In 10<sup>5</sup> m<sup class='e'>−2</sup>, the 1<sup>st</sup> of H<sub>2</sub>O."
     page = f"<html><body><main><p>{text}</p><p>{text}</p></main></body></html>"
     assert main_content(page).split("\n")[0] == "In 10⁵ m⁻², the 1st of H2O."

@@ -61,7 +61,7 @@ OSCAR = {
 }
 
 
-def test_dots_lead_into_objects(tmp_path: Path) -> None:
+def test_dots_access_nested_objects(tmp_path: Path) -> None:
     columns = {"text_column": "content", "url_column": "warc_headers.warc-target-uri"}
     expected = [RawDocument("Texto.", "https://x/es")]
     assert read(tmp_path / "a.jsonl", jsonl(OSCAR), **columns) == expected
@@ -87,12 +87,12 @@ def test_a_column_whose_name_has_dots_wins(tmp_path: Path) -> None:
         ("metadata", "record 1: column 'metadata' holds a dict, not text; set text_column"),
     ],
 )
-def test_a_column_that_is_not_there_is_told(tmp_path: Path, column: str, message: str) -> None:
+def test_a_missing_column_is_an_error(tmp_path: Path, column: str, message: str) -> None:
     with pytest.raises(ValueError, match=rf"^a\.jsonl: {message}"):
         read(tmp_path / "a.jsonl", jsonl(OSCAR), text_column=column)
 
 
-def test_records_in_a_list_within_an_object_are_told(tmp_path: Path) -> None:
+def test_records_in_a_list_within_an_object_are_refused(tmp_path: Path) -> None:
     data = json.dumps({"version": "1", "data": [{"text": "a"}]}).encode()
     with pytest.raises(ValueError, match=r"it has 'version', 'data'; .*: jq '\.\[\"data\"\]'$"):
         read(tmp_path / "a.json", data)
@@ -108,7 +108,7 @@ def test_many_keys_and_odd_ones_make_one_short_line(tmp_path: Path) -> None:
         assert message.endswith(end) and len(message) < 400 and "\n" not in message
 
 
-def test_a_record_that_lacks_the_column_is_named(tmp_path: Path) -> None:
+def test_a_record_without_the_column_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^a\.jsonl: record 2: no column 'text'; it has 'title'$"):
         read(tmp_path / "a.jsonl", jsonl({"text": "a"}, {"title": "b"}))
 
@@ -165,18 +165,18 @@ def test_columns_of_a_csv_without_a_header_are_counted(tmp_path: Path) -> None:
         read(tmp_path / "a.jsonl", jsonl({"text": "a"}), text_column=2)
 
 
-def test_an_address_that_is_not_there_is_none(tmp_path: Path) -> None:
+def test_a_missing_url_is_none(tmp_path: Path) -> None:
     documents = read(tmp_path / "a.jsonl", jsonl({"text": "a", "b": 1}), url_column="b.c")
     assert documents == [RawDocument("a", None)]
 
 
-def test_half_a_character_in_an_address_loses_the_address_alone(tmp_path: Path) -> None:
+def test_an_unpaired_surrogate_in_a_url_drops_only_the_url(tmp_path: Path) -> None:
     row = {"text": "a", "url": "https://x/\ud83d"}
     assert read(tmp_path / "a.jsonl", jsonl(row)) == [RawDocument("a", None)]
 
 
 @pytest.mark.parametrize("encoding", ["hex", "rot13", "base64", "zlib", "undefined", "utf-9"])
-def test_what_is_no_encoding_of_text_is_refused(encoding: str) -> None:
+def test_invalid_encodings_are_refused(encoding: str) -> None:
     with pytest.raises(ValueError, match=f"unknown encoding '{encoding}'; try utf-8"):
         FileReading(encoding=encoding)
 
@@ -193,7 +193,7 @@ def test_the_first_documents_of_each_file(tmp_path: Path) -> None:
         FileReading(max_documents_per_file=0)
 
 
-def test_a_cap_does_not_read_on(tmp_path: Path) -> None:
+def test_max_documents_per_file_stops_reading(tmp_path: Path) -> None:
     broken = jsonl(*ROWS) + b"\n{broken\n"
     assert len(read(tmp_path / "a.jsonl", broken, max_documents_per_file=4)) == 4
 
@@ -207,7 +207,7 @@ def test_a_cap_does_not_read_on(tmp_path: Path) -> None:
         ("a.txt.zst", ".text.zst"),
     ],
 )
-def test_the_name_tells_the_format(name: str, kind: str) -> None:
+def test_the_suffix_determines_the_format(name: str, kind: str) -> None:
     assert FilePartition("x", SourceFile(name, "", ""), FileReading()).kind == kind
 
 
@@ -228,7 +228,7 @@ def test_a_source_is_named_after_its_file_or_folder(url: str, label: str) -> Non
     assert default_label(url) == label
 
 
-def test_xml_must_be_named() -> None:
+def test_xml_needs_a_format() -> None:
     file = SourceFile("dump.xml.bz2", "", "")
     with pytest.raises(ValueError, match=r"dump\.xml\.bz2: \.xml .* set format to wikipedia-xml"):
         _ = FilePartition("x", file, FileReading()).kind
@@ -239,7 +239,7 @@ def test_xml_must_be_named() -> None:
         _ = FilePartition("x", SourceFile("a.warc.wat.gz", "", ""), FileReading()).kind
 
 
-def test_books_are_cut_and_all_their_text_is_there(tmp_path: Path) -> None:
+def test_books_are_divided_without_losing_text(tmp_path: Path) -> None:
     text = "\n\n".join(f"Chapter {n}\n\n" + "It was a dark night. " * 30 for n in range(20))
     documents = read(tmp_path / "a.txt", text.encode(), documents="book", document_characters=1000)
     assert all(document.text.startswith("Chapter ") for document in documents)
@@ -265,7 +265,7 @@ def test_one_text_too_large_for_memory_is_refused(
     assert len(read(tmp_path / "a.txt", data, documents="line")) == 1000
 
 
-def test_what_refuses_a_file_or_counts_its_documents_is_not_how_it_is_read() -> None:
+def test_limits_and_uses_are_not_part_of_reading() -> None:
     plain = shaping_fields(FilesSource(urls=("a",)))
     assert shaping_fields(FilesSource(urls=("b",), max_expansion=5000.0, weight=2.0)) == plain
     assert shaping_fields(FilesSource(urls=("a",), licence="CC0")) == plain
@@ -310,7 +310,7 @@ FILES = valid_files()
 @pytest.mark.parametrize("name", FILES)
 @settings(max_examples=100)
 @given(data=st.data())
-def test_whatever_is_in_a_file_it_reads_or_says_what_is_wrong_in_a_line(
+def test_any_file_is_read_or_a_one_line_error(
     name: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     valid, reading = FILES[name]

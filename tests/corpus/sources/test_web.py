@@ -75,7 +75,7 @@ def test_resources_are_pages_without_http(tmp_path: Path) -> None:
     ]
 
 
-def test_wet_records_are_taken_as_they_are(tmp_path: Path) -> None:
+def test_wet_records_are_unchanged(tmp_path: Path) -> None:
     text = "Eine Zeile.\nWARC/1.0\nNoch eine <b>Größe</b>.\n"
     media = "Content-Type: text/plain; charset=koi8-r"
     data = (
@@ -108,7 +108,7 @@ def test_wet_records_are_taken_as_they_are(tmp_path: Path) -> None:
         HTML.encode(),  # HTTP/0.9
     ],
 )
-def test_heads_are_read_as_servers_send_them(tmp_path: Path, block: bytes) -> None:
+def test_http_headers_are_read_as_servers_send_them(tmp_path: Path, block: bytes) -> None:
     assert read(tmp_path, record(block)) == [DOCUMENT]
 
 
@@ -135,7 +135,7 @@ def test_a_page_is_found_under_any_content_type(tmp_path: Path, kind: str) -> No
     assert read(tmp_path, response(html.encode(), kind)) == [DOCUMENT]
 
 
-def test_a_missing_content_type_is_found_out(tmp_path: Path) -> None:
+def test_a_missing_content_type_is_detected(tmp_path: Path) -> None:
     head = b"HTTP/1.1 200 OK\r\n\r\n"
     identified = "WARC-Identified-Payload-Type: text/html"
     assert read(
@@ -161,13 +161,13 @@ def test_a_missing_content_type_is_found_out(tmp_path: Path) -> None:
         (b"<p " + b"a " * 100_000 + b">x", "html_too_deep"),
     ],
 )
-def test_a_page_that_cannot_be_read_loses_itself_alone(
+def test_an_unreadable_page_does_not_affect_others(
     tmp_path: Path, body: bytes, reason: str
 ) -> None:
     assert read(tmp_path, response(body, "text/html") + PAGE) == [dropped(reason), DOCUMENT]
 
 
-def test_a_page_that_was_cut_is_kept_and_marked(tmp_path: Path) -> None:
+def test_a_truncated_page_is_kept_and_counted(tmp_path: Path) -> None:
     cut = gzip.compress(b"<p>Number 0, " + b", ".join(b"%d" % (n * n) for n in range(999)))[:-500]
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>Ends in the"
     [packed, plain, first] = read(
@@ -212,7 +212,7 @@ def test_counters_balance_over_all_records(tmp_path: Path) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
-def test_a_damaged_archive_reads_or_says_so_in_a_line(
+def test_a_damaged_archive_is_read_or_a_one_line_error(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     packed = gzip.compress(HTML.encode())

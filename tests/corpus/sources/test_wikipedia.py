@@ -115,7 +115,7 @@ def test_names_of_the_dumps_language_hold_in_its_text(tmp_path: Path) -> None:
     assert read(tmp_path, without.encode())[0].text == "A b Titel englisch c"
 
 
-def test_a_dump_cut_on_purpose_is_read_with_its_end(tmp_path: Path) -> None:
+def test_a_purposely_truncated_dump_is_read_with_its_end_tags(tmp_path: Path) -> None:
     cut = DUMP[: DUMP.index(b"zweite")]
     with pytest.raises(ValueError, match=r"within <text>; .* append </text></revis") as caught:
         read(tmp_path, cut)
@@ -125,7 +125,7 @@ def test_a_dump_cut_on_purpose_is_read_with_its_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5, 0.9, 0.9999])
-def test_a_cut_dump_is_refused(tmp_path: Path, fraction: float) -> None:
+def test_a_truncated_dump_is_refused(tmp_path: Path, fraction: float) -> None:
     with pytest.raises(
         ValueError, match=r"^dump\.xml: not a complete XML dump.* download it again"
     ) as caught:
@@ -151,7 +151,9 @@ LAUGHS = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;">
         ('<?xml version="1.0" encoding="gb18030"?>' + HEAD + TAIL, "not a complete XML dump"),
     ],
 )
-def test_what_is_no_dump_is_told_in_a_line(tmp_path: Path, data: str, message: str) -> None:
+def test_files_that_are_not_dumps_are_one_line_errors(
+    tmp_path: Path, data: str, message: str
+) -> None:
     with pytest.raises(ValueError, match=rf"^dump\.xml: .*{message}") as caught:
         read(tmp_path, data.encode())
     assert "\n" not in str(caught.value)
@@ -174,7 +176,7 @@ def test_memory_is_bounded_by_a_page(tmp_path: Path) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_a_damaged_dump_reads_or_says_so_in_a_line(
+def test_a_damaged_dump_is_read_or_a_one_line_error(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     small = (HEAD + "".join(PAGES[:5]) + TAIL).encode()

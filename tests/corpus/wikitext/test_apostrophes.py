@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from electra_pipeline.corpus.wikitext.apostrophes import without_quotes
+from electra_pipeline.corpus.wikitext.apostrophes import remove_bold_and_italic
 
 
 @pytest.mark.parametrize(
@@ -25,10 +25,10 @@ from electra_pipeline.corpus.wikitext.apostrophes import without_quotes
         ("a ''b", "a b"),
     ],
 )
-def test_marks_go_and_apostrophes_stay(wikitext: str, text: str) -> None:
-    assert without_quotes(wikitext) == text
+def test_marks_are_removed_and_apostrophes_kept(wikitext: str, text: str) -> None:
+    assert remove_bold_and_italic(wikitext) == text
 
 
 @given(st.lists(st.sampled_from(["'", "''", "'''", "a", " ", "\n", "bc"])).map("".join))
-def test_nothing_but_apostrophes_goes(wikitext: str) -> None:
-    assert without_quotes(wikitext).replace("'", "") == wikitext.replace("'", "")
+def test_only_apostrophes_are_removed(wikitext: str) -> None:
+    assert remove_bold_and_italic(wikitext).replace("'", "") == wikitext.replace("'", "")

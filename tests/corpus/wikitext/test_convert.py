@@ -68,11 +68,11 @@ from electra_pipeline.corpus.wikitext.editions import edition
         ("", ""),
     ],
 )
-def test_markup_goes_and_prose_stays(wikitext: str, text: str) -> None:
+def test_markup_is_removed_and_prose_kept(wikitext: str, text: str) -> None:
     assert to_text(wikitext, edition("de")) == text
 
 
-def test_headings_stay_where_text_follows() -> None:
+def test_headings_followed_by_text_are_kept() -> None:
     page = "Lead.\n== A ==\n=== B ===\nText.\n== C ==\n{{gone}}\n=== D ===\n"
     page += "== E ''e'' ==\nEnd.\n== F =="
     assert to_text(page) == "Lead.\n\nA\n\nB\n\nText.\n\nE e\n\nEnd."
@@ -138,7 +138,7 @@ def test_a_long_page_is_clean_text_within_the_timeout(wikitext: str) -> None:
     assert_clean(to_text(wikitext))
 
 
-def test_a_page_larger_than_mediawiki_takes_is_refused() -> None:
+def test_a_page_larger_than_mediawikis_limit_is_refused() -> None:
     with pytest.raises(UnreadableError, match="page_too_large"):
         to_text("x" * (MAX_PAGE_CHARACTERS + 1))
 

@@ -16,7 +16,7 @@ TITLES = [
 
 
 @pytest.mark.parametrize(("language", "title"), TITLES)
-def test_files_of_every_edition_are_known_by_name_and_alias(language: str, title: str) -> None:
+def test_file_namespaces_of_every_edition_are_recognized(language: str, title: str) -> None:
     assert edition(language).namespace(title) == "6"
 
 
@@ -34,7 +34,7 @@ def test_files_of_every_edition_are_known_by_name_and_alias(language: str, title
         ("en", ":File:x", "0"),
     ],
 )
-def test_a_title_tells_its_namespace(language: str, title: str, namespace: str) -> None:
+def test_namespaces_of_titles(language: str, title: str, namespace: str) -> None:
     assert edition(language).namespace(title) == namespace
 
 
@@ -62,7 +62,7 @@ def test_names_of_the_dump_take_precedence() -> None:
         ("ar", "#تحويل [[نهر]]"),
     ],
 )
-def test_redirects_are_known_in_every_language(language: str, text: str) -> None:
+def test_redirects_are_recognized_in_every_language(language: str, text: str) -> None:
     assert edition(language).redirect.match(text)
     assert not edition(language).redirect.match(f"See {text}")
     assert not edition(language).redirect.match("#redirect" + " " * 100_000)  # in little time

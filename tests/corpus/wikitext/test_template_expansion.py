@@ -1,13 +1,19 @@
-"""Templates found in wikitext: their names, arguments and places."""
+"""Templates found in wikitext: their names, arguments and contexts."""
 
 from collections.abc import Sequence
 
 import pytest
 
-from electra_pipeline.corpus.wikitext.template_expansion import CLOSING, GAP, OPENING, Place, expand
+from electra_pipeline.corpus.wikitext.template_expansion import (
+    CLOSING,
+    GAP,
+    OPENING,
+    Context,
+    expand,
+)
 
 
-def show(arguments: Sequence[str], place: Place) -> str:
+def show(arguments: Sequence[str], context: Context) -> str:
     return f"<{'/'.join(arguments)}>"
 
 
@@ -41,15 +47,15 @@ def test_templates_are_replaced_from_the_innermost(wikitext: str, text: str) -> 
     ],
 )
 def test_a_template_that_fills_its_line_is_a_block(wikitext: str, is_line: bool) -> None:
-    places: dict[str, Place] = {}
+    contexts: dict[str, Context] = {}
 
-    def note(arguments: Sequence[str], place: Place) -> str:
-        places[arguments[0]] = place
+    def note(arguments: Sequence[str], context: Context) -> str:
+        contexts[arguments[0]] = context
         return ""
 
     expand(wikitext, note)
-    assert places["x"].is_line == is_line
+    assert contexts["x"].is_line == is_line
 
 
-def test_templates_nested_too_deep_give_nothing() -> None:
-    assert expand("{{a|" * 500 + "}}" * 500, lambda arguments, place: arguments[1]) == GAP
+def test_templates_nested_too_deep_render_nothing() -> None:
+    assert expand("{{a|" * 500 + "}}" * 500, lambda arguments, context: arguments[1]) == GAP

@@ -67,7 +67,7 @@ from electra_pipeline.corpus.wikitext.template_patterns import parse_pattern
         ("{{IPA|fr|mo}} {{IPA|/mo/}} {{w|United Nations|UN}}", "mo /mo/ UN"),
     ],
 )
-def test_inline_templates_give_their_text(wikitext: str, text: str) -> None:
+def test_inline_templates_are_replaced_by_their_text(wikitext: str, text: str) -> None:
     assert to_text(wikitext) == text
 
 
@@ -170,7 +170,7 @@ def test_unknown_templates_leave_no_gap(wikitext: str, text: str) -> None:
         "¿Qué? ¡No! – (1950 – )",
     ],
 )
-def test_an_authors_own_marks_stay(text: str) -> None:
+def test_the_authors_punctuation_is_kept(text: str) -> None:
     assert to_text(f"{text}\n{{{{unk}}}}").split() == text.replace("''", "").split()
     assert to_text(f"mot{{{{unk}}}} ; suite {{{{unk}}}} ; fin {{{{unk}}}} ! {text}").startswith(
         "mot ; suite ; fin ! "
@@ -195,7 +195,7 @@ def test_variables_and_functions(wikitext: str, text: str) -> None:
     assert to_text(wikitext, title="Title") == text
 
 
-def test_boxes_notes_and_hatnotes_go() -> None:
+def test_boxes_notes_and_hatnotes_are_removed() -> None:
     page = "{{Infobox town\n| name = {{lang|fr|Ville}}\n| map = {{location map|x}}\n}}\n"
     page += "{{Main|Foo}}\n{{See also|Bar}}\nText{{sfn|A|2000}}.{{efn|{{lang|fr|n}}}} More "
     page += "{{citation needed|date=May 2000}} text{{who}} ({{coord|1|2|N}}).\n{{Navbox|x}}"
@@ -214,7 +214,7 @@ def test_the_table_is_sound() -> None:
 
 
 @pytest.mark.parametrize("pattern", ["[{1}", "{1}]"])
-def test_brackets_of_a_pattern_balance(pattern: str) -> None:
+def test_unbalanced_brackets_of_a_pattern_are_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match="without its"):
         parse_pattern(pattern)
 

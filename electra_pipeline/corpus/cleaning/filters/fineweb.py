@@ -6,7 +6,10 @@ from typing import Literal
 from pydantic import Field
 
 from electra_pipeline.corpus.cleaning.filters.filter import Filter, Rejection
-from electra_pipeline.corpus.cleaning.filters.language_thresholds import LineRules, line_rules
+from electra_pipeline.corpus.cleaning.filters.language_thresholds import (
+    LanguageThresholds,
+    find_thresholds,
+)
 from electra_pipeline.corpus.cleaning.filters.repetition import repeated_parts
 from electra_pipeline.corpus.cleaning.filters.text_view import TextView
 from electra_pipeline.text.sentences import ends_sentence
@@ -45,13 +48,15 @@ class FineWeb(Filter):
     def _violations(self, view: TextView, language: str | None) -> Iterator[Rejection]:
         lines = view.lines
         is_other = self.per_language and language != "en"
-        rules = LineRules(self.min_ended_lines, self.max_newlines)
+        limits = LanguageThresholds(
+            min_ended_lines=self.min_ended_lines, max_newlines=self.max_newlines
+        )
         max_repeated = self.max_repeated_characters
         if is_other:
-            rules = line_rules(language, LineRules(0.0, self.max_newlines))
+            limits = find_thresholds(language, limits._replace(min_ended_lines=0.0))
             max_repeated = REPEATED_CHARACTERS_OF_OTHERS
         ended = sum(map(ends_sentence, lines)) / len(lines)
-        if ended < rules.min_ended_lines:
+        if ended < limits.min_ended_lines:
             yield Rejection("unended_lines", f"{ended:.3f}")
         short = sum(len(line) <= self.short_line for line in lines) / len(lines)
         if short > self.max_short_lines and not is_other:
@@ -60,5 +65,5 @@ class FineWeb(Filter):
         if repeated > max_repeated:
             yield Rejection("repeated_lines", f"{repeated:.3f}")
         newlines = view.text.count("\n") / view.num_words
-        if newlines > rules.max_newlines:
+        if newlines > limits.max_newlines:
             yield Rejection("newlines", f"{newlines:.3f}")

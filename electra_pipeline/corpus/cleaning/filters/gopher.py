@@ -10,7 +10,10 @@ from typing import Literal
 from pydantic import Field
 
 from electra_pipeline.corpus.cleaning.filters.filter import Filter, Rejection
-from electra_pipeline.corpus.cleaning.filters.language_thresholds import WordRules, word_rules
+from electra_pipeline.corpus.cleaning.filters.language_thresholds import (
+    LanguageThresholds,
+    find_thresholds,
+)
 from electra_pipeline.corpus.cleaning.filters.repetition import (
     find_repeats,
     most_frequent,
@@ -64,15 +67,15 @@ class GopherQuality(Filter):
 
     def reject(self, view: TextView, language: str | None) -> Rejection | None:
         """Reject a document by the first of the rules that it breaks."""
-        return next(self._violations(view, self._word_rules(language)), None)
+        return next(self._violations(view, self._thresholds(language)), None)
 
-    def _word_rules(self, language: str | None) -> WordRules:
+    def _thresholds(self, language: str | None) -> LanguageThresholds:
         if self.per_language and language != "en":
-            return word_rules(language, WordRules(None, self.min_alphabetic_words, ()))
+            return find_thresholds(language, LanguageThresholds(None, self.min_alphabetic_words))
         lengths = self.min_mean_word_length, self.max_mean_word_length
-        return WordRules(lengths, self.min_alphabetic_words, self.stop_words)
+        return LanguageThresholds(lengths, self.min_alphabetic_words, self.stop_words)
 
-    def _violations(self, view: TextView, rules: WordRules) -> Iterator[Rejection]:
+    def _violations(self, view: TextView, limits: LanguageThresholds) -> Iterator[Rejection]:
         words = view.words
         # Most words begin with a letter, and this check is fast.
         others = [word for word in words if not word[0].isalpha()]
@@ -83,10 +86,10 @@ class GopherQuality(Filter):
             yield Rejection("few_words", f"{num_words:g}")
         if self.max_words is not None and num_words > self.max_words:
             yield Rejection("many_words", f"{num_words:g}")
-        if rules.mean_word_length and view.has_spaces and num_words:
+        if limits.mean_word_length and view.has_spaces and num_words:
             characters = int(view.ends[-1]) - view.num_optional_marks - sum(map(len, symbols))
             mean = characters / num_words
-            least, most = rules.mean_word_length
+            least, most = limits.mean_word_length
             if mean < least:
                 yield Rejection("short_words", f"{mean:.2f}")
             if mean > most:
@@ -104,10 +107,11 @@ class GopherQuality(Filter):
         if ends > self.max_ellipsis_lines:
             yield Rejection("ellipsis_lines", f"{ends:.3f}")
         alphabetic = 1 - len(letterless) / len(words)
-        if alphabetic < rules.min_alphabetic_words:
+        if alphabetic < limits.min_alphabetic_words:
             yield Rejection("few_letters", f"{alphabetic:.3f}")
-        num_stop_words = rules.count_stop_words(view)
-        if rules.stop_words and num_stop_words < self.min_stop_words:
+        among = view.text if limits.mean_word_length is None else view.bare_words
+        num_stop_words = sum(word in among for word in limits.stop_words)
+        if limits.stop_words and num_stop_words < self.min_stop_words:
             yield Rejection("few_stop_words", str(num_stop_words))
 
 

@@ -33,7 +33,7 @@ def list_file(path: Path, content: str) -> ListFile:
         (None, False),
     ],
 )
-def test_domains_and_what_is_below_them(url: str | None, blocked: bool) -> None:
+def test_domains_and_their_subdomains(url: str | None, blocked: bool) -> None:
     assert judged(Blocklist(domains=("Spam.com",)), url) == ("spam.com" if blocked else None)
 
 
@@ -46,14 +46,14 @@ def test_lists_are_read_from_files(tmp_path: Path) -> None:
     assert judged(rule, "https://good.org") is None
 
 
-def test_identity_is_what_a_list_holds_not_where_it_lies(tmp_path: Path) -> None:
+def test_identity_of_a_list_is_its_content_not_its_location(tmp_path: Path) -> None:
     here = Blocklist(files=(list_file(tmp_path / "a.txt", "bad.org\n"),))
     there = Blocklist(files=(list_file(tmp_path / "b.txt", "bad.org\n"),))
     other = Blocklist(files=(list_file(tmp_path / "c.txt", "worse.org\n"),))
     assert identity([here]) == identity([there]) != identity([other])
 
 
-def test_what_is_no_domain_is_refused(tmp_path: Path) -> None:
+def test_invalid_domains_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"domains: 'https://x\.com/' is not a domain; give"):
         Blocklist(domains=("https://x.com/",))
     rule = Blocklist(files=(list_file(tmp_path / "a.txt", "good.org\na b\n"),))

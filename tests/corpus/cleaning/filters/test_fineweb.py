@@ -47,7 +47,7 @@ def test_other_languages_have_their_own_values() -> None:
     )
 
 
-def test_languages_without_an_entry_may_end_lines_as_they_like() -> None:
+def test_languages_without_an_entry_ignore_ended_lines() -> None:
     assert reason(UNENDED, "la") is None
     assert reason(UNENDED, None) is None
     assert reason(f"{GOOD}\n{GOOD}", "la") == "repeated_lines"

@@ -127,7 +127,7 @@ CHINESE = (
 )
 
 
-def test_languages_are_judged_by_their_own_words() -> None:
+def test_languages_use_their_own_word_thresholds() -> None:
     german = "Donaudampfschifffahrtsgesellschaft und der Bundesverfassungsgerichtshof " * 20
     assert reason(GopherQuality(), german, "de") == "long_words"  # 15 characters are usual, not 25
     words = "Lebensmittelgeschäfte und Verkehrsverbindungen der Nachbargemeinden " * 20
@@ -164,9 +164,7 @@ MARKED = [
 
 
 @pytest.mark.parametrize(("language", "marked", "bare"), MARKED)
-def test_marks_that_a_text_may_leave_out_do_not_matter(
-    language: str, marked: str, bare: str
-) -> None:
+def test_optional_marks_do_not_affect_stop_words(language: str, marked: str, bare: str) -> None:
     for text in (marked, bare):
         assert reason(GopherQuality(), f"{text} " * 8, language) is None
 
@@ -177,7 +175,7 @@ def test_long_words_are_long_without_their_vowel_signs() -> None:
     assert reason(rule, f"{word} " * 60, "ar") is None
 
 
-def test_languages_without_an_entry_are_judged_by_letters_alone() -> None:
+def test_languages_without_an_entry_use_only_the_letters_rule() -> None:
     assert reason(GopherQuality(), prose().replace("the ", ""), "la") is None
     assert reason(GopherQuality(), prose() + " 12345" * 20, "la") == "few_letters"
     assert reason(GopherQuality(), prose().replace("the ", ""), None) is None

@@ -6,7 +6,7 @@ from pydantic import TypeAdapter, ValidationError
 from electra_pipeline.corpus.cleaning.filters.blocklist import Blocklist
 from electra_pipeline.corpus.cleaning.filters.c4 import C4Lines, C4Page
 from electra_pipeline.corpus.cleaning.filters.gopher import GopherQuality
-from electra_pipeline.corpus.cleaning.filters.language_thresholds import languages_with_rules
+from electra_pipeline.corpus.cleaning.filters.language_thresholds import languages_with_thresholds
 from electra_pipeline.corpus.cleaning.filters.registry import (
     PRESETS,
     AnyFilter,
@@ -30,7 +30,7 @@ def test_filters_run_in_their_order() -> None:
     assert after.edits == {"lines_without_end": 1}
 
 
-def test_edits_add_up_and_the_first_judgement_ends_it() -> None:
+def test_edits_add_up_until_the_first_rejection() -> None:
     filtered = apply([C4Lines(), Scrub()], PAGE, None, "en")
     assert filtered.rejection is None
     assert filtered.text == PAGE.removeprefix("Menu\n").replace("a@b.com", "email@example.com")
@@ -40,12 +40,12 @@ def test_edits_add_up_and_the_first_judgement_ends_it() -> None:
     assert (first.text, first.edits) == (PAGE, {})
 
 
-def test_a_document_of_which_nothing_is_left_is_dropped() -> None:
+def test_a_document_left_empty_by_edits_is_dropped() -> None:
     filtered = apply([C4Lines(), C4Page()], "Menu\nHome", None, "en")
     assert filtered == ("", ("nothing_left", "c4_lines"), {"lines_without_end": 2})
 
 
-def test_the_address_is_judged() -> None:
+def test_the_url_is_checked() -> None:
     rules = [Blocklist(domains=("spam.com",))]
     assert apply(rules, PAGE, "https://www.spam.com", None).rejection == (
         "blocked_domain",
@@ -56,7 +56,7 @@ def test_the_address_is_judged() -> None:
 
 @pytest.mark.parametrize("text", ["", " ", "\n\n \t\n"])
 @pytest.mark.parametrize("name", PRESETS)
-def test_blank_texts_are_not_judged(name: str, text: str) -> None:
+def test_blank_texts_are_returned_unchanged(name: str, text: str) -> None:
     assert apply(PRESETS[name], text, None, "en") == (text, None, {})
 
 
@@ -81,7 +81,7 @@ PARTS = [
     st.sampled_from([None, "en", "de", "zh", "la"]),
     st.sampled_from([*PRESETS["web"], C4Lines(), GopherQuality(min_words=0)]),
 )
-def test_any_text_gets_a_verdict_and_edits_are_counted(
+def test_any_text_is_processed_and_edits_are_counted(
     text: str, language: str | None, rule: AnyFilter
 ) -> None:
     filtered = apply([rule], text, None, language)
@@ -99,7 +99,7 @@ def test_a_list_of_filters_is_a_configuration() -> None:
     assert CONFIG.validate_python(given) == (GopherQuality(min_words=20), Scrub())
 
 
-def test_mistakes_are_told() -> None:
+def test_invalid_filters_are_refused() -> None:
     with pytest.raises(ValidationError, match="no filters are named 'wbe'; choose web, wikipedia"):
         CONFIG.validate_python("wbe")
     with pytest.raises(ValidationError, match=r"gopher_quality\.min_wrods"):
@@ -108,13 +108,13 @@ def test_mistakes_are_told() -> None:
         CONFIG.validate_python([{"type": "gopher"}])
 
 
-def test_identity_tells_thresholds_and_order_apart() -> None:
+def test_identity_depends_on_thresholds_and_order() -> None:
     rules = [GopherQuality(), Scrub()]
     assert identity(rules) == identity([GopherQuality(), Scrub()])
     assert identity(rules) != identity([GopherQuality(min_words=20), Scrub()])
     assert identity(rules) != identity(rules[::-1])
 
 
-def test_languages_with_rules_can_be_identified() -> None:
-    assert len(languages_with_rules()) > 60
-    assert set(languages_with_rules()) <= set(supported_languages())
+def test_languages_with_thresholds_can_be_identified() -> None:
+    assert len(languages_with_thresholds()) > 60
+    assert set(languages_with_thresholds()) <= set(supported_languages())

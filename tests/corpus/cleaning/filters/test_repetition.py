@@ -43,7 +43,7 @@ def plain_repeated(words: list[str], n: int) -> int:
 
 
 @given(WORDS)
-def test_each_length_equals_plain_loops(words: list[str]) -> None:
+def test_repeats_of_each_length_equal_plain_loops(words: list[str]) -> None:
     found = {one.n: one for one in find_repeats(TextView(" ".join(words)), 2, 10)}
     for n in range(2, 11):
         repeated = [s for s, count in Counter(sequences(words, n)).items() if count > 1]
