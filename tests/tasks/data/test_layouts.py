@@ -231,7 +231,7 @@ def test_any_record_is_read_counted_or_refused(values, record, labelled):
 )
 def test_labels_of_any_type_are_texts(tmp_path, values, labels):
     path = lines(tmp_path / "t.jsonl", text_records(values * 10))
-    assert load_task(path, validation=path).problem.labels == labels
+    assert load_task(path, validation=path).kind.labels == labels
 
 
 def test_numbers_in_one_split_and_texts_in_another_are_alike(tmp_path):
@@ -314,7 +314,7 @@ def test_pairs_on_which_nobody_agreed_have_no_label(tmp_path):
     assert data.kind.labels == ("entailment", "neutral")
     assert data.counters["dropped"]["train"] == {"no_label": 6}
     signs = lines(tmp_path / "s.jsonl", text_records(["+", "-"] * 6))
-    assert load_task(signs).problem.labels == ("+", "-")
+    assert load_task(signs).kind.labels == ("+", "-")
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,7 @@ def test_pairs_on_which_nobody_agreed_have_no_label(tmp_path):
 )
 def test_labels_that_look_alike_are_told(tmp_path, labels, caplog):
     path = lines(tmp_path / "t.jsonl", text_records([*labels, "other"] * 6))
-    assert len(load_task(path).problem.labels) == 3
+    assert len(load_task(path).kind.labels) == 3
     assert caplog.text.count("though they look alike") == 1
 
 
