@@ -118,7 +118,7 @@ def _answers(compare: Callable[[str, str], float]) -> Callable[[Sequence[Row]], 
 
 
 def _withdrawable(compare: Callable[[str, str], float]) -> Callable[[Sequence[Row]], Any]:
-    """As `_answers` for the answer and for none in its place, and the margin of "no answer"."""
+    """The comparison of the answer as in `_answers`, that of the empty answer, the null margin."""
 
     def values(rows: Sequence[Row]) -> list[tuple[float, float, float]]:
         found = []
