@@ -49,12 +49,17 @@ class PipelineConfig(Config):
     corpus: CorpusConfig | None = None
     """The text to train on; null where an existing model is evaluated."""
     tokenizer: TokenizerConfig = TokenizerConfig()
+    """How the vocabulary is trained, or the tokenizer that is taken over."""
     sequences: SequencesConfig = SequencesConfig()
+    """Length and layout of the token sequences for pre-training."""
     pretrain: PretrainConfig = PretrainConfig()
+    """Model, objective and optimizer of the pre-training."""
     publish: PublishConfig = PublishConfig()
+    """Model cards and hub name of the published model."""
     finetune: FinetuneConfig | None = None
     """Tasks to fine-tune and evaluate on; null stops after publishing."""
     scale: Scale = Scale()
+    """Workers, precision, checkpoints and time limits: speed, never results."""
 
     @model_validator(mode="before")
     @classmethod

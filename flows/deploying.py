@@ -1,8 +1,8 @@
-"""Keep a Prefect server up to date: the build steps of prefect.yaml, and one command for all.
+"""Deploy the flows to a Prefect server: the build steps of prefect.yaml, and one command for all.
 
-`python -m flows.deploying`, in the folder of prefect.yaml, creates the work pool, deploys, and
-creates the automations of infra/automations.yaml. It can be called at each start: what is there
-stays as its operator left it.
+`python -m flows.deploying`, in the folder of prefect.yaml, creates the work pool, the deployments
+and the automations of infra/automations.yaml. It can be called at each start: what exists keeps the
+settings of its operator.
 """
 
 import hashlib
@@ -30,18 +30,18 @@ from electra_pipeline.presets import preset_names, preset_text
 from flows.local import check_server
 
 AUTOMATIONS = "infra/automations.yaml"
-DEPLOYED = "electra_pipeline_deployed"  # the variable that holds the digest of what was deployed
+DEPLOYED = "electra_pipeline_deployed"  # Prefect variable with the digest of the last deployment
 
 
 def presets() -> dict[str, Any]:
-    """The presets by name, so that prefect.yaml need not repeat them."""
+    """Return the presets by name, so that prefect.yaml need not repeat them."""
     return {name: yaml.safe_load(preset_text(name)) for name in preset_names()}
 
 
 def work_queue(pool: str, name: str, limit: int) -> dict[str, Any]:
-    """Make a queue of a work pool that lets `limit` runs work at once, if it is not there.
+    """Create a queue of a work pool with a limit of concurrent runs, unless it exists.
 
-    Later its limit is the operator's: `prefect work-queue set-concurrency-limit NAME N -p POOL`.
+    Later operators set its limit: `prefect work-queue set-concurrency-limit NAME N -p POOL`.
     """
     with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
         client.create_work_queue(name=name, concurrency_limit=limit, work_pool_name=pool)
@@ -49,12 +49,12 @@ def work_queue(pool: str, name: str, limit: int) -> dict[str, Any]:
 
 
 def project() -> dict[str, str]:
-    """The folder of the prefect.yaml that is deployed, whatever folder the shell is in."""
+    """Return the folder of the prefect.yaml that is deployed, from any current folder."""
     return {"folder": str(_prefect_file().parent)}
 
 
 def _prefect_file() -> Path:
-    """The file that `prefect deploy` reads: it hands its steps no more than the command line."""
+    """Return the file that `prefect deploy` reads; steps can only find it on the command line."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--prefect-file", type=Path, default=Path("prefect.yaml"))
     given, _ = parser.parse_known_args()
@@ -62,10 +62,10 @@ def _prefect_file() -> Path:
 
 
 def schedules() -> dict[str, Any]:
-    """Whether each schedule of prefect.yaml is on: by flow, deployment and slug.
+    """Return whether each schedule of prefect.yaml is active, by flow, deployment and slug.
 
-    A new schedule is off; one that the server has stays as it is. A schedule that was added by hand
-    gets a slug: Prefect replaces all schedules of a deployment where one has none.
+    A new schedule is inactive; one that the server has keeps its state. A schedule that was added
+    by hand gets a slug: Prefect replaces all schedules of a deployment if one has none.
     """
     found: dict[str, Any] = {}
     with get_client(sync_client=True) as client:
@@ -96,15 +96,15 @@ def _active(client: SyncPrefectClient, deployment: str) -> dict[str, bool]:
 def work_in(folder: str) -> dict[str, str]:
     """Pull step: run in the folder that was deployed from.
 
-    Where it is gone the run is Failed with a message that names it: of an error in a step Prefect
-    shows the exit status alone. Raises ValueError with the same message.
+    If it does not exist, set the run to Failed with a message that names it: of an error in a step,
+    Prefect shows only the exit status. Raises ValueError with the same message.
     """
     try:
         return set_working_directory(folder)
     except OSError as error:
         message = (
             f"{folder}: the folder of this deployment cannot be entered on this machine "
-            f"({error.strerror}); deploy again from where prefect.yaml is now"
+            f"({error.strerror}); deploy again from the folder of prefect.yaml"
         )
         if flow_run.id is not None:
             with get_client(sync_client=True) as client:
@@ -113,14 +113,17 @@ def work_in(folder: str) -> dict[str, str]:
 
 
 def main() -> None:
-    """Create the pool, deploy what has changed, create or update the automations.
+    """Create the work pool, deploy changes, create or update the automations.
 
-    Raises ValueError in one line if no server is named, or it does not answer, or there is no
-    prefect.yaml here.
+    Raises ValueError in one line if no server is configured, if it does not answer, or if the
+    current folder has no prefect.yaml.
     """
     file = _prefect_file()
     if not file.is_file():
-        raise ValueError(f"{file}: no such file; call this in the folder of prefect.yaml")
+        raise ValueError(
+            f"{file}: no such file; call this in the folder of prefect.yaml, which "
+            "`electra-pipeline deployment-files` writes"
+        )
     if not PREFECT_API_URL.value():
         raise ValueError("PREFECT_API_URL is not set; set it to http://HOST:4200/api of the server")
     check_server()
@@ -128,11 +131,11 @@ def main() -> None:
         make_work_pools(client, yaml.safe_load(file.read_text()))
         deploy(file)
         for given in yaml.safe_load((file.parent / AUTOMATIONS).read_text())["automations"]:
-            keep_automation(client, AutomationCore.model_validate(given))
+            update_automation(client, AutomationCore.model_validate(given))
 
 
 def make_work_pools(client: SyncPrefectClient, definition: dict[str, Any]) -> None:
-    """Make the pools of the deployments where they are not there, as pools of processes."""
+    """Create the missing work pools of the deployments, as pools of processes."""
     for name in {each["work_pool"]["name"] for each in definition["deployments"]}:
         with suppress(ObjectAlreadyExists):
             client.create_work_pool(WorkPoolCreate(name=name, type="process"))
@@ -140,13 +143,13 @@ def make_work_pools(client: SyncPrefectClient, definition: dict[str, Any]) -> No
 
 
 def deploy(file: Path) -> None:
-    """Deploy all of prefect.yaml, unless that was done: what was edited since then stays.
+    """Deploy all of prefect.yaml if it has changed; else edits on the server are kept.
 
     Raises SystemExit with the status of `prefect deploy` if it fails.
     """
     digest = digest_of(file)
     if Variable.get(DEPLOYED) == digest:
-        print("deployments: unchanged since they were deployed")
+        print("deployments: unchanged since the last deployment")
         return
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     done = subprocess.run([*command, "--prefect-file", str(file)], check=False)
@@ -156,17 +159,17 @@ def deploy(file: Path) -> None:
 
 
 def digest_of(file: Path) -> str:
-    """What determines the deployments: prefect.yaml and its folder, flows, presets, schema."""
+    """Return a digest of what determines the deployments: prefect.yaml, flows, presets, schema."""
     parts = [str(file), file.read_text(), json.dumps(presets())]
     parts += [each.read_text() for each in sorted(Path(__file__).parent.glob("*.py"))]
     parts.append(json.dumps(PipelineConfig.model_json_schema()))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def keep_automation(client: SyncPrefectClient, given: AutomationCore) -> None:
-    """Create an automation, or bring the one of its name up to date; on or off is the operator's.
+def update_automation(client: SyncPrefectClient, given: AutomationCore) -> None:
+    """Create an automation, or update the one of its name; operators enable or disable it.
 
-    One that is up to date is not touched: an update forgets the runs that it waits for.
+    An automation that is up to date is not updated: an update forgets the runs that it waits for.
     """
     present = client.read_automations_by_name(given.name)
     if not present:
@@ -180,7 +183,7 @@ def keep_automation(client: SyncPrefectClient, given: AutomationCore) -> None:
 
 
 def _core(automation: AutomationCore | Automation) -> dict[str, Any]:
-    """What an automation does, without the ids that the server gives it and its parts."""
+    """Return an automation without the ids that the server gives to it and its parts."""
     return AutomationCore.model_validate(automation.model_dump()).model_dump()
 
 

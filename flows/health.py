@@ -1,4 +1,4 @@
-"""What a Prefect server has that holds runs up, for `electra-pipeline doctor`."""
+"""Checks of a Prefect server for `electra-pipeline doctor`: what delays or blocks runs."""
 
 import math
 from collections.abc import Iterator
@@ -20,10 +20,10 @@ from prefect.settings import PREFECT_API_URL
 from electra_pipeline.core.errors import one_line
 from electra_pipeline.workflows.doctor import Finding
 
-# Runs in these states hold the slots of their queue.
-HOLDING = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
-# Within these, infra/automations.yaml or the server itself ends a run that is dead.
-MOST_MINUTES = {StateType.PENDING: 16, StateType.CANCELLING: 6}
+# Runs in these states occupy the slots of their queue.
+OCCUPYING = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
+# Within these times, infra/automations.yaml or the server itself ends a dead run.
+MAX_MINUTES = {StateType.PENDING: 16, StateType.CANCELLING: 6}
 AUTOMATIONS = (
     "crash-silent-runs",
     "crash-runs-that-never-start",
@@ -32,26 +32,23 @@ AUTOMATIONS = (
 
 
 def examine_server() -> Iterator[Finding]:
-    """Look at the server of PREFECT_API_URL: its version, automations, full queues.
-
-    Without one there is nothing to look at.
-    """
+    """Check the server of PREFECT_API_URL, if it is set: version, automations, full queues."""
     if not PREFECT_API_URL.value():
         return
     with get_client(sync_client=True) as client:
         try:
             yield from (_version(client), _automations(client), *_queues(client))
         except httpx.TransportError:
-            return  # doctor itself looks whether it answers
+            return  # doctor has a check of its own for this
         except (httpx.HTTPError, PrefectException) as error:
             remedy = "set PREFECT_API_AUTH_STRING if it demands one; else see the server's log"
             yield Finding("Prefect server", one_line(error, 200), remedy)
 
 
 def _version(client: SyncPrefectClient) -> Finding:
-    ours, theirs = version("prefect"), client.api_version()
-    remedy = f"run Prefect {ours} there" if theirs.split(".")[:2] != ours.split(".")[:2] else ""
-    return Finding("Prefect server", theirs, remedy)
+    local, remote = version("prefect"), client.api_version()
+    remedy = f"run Prefect {local} there" if remote.split(".")[:2] != local.split(".")[:2] else ""
+    return Finding("Prefect server", remote, remedy)
 
 
 def _automations(client: SyncPrefectClient) -> Finding:
@@ -59,24 +56,24 @@ def _automations(client: SyncPrefectClient) -> Finding:
     missing = [name for name, found in present.items() if not any(a.enabled for a in found)]
     if not missing:
         return Finding("automations", "on")
-    remedy = "python -m flows.deploying, in the folder of prefect.yaml; if there, switch them on"
-    return Finding("automations", f"not there, or off: {', '.join(missing)}", remedy)
+    remedy = "python -m flows.deploying, in the folder of prefect.yaml; enable those that exist"
+    return Finding("automations", f"missing or disabled: {', '.join(missing)}", remedy)
 
 
 def _queues(client: SyncPrefectClient) -> Iterator[Finding]:
-    """Each queue that is full, with the runs that hold it, or whose runs no worker takes."""
-    holding = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(HOLDING)))
+    """Yield each queue that is full, with the runs that fill it, or whose runs no worker takes."""
+    occupying = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(OCCUPYING)))
     late = FlowRunFilterState(name=FlowRunFilterStateName(any_=["Late"]))
-    held = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=holding))
+    occupants = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=occupying))
     due = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=late))
     for queue in client.read_work_queues():
-        held_by = [run for run in held if run.work_queue_id == queue.id]
+        running = [run for run in occupants if run.work_queue_id == queue.id]
         num_due = sum(run.work_queue_id == queue.id for run in due)
         limit = queue.concurrency_limit
-        if limit is not None and len(held_by) >= limit:
-            stuck = [r for r in held_by if _minutes(r) > MOST_MINUTES.get(_type(r), math.inf)]
+        if limit is not None and len(running) >= limit:
+            stuck = [r for r in running if _minutes(r) > MAX_MINUTES.get(_type(r), math.inf)]
             remedy = "; ".join(f"prefect flow-run delete {run.id}" for run in stuck)
-            shown = [f"{r.name} ({r.state_name}, {_minutes(r):.0f} min)" for r in held_by]
+            shown = [f"{r.name} ({r.state_name}, {_minutes(r):.0f} min)" for r in running]
             found = f"full: {', '.join(shown) or 'its limit is 0'}; {num_due} more are due"
             yield Finding(f"queue {queue.name}", found, remedy)
         elif num_due:
@@ -90,6 +87,6 @@ def _type(run: FlowRun) -> StateType:
 
 
 def _minutes(run: FlowRun) -> float:
-    """How long the run is in its state."""
+    """Return how long the run has been in its state."""
     since = run.state.timestamp if run.state is not None else datetime.now(UTC)
     return (datetime.now(UTC) - since).total_seconds() / 60

@@ -1,4 +1,4 @@
-"""Run the chain from a terminal: on the Prefect server that is configured, else on one of its own.
+"""Run the chain from a terminal: on the configured Prefect server, else on a temporary one.
 
 Prefect reads its settings when it is imported, so it is imported inside the functions.
 """
@@ -20,33 +20,33 @@ if TYPE_CHECKING:
     from flows.finetune import Summary
 
 ENVIRONMENT = {
-    # The server starts as `python -m`, which would import a random.py of the current folder.
+    # The server starts as `python -m`, which could import a random.py of the current folder.
     "PYTHONSAFEPATH": "1",
-    # Nothing leaves this machine: the first is for the server, the second for the client.
+    # No telemetry: the first is for the server, the second for the client.
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     # A first start creates the database, which takes 12 s on a quiet machine; the default is 20.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    # What the library logs belongs into the run.
+    # Log records of the library become part of the run.
     "PREFECT_LOGGING_EXTRA_LOGGERS": "electra_pipeline",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-    # infra/automations.yaml takes a run without heartbeats for dead; the default is 180 seconds.
+    # infra/automations.yaml marks a run without heartbeats as crashed; the default is 180 seconds.
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
 }
 CONNECT_TIMEOUT_SECONDS = 5.0
 
 
 def run_here(config: PipelineConfig, *, debug: bool = False) -> "Summary":
-    """Run the whole chain in this process and return what it made.
+    """Run the whole chain in this process and return its summary.
 
     `debug` shows the tracebacks that Prefect logs. Raises the exception that ended the run, and
-    ValueError in one line if a Prefect server is configured and does not answer.
+    ValueError in one line if the configured Prefect server does not answer.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     local_folders.of_prefect().check()
     check_server()
-    start_server_of_this_run()
+    start_temporary_server()
 
     from flows.electra import electra
 
@@ -57,10 +57,10 @@ def run_here(config: PipelineConfig, *, debug: bool = False) -> "Summary":
 
 
 def check_server() -> None:
-    """Raise ValueError if a Prefect server is configured and does not answer within 5 seconds.
+    """Raise ValueError if the configured Prefect server does not answer within 5 seconds.
 
-    Nor may something else answer there: another service (404), or Prefect's UI, whose pages are
-    HTML, where `/api` is missing at the end.
+    Also if something else answers: another service (404), or Prefect's UI, whose pages are HTML,
+    because `/api` is missing at the end of the URL.
     """
     from prefect.settings import PREFECT_API_URL
 
@@ -71,7 +71,7 @@ def check_server() -> None:
     try:
         with urllib.request.urlopen(health, timeout=CONNECT_TIMEOUT_SECONDS) as answer:
             is_prefect = answer.headers.get_content_type() != "text/html"
-    except urllib.error.HTTPError as error:  # whether we may use it is Prefect's to say
+    except urllib.error.HTTPError as error:  # Prefect itself reports missing authorization
         is_prefect = error.code != HTTPStatus.NOT_FOUND
     except (OSError, ValueError) as error:
         raise ValueError(
@@ -80,16 +80,17 @@ def check_server() -> None:
         ) from error
     if not is_prefect:
         raise ValueError(
-            f"no Prefect server at {redacted(url)} (PREFECT_API_URL), but something else; give the "
+            f"no Prefect server at {redacted(url)} (PREFECT_API_URL), but another service; give the "
             "address of its API, as http://127.0.0.1:4200/api"
         )
 
 
-def start_server_of_this_run() -> None:
-    """Without a configured server, start the temporary one so that Ctrl-C spares it.
+def start_temporary_server() -> None:
+    """Without a configured server, start a temporary one that ignores Ctrl-C.
 
-    A terminal sends SIGINT to all processes of a command. If Prefect's server dies of it, the run
-    cannot say how it ended, and tries for a minute. A blocked signal stays blocked in children.
+    A terminal sends SIGINT to all processes of a command. If it ends Prefect's server, the run
+    cannot report its final state, and retries for a minute. A blocked signal stays blocked in child
+    processes.
     """
 
     def start() -> None:
@@ -98,11 +99,11 @@ def start_server_of_this_run() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         get_client(sync_client=True)
 
-    # The mask belongs to a thread: this one ends, and the main thread can still be interrupted.
+    # The mask is that of this thread, which ends; the main thread can still be interrupted.
     with ThreadPoolExecutor(1) as thread:
         thread.submit(start).result()
 
 
 def without_traceback(record: logging.LogRecord) -> bool:
-    """Drop what comes with a traceback: the command line says the same in one line at the end."""
+    """Drop records with a traceback: the command line prints the error in one line at the end."""
     return record.exc_info is None

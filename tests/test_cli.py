@@ -279,15 +279,15 @@ def test_doctor_checks_the_database_of_a_configuration(tmp_path: Path) -> None:
 
 
 def test_a_check_that_fails_is_one_finding_of_doctor() -> None:
-    from electra_pipeline.workflows.doctor import Finding, Places, examine
+    from electra_pipeline.workflows.doctor import Finding, Target, examine
 
-    def broken(places: Places) -> list[Finding]:
+    def broken(target: Target) -> list[Finding]:
         raise KeyError("PREFECT")
 
-    def whole(places: Places) -> list[Finding]:
-        return [Finding(places.root, "there")]
+    def whole(target: Target) -> list[Finding]:
+        return [Finding(target.root, "there")]
 
-    assert list(examine(Places("r"), (broken, whole))) == [
+    assert list(examine(Target("r"), (broken, whole))) == [
         Finding("broken", "cannot be checked", "KeyError: 'PREFECT'"),
         Finding("r", "there"),
     ]
@@ -300,7 +300,7 @@ def test_doctor_shows_the_extra_to_install(
 
     remedy = "pip install 'electra-pipeline[gcs]'"
     absent = doctor.Finding("gcsfs", "absent", remedy)
-    monkeypatch.setattr(doctor, "examine", lambda places, checks: [absent])
+    monkeypatch.setattr(doctor, "examine", lambda target, checks: [absent])
     monkeypatch.setenv("COLUMNS", "200")
     cli.app(["doctor"], standalone_mode=False)
     assert remedy in capsys.readouterr().out

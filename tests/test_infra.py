@@ -49,7 +49,7 @@ def test_what_the_image_installs_is_pinned():
     assert packages and packages[1] in pinned()
 
 
-def test_the_image_copies_what_is_there_and_reaches_it():
+def test_the_image_copies_existing_files_that_docker_may_read():
     reached = {
         line.removeprefix("!")
         for line in (ROOT / ".dockerignore").read_text().splitlines()
@@ -90,7 +90,7 @@ def test_a_secret_that_cannot_be_read_stops_the_command(tmp_path: Path):
         assert (done.returncode, done.stdout) == expected
 
 
-def test_the_worker_waits_until_the_server_has_what_it_runs():
+def test_the_worker_waits_until_the_flows_are_deployed():
     compose = load("infra/compose.yaml")["services"]
     assert compose["deploy"]["command"] == ["python", "-m", "flows.deploying"]
     assert compose["deploy"]["restart"] == "on-failure"  # not again when it has succeeded
@@ -100,7 +100,9 @@ def test_the_worker_waits_until_the_server_has_what_it_runs():
     assert "--overwrite" not in str(compose) and " deploy " not in str(compose)
 
 
-def test_automations_see_what_died_together_with_the_server(monkeypatch: pytest.MonkeyPatch):
+def test_automations_see_runs_that_died_during_an_outage_of_the_server(
+    monkeypatch: pytest.MonkeyPatch,
+):
     # By default Prefect forgets after a minute which runs it waits for.
     from prefect.settings.models.server.events import ServerEventsSettings
 
@@ -113,7 +115,7 @@ def test_automations_see_what_died_together_with_the_server(monkeypatch: pytest.
     assert name in str(helm)
 
 
-def test_the_compose_file_is_one_and_keeps_secrets_and_ports_in():
+def test_the_compose_file_is_valid_and_exposes_no_secrets_or_ports():
     compose = load("infra/compose.yaml")
     jsonschema.Draft201909Validator(json.loads(COMPOSE_SCHEMA.read_text())).validate(compose)
     services = compose["services"]
@@ -126,13 +128,13 @@ def test_the_compose_file_is_one_and_keeps_secrets_and_ports_in():
         for given in service.get("secrets", ()):
             source = given if isinstance(given, str) else given["source"]
             assert source in compose["secrets"]
-        # What `docker inspect` shows: names, places, switches.
+        # Shown by `docker inspect`: names, paths, switches.
         for name, value in service.get("environment", {}).items():
             is_secret = re.search("PASSWORD|TOKEN|AUTH_STRING|SECRET", name)
             assert not is_secret or value.startswith("/run/secrets/"), name
 
 
-def test_pods_are_nobodys_root_and_ask_for_what_they_may_use():
+def test_pods_are_not_root_and_request_their_limits():
     cluster, job = load("infra/k8s/raycluster.yaml"), load("infra/k8s/rayjob.yaml")
     for spec in (cluster["spec"], job["spec"]["rayClusterSpec"]):
         assert spec["authOptions"] == {"mode": "token"}
@@ -146,7 +148,7 @@ def test_pods_are_nobodys_root_and_ask_for_what_they_may_use():
             assert {mount["name"] for mount in container["volumeMounts"]} == volumes
 
 
-def test_a_job_runs_a_command_that_there_is():
+def test_a_job_runs_an_existing_command():
     from electra_pipeline.cli.app import app
 
     program, command, *_ = load("infra/k8s/rayjob.yaml")["spec"]["entrypoint"].split()
@@ -154,7 +156,7 @@ def test_a_job_runs_a_command_that_there_is():
     assert command in {each.name for each in app.registered_commands}
 
 
-def test_rays_launcher_takes_its_file():
+def test_the_launcher_file_is_valid_for_ray():
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     validate_config(prepare_config(load("infra/ray-launcher.yaml")))
@@ -164,7 +166,7 @@ def test_rays_launcher_takes_its_file():
 
 
 @pytest.mark.parametrize("kind", ["docker", "kubernetes"])
-def test_prefect_takes_the_templates_of_the_work_pools(kind: str):
+def test_the_templates_of_work_pools_are_valid_for_prefect(kind: str):
     from prefect.server.schemas.core import WorkPool
     from prefect.utilities.schema_tools import validate
     from prefect.utilities.templating import apply_values, find_placeholders

@@ -1,4 +1,4 @@
-"""The command line where the terminal has few characters, and where nobody reads on."""
+"""The command line with narrow encodings, closed streams and readers that leave."""
 
 import io
 import json
@@ -41,7 +41,7 @@ def command(
 
 @pytest.mark.parametrize("environment", NARROW)
 @pytest.mark.parametrize("arguments", [("presets",), ("gc", "--help"), ("--help",), ("verify",)])
-def test_nothing_needs_more_than_ascii(
+def test_commands_work_in_narrow_encodings(
     arguments: tuple[str, ...], environment: dict[str, str], tmp_path: Path
 ) -> None:
     identity = {"stage": "corpus", "name": "a", "format_version": 1, "config": {}, "inputs": {}}
@@ -61,7 +61,7 @@ def test_nothing_needs_more_than_ascii(
 
 
 @pytest.mark.parametrize("environment", NARROW)
-def test_an_error_names_what_the_terminal_cannot_show(
+def test_an_error_names_the_remedy_for_a_narrow_encoding(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     done = command("verify", "中", cwd=tmp_path, **environment)
@@ -118,7 +118,7 @@ def test_progress_on_a_terminal_of_ascii() -> None:
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("presets",), ("config", "--preset", "glue")])
-def test_a_reader_who_leaves_is_no_error(arguments: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_reader_that_leaves_is_no_error(arguments: tuple[str, ...], tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = command(*arguments, cwd=tmp_path, stdout=writer)
@@ -133,7 +133,7 @@ def test_a_broken_connection_is_still_an_error() -> None:
 
 
 @pytest.mark.parametrize("closed", ["stdout", "stderr"])
-def test_a_closed_stream_takes_everything(closed: str, tmp_path: Path) -> None:
+def test_a_closed_stream_is_no_error(closed: str, tmp_path: Path) -> None:
     redirect = {"stdout": ">&-", "stderr": "2>&-"}[closed]
     line = f"{sys.executable} -m electra_pipeline.cli presets {redirect}"
     done = subprocess.run(

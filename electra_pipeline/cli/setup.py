@@ -23,7 +23,7 @@ from electra_pipeline.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from electra_pipeline.workflows.doctor import Finding, Places
+    from electra_pipeline.workflows.doctor import Finding, Target
 
 # Below the package `flows`, and relative to the folder that they are written to
 DEPLOYMENT_FILES = ("prefect.yaml", "infra/automations.yaml")
@@ -69,17 +69,17 @@ def doctor(where: Location) -> None:
 
     With a configuration, of its root and database.
     """
-    from electra_pipeline.workflows.doctor import CHECKS, Places, examine
+    from electra_pipeline.workflows.doctor import CHECKS, Target, examine
 
-    places = Places(where.root, where.database)
+    target = Target(where.root, where.database)
     table = Table(*(Column(title, overflow="fold") for title in ("", "found", "remedy")))
-    for finding in examine(places, (*CHECKS, _prefect)):
+    for finding in examine(target, (*CHECKS, _prefect)):
         # as text: markup would swallow the brackets of package[extra]
         table.add_row(*map(Text, (finding.subject, finding.found, finding.remedy)))
     Console().print(table)
 
 
-def _prefect(places: "Places") -> "Iterator[Finding]":
+def _prefect(target: "Target") -> "Iterator[Finding]":
     """Check the Prefect server, with the flows' own checks."""
     from electra_pipeline.storage import local_folders
 

@@ -1,7 +1,7 @@
-"""Where work runs: the two things a stage may ask of its surroundings, and the local answer.
+"""Scale, executors and workers: how and where a stage runs, never what it computes.
 
-`Scale` never enters a fingerprint. `LocalExecutor` runs everything in this process; Ray's executor
-(`on_ray/`) keeps the same promises over a cluster.
+`Scale` never enters a fingerprint. `LocalExecutor` runs everything in this process; the executor of
+`on_ray/` has the same interface on a cluster.
 """
 
 import os
@@ -27,10 +27,10 @@ StageName = Literal["corpus", "tokenizer", "sequences", "pretrain", "publish", "
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 
-# How long a thread of torch spins before it sleeps, read when torch is loaded. By default one waits
-# for milliseconds, which a machine that has other things to do pays for: two threads on two cores,
-# one of them busy, then train a tiny model ten times slower than one thread; with this, a quarter
-# slower. Undisturbed, the difference is a few percent (benchmarks/LOG.md).
+# How long a thread of torch spins before it sleeps, read when torch is loaded. The default of some
+# milliseconds is slow on a busy machine: two threads on two cores, one of them busy, then train a
+# tiny model ten times slower than one thread; with this value, a quarter slower. On an idle machine
+# the difference is a few percent (benchmarks/LOG.md).
 THREAD_ENVIRONMENT: Mapping[str, str] = MappingProxyType({"GOMP_SPINCOUNT": "2000"})
 
 
@@ -108,7 +108,7 @@ def cpus_of_this_process() -> int:
 
 @dataclass(frozen=True)
 class LocalWorker:
-    """This process alone."""
+    """This process as the only worker."""
 
     progress: Progress = silent
     num_threads: int = 1
@@ -127,7 +127,7 @@ class LocalWorker:
 
 @dataclass(frozen=True)
 class Outcome(Generic[Value]):
-    """What became of item `index` of a fan-out: a `value`, or the `error` that lost it."""
+    """The outcome of item `index` of a fan-out: its `value`, or the `error` that it failed with."""
 
     index: int
     value: Value | None = None
@@ -150,7 +150,7 @@ def one_cpu(item: Any) -> Resources:
 
 
 def timed(function: Callable[..., Value], item: Item, **options: Any) -> tuple[Value, float]:
-    """The value of an item, and the seconds it took; here, where a worker loads little else."""
+    """Return the value of an item and the seconds it took; here, as workers load this module."""
     started = time.monotonic()
     return function(item, **options), time.monotonic() - started
 
@@ -252,7 +252,7 @@ class StageContext:
 
 
 def values_in_order(outcomes: Iterable[Outcome[Value]]) -> list[Value]:
-    """All values in the order of their items; raises the first error that comes up."""
+    """Return all values in the order of their items; raise the first error that occurs."""
     values: dict[int, Value] = {}
     for outcome in outcomes:
         if outcome.error is not None:

@@ -1,4 +1,4 @@
-"""What this machine has, what is missing, and the remedy."""
+"""Checks of this machine: packages, servers, storage, and remedies for what is missing."""
 
 import importlib.metadata
 import importlib.util
@@ -18,7 +18,7 @@ from electra_pipeline.storage import local_folders
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.uri import redacted
 
-# The ranges of pyproject.toml that fail silently or late when another tool has changed them.
+# Version ranges of pyproject.toml whose violation shows silently or late.
 FRAGILE = {
     "fastapi": (">=0.139,<0.151", "no flow starts with a newer one under Prefect 3.8"),
     "sqlalchemy": (">=2.0.40,<2.1", "Prefect 3.8 never creates a scheduled run with 2.1"),
@@ -36,7 +36,7 @@ OPTIONAL = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; `remedy` is empty where nothing is wrong."""
+    """The result of one check; `remedy` is empty if nothing is wrong."""
 
     subject: str
     found: str
@@ -44,32 +44,32 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Places:
-    """What a run would use."""
+class Target:
+    """The root and the results table that a run would use."""
 
     root: str
     database: str | None = None
     """URL of the results table; None is the root's own."""
 
 
-Check = Callable[[Places], Iterable[Finding]]
+Check = Callable[[Target], Iterable[Finding]]
 
 
-def examine(places: Places, checks: Iterable[Check]) -> Iterator[Finding]:
-    """Look at this machine, one finding after the other; a check that fails is one of them."""
+def examine(target: Target, checks: Iterable[Check]) -> Iterator[Finding]:
+    """Run the checks and yield their findings; an exception in a check is a finding, too."""
     for check in checks:
         try:
-            yield from check(places)
+            yield from check(target)
         except Exception as error:
             subject = check.__name__.strip("_")
             yield Finding(subject, "cannot be checked", f"{type(error).__name__}: {error}")
 
 
-def _python(places: Places) -> Iterator[Finding]:
+def _python(target: Target) -> Iterator[Finding]:
     yield Finding("python", f"{platform.python_version()} on {platform.platform()}")
 
 
-def _packages(places: Places) -> Iterator[Finding]:
+def _packages(target: Target) -> Iterator[Finding]:
     for package in ("prefect", *FRAGILE):
         yield _package(package)
     for module, remedy in OPTIONAL.items():
@@ -77,12 +77,12 @@ def _packages(places: Places) -> Iterator[Finding]:
         yield Finding(module, "installed" if present else "absent", "" if present else remedy)
 
 
-def _servers(places: Places) -> Iterator[Finding]:
+def _servers(target: Target) -> Iterator[Finding]:
     yield _server("Ray", "RAY_ADDRESS", "a local Ray is started for each run")
     yield _server("Prefect", "PREFECT_API_URL", "a temporary Prefect server is started")
 
 
-def _folders(places: Places) -> Iterator[Finding]:
+def _folders(target: Target) -> Iterator[Finding]:
     for folder in local_folders.all_folders():
         remedy = ""
         if problem := folder.problem():
@@ -90,17 +90,17 @@ def _folders(places: Places) -> Iterator[Finding]:
         yield Finding(folder.variable, f"{folder.path}: {folder.use}", remedy)
 
 
-def _output(places: Places) -> Iterator[Finding]:
+def _output(target: Target) -> Iterator[Finding]:
     encoding = sys.stdout.encoding
-    yield Finding("terminal", f"writes {encoding}; other characters are shown as \\u1234")
+    yield Finding("terminal", f"encoding {encoding}; other characters are printed as \\u1234")
 
 
-def _machine(places: Places) -> Iterator[Finding]:
+def _machine(target: Target) -> Iterator[Finding]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     yield Finding("machine", f"{os.cpu_count()} CPU cores, {memory:.0f} GiB of memory")
 
 
-def _accelerators(places: Places) -> Iterator[Finding]:
+def _accelerators(target: Target) -> Iterator[Finding]:
     import torch
 
     yield Finding("torch", torch.__version__)
@@ -139,8 +139,8 @@ def _server(name: str, variable: str, otherwise: str) -> Finding:
         )
 
 
-def _storage(places: Places) -> Iterator[Finding]:
-    root = places.root
+def _storage(target: Target) -> Iterator[Finding]:
+    root = target.root
     try:
         folder = Folder(root)
         if not folder.is_local:
@@ -149,31 +149,33 @@ def _storage(places: Places) -> Iterator[Finding]:
     except ValueError as error:
         yield Finding("root", root, str(error))
         return
-    place = local_folders.MachineFolder("artifacts", "--root", Path(folder.path), ENOUGH_DISK_BYTES)
-    if problem := place.problem():
+    artifacts = local_folders.MachineFolder(
+        "artifacts", "--root", Path(folder.path), ENOUGH_DISK_BYTES
+    )
+    if problem := artifacts.problem():
         yield Finding("root", root, f"{problem}; give another --root")
         return
-    existing = next(each for each in (place.path, *place.path.parents) if each.exists())
+    existing = next(each for each in (artifacts.path, *artifacts.path.parents) if each.exists())
     yield Finding("root", f"{root}: {shutil.disk_usage(existing).free / 2**30:.0f} GiB free")
 
 
-def _database(places: Places) -> Iterator[Finding]:
+def _database(target: Target) -> Iterator[Finding]:
     from electra_pipeline.results import store
     from electra_pipeline.results.database import default_database, redacted_database
 
     try:
-        url = places.database or default_database(places.root)
+        url = target.database or default_database(target.root)
     except ValueError:
-        return  # of the root, which is a finding of its own
+        return  # an invalid root is a finding of its own
     try:
-        store.read_costs(url, run="")  # which creates nothing
+        store.read_costs(url, run="")  # creates nothing
     except ValueError as error:
         yield Finding("results table", "cannot be used", str(error))
         return
     yield Finding("results table", redacted_database(url))
 
 
-# What is looked at, in this order.
+# All checks, in this order.
 CHECKS: tuple[Check, ...] = (
     _python,
     _machine,

@@ -1,4 +1,4 @@
-"""prefect.yaml and infra/automations.yaml: what a server is offered, without one."""
+"""prefect.yaml and infra/automations.yaml, without a server."""
 
 import json
 import re
@@ -100,7 +100,7 @@ def test_scheduled_runs_wait_for_each_other_in_a_queue(name):
         assert DEPLOYMENTS[name]["work_pool"]["work_queue_name"] in QUEUES
 
 
-def test_a_schedule_has_a_slug_and_is_as_the_server_has_it():
+def test_a_schedule_has_a_slug_and_the_state_of_the_server():
     schedules = [
         (name, schedule)
         for name, each in DEPLOYMENTS.items()
@@ -112,7 +112,7 @@ def test_a_schedule_has_a_slug_and_is_as_the_server_has_it():
         assert schedule["active"] == f"{{{{ {place} }}}}"
 
 
-def test_the_folder_is_that_of_the_file_however_it_is_named(tmp_path, monkeypatch):
+def test_the_project_folder_is_that_of_prefect_yaml(tmp_path, monkeypatch):
     folder = tmp_path / "my project ä"
     folder.mkdir()
     (folder / "prefect.yaml").touch()
@@ -130,7 +130,7 @@ def test_the_folder_is_that_of_the_file_however_it_is_named(tmp_path, monkeypatc
         assert deploying.project() == {"folder": str(folder)}
 
 
-def test_a_run_works_in_the_folder_of_its_deployment_or_not_at_all(tmp_path, monkeypatch):
+def test_a_run_works_in_the_folder_of_its_deployment_or_fails(tmp_path, monkeypatch):
     monkeypatch.chdir("/")
     (step,) = load("prefect.yaml")["pull"]
     assert step == {"flows.deploying.work_in": {"folder": "{{ project.folder }}"}}
@@ -155,7 +155,7 @@ def test_a_run_works_in_the_folder_of_its_deployment_or_not_at_all(tmp_path, mon
         (None, ROOT / "flows", r"flows/prefect\.yaml: no such file; call this in the folder of"),
     ],
 )
-def test_a_server_that_cannot_be_set_up_is_one_line(url, folder, message, monkeypatch):
+def test_an_unusable_server_is_reported_in_one_line(url, folder, message, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setattr("sys.argv", ["deploying.py"])
     with (
@@ -167,7 +167,7 @@ def test_a_server_that_cannot_be_set_up_is_one_line(url, folder, message, monkey
 
 
 @pytest.mark.parametrize("status", [200, 404])
-def test_another_service_is_not_taken_for_a_prefect_server(status, monkeypatch):
+def test_another_service_is_not_a_prefect_server(status, monkeypatch):
     class Other(BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(status)
@@ -188,12 +188,12 @@ def test_another_service_is_not_taken_for_a_prefect_server(status, monkeypatch):
         server.shutdown()
 
 
-def test_a_server_that_does_not_answer_is_left_to_doctor_itself():
+def test_a_server_that_does_not_answer_has_no_findings():
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
         assert list(health.examine_server()) == []
 
 
-def test_the_digest_tells_other_definitions_and_folders_apart(tmp_path):
+def test_the_digest_depends_on_definitions_and_folder(tmp_path):
     def digest(folder: str, text: str) -> str:
         file = tmp_path / folder / "prefect.yaml"
         file.parent.mkdir(exist_ok=True)
@@ -205,7 +205,7 @@ def test_the_digest_tells_other_definitions_and_folders_apart(tmp_path):
     assert len({first, digest("a", "name: y"), digest("b", "name: x")}) == 3
 
 
-def test_a_live_run_sends_several_heartbeats_before_it_is_taken_for_dead():
+def test_several_heartbeats_must_be_missing_before_a_run_is_marked_as_crashed():
     seconds_of_silence = AUTOMATIONS["crash-silent-runs"]["trigger"]["within"]
     frequency = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
     for deployment in DEPLOYMENTS.values():
@@ -267,7 +267,7 @@ def test_the_form_explains_its_keys():
     assert workers["description"].startswith("Pre-training workers;")
 
 
-def test_a_stage_has_the_time_that_the_configuration_gives_it():
+def test_a_stage_has_the_time_limit_of_the_configuration():
     from flows import tasks
     from flows.runtime import with_timeout
 

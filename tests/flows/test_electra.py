@@ -18,7 +18,7 @@ def servers(ray_cluster, prefect_server):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """One root for all flows of this file: what is made there is made once."""
+    """One root for all flows of this file, which reuse its artifacts."""
     return str(tmp_path_factory.mktemp("electra") / "runs")
 
 
@@ -30,13 +30,13 @@ def manifests(root: str) -> dict[str, bytes]:
 
 
 def costs_over_ray(config):
-    """Without the stages of the driver alone, to which a slow look at what is there counts."""
+    """Costs without the stages on the driver, for which a slow lookup of artifacts counts."""
     rows = store.read_costs(config.database_url)
     return [row for row in rows if row["stage"] not in ("tokenizer", "publish")]
 
 
 def seen_in_prefect(*expected):
-    """What a person sees of the first run: artifacts, and whether it has logged such lines.
+    """Artifacts of the first run, and whether it has logged such lines.
 
     Lines are sent from time to time, so some may come after the end of the run.
     """
@@ -105,7 +105,7 @@ def test_the_chain_runs_and_a_second_run_does_nothing(servers, tiny, root):
     assert sorted(again.rows, key=place) == sorted(summary.rows, key=place)
 
 
-def test_a_failed_trial_loses_only_itself_and_the_run_says_so(
+def test_a_failed_trial_leaves_the_others_and_fails_the_run_at_the_end(
     servers, tiny, root, tmp_path, monkeypatch
 ):
     from electra_pipeline.workflows import evaluate
@@ -115,12 +115,12 @@ def test_a_failed_trial_loses_only_itself_and_the_run_says_so(
     vanishing.write_bytes(Path(tiny["finetune"]["tasks"][1]["train"]).read_bytes())
     plan_trials = evaluate.plan_trials
 
-    def plan_and_lose_the_file(*arguments):
+    def plan_and_remove_the_file(*arguments):
         trials = plan_trials(*arguments)
         vanishing.unlink()
         return trials
 
-    monkeypatch.setattr(evaluate, "plan_trials", plan_and_lose_the_file)
+    monkeypatch.setattr(evaluate, "plan_trials", plan_and_remove_the_file)
 
     tiny |= {"name": "chain", "root": root, "database": f"sqlite:///{tmp_path}/results.db"}
     tiny["finetune"]["seeds"] = [0]

@@ -23,7 +23,7 @@ COMMAND = [sys.executable, "-m", "electra_pipeline.cli"]
 
 @pytest.fixture
 def start(tmp_path):
-    """Start a command on a configuration as a user does; what a failed test leaves is killed."""
+    """Start a command on a configuration; processes of a failed test are killed."""
     started = []
 
     def start(config: dict[str, Any], command: str = "run", **changes: str) -> psutil.Popen:
@@ -49,7 +49,7 @@ def start(tmp_path):
 
 
 def output_of(process: psutil.Popen, returncode: int = 0, timeout_seconds: float = 600) -> str:
-    """What it wrote, once it has ended as it should."""
+    """Return its output once it has ended with the expected exit code."""
     try:
         output, _ = process.communicate(timeout=timeout_seconds)
     except subprocess.TimeoutExpired:
@@ -71,7 +71,7 @@ def wait_until(condition: Callable[[], Any], process: psutil.Popen) -> None:
 
 
 def checkpoints(root: str) -> list[Path]:
-    """Those that are whole: one that is still being written has another name."""
+    """Complete checkpoints: one that is being written has another name."""
     return list(Path(root).glob("pretrain/*/work/checkpoints/step-*.pt"))
 
 
@@ -88,7 +88,7 @@ def undisturbed(config: dict[str, Any]) -> dict[str, bytes]:
     return manifests(config["root"])
 
 
-def test_a_run_that_was_interrupted_and_killed_ends_with_the_same_bytes(
+def test_a_run_that_is_interrupted_and_killed_resumes_to_equal_manifests(
     start, tiny, tmp_path, prefect_server
 ):
     tiny["finetune"] = None

@@ -1,4 +1,4 @@
-"""What a person sees of a run in Prefect: its name, and its report without a link to a file."""
+"""Names of flow runs, and the report as a Prefect artifact without a link to a file."""
 
 import base64
 import re
@@ -14,7 +14,7 @@ PAGE = """<h1>x</h1><figure><svg role="img" aria-label="Generator loss" width="9
 <text>loss</text></svg></figure><p>no chart</p><svg width="1"></svg>"""
 
 
-def test_the_report_is_shown_and_where_it_is_stands_as_text():
+def test_the_report_has_its_path_as_text_and_its_charts_as_images():
     markdown = report_markdown(PAGE, "/my runs/ä/x-report.html", "| task |\n| --- |\n")
     assert "`/my runs/ä/x-report.html` on " in markdown and "| task |" in markdown
     assert "file://" not in markdown and "](/" not in markdown
@@ -25,13 +25,13 @@ def test_the_report_is_shown_and_where_it_is_stands_as_text():
     assert svg.startswith('<svg style="background: #fff" role="img"') and "loss" in svg
 
 
-def test_a_relative_place_is_made_absolute_and_a_uri_is_not(tmp_path, monkeypatch):
+def test_a_relative_path_becomes_absolute_and_a_uri_is_kept(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert f"`{tmp_path}/runs/x.html`" in report_markdown("", "./runs/x.html", "")
     assert "`s3://bucket/x y.html`" in report_markdown("", "s3://bucket/x y.html", "")
 
 
-def test_runs_of_one_configuration_have_names_of_their_own(prefect_server):
+def test_runs_of_one_configuration_have_different_names(prefect_server):
     @flow(name="named", **FLOW)
     def named(config: PipelineConfig) -> None: ...
 

@@ -37,6 +37,8 @@ class Server:
 
     environment: dict[str, str]
     client: SyncPrefectClient
+    folder: Path
+    """Without a checkout, with the files of `electra-pipeline deployment-files`."""
 
     def prefect(self, *arguments: str) -> str:
         """What Prefect's command line prints of a command that succeeds."""
@@ -47,7 +49,7 @@ class Server:
         done = subprocess.run(
             [sys.executable, *arguments],
             env=self.environment,
-            cwd=ROOT,
+            cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -160,6 +162,7 @@ def serve(launch, tmp_path_factory, free_port):
         port, home = free_port(), tmp_path_factory.mktemp("prefect")
         plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         environment = plain | {
+            "PYTHONPATH": str(ROOT),
             "PREFECT_HOME": str(home),
             "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
@@ -172,7 +175,9 @@ def serve(launch, tmp_path_factory, free_port):
         health = f"{environment['PREFECT_API_URL']}/health"
         wait_until(lambda: answers(health) or process.poll() is not None)
         assert process.poll() is None
-        server = Server(environment, SyncPrefectClient(api=environment["PREFECT_API_URL"]))
+        client = SyncPrefectClient(api=environment["PREFECT_API_URL"])
+        server = Server(environment, client, tmp_path_factory.mktemp("deployed"))
+        server.python("-m", "electra_pipeline.cli", "deployment-files")
         server.prefect("work-pool", "create", "electra", "--type", "process")
         names = [part for name in deployments for part in ("--name", name)]
         server.prefect("deploy", *names)
@@ -201,7 +206,7 @@ def answers(url: str) -> bool:
     return True
 
 
-def test_a_parameter_that_cannot_be_is_refused_before_a_run_exists(on_sqlite, tiny):
+def test_an_invalid_parameter_is_refused_before_a_run_exists(on_sqlite, tiny):
     from prefect.exceptions import PrefectHTTPStatusError
 
     tiny["pretrain"]["steps"] = "many"
@@ -210,7 +215,7 @@ def test_a_parameter_that_cannot_be_is_refused_before_a_run_exists(on_sqlite, ti
     assert on_sqlite.client.read_flow_runs() == []
 
 
-def test_a_schedule_makes_runs_once_it_is_switched_on(on_sqlite):
+def test_a_schedule_creates_runs_once_it_is_active(on_sqlite):
     # With SQLAlchemy 2.1 the server answers, and no scheduled run ever appears.
     (schedule,) = on_sqlite.client.read_deployment_by_name("corpus/small").schedules
     assert not schedule.active
@@ -222,7 +227,7 @@ def test_a_schedule_makes_runs_once_it_is_switched_on(on_sqlite):
     assert not schedule.active
 
 
-def test_what_an_operator_has_set_stays_when_the_server_is_set_up_again(on_sqlite):
+def test_another_deployment_keeps_the_settings_of_operators(on_sqlite):
     client = on_sqlite.client
 
     def schedules() -> set[tuple[str, bool]]:
@@ -258,9 +263,7 @@ def test_what_an_operator_has_set_stays_when_the_server_is_set_up_again(on_sqlit
         client.update_deployment_schedule(deployment.id, each.id, active=False)
 
 
-def test_a_run_that_dies_before_it_starts_holds_its_queue_for_a_while_alone(
-    on_sqlite, launch, tiny
-):
+def test_a_run_that_dies_before_it_starts_releases_its_queue_after_a_while(on_sqlite, launch, tiny):
     from flows.health import examine_server
 
     client = on_sqlite.client
@@ -297,10 +300,10 @@ def test_a_run_that_dies_before_it_starts_holds_its_queue_for_a_while_alone(
     client.delete_flow_run(second.id)
 
 
-def test_runs_wait_for_each_other_stop_within_seconds_and_go_on(with_worker, tiny):
+def test_runs_wait_for_each_other_stop_within_seconds_and_resume(with_worker, tiny):
     """Two runs that take GPUs; the first is terminated, the second one cancelled.
 
-    Both have one root: the second goes on where the first was stopped.
+    Both have one root: the second resumes where the first was stopped.
     """
     server, worker = with_worker
     tiny["finetune"] = None

@@ -1,4 +1,4 @@
-"""A run that Prefect's server sees otherwise than it is."""
+"""Runs whose state on Prefect's server is wrong."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from tests.faults.stack import wait_until
 
 @pytest.fixture
 def signals(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """What this process was to be sent, and is not; looks are a tenth of a second apart."""
+    """Signals to this process, which are caught; polls are a tenth of a second apart."""
     sent: list[tuple[int, int]] = []
     monkeypatch.setattr(server_sync, "POLL_SECONDS", 0.1)
     kill = os.kill
@@ -34,12 +34,12 @@ def signals(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 
 def become(client: SyncPrefectClient, kind: StateType) -> None:
-    """As somebody else would have the run that calls this."""
+    """Set the state of the run that calls this, as an operator would."""
     wanted: State[Any] = State(type=kind)
     client.set_flow_run_state(UUID(flow_run.id), wanted, force=True)
 
 
-def test_a_cancel_is_heard_without_a_runner(
+def test_a_cancel_is_noticed_without_a_runner(
     prefect_server: str, signals: list[tuple[int, int]]
 ) -> None:
     client = SyncPrefectClient(api=prefect_server)
@@ -47,17 +47,17 @@ def test_a_cancel_is_heard_without_a_runner(
     @flow
     def long() -> None:
         with server_sync.synced_with_server():
-            threading.Event().wait(1)  # ten looks, and nothing to see
+            threading.Event().wait(1)  # ten polls without a cancel
             assert signals == []
             become(client, StateType.CANCELLING)
-            wait_until(lambda: signals, "it is heard")
+            wait_until(lambda: signals, "it is noticed")
             become(client, StateType.RUNNING)
 
     long()
     assert signals == [(os.getpid(), signal.SIGTERM)]
 
 
-def test_a_run_that_is_taken_for_dead_is_running_again(
+def test_a_run_that_is_marked_as_crashed_becomes_running_again(
     prefect_server: str, signals: list[tuple[int, int]]
 ) -> None:
     client = SyncPrefectClient(api=prefect_server)

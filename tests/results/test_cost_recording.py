@@ -1,4 +1,4 @@
-"""What is reserved, times how long: against a plain sum, and as rows of both databases."""
+"""Costs as reserved resources times seconds, and their rows in both databases."""
 
 import logging
 
@@ -18,7 +18,7 @@ from electra_pipeline.results.tables.cost_table import render_costs
 
 
 class Clock:
-    """Time that passes only when told."""
+    """A clock that advances only in `work`."""
 
     def __init__(self, monkeypatch):
         self.now = 1000.0
@@ -38,7 +38,7 @@ def database(tmp_path):
     return f"sqlite:///{tmp_path}/results.db"
 
 
-def test_tasks_cost_their_share_times_their_seconds(clock, database):
+def test_tasks_cost_their_resources_times_their_seconds(clock, database):
     resources_by_memory = {3: Resources(2, 0.5), 5: Resources(1, 1.0), 7: Resources(4, 0.0)}
 
     def work(seconds):
@@ -58,7 +58,7 @@ def test_tasks_cost_their_share_times_their_seconds(clock, database):
     assert row["gpu_seconds"] == 0.5 * 3 + 1.0 * 5
 
 
-def test_a_training_costs_all_its_workers_up_to_where_it_failed(clock, database):
+def test_a_failed_training_costs_all_its_workers_until_it_failed(clock, database):
     class Workers(LocalExecutor):
         def training_resources(self, scale):
             return Resources(4, 1.0)
@@ -81,7 +81,7 @@ def test_a_training_costs_all_its_workers_up_to_where_it_failed(clock, database)
     assert row["cpu_seconds"] == 4 * row["gpu_seconds"]
 
 
-def test_a_stage_of_the_driver_is_one_cpu_and_finding_it_finished_is_nothing(clock, database):
+def test_a_stage_on_the_driver_costs_one_cpu_and_a_reused_one_nothing(clock, database):
     with driver_metered(database, "a", "tokenizer"):
         clock.work(MIN_SECONDS / 2)
     assert store.read_costs(database) == []
@@ -98,14 +98,14 @@ def test_nothing_to_do_costs_nothing(database):
     assert store.read_costs(database) == []
 
 
-def test_a_database_that_is_gone_costs_the_row_and_not_the_stage(clock, tmp_path, caplog):
+def test_an_unreachable_database_does_not_fail_the_stage(clock, tmp_path, caplog):
     (tmp_path / "file").touch()
     with caplog.at_level(logging.WARNING), driver_metered(f"sqlite:///{tmp_path}/file/x", "a", "b"):
         clock.work(60)
     assert "b: its cost was not recorded: database sqlite:///" in caplog.text
 
 
-def test_who_stops_listening_closes_what_still_runs(clock, database):
+def test_closing_the_outcomes_cancels_running_items(clock, database):
     closed = []
 
     class Endless(LocalExecutor):

@@ -11,7 +11,7 @@ from electra_pipeline.on_ray import cluster
 from electra_pipeline.storage import local_folders
 from electra_pipeline.storage.folder import cache_directory
 from electra_pipeline.workflows import preflight
-from electra_pipeline.workflows.doctor import CHECKS, Places, examine
+from electra_pipeline.workflows.doctor import CHECKS, Target, examine
 from flows.local import run_here
 
 VARIABLES = {
@@ -40,7 +40,7 @@ def test_an_unusable_folder_is_reported_with_its_variable(
         VARIABLES[variable]().check()
     assert str(raised.value).startswith(f"{variable} ({unusable}, ")
     assert str(raised.value).endswith(f"set {variable} to another folder")
-    found = {each.subject: each for each in examine(Places("runs"), CHECKS)}
+    found = {each.subject: each for each in examine(Target("runs"), CHECKS)}
     assert f"set {variable} to another folder" in found[variable].remedy
 
 

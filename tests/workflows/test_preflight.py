@@ -1,4 +1,4 @@
-"""Checks before any work: roots that cannot be written, and roots that are left as they were."""
+"""Checks before any work: they refuse unwritable roots and leave no files."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def test_a_root_that_cannot_be_written_is_refused_in_one_line(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("root", ["new/root", "memory://checked/root"])
-def test_a_root_that_can_be_written_is_left_as_it_was(
+def test_a_check_leaves_no_files_in_the_root(
     root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

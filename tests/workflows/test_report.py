@@ -1,4 +1,4 @@
-"""Which run a report is about, and what its pages call each other."""
+"""The run of a report, the artifacts behind its model, and links between its pages."""
 
 import sys
 from pathlib import Path
@@ -43,20 +43,20 @@ def test_an_evaluated_model_need_not_be_published_here(root: str) -> None:
     assert find(root).run == "roberta"
 
 
-def test_of_two_models_of_one_name_the_newest(root: str) -> None:
+def test_of_two_models_of_one_name_the_newest_is_chosen(root: str) -> None:
     record(root, "model", "a" * 12, day=2)
     record(root, "model", "b" * 12, day=1)
     assert [row["fingerprint"] for row in find(root, "model").rows] == ["a" * 12]
 
 
-def test_a_model_of_ours_that_was_evaluated_under_another_name(root: str) -> None:
+def test_a_published_model_that_was_evaluated_under_another_name(root: str) -> None:
     model = artifact(root, "publish", "mine")
     record(root, "again", model.fingerprint, day=1)
     assert find(root, "again") == reporting.Subject("again", model, find(root, "again").rows)
     assert find(root) == reporting.Subject("mine", model, [])
 
 
-def test_a_run_that_is_not_there(root: str) -> None:
+def test_a_missing_run_is_refused(root: str) -> None:
     record(root, "bert", "a" * 12, day=1)
     with pytest.raises(ValueError, match="no published model of the run x, and no results"):
         find(root, "x")
@@ -75,7 +75,9 @@ def test_the_report_of_an_evaluation(
     assert "43.2" in page.read_text("utf-8") or "0.432" in page.read_text("utf-8")
 
 
-def test_pages_with_odd_names_find_each_other(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_with_odd_names_link_to_each_other(
+    root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record(root, "bert", "a" * 12, day=1)
     monkeypatch.setattr(reporting.errors, "find", lambda trials: ["found"])
     monkeypatch.setattr(reporting.errors, "render", lambda found, run_name, report: report)

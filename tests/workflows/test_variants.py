@@ -1,4 +1,4 @@
-"""What `--vary` means: which configurations it makes, what they are called, what is refused."""
+"""`--vary`: the variants of a configuration, their names, and invalid values."""
 
 import re
 from typing import Any
@@ -35,13 +35,13 @@ def test_every_combination_is_a_configuration_of_its_own() -> None:
     assert {each.shared.name for each in found} == {"mine"}
 
 
-def test_a_variant_differs_from_the_configuration_in_what_is_varied_alone() -> None:
+def test_a_variant_differs_only_in_the_varied_values() -> None:
     (variant,) = variants("pretrain.steps=7", scale={"workers": 4, "retries": 1})
     plain = PipelineConfig.model_validate(given_config(pretrain={"steps": 7}, scale={"retries": 1}))
     assert variant.shared == plain  # on one worker
 
 
-def test_the_configuration_that_is_varied_stays_as_it_was() -> None:
+def test_the_varied_configuration_is_not_changed() -> None:
     values = given_config(pretrain={"steps": 5})
     expand(values, "mine.yaml", ["pretrain.steps=6", "corpus.sources.0.text_column=body"])
     assert values == given_config(pretrain={"steps": 5})
@@ -69,7 +69,7 @@ PATHS = st.sampled_from(["a.b", "c.b", "x.learning_rate", "corpus.sources.0.text
 
 
 @given(st.lists(VALUES, min_size=1, max_size=5))
-def test_whatever_yaml_writes_in_a_flow_sequence_is_read_back(values: list[Any]) -> None:
+def test_any_yaml_flow_sequence_is_read_back(values: list[Any]) -> None:
     text = yaml.safe_dump(values, default_flow_style=True, width=10**6, allow_unicode=True)
     assert text.startswith("[")
     _, found = parse(f"a={text.strip()[1:-1]}")
@@ -98,7 +98,7 @@ def test_names_can_be_folders_and_differ_where_the_text_of_a_value_does(
         assert name != variant_name("mine", other)
 
 
-def test_keys_that_end_alike_are_told_apart() -> None:
+def test_keys_with_equal_last_parts_are_distinguished() -> None:
     (variant,) = variants(
         "pretrain.learning_rate=1e-3", "finetune.learning_rate=1e-4",
         finetune={"tasks": ["cola"], "data": "nowhere"},
@@ -123,13 +123,13 @@ def test_keys_that_end_alike_are_told_apart() -> None:
         (["corpus.sources.3.type=files"], "--vary corpus.sources.3.type: '3' is not an index"),
     ],
 )
-def test_mistakes_are_told_in_one_line(vary: list[str], message: str) -> None:
+def test_mistakes_are_reported_in_one_line(vary: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         variants(*vary)
     assert "\n" not in str(caught.value)
 
 
-def test_a_configuration_without_a_name_is_told_so() -> None:
+def test_a_configuration_without_a_name_is_refused() -> None:
     values = given_config()
     del values["name"]
     with pytest.raises(ValueError, match="name: missing"):
