@@ -80,8 +80,8 @@ def check_server() -> None:
         ) from error
     if not is_prefect:
         raise ValueError(
-            f"no Prefect server at {redacted(url)} (PREFECT_API_URL), but another service; give the "
-            "address of its API, as http://127.0.0.1:4200/api"
+            f"no Prefect server at {redacted(url)} (PREFECT_API_URL), but another service; give "
+            "the address of its API, as http://127.0.0.1:4200/api"
         )
 
 

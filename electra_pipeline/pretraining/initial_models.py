@@ -12,13 +12,13 @@ import transformers
 from electra_pipeline.core.errors import first_line
 from electra_pipeline.core.identity import Config, canonical_json
 from electra_pipeline.pretraining.sizes import Kind
-from electra_pipeline.storage import models as model_files
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.models import (
     NO_CODE,
     TOKENIZER_FILES,
     load_problem,
     model_directory,
+    weights_files,
 )
 
 KINDS: tuple[Kind, ...] = ("discriminator", "generator")
@@ -40,21 +40,22 @@ def directories(source: str | InitialModels) -> Iterator[dict[Kind, Path]]:
     source: a folder or URI with `discriminator/` and `generator/`, such as a published artifact; a
     name on the hub without its ending -discriminator or -generator; or the two models separately.
 
-    Raises ValueError if one is missing.
+    Raises ValueError if one is missing. Every ValueError within the block gets the name of the
+    configuration key.
     """
-    uris = _uris(source)
-    with ExitStack() as stack:
-        found: dict[Kind, Path] = {}
-        for kind in KINDS:
-            try:
+    try:
+        uris = _uris(source)
+        with ExitStack() as stack:
+            found: dict[Kind, Path] = {}
+            for kind in KINDS:
                 directory = stack.enter_context(
                     model_directory(uris[kind], generator=kind == "generator")
                 )
-            except ValueError as error:
-                raise ValueError(f"pretrain.initialize_from: {error}") from error
-            is_local = Path(directory).is_dir()
-            found[kind] = Path(directory) if is_local else _download(directory)
-        yield found
+                is_local = Path(directory).is_dir()
+                found[kind] = Path(directory) if is_local else _download(directory)
+            yield found
+    except ValueError as error:
+        raise ValueError(f"pretrain.initialize_from: {error}") from error
 
 
 def _uris(source: str | InitialModels) -> dict[Kind, str]:
@@ -71,7 +72,7 @@ def _uris(source: str | InitialModels) -> dict[Kind, str]:
     for kind in KINDS:
         if not folder.exists(f"{kind}/config.json"):
             raise ValueError(
-                f"pretrain.initialize_from: {source} has no {kind}/config.json; give a published "
+                f"{source} has no {kind}/config.json; give a published "
                 "artifact, a name on the hub, or {discriminator: ..., generator: ...}"
             )
     return {kind: str(folder / kind) for kind in KINDS}
@@ -91,7 +92,7 @@ def _download(name: str) -> Path:
     except (OSError, HFValidationError) as error:
         reason = first_line(error)
         raise ValueError(
-            f"pretrain.initialize_from: {name} cannot be downloaded from the hub ({reason}); "
+            f"{name} cannot be downloaded from the hub ({reason}); "
             "give the name of a model there, or a directory"
         ) from error
     return directory
@@ -102,20 +103,10 @@ def read_object(file: Path) -> dict[str, Any]:
     try:
         value = orjson.loads(file.read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:
-        raise ValueError(
-            f"pretrain.initialize_from: {file} cannot be read ({error}); copy it again"
-        ) from error
+        raise ValueError(f"{file} cannot be read ({error}); copy it again") from error
     if not isinstance(value, dict):
-        raise ValueError(f"pretrain.initialize_from: {file} contains no JSON object; copy it again")
+        raise ValueError(f"{file} contains no JSON object; copy it again")
     return value
-
-
-def weights_files(directory: Path) -> list[Path]:
-    """Return the files of weights that `from_pretrained` reads: one, or the shards of an index."""
-    try:
-        return model_files.weights_files(directory)
-    except ValueError as error:
-        raise ValueError(f"pretrain.initialize_from: {error}") from error
 
 
 def digests(source: str | InitialModels) -> dict[str, str]:
@@ -143,15 +134,14 @@ def read_vocabulary(directory: Path) -> dict[str, int]:
     # without these files transformers invents a tokenizer with five tokens
     if not has_tokenizer(directory):
         raise ValueError(
-            f"pretrain.initialize_from: {directory} has no tokenizer.json or vocab.txt; add "
+            f"{directory} has no tokenizer.json or vocab.txt; add "
             "it, because it maps the tokens to rows of the embeddings"
         )
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(directory, **NO_CODE)
     except Exception as error:  # of tokenizers, which raises Exception itself, and transformers
         raise ValueError(
-            f"pretrain.initialize_from: the tokenizer in {directory} cannot be read "
-            f"({load_problem(error)}); copy it again"
+            f"the tokenizer in {directory} cannot be read ({load_problem(error)}); copy it again"
         ) from error
     ids: dict[str, int] = tokenizer.get_vocab()
     return ids

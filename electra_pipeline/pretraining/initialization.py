@@ -17,12 +17,11 @@ from electra_pipeline.pretraining.initial_models import (
     has_tokenizer,
     read_object,
     read_vocabulary,
-    weights_files,
 )
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.sizes import TRANSFORMERS_KEYS, Kind, ModelConfig
 from electra_pipeline.pretraining.transformer import LAYER_NORM_EPSILON
-from electra_pipeline.storage.models import find_nonfinite_weight, load_problem
+from electra_pipeline.storage.models import find_nonfinite_weight, load_problem, weights_files
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +94,7 @@ def _is_shared(pair: Pair, name: str) -> bool:
 def _check_config(kind: Kind, directory: Path, shape: ModelConfig) -> None:
     """Raise ValueError unless config.json has the configured shape."""
     config = read_object(directory / "config.json")
-    subject = f"pretrain.initialize_from: the {kind} in {directory}"
+    subject = f"the {kind} in {directory}"
     if config.get("model_type") != "electra":
         raise ValueError(f"{subject} is of type {config.get('model_type')!r}, not 'electra'")
     try:
@@ -141,23 +140,23 @@ def read(source: str | InitialModels) -> Pair:
         ids = read_vocabulary(found["discriminator"])
         if discriminator[WORDS].shape != generator[WORDS].shape:
             raise ValueError(
-                f"pretrain.initialize_from: the discriminator has {len(discriminator[WORDS])} "
+                f"the discriminator has {len(discriminator[WORDS])} "
                 f"tokens and the generator {len(generator[WORDS])}; give two models of one training"
             )
         if has_tokenizer(found["generator"]) and read_vocabulary(found["generator"]) != ids:
             raise ValueError(
-                f"pretrain.initialize_from: the tokenizers in {found['discriminator']} and "
+                f"the tokenizers in {found['discriminator']} and "
                 f"{found['generator']} have different vocabularies; give two models of one training"
             )
         if max(ids.values()) >= len(discriminator[WORDS]):
             raise ValueError(
-                f"pretrain.initialize_from: the tokenizer in {found['discriminator']} has "
+                f"the tokenizer in {found['discriminator']} has "
                 f"{len(ids)} tokens, and the model embeds {len(discriminator[WORDS])}; replace it "
                 "by the one that the model was trained with"
             )
         if not torch.equal(generator[HEAD], generator[WORDS]):
             raise ValueError(
-                f"pretrain.initialize_from: the generator in {found['generator']} has an output "
+                f"the generator in {found['generator']} has an output "
                 f"matrix of its own ({HEAD}), but this pipeline ties it to the embeddings; give a "
                 "generator that was trained with tie_word_embeddings"
             )
@@ -175,8 +174,7 @@ def _read(model_class: Any, directory: Path) -> Weights:
         )
     except Exception as error:  # of safetensors, pickle, or transformers
         raise ValueError(
-            f"pretrain.initialize_from: {files[0]} cannot be read ({load_problem(error)}); copy it "
-            "again"
+            f"{files[0]} cannot be read ({load_problem(error)}); copy it again"
         ) from error
     name = model_class.__name__
     # Old checkpoints contain position numbers, too.
@@ -189,14 +187,10 @@ def _read(model_class: Any, directory: Path) -> Weights:
     ):
         if keys:
             raise ValueError(
-                f"pretrain.initialize_from: {directory} {problem.format(min(keys))}; give a pair "
-                "as pre-training writes it"
+                f"{directory} {problem.format(min(keys))}; give a pair as pre-training writes it"
             )
     if (broken := find_nonfinite_weight(model)) is not None:
-        raise ValueError(
-            f"pretrain.initialize_from: {directory}: {broken} has values that are not finite; "
-            "give another pair"
-        )
+        raise ValueError(f"{directory}: {broken} has values that are not finite; give another pair")
     weights: Weights = model.state_dict()
     return weights
 
