@@ -116,11 +116,9 @@ def survey(root: Folder, rules: RetentionRules) -> Iterator[Item]:
             version=about["fingerprint"],
             parent=next((inputs[role] for role in rules.parent_roles if role in inputs), ""),
             inputs=frozenset(inputs.values()),
+            at=about.get("started_at", ""),
         )
-        if manifest is None:
-            yield replace(item, at=about["started_at"])
-        else:
-            yield _finished(item, manifest, observed or {}, rules)
+        yield item if manifest is None else _finished(item, manifest, observed or {}, rules)
 
 
 def _read(filesystem: Any, paths: list[str]) -> dict[str, dict[str, Any]]:
