@@ -484,7 +484,7 @@ def test_vocabularies_beyond_sixteen_bits_are_allowed(size: int) -> None:
 
 def test_vocabulary_larger_than_the_text_gives(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, SPANISH * 3)
-    with pytest.raises(ValueError, match=r"tokenizer\.vocab_size is 900.* gives (\d+) pieces") as e:
+    with pytest.raises(ValueError, match=r"tokenizer\.vocab_size is 900.* gives (\d+) tokens") as e:
         tokenizer.train(config_of(vocab_size=900), corpus, StageContext(str(tmp_path), "t"))
     possible = int(str(e.value).split("gives ")[1].split()[0])
     assert f"set tokenizer.vocab_size to {possible} or less" in str(e.value)
