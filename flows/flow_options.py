@@ -5,6 +5,8 @@ from typing import Any, cast
 from prefect import Flow, runtime
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging.loggers import flow_run_logger
+from prefect.settings import get_current_settings
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from electra_pipeline.config import PipelineConfig
 
@@ -40,8 +42,18 @@ def run_name() -> str:
     return f"{config.name}-{run.scheduled_start_time:%Y%m%dT%H%M%S}-{str(run.id)[-4:]}"
 
 
+def task_runner() -> ThreadPoolTaskRunner[Any]:
+    """Return Prefect's default task runner, with two threads at least.
+
+    The task `evaluate` occupies one thread while it waits for its trials, which need another one.
+    """
+    limit = get_current_settings().tasks.runner.thread_pool_max_workers
+    return ThreadPoolTaskRunner(max_workers=max(2, limit) if limit is not None else None)
+
+
 # Arguments of `@flow` for all flows.
 FLOW: dict[str, Any] = {
+    "task_runner": task_runner(),
     "flow_run_name": run_name,
     "persist_result": False,
     "on_failure": [log_resume_command],

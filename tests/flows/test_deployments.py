@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -12,11 +13,11 @@ import yaml
 from prefect import states
 from prefect.exceptions import ParameterTypeError
 from prefect.flows import load_flow_from_entrypoint
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 from prefect.utilities.templating import apply_values
 
 from electra_pipeline.config import PipelineConfig, preset_text
-from flows import deploying, health
+from flows import deploying, flow_options, health
 from flows.deploying import presets
 from flows.local import ENVIRONMENT, check_server
 
@@ -265,6 +266,15 @@ def test_the_form_explains_its_keys():
     definitions = electra.parameters.model_dump()["definitions"]
     workers = definitions["Scale"]["properties"]["workers"]
     assert workers["description"].startswith("Pre-training workers;")
+
+
+@pytest.mark.parametrize(("limit", "threads"), [(None, sys.maxsize), (1, 2), (8, 8)])
+def test_a_flow_has_threads_for_an_evaluation_and_a_trial(limit, threads, monkeypatch):
+    settings = get_current_settings().model_copy(deep=True)
+    settings.tasks.runner.thread_pool_max_workers = limit
+    monkeypatch.setattr(flow_options, "get_current_settings", lambda: settings)
+    monkeypatch.setattr("prefect.task_runners.get_current_settings", lambda: settings)
+    assert flow_options.task_runner()._max_workers == threads
 
 
 def test_a_stage_has_the_time_limit_of_the_configuration():
