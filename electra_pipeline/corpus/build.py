@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 
 from electra_pipeline.core.execution import StageContext
 from electra_pipeline.core.progress import Update
-from electra_pipeline.corpus.card import CARD, render
+from electra_pipeline.corpus.card import CARD, render_card
 from electra_pipeline.corpus.config import CorpusConfig
-from electra_pipeline.corpus.counters import all_dropped, count
+from electra_pipeline.corpus.counters import all_dropped, count_documents
 from electra_pipeline.corpus.dedup.corpus_rules import find_drops
-from electra_pipeline.corpus.dedup.decontamination import make_index
+from electra_pipeline.corpus.dedup.decontamination import index_evaluation_data
 from electra_pipeline.corpus.dedup.features import FeatureSpec
 from electra_pipeline.corpus.dedup.repeated_lines import remove_repeated_lines
 from electra_pipeline.corpus.document_table import Drop, read_document_table, sample_drop
@@ -57,7 +57,7 @@ def build(
     partitions = plan(config.sources, step_report(context.progress, "looking up", "files"))
     index = None
     if config.decontaminate is not None:
-        index = make_index(config.decontaminate, examples or {})
+        index = index_evaluation_data(config.decontaminate, examples or {})
     spec = FeatureSpec(config.near_duplicates, index, "" if index is None else index.digest)
     return produce(
         root=context.root,
@@ -125,7 +125,7 @@ def _write(
         "held_out": is_held_out.astype(np.int64),
     }
     dropped = {drop.reason: drop.mask for drop in drops}
-    counters = count(partitions, records, table, dropped, copies) | counters
+    counters = count_documents(partitions, records, table, dropped, copies) | counters
     if not any(counters["documents"].values()):
         raise _no_document_kept(counters)
     for split, prefix in (("train", TRAIN_PREFIX), ("held_out", HELD_OUT_PREFIX)):
@@ -144,7 +144,7 @@ def _write(
         samples += sample_drop(drop, folders, table, limit)
     with draft.create(DROPPED) as file:
         pq.write_table(pa.Table.from_pylist(samples, DROPPED_SCHEMA), file)
-    card = render(context.name, counters, partitions, samples)
+    card = render_card(context.name, counters, partitions, samples)
     draft.folder.write_bytes(CARD, card.encode())
     return Written(counters, observed)
 

@@ -14,7 +14,7 @@ SAMPLES_PER_REASON = 3
 SAMPLE_CHARACTERS = 160
 
 
-def render(
+def render_card(
     name: str,
     counters: Mapping[str, Any],
     partitions: Sequence[Partition],

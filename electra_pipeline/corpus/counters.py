@@ -13,7 +13,7 @@ from electra_pipeline.corpus.sources.partition import Partition
 from electra_pipeline.storage.shards import UNKNOWN_LANGUAGE
 
 
-def count(
+def count_documents(
     partitions: Sequence[Partition],
     records: Sequence[Mapping[str, Any]],
     table: DocumentTable,

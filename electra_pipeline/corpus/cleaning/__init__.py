@@ -1,1 +1,1 @@
-"""Rules for one document: text, language, filters."""
+"""Clean single documents: text, language, filters."""

@@ -1,1 +1,1 @@
-"""Exact and near duplicates, repeated lines, decontamination."""
+"""Corpus-wide rules: repeated lines, duplicates, near-duplicates, decontamination."""

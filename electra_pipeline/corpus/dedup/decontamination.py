@@ -82,7 +82,7 @@ class Index:
         return hashlib.sha256(named + self.hashes.tobytes() + self.owners.tobytes()).hexdigest()
 
 
-def make_index(config: Decontamination, examples: Mapping[str, Iterable[str]]) -> Index:
+def index_evaluation_data(config: Decontamination, examples: Mapping[str, Iterable[str]]) -> Index:
     """Return the word sequences of `examples` by task, and of the files in the configuration.
 
     Raises ValueError for a file that is missing or cannot be read.
@@ -96,7 +96,7 @@ def make_index(config: Decontamination, examples: Mapping[str, Iterable[str]]) -
             "corpus.decontaminate names no evaluation data: give it files, or a finetune section "
             "with tasks"
         )
-    return index(config, given)
+    return build_index(config, given)
 
 
 def count_tasks(index: Index, tasks: Mapping[int, Sequence[str]]) -> dict[str, int]:
@@ -120,7 +120,7 @@ def read_examples(config: Decontamination) -> dict[str, Iterator[str]]:
     return texts
 
 
-def index(config: Decontamination, examples: Mapping[str, Iterable[str]]) -> Index:
+def build_index(config: Decontamination, examples: Mapping[str, Iterable[str]]) -> Index:
     """Return the index over the texts of each task, by the task's name."""
     hashes, owners = [np.empty(0, np.uint64)], [np.empty(0, np.int32)]
     lengths = set()

@@ -1,1 +1,1 @@
-"""Readers of each type of source."""
+"""Find the files of all sources and read their documents."""

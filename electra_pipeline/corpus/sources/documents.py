@@ -1,6 +1,6 @@
 """A document as it comes from its source, and how a record becomes one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from electra_pipeline.corpus.sources.config import Columns
@@ -60,3 +60,13 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def take_first(documents: Iterator[RawDocument], number: int | None) -> Iterator[RawDocument]:
+    """Yield documents up to the `number`th without a problem; all of them for None."""
+    for document in documents:
+        yield document
+        if number is not None and document.problem is None:
+            number -= 1
+            if not number:
+                return

@@ -3,18 +3,18 @@
 import hashlib
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import datasets
 import orjson
-from huggingface_hub import HfApi
 
 from electra_pipeline.core.errors import one_line
 from electra_pipeline.core.identity import canonical_json, file_sha256
-from electra_pipeline.corpus.sources.config import HubSource
-from electra_pipeline.corpus.sources.documents import RawDocument, raw_document
+from electra_pipeline.corpus.sources.config import HubSource, shaping_fields
+from electra_pipeline.corpus.sources.documents import RawDocument, raw_document, take_first
 from electra_pipeline.inputs.columns import column_value
+from electra_pipeline.inputs.decompression import Warn, log_warning
 from electra_pipeline.storage.uri import (
     check_dataset_allowed,
     check_folder_allowed,
@@ -25,6 +25,40 @@ from electra_pipeline.storage.uri import (
 # Files that `save_to_disk` writes in the folder of a split, and in the folder of several splits.
 STATE = "state.json"
 SPLITS = "dataset_dict.json"
+
+
+@dataclass(frozen=True)
+class HubPartition:
+    """Data file `index` of the `num_files` of a hub dataset, at one `digest` (usually a commit)."""
+
+    label: str
+    reading: HubSource
+    digest: str
+    index: int
+    num_files: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.reading.path} ({self.index + 1} of {self.num_files})"
+
+    @property
+    def kind(self) -> str:
+        return ""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        # The key is older than the word partition.
+        return shaping_fields(self.reading) | {"index": self.index, "num_pieces": self.num_files}
+
+    def read(self, warn: Warn = log_warning) -> Iterator[RawDocument]:
+        documents = read(self.reading, self.index, self.num_files)
+        return take_first(documents, self.reading.max_documents_per_file)
+
+
+def plan(source: HubSource) -> list[HubPartition]:
+    """Return a partition for each data file of a dataset. Raises ValueError as `pin` does."""
+    label, pinned, digest, num_files = pin(source)
+    return [HubPartition(label, pinned, digest, index, num_files) for index in range(num_files)]
 
 
 class Pinned(NamedTuple):
@@ -42,6 +76,8 @@ def pin(source: HubSource) -> Pinned:
     Raises ValueError if the dataset, its configuration, split or text column does not exist, or if
     its path is not allowed.
     """
+    from huggingface_hub import HfApi
+
     local = Path(source.path)
     check_dataset_allowed(source.path)
     if local.is_file():
@@ -96,6 +132,8 @@ def _records(source: HubSource, stream: Any) -> Iterator[dict[str, Any]]:
 
 
 def _stream(source: HubSource) -> Any:
+    import datasets  # takes seconds
+
     try:
         if (saved := _load_saved(source)) is not None:
             return saved
@@ -118,6 +156,8 @@ def _stream(source: HubSource) -> Any:
 
 def _load_saved(source: HubSource) -> Any:
     """Return a dataset of `save_to_disk` as a stream with a shard per file; None for others."""
+    import datasets
+
     folder = Path(source.path)
     if (folder / SPLITS).exists():
         splits = orjson.loads((folder / SPLITS).read_bytes())["splits"]
@@ -137,6 +177,8 @@ def _load_saved(source: HubSource) -> Any:
 
 def _data_files(source: HubSource) -> list[str]:
     """Return the URIs of the files of all splits, which a dataset's card may set to anything."""
+    import datasets
+
     builder = datasets.load_dataset_builder(source.path, source.name, revision=source.revision)
     of_splits = (builder.config.data_files or {}).values()
     return [re.sub("@[^/]*", "", str(file), count=1) for files in of_splits for file in files]

@@ -1,21 +1,51 @@
 """A partition: the unit of work of a corpus, read by one worker and not read again on resume.
 
-It is one file, a part of a large file, a group of small files, or one data file of a hub dataset.
-Each has a `name` (for messages and the manifest), a `kind` (how the bytes are interpreted), a
-`digest` of its content, and an `identity`: all else that determines its documents.
+It is one file, a part of a large file, a group of small files, or one data file of a hub dataset
+(`hub.HubPartition`).
 """
 
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
-from electra_pipeline.corpus.sources.config import FileReading, HubSource, shaping_fields
-from electra_pipeline.corpus.sources.documents import RawDocument
+from electra_pipeline.corpus.sources.config import Columns, FileReading, shaping_fields
+from electra_pipeline.corpus.sources.documents import RawDocument, take_first
 from electra_pipeline.corpus.sources.readers import document_format, read_file
 from electra_pipeline.inputs.decompression import Warn, log_warning
 from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.inputs.parts import Part
+
+
+class Partition(Protocol):
+    """What the corpus stage needs of a partition of any source. Partitions are picklable."""
+
+    @property
+    def label(self) -> str:
+        """Return the name of the source in the corpus."""
+
+    @property
+    def reading(self) -> Columns:
+        """Return the configuration of the source."""
+
+    @property
+    def name(self) -> str:
+        """Return the name for messages and the manifest."""
+
+    @property
+    def kind(self) -> str:
+        """Return how the bytes are interpreted, such as `.jsonl.zst`."""
+
+    @property
+    def digest(self) -> str:
+        """Return the digest of the content."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Return everything but the content that determines the documents."""
+
+    def read(self, warn: Warn = log_warning) -> Iterator[RawDocument]:
+        """Yield the documents in order. Raises ValueError if they cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +65,6 @@ class FilePartition:
 
     @property
     def kind(self) -> str:
-        """Return format and compression, such as `.jsonl.zst`: how the bytes are interpreted."""
         return f".{document_format(self.file, self.reading.format)}{self.file.compression or ''}"
 
     @property
@@ -48,9 +77,8 @@ class FilePartition:
         return {"kind": self.kind, "part": part, **shaping_fields(self.reading)}
 
     def read(self, warn: Warn = log_warning) -> Iterator[RawDocument]:
-        """Yield the documents in order. Raises ValueError for a file that cannot be read."""
         documents = read_file(replace(self.file, warn=warn), self.reading, self.part)
-        return _first(documents, self.reading.max_documents_per_file)
+        return take_first(documents, self.reading.max_documents_per_file)
 
 
 @dataclass(frozen=True)
@@ -77,7 +105,7 @@ class FileGroup:
 
     @property
     def digest(self) -> str:
-        """Return the sha256 over the kinds and digests of all files."""
+        # A sha256 over the kinds and digests of all files.
         lines = "".join(f"{file.kind} {file.digest}\n" for file in self.files)
         return hashlib.sha256(lines.encode()).hexdigest()
 
@@ -86,50 +114,5 @@ class FileGroup:
         return {"kind": self.kind, "part": None, **shaping_fields(self.reading)}
 
     def read(self, warn: Warn = log_warning) -> Iterator[RawDocument]:
-        """Yield the files' documents in order. Raises ValueError if one cannot be read."""
         for file in self.files:
             yield from file.read(warn)
-
-
-@dataclass(frozen=True)
-class HubPartition:
-    """Data file `index` of the `num_files` of a hub dataset, at one `digest` (usually a commit)."""
-
-    label: str
-    reading: HubSource
-    digest: str
-    index: int
-    num_files: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.reading.path} ({self.index + 1} of {self.num_files})"
-
-    @property
-    def kind(self) -> str:
-        return ""
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        # The key is older than the word partition.
-        return shaping_fields(self.reading) | {"index": self.index, "num_pieces": self.num_files}
-
-    def read(self, warn: Warn = log_warning) -> Iterator[RawDocument]:
-        """Yield the documents in order. Raises ValueError for a data file that cannot be read."""
-        from electra_pipeline.corpus.sources import hub  # `datasets` takes seconds to import
-
-        documents = hub.read(self.reading, self.index, self.num_files)
-        return _first(documents, self.reading.max_documents_per_file)
-
-
-Partition = FilePartition | FileGroup | HubPartition
-
-
-def _first(documents: Iterator[RawDocument], number: int | None) -> Iterator[RawDocument]:
-    """Yield documents up to the `number`th without a problem; all of them for None."""
-    for document in documents:
-        yield document
-        if number is not None and document.problem is None:
-            number -= 1
-            if not number:
-                return

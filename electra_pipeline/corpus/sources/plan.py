@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from electra_pipeline.corpus.progress import Report
+from electra_pipeline.corpus.sources import hub
 from electra_pipeline.corpus.sources.config import (
     FileReading,
     HubSource,
@@ -15,7 +16,6 @@ from electra_pipeline.corpus.sources.file_groups import group_small_files
 from electra_pipeline.corpus.sources.partition import (
     FileGroup,
     FilePartition,
-    HubPartition,
     Partition,
 )
 from electra_pipeline.corpus.sources.readers import count_parts
@@ -37,12 +37,7 @@ def plan(sources: Sequence[Source], report: Report = no_report) -> list[Partitio
     num_looked_up = 0
     for source in sources:
         if isinstance(source, HubSource):
-            from electra_pipeline.corpus.sources import hub  # `datasets` takes seconds to import
-
-            label, pinned, digest, num_files = hub.pin(source)
-            partitions += [
-                HubPartition(label, pinned, digest, index, num_files) for index in range(num_files)
-            ]
+            partitions += hub.plan(source)
             continue
         reading = FileReading(**source.model_dump(include=set(FileReading.model_fields)))
         references = (source,) if isinstance(source, PackageSource) else source.urls

@@ -86,7 +86,7 @@ def _rendered(name: str, content: str) -> str:
 
 
 def formula(tex: str) -> str:
-    r"""A short formula as text, such as `mc^2` or `\alpha \leq 1`; empty if it needs more."""
+    r"""Return a short formula as text, such as `mc^2` or `\alpha \leq 1`; empty for others."""
     tex = tex.strip().removeprefix(r"{\displaystyle").strip()
     if len(tex) > MAX_FORMULA_CHARACTERS or "\n" in tex:
         return ""

@@ -13,9 +13,9 @@ from electra_pipeline.corpus.cleaning.text import clean
 from electra_pipeline.corpus.dedup.decontamination import (
     Decontamination,
     Index,
+    build_index,
     count_tasks,
     find_sequences,
-    index,
     read_examples,
     tasks_held,
 )
@@ -75,7 +75,7 @@ def test_found_sequences_equal_a_plain_loop(
     examples: dict[str, list[str]], documents: list[str], max_documents: int | None
 ) -> None:
     config = SHORT.model_copy(update={"max_documents": max_documents})
-    found = tasks_of(index(config, examples), documents, max_documents)
+    found = tasks_of(build_index(config, examples), documents, max_documents)
     for document, tasks in zip(documents, found, strict=True):
         assert tasks == tuple(
             task
@@ -89,7 +89,7 @@ QUESTION = "Which of these rivers, in order of their length, flows through the m
 
 def test_thirteen_words_of_an_example_are_a_hit() -> None:
     words = QUESTION.split()
-    found = index(Decontamination(), {"quiz": [QUESTION], "other": ["x y"] * 3})
+    found = build_index(Decontamination(), {"quiz": [QUESTION], "other": ["x y"] * 3})
     for first, last, tasks in [(0, 13, ("quiz",)), (1, 14, ("quiz",)), (0, 12, ()), (2, 14, ())]:
         document = f"It asked: “{' '.join(words[first:last]).upper()}” and so on"
         assert tasks_of(found, [document]) == [tasks]
@@ -98,7 +98,7 @@ def test_thirteen_words_of_an_example_are_a_hit() -> None:
 def test_in_scripts_without_spaces_two_characters_make_a_word() -> None:
     thai = "มนุษย์ทั้งหลายเกิดมามีอิสระและเสมอภาคกันในเกียรติศักดิ์และสิทธิ"
     clusters = split_words(thai)
-    found = index(Decontamination(), {"long": [thai], "short": ["今天天气很好我们去公园玩"]})
+    found = build_index(Decontamination(), {"long": [thai], "short": ["今天天气很好我们去公园玩"]})
     for length, tasks in ((26, ("long",)), (25, ())):
         for start in (0, 5):
             document = f"เขากล่าวว่า{''.join(clusters[start : start + length])}ครับ"
@@ -112,7 +112,7 @@ def test_short_examples_need_all_words() -> None:
         "nine": ["one two three four five six seven eight nine"],
         "seven": ["a b c d e f g"],
     }
-    found = index(Decontamination(), examples)
+    found = build_index(Decontamination(), examples)
     documents = [
         "zero one two three four five six seven eight nine ten",
         "one two three four five six seven eight",
@@ -124,7 +124,7 @@ def test_short_examples_need_all_words() -> None:
 
 def test_a_sequence_in_many_documents_is_not_an_example() -> None:
     notice = "All rights reserved; no part of this page may be copied without a written permission."
-    found = index(Decontamination(), {"quiz": [QUESTION, f"{notice} {QUESTION}"]})
+    found = build_index(Decontamination(), {"quiz": [QUESTION, f"{notice} {QUESTION}"]})
     texts = [f"Page {number}. {notice}" for number in range(11)] + [f"{notice} {QUESTION}"]
     most = Decontamination().max_documents
     assert most == 10
@@ -134,7 +134,7 @@ def test_a_sequence_in_many_documents_is_not_an_example() -> None:
 
 
 def test_an_index_can_be_pickled() -> None:
-    found = pickle.loads(pickle.dumps(index(Decontamination(), {"quiz": [QUESTION]})))
+    found = pickle.loads(pickle.dumps(build_index(Decontamination(), {"quiz": [QUESTION]})))
     assert tasks_of(found, [QUESTION]) == [("quiz",)]
 
 
@@ -163,7 +163,7 @@ def test_records_without_texts_are_refused(
     (tmp_path / "quiz.jsonl").write_bytes(orjson.dumps(record))
     config = Decontamination(files=(f"{tmp_path}/quiz.jsonl",))
     with pytest.raises(ValueError, match=message):
-        index(config, read_examples(config))
+        build_index(config, read_examples(config))
 
 
 def test_lengths_must_be_ordered() -> None:
@@ -173,6 +173,6 @@ def test_lengths_must_be_ordered() -> None:
 
 def test_examples_are_normalized_like_the_corpus() -> None:
     example = " ".join(f"canción{number} co\u00adrazón\u200e" for number in range(10))
-    found = index(Decontamination(), {"task": [unicodedata.normalize("NFD", example)]})
+    found = build_index(Decontamination(), {"task": [unicodedata.normalize("NFD", example)]})
     [sequences] = find_sequences(found, [clean(f"Before. {example} After.")[0]])
     assert len(sequences) == 8

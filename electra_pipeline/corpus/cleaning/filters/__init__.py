@@ -1,1 +1,1 @@
-"""Published quality filters."""
+"""Filters for single documents, after published rules."""

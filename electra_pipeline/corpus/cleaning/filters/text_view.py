@@ -72,7 +72,7 @@ class TextView:
 
     @cached_property
     def has_spaces(self) -> bool:
-        """Whether most of the text is in a script with spaces between words."""
+        """Return whether most of the text is in a script with spaces between words."""
         return has_spaced_words(self.text, self.words)
 
     @cached_property
