@@ -104,7 +104,10 @@ def finished(finished_root: Path, tiny: dict[str, Any]) -> dict[str, Any]:
 
 
 def build_chain(config: "dict[str, Any] | PipelineConfig") -> None:
-    """Run the stages up to the published model in this process: neither Prefect nor Ray."""
+    """Run the stages up to the published model in this process: neither Prefect nor Ray.
+
+    All processors train, as one worker of Ray has them all: another number adds up in another order.
+    """
     from electra_pipeline import stages
     from electra_pipeline.config import PipelineConfig
     from electra_pipeline.core.execution import LocalExecutor
