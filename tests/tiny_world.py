@@ -106,14 +106,15 @@ def finished(finished_root: Path, tiny: dict[str, Any]) -> dict[str, Any]:
 def build_chain(config: "dict[str, Any] | PipelineConfig") -> None:
     """Run the stages up to the published model in this process: neither Prefect nor Ray.
 
-    All processors train, as one worker of Ray has them all: another number adds up in another order.
+    All processors train, as one worker of Ray has them all: another number of threads sums in
+    another order.
     """
     from electra_pipeline import stages
     from electra_pipeline.config import PipelineConfig
     from electra_pipeline.core.execution import LocalExecutor
 
     parsed = PipelineConfig.model_validate(config)
-    stages.run_until("publish", parsed, parsed.context(LocalExecutor(1)))
+    stages.run_until("publish", parsed, parsed.context(LocalExecutor()))
 
 
 def tiny_config(inputs: Path, root: str) -> dict[str, Any]:
