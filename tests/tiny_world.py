@@ -104,13 +104,17 @@ def finished(finished_root: Path, tiny: dict[str, Any]) -> dict[str, Any]:
 
 
 def build_chain(config: "dict[str, Any] | PipelineConfig") -> None:
-    """Run the stages up to the published model in this process: neither Prefect nor Ray."""
+    """Run the stages up to the published model in this process: neither Prefect nor Ray.
+
+    It trains with all processors, as one worker of Ray does: the number of threads decides in which
+    order numbers are added up.
+    """
     from electra_pipeline import stages
     from electra_pipeline.config import PipelineConfig
     from electra_pipeline.core.execution import LocalExecutor
     from electra_pipeline.core.progress import silent
 
-    parsed, executor = PipelineConfig.model_validate(config), LocalExecutor(1)
+    parsed, executor = PipelineConfig.model_validate(config), LocalExecutor()
     corpus = stages.build_corpus(parsed, executor, silent)
     tokenizer = stages.train_tokenizer(parsed, corpus, silent)
     sequences = stages.build_sequences(parsed, corpus, tokenizer, executor, silent)
