@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -12,17 +13,17 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import hypothesis
 import psutil
 import pytest
 
-from tests.integration import is_integration, uses_shared_server
-
 pytest_plugins = ["tests.tiny_models", "tests.tiny_world"]
 
 REMOVED = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "PREFECT_API_URL", "PREFECT_PROFILE")
+SERVERS = {"ray_cluster", "prefect_server", "s3_server", "postgresql_url"}  # fixtures
 S3_KEY, S3_SECRET, S3_BUCKET = "test-key", "test-secret", "test-bucket"
 
 
@@ -73,8 +74,8 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the integration tests, and skip tests for which this machine lacks something."""
     for item in items:
-        if is_integration(item):
-            item.add_marker("integration")
+        if SERVERS.intersection(item.fixturenames):
+            item.add_marker("integration")  # tests that start other processes have it in their file
         if item.get_closest_marker("gpu") and not _has_gpu():
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
         if item.get_closest_marker("data"):
@@ -87,6 +88,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(
             key=lambda item: (not uses_shared_server(item.path), item.path not in integrated)
         )
+
+
+@cache
+def uses_shared_server(file: Path) -> bool:
+    """Return whether a file has a test that uses Ray or Prefect's server."""
+    return bool(re.search(r"\b(ray_cluster|prefect_server)\b", file.read_text()))
 
 
 @pytest.hookimpl(optionalhook=True)

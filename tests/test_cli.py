@@ -86,6 +86,7 @@ def run_here(
     return int(left.value.code or 0), *capsys.readouterr()
 
 
+@pytest.mark.integration
 def test_a_stage_runs_earlier_stages_and_a_second_run_reuses_them(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,6 +144,7 @@ def test_gc_lists_unneeded_artifacts_and_deletes_them_with_delete(
     assert stderr.startswith("error: --keep-run y: no such run")
 
 
+@pytest.mark.integration
 def test_verify_names_the_damaged_file_and_exits_with_1(tmp_path: Path) -> None:
     def write(draft):  # type: ignore[no-untyped-def]
         draft.folder.write_bytes("data.bin", b"whole")
@@ -237,6 +239,7 @@ def test_missing_text_is_refused_before_anything_is_written(
     assert not list(tmp_path.rglob("*.arrow"))
 
 
+@pytest.mark.integration
 def test_a_current_folder_that_was_removed_is_named(tmp_path: Path) -> None:
     script = "import os, sys, electra_pipeline.cli.app as app; os.rmdir(os.getcwd()); app.main()"
     folder = tmp_path / "gone"
@@ -260,6 +263,7 @@ def test_predict_logs_its_progress(
     ]
 
 
+@pytest.mark.integration
 def test_doctor_names_the_remedy(tmp_path: Path) -> None:
     examined = command("doctor", cwd=tmp_path, RAY_ADDRESS="127.0.0.1:1", COLUMNS="200")
     assert examined.returncode == 0
@@ -267,6 +271,7 @@ def test_doctor_names_the_remedy(tmp_path: Path) -> None:
     assert "correct RAY_ADDRESS" in examined.stdout
 
 
+@pytest.mark.integration
 def test_doctor_checks_the_database_of_a_configuration(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("name: mine\nroot: mine\ndatabase: mysql://host/db\n")
     shown = command("doctor", "--config", "mine.yaml", cwd=tmp_path, COLUMNS="250").stdout

@@ -197,6 +197,7 @@ def test_generated_pages_are_current():
     assert found == expected, "run python docs/generate.py"
 
 
+@pytest.mark.integration
 def test_site_builds_without_warnings(tmp_path: Path):
     pytest.importorskip("sphinx")
     command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet"]

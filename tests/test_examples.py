@@ -69,6 +69,7 @@ def test_the_deployment_has_the_configuration_of_its_file() -> None:
     )
 
 
+@pytest.mark.integration
 def test_own_language(tmp_path: Path) -> None:
     settings = (*FEW_STEPS, "finetune.seeds=[0]", "finetune.epochs=1")
     printed = run("own-language", tmp_path / "example", *settings)
@@ -79,6 +80,7 @@ def test_own_language(tmp_path: Path) -> None:
     assert json.loads(manifest.read_text())["counters"]["languages"] == {"tr": 400}
 
 
+@pytest.mark.integration
 def test_evaluate_a_model(tmp_path: Path) -> None:
     settings = ("finetune.seeds=[0]", "finetune.epochs=1")
     printed = run("evaluate-a-model", tmp_path / "example", *settings)
@@ -87,6 +89,7 @@ def test_evaluate_a_model(tmp_path: Path) -> None:
     assert {row["task"] for row in rows} >= {"department", "entities"}
 
 
+@pytest.mark.integration
 def test_continue_pretraining(tmp_path: Path) -> None:
     printed = run("continue-pretraining", tmp_path / "example", *FEW_STEPS)
     model = tmp_path / "example" / printed.splitlines()[-1]
@@ -94,6 +97,7 @@ def test_continue_pretraining(tmp_path: Path) -> None:
     assert (model / "discriminator" / "model.safetensors").exists()
 
 
+@pytest.mark.integration
 def test_scheduled_deployment(tmp_path: Path) -> None:
     """A server, a worker and a flow in a Ray of its own: about 60 seconds."""
     printed = run("scheduled-deployment", tmp_path / "example")

@@ -65,6 +65,7 @@ def test_the_image_copies_existing_files_that_docker_may_read():
     assert copied == reached and all((ROOT / name).exists() for name in copied)
 
 
+@pytest.mark.integration
 def test_secrets_come_into_the_environment_under_their_names(tmp_path: Path):
     script = (ROOT / "infra/with-secrets.sh").read_text()
     secret = "it's  a $secret\n\twith `lines`\\n and ä"
@@ -78,6 +79,7 @@ def test_secrets_come_into_the_environment_under_their_names(tmp_path: Path):
         assert done.stdout.decode() == expected + "\n", done.stderr
 
 
+@pytest.mark.integration
 def test_a_secret_that_cannot_be_read_stops_the_command(tmp_path: Path):
     script = (ROOT / "infra/with-secrets.sh").read_text().replace("/run/secrets", str(tmp_path))
     (tmp_path / "TOKEN").write_text("secret")

@@ -39,6 +39,7 @@ def command(
     )
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("environment", NARROW)
 @pytest.mark.parametrize("arguments", [("presets",), ("gc", "--help"), ("--help",), ("verify",)])
 def test_commands_work_in_narrow_encodings(
@@ -60,6 +61,7 @@ def test_commands_work_in_narrow_encodings(
         assert r"\u4e2d\ud83d\ude00" in shown
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("environment", NARROW)
 def test_an_error_names_the_remedy_for_a_narrow_encoding(
     environment: dict[str, str], tmp_path: Path
@@ -70,6 +72,7 @@ def test_an_error_names_the_remedy_for_a_narrow_encoding(
     assert reason in done.stderr and b"Traceback" not in done.stderr
 
 
+@pytest.mark.integration
 def test_a_configuration_stays_the_same_in_escapes(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("name: a\nroot: ü中\n", "utf-8")
     done = command("config", "--config", "c.yaml", cwd=tmp_path, PYTHONIOENCODING="ascii")
@@ -117,6 +120,7 @@ def test_progress_on_a_terminal_of_ascii() -> None:
     assert b"pretrain" in buffer.getvalue()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("arguments", [("--help",), ("presets",), ("config", "--preset", "glue")])
 def test_a_reader_that_leaves_is_no_error(arguments: tuple[str, ...], tmp_path: Path) -> None:
     reader, writer = os.pipe()
@@ -132,6 +136,7 @@ def test_a_broken_connection_is_still_an_error() -> None:
     assert not output.reader_left(OSError())
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("closed", ["stdout", "stderr"])
 def test_a_closed_stream_is_no_error(closed: str, tmp_path: Path) -> None:
     redirect = {"stdout": ">&-", "stderr": "2>&-"}[closed]

@@ -14,6 +14,7 @@ import yaml
 
 from tests.tiny_world import tiny_config
 
+pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("electra_pipeline", "flows")
 METADATA = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -106,8 +107,6 @@ def test_a_tiny_run_ends_with_results(installed: Path, inputs: Path, tmp_path: P
 
 def test_the_deployment_files_are_written(installed: Path, tmp_path: Path) -> None:
     command = installed / "electra-pipeline"
-    if "deployment-files" not in output_of(command, "--help", cwd=tmp_path):
-        pytest.skip("the command deployment-files is not part of this version")
     output_of(command, "deployment-files", cwd=tmp_path)
     deployments = yaml.safe_load((tmp_path / "prefect.yaml").read_text())["deployments"]
     entrypoints = {each["entrypoint"] for each in deployments}

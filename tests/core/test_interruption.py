@@ -8,6 +8,7 @@ import textwrap
 import psutil
 import pytest
 
+pytestmark = pytest.mark.integration
 STUBBORN = textwrap.dedent(
     """
     import subprocess, sys, threading

@@ -112,6 +112,7 @@ def test_corpus_wide_rules_drop_documents_with_reasons(folder: Path, tmp_path: P
     assert "| 2 | 2 |" in card
 
 
+@pytest.mark.integration
 def test_result_is_independent_of_workers_and_input_order(folder: Path, tmp_path: Path) -> None:
     files = [f"{folder}/{number}.jsonl" for number in range(4)]
     one = run(config(files), tmp_path / "one")

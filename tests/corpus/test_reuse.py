@@ -24,6 +24,7 @@ from tests.corpus.corpora import (
 )
 
 
+@pytest.mark.integration
 def test_shards_are_byte_equal_for_any_number_of_workers(texts: Path, tmp_path: Path) -> None:
     settings = config(texts)
     one = run(settings, tmp_path / "one")

@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.faults import network
 
 
+@pytest.mark.integration
 def test_a_node_lost_in_each_stage_costs_time_only(tmp_path):
     """Killed, or cut off from the others where this process may make networks."""
     cut = ["--cut"] if network.is_permitted() else []

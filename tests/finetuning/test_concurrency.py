@@ -79,6 +79,7 @@ def start(code, database, number):
     )
 
 
+@pytest.mark.integration
 def test_concurrent_writers_and_a_killed_one_leave_a_complete_table(database):
     victim = start(VICTIM, database, 0)
     writers = [start(WRITER, database, number) for number in range(NUM_WRITERS)]

@@ -106,6 +106,7 @@ print(json.dumps({"ids": ids, "label": classify(sys.argv[2])[0]["label"]}))
 """
 
 
+@pytest.mark.integration
 def test_kept_model_loads_in_a_process_without_this_package(trial_artifacts, tokenizer):
     _, artifact = trial_artifacts["classification"]
     directory = artifact.local_folder("model")

@@ -26,6 +26,7 @@ from prefect.client.schemas.sorting import LogSort
 from prefect.events.schemas.automations import AutomationCore
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
 PREFECT = [sys.executable, "-m", "prefect"]
 TRAINED = "pretrain/*/work/checkpoints/step-*.pt"

@@ -390,6 +390,7 @@ def has_raylet(head):
     return False
 
 
+@pytest.mark.integration
 def test_an_existing_cluster_is_used_and_left_running(free_port, ray_folder):
     port = free_port()
     command = f"ray start --head --block --port={port} --num-cpus=2 --include-dashboard=false"
@@ -453,6 +454,7 @@ ALONE = """
 """
 
 
+@pytest.mark.integration
 def test_a_local_ray_binds_to_loopback_and_leaves_nothing_behind(tmp_path):
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     finished = subprocess.run(
@@ -470,6 +472,7 @@ def test_a_local_ray_binds_to_loopback_and_leaves_nothing_behind(tmp_path):
     assert finished.stderr == ""
 
 
+@pytest.mark.integration
 def test_a_training_that_never_returns_does_not_keep_the_process_alive():
     # As Ray's get does now and then when Ray is shut down under it.
     script = (

@@ -39,6 +39,7 @@ def test_import_paths_are_those_of_the_driver_alone(
     assert own_import_paths() == ["/b", "/a", str(tmp_path.resolve())]
 
 
+@pytest.mark.integration
 def test_workers_import_nothing_from_the_current_folder(tmp_path: Path) -> None:
     here, scripts = tmp_path / "here", tmp_path / "scripts"
     for name in ("random", "profile", "logging", "beside", "electra_pipeline/__init__"):

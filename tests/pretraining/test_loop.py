@@ -261,10 +261,12 @@ def assert_close(one: Artifact, other: Artifact) -> None:
 UNEQUAL = DROPOUT.model_copy(update={"batch_sequences": 5, "steps": 8})
 
 
+@pytest.mark.integration
 def test_two_ranks_with_unequal_shares_equal_one(train: Callable[..., Artifact]) -> None:
     assert_close(train(UNEQUAL, "alone"), train(UNEQUAL, "together", Processes(), workers=2))
 
 
+@pytest.mark.integration
 def test_a_run_resumes_with_another_number_of_workers(
     train: Callable[..., Artifact], tmp_path: Path
 ) -> None:
@@ -278,6 +280,7 @@ def test_a_run_resumes_with_another_number_of_workers(
     assert_close(alone, resumed)
 
 
+@pytest.mark.integration
 def test_two_ranks_stop_at_the_same_step_and_name_the_same_checkpoint(
     train: Callable[..., Artifact],
 ) -> None:

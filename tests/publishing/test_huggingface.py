@@ -333,10 +333,12 @@ def printed(published: Artifact) -> dict[str, str]:
     return outputs
 
 
+@pytest.mark.integration
 def test_plain_transformers_loads_everything(printed: dict[str, str]) -> None:
     assert json.loads(printed["load"]) == [6, 16]
 
 
+@pytest.mark.integration
 def test_discriminator_snippet(printed: dict[str, str]) -> None:
     words = printed["discriminator"].split()
     assert words[:9] == FAKE_SENTENCE.lower().split()
@@ -345,16 +347,19 @@ def test_discriminator_snippet(printed: dict[str, str]) -> None:
     assert printed["spanish"].split()[:5] == ["el", "zorro", "rojo", "[UNK]", "muy"]
 
 
+@pytest.mark.integration
 def test_generator_snippet(printed: dict[str, str]) -> None:
     completed = printed["generator"]
     assert completed.startswith("Completed Sentence: The quick brown fox jumps over the lazy ")
     assert "[MASK]" not in completed
 
 
+@pytest.mark.integration
 def test_documentation_snippets(printed: dict[str, str]) -> None:
     assert re.search(r"Predicted label: LABEL_[01]", printed["documentation"])
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("kind", "num_lines"), [("discriminator", 11), ("generator", 5)])
 def test_snippets_of_the_card_run_in_its_directory(
     printed: dict[str, str], kind: str, num_lines: int

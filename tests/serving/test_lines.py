@@ -181,6 +181,7 @@ def test_strict_json_reads_what_orjson_writes(value: dict[str, str]) -> None:
     assert strict_json(orjson.dumps(value)) == value
 
 
+@pytest.mark.integration
 def test_command_names_the_line_and_exits_with_2(tmp_path: Path) -> None:
     torch.manual_seed(0)
     pieces = (*SPECIAL_TOKENS, "ana", "lives")

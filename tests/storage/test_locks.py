@@ -198,6 +198,7 @@ def hold_lock(root: str, held: Any) -> None:
         time.sleep(600)
 
 
+@pytest.mark.integration
 def test_a_killed_driver_releases_its_lock(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     held = context.Event()

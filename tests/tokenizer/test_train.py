@@ -175,6 +175,7 @@ print(json.dumps(train.train_vocabulary(config, corpus)))
 """
 
 
+@pytest.mark.integration
 def test_vocabulary_is_equal_in_every_process_and_with_any_number_of_threads(
     tmp_path: Path,
 ) -> None:
@@ -247,6 +248,7 @@ print(json.dumps(ids))
 """
 
 
+@pytest.mark.integration
 def test_directory_loads_in_a_process_without_this_package(trained: Artifact) -> None:
     texts = [unicodedata.normalize("NFD", text) for text in SPANISH]
     run = subprocess.run(

@@ -73,6 +73,7 @@ def test_sources_mix_and_the_first_of_equal_documents_stays(tmp_path: Path) -> N
     assert [row["url"] for row in documents(artifact)] == [None, None, "u2"]
 
 
+@pytest.mark.integration
 def test_raw_sources_become_documents_and_what_is_unreadable_is_counted(tmp_path: Path) -> None:
     pages = [
         f"<page><title>Page {n}</title><ns>0</ns><revision><text>{text}</text></revision></page>"
