@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from electra_pipeline.storage.artifact import Artifact, Draft
@@ -22,6 +23,9 @@ SCHEMA = pa.schema(
         pa.field("detail", pa.string()),  # JSON: probabilities, margins; null if there are none
     ]
 )
+
+LABELLED = pc.is_valid(pc.field("score")) & pc.is_valid(pc.field("expected"))
+"""Selects the rows that have a label, hence a score."""
 
 Shown = Mapping[str, Any]
 """A row of the file with Python values instead of JSON, as `TaskKind.row` returns it."""
@@ -43,10 +47,13 @@ def writer(draft: Draft) -> Iterator[Writer]:
         )
 
 
-def read(artifact: Artifact) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows of a finished trial by split, in the order of the examples."""
+def read(
+    artifact: Artifact, selected: pc.Expression | None = None
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of a finished trial (or those selected) by split, in the file's order."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in pq.read_table(artifact.local_file(FILE), schema=SCHEMA).to_pylist():
+    table = pq.read_table(artifact.local_file(FILE), schema=SCHEMA, filters=selected)
+    for row in table.to_pylist():
         for name in ("expected", "prediction", "detail"):
             row[name] = None if row[name] is None else orjson.loads(row[name])
         found.setdefault(row["split"], []).append(row)
