@@ -153,8 +153,9 @@ def _read(
             return []
         _check_schema(engine, table)
         # Reading does not alter the table: columns that an older version lacks are None.
-        absent = {column.name: None for column in _absent(engine, table)}
-        old_names = {new: old for old, new in _renamed(engine, table).items()}
+        present = _column_names(engine, table)
+        absent = {column.name: None for column in _absent(table, present)}
+        old_names = {new: old for old, new in _renamed(table, present).items()}
         columns = [
             literal_column(old_names[c.name], c.type).label(c.name) if c.name in old_names else c
             for c in table.columns
@@ -185,7 +186,8 @@ def _check_schema(engine: Engine, table: Table) -> None:
     found = inspect(engine)
     if not found.has_table(table.name):
         return
-    missing = [column.name for column in _absent(engine, table) if not column.nullable]
+    absent = _absent(table, _column_names(engine, table))
+    missing = [column.name for column in absent if not column.nullable]
     key = {column.name for column in table.primary_key.columns}
     if missing or set(found.get_pk_constraint(table.name)["constrained_columns"]) != key:
         without = f"no column {missing[0]}" if missing else "another primary key"
@@ -200,9 +202,10 @@ def _create(engine: Engine, table: Table) -> None:
     Another process may do the same at the same time: the second one finds it done.
     """
     if inspect(engine).has_table(table.name):
-        for old, new in _renamed(engine, table).items():
+        present = _column_names(engine, table)
+        for old, new in _renamed(table, present).items():
             _alter(engine, table, f"RENAME COLUMN {old} TO {new}", new)
-        for column in _absent(engine, table):
+        for column in _absent(table, present):
             _alter(engine, table, f"ADD COLUMN {CreateColumn(column).compile(engine)}", column.name)
         return
     try:
@@ -218,12 +221,8 @@ def _column_names(engine: Engine, table: Table) -> set[str]:
     return {str(column["name"]) for column in inspect(engine).get_columns(table.name)}
 
 
-def _renamed(engine: Engine, table: Table) -> dict[str, str]:
-    """Return the columns that the database has under an old name: {old name: new name}."""
-    return _old_names(table, _column_names(engine, table))
-
-
-def _old_names(table: Table, present: set[str]) -> dict[str, str]:
+def _renamed(table: Table, present: set[str]) -> dict[str, str]:
+    """Return the columns that are present under an old name: {old name: new name}."""
     return {
         old: new
         for old, new in RENAMED_COLUMNS.get(table.name, {}).items()
@@ -231,11 +230,10 @@ def _old_names(table: Table, present: set[str]) -> dict[str, str]:
     }
 
 
-def _absent(engine: Engine, table: Table) -> list[Column[Any]]:
-    """Return the columns that the table in the database lacks, renamed ones aside."""
-    present = _column_names(engine, table)  # read once: another process may rename meanwhile
-    present |= set(_old_names(table, present).values())
-    return [column for column in table.columns if column.name not in present]
+def _absent(table: Table, present: set[str]) -> list[Column[Any]]:
+    """Return the table's columns that are not present, neither under an old name."""
+    new_names = _renamed(table, present).values()
+    return [column for column in table.columns if column.name not in {*present, *new_names}]
 
 
 def _alter(engine: Engine, table: Table, change: str, column: str) -> None:

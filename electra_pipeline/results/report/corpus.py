@@ -1,6 +1,7 @@
 """The corpus section of the report: sources, sizes, dropped documents by reason."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,10 +60,14 @@ def summarize_corpus(corpus: Artifact, sequences: Artifact | None) -> CorpusSumm
         for split, counts in tokens.items()
         if "tokens_by_source" in counts
     }
-    by_source, by_language = _tokens(tokens, "source"), _tokens(tokens, "language")
+    by_source, by_language = (
+        _total(counts.get(f"tokens_by_{of}", {}) for counts in tokens.values())
+        for of in ("source", "language")
+    )
     digests = _digests(corpus)
     words = counters.get("words_by_language", {})
-    drops, samples = _drops(counters["sources"]), _samples(corpus)
+    samples = _samples(corpus)
+    drops = _most_first(_total(each["dropped"] for each in counters["sources"].values()))
     sources = sorted(counters["sources"].items(), key=lambda item: -item[1]["kept"])
     return CorpusSummary(
         splits=[split for split in SPLITS if split in counters["documents"]],
@@ -86,12 +91,11 @@ def summarize_corpus(corpus: Artifact, sequences: Artifact | None) -> CorpusSumm
     )
 
 
-def _tokens(splits: Mapping[str, Mapping[str, Any]], of: str) -> dict[str, int]:
-    """Return tokens by source or language, summed over the splits."""
-    total: dict[str, int] = {}
-    for counts in splits.values():
-        for name, number in counts.get(f"tokens_by_{of}", {}).items():
-            total[name] = total.get(name, 0) + number
+def _total(counts: Iterable[Mapping[str, int]]) -> Mapping[str, int]:
+    """Return the sums by name."""
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
     return total
 
 
@@ -104,14 +108,6 @@ def _digests(corpus: Artifact) -> dict[str, list[str]]:
         if is_partition and short not in digests.setdefault(label, []):
             digests[label].append(short)
     return digests
-
-
-def _drops(sources: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-    totals: dict[str, int] = {}
-    for source in sources.values():
-        for reason, number in source["dropped"].items():
-            totals[reason] = totals.get(reason, 0) + number
-    return _most_first(totals)
 
 
 def _most_first(counts: Mapping[str, int]) -> dict[str, int]:

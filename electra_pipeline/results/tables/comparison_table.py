@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-import orjson
-
 from electra_pipeline.results.statistics.comparison import Comparison, Line, Side
 from electra_pipeline.results.tables.results_table import Format
-from electra_pipeline.results.tables.text_table import csv_text, render_table
+from electra_pipeline.results.tables.text_table import csv_text, json_text, render_table
 
 
 def render_comparison(comparison: Comparison, format: Format) -> str:
@@ -22,7 +20,7 @@ def render_comparison(comparison: Comparison, format: Format) -> str:
                 "left_out": comparison.left_out,
                 "notes": comparison.notes,
             }
-            return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n"
+            return json_text(value)
         case "csv":
             a, b = _name(comparison.a), _name(comparison.b)
             records = [{"a": a, "b": b, **_record(line)} for line in comparison.lines]
