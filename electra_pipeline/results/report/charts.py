@@ -11,6 +11,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from electra_pipeline.results.learning_curves import LearningCurve
+from electra_pipeline.results.statistics.agreement import Calibration
 
 MetricLine = Mapping[str, Any]
 """One line of a pre-training's metrics.jsonl."""
@@ -141,17 +142,16 @@ def draw_scatter(expected: Sequence[float], predicted: Sequence[float], title: s
     return _svg(plot, title)
 
 
-def draw_calibration(
-    confidence: Sequence[float], accuracy: Sequence[float], counts: Sequence[int], title: str
-) -> str:
+def draw_calibration(calibration: Calibration, title: str) -> str:
     """Draw accuracy against predicted probability by bin."""
 
     def plot(axes: Any) -> None:
         axes.plot([0, 1], [0, 1], color=ORANGE, linestyle="--", linewidth=1.0)
-        largest = max(counts)
-        sizes = [12 + 90 * count / largest for count in counts]
-        axes.plot(confidence, accuracy, color=BLUE, linewidth=1.0)
-        axes.scatter(confidence, accuracy, s=sizes, color=BLUE, alpha=0.7, linewidths=0)
+        largest = max(calibration.counts)
+        sizes = [12 + 90 * count / largest for count in calibration.counts]
+        points = calibration.confidence, calibration.accuracy
+        axes.plot(*points, color=BLUE, linewidth=1.0)
+        axes.scatter(*points, s=sizes, color=BLUE, alpha=0.7, linewidths=0)
         axes.set_xlim(0, 1.02)
         axes.set_ylim(-0.02, 1.02)
         axes.set_xlabel("predicted probability")

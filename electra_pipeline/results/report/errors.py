@@ -258,10 +258,4 @@ def _charts(predictions: Predictions, calibration: Calibration | None) -> Iterab
             "perfect calibration. Larger dots have more examples. Expected calibration error "
             f"{calibration.error:.3f}."
         )
-        svg = draw_calibration(
-            calibration.confidence,
-            calibration.accuracy,
-            calibration.counts,
-            f"calibration, {place}",
-        )
-        yield caption, svg
+        yield caption, draw_calibration(calibration, f"calibration, {place}")
