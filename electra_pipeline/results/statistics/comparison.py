@@ -24,9 +24,8 @@ from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.tasks.bootstrap import LEVEL, groups, resampled
 from electra_pipeline.tasks.kinds.metrics import METRICS, statistic
 
-MAJORITY = (
-    "majority"  # its rows refer to the trial of another model and have no predictions of their own
-)
+# Its rows refer to the trial of another model and have no predictions of their own.
+MAJORITY = "majority"
 
 Score = tuple[str, str, str]
 """Task, split and metric."""

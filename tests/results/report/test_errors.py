@@ -114,7 +114,7 @@ def test_seeds_that_were_scored_on_other_data_are_not_compared(tmp_path):
 def test_a_task_that_cannot_be_examined_does_not_take_the_others_along(tmp_path, caplog):
     odd = [trial(tmp_path, classes("ab"[:n], "ab"[:n]), seed=n, task="odd") for n in (1, 2)]
     good = trial(tmp_path, classes("ab", "ab"))
-    assert [found.task for found in errors.find([*odd, good])] == ["topics"]
+    assert [found.predictions.task for found in errors.find([*odd, good])] == ["topics"]
     assert "no error analysis of odd: " in caplog.text
 
 
