@@ -11,12 +11,14 @@ from typing import Any
 from sqlalchemy import (
     Column,
     DateTime,
+    Dialect,
     Engine,
     Float,
     Integer,
     MetaData,
     String,
     Table,
+    TypeDecorator,
     inspect,
     literal_column,
     select,
@@ -29,6 +31,24 @@ from sqlalchemy.schema import CreateColumn, CreateTable
 from electra_pipeline.results.database import connect, parse_url, redacted_url, sqlite_file
 
 Row = Mapping[str, Any]
+
+
+class Moment(TypeDecorator[str]):
+    """A time, which is stored in UTC; in Python it is text in ISO 8601's format."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> datetime:
+        return datetime.fromisoformat(value).astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str:
+        # SQLite returns no time zone.
+        in_utc: datetime = (
+            value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        )
+        return in_utc.isoformat(timespec="seconds")
+
 
 METADATA = MetaData()
 RESULTS = Table(
@@ -47,7 +67,7 @@ RESULTS = Table(
     Column("examples", Integer, nullable=False),
     Column("seconds", Float(53), nullable=False),
     Column("trial", String, nullable=False),  # fingerprint of the artifact that holds the value
-    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("created_at", Moment, nullable=False),
     Column("note", String),  # a remark on the value, such as "degenerate"
 )
 COSTS = Table(  # a row for each attempt at a stage; see cost_recording.py
@@ -56,14 +76,13 @@ COSTS = Table(  # a row for each attempt at a stage; see cost_recording.py
     Column("attempt", String, primary_key=True),
     Column("run", String, nullable=False),
     Column("stage", String, nullable=False),
-    Column("started_at", DateTime(timezone=True), nullable=False),
+    Column("started_at", Moment, nullable=False),
     Column("wall_seconds", Float(53), nullable=False),
     Column("cpu_seconds", Float(53), nullable=False),
     Column("gpu_seconds", Float(53), nullable=False),
 )
 RENAMED_COLUMNS = {"results": {"leg": "trial"}}  # version 0.1: version 0.2
 KEY = tuple(str(column.name) for column in RESULTS.primary_key.columns)
-MOMENTS = ("created_at", "started_at")
 
 
 def check(database: str) -> None:
@@ -106,18 +125,7 @@ def read_costs(database: str, run: str | None = None) -> list[dict[str, Any]]:
 
 def _record(database: str, table: Table, rows: Iterable[Row]) -> None:
     optional = dict.fromkeys(str(column.name) for column in table.columns if column.nullable)
-    values = [
-        {
-            **optional,
-            **row,
-            **{
-                name: datetime.fromisoformat(row[name]).astimezone(UTC)
-                for name in MOMENTS
-                if name in row
-            },
-        }
-        for row in rows
-    ]
+    values = [{**optional, **row} for row in rows]
     key = [str(column.name) for column in table.primary_key.columns]
     with connect(database) as engine:
         _check_schema(engine, table)
@@ -165,20 +173,10 @@ def _read(
         if run is not None:
             query = query.where(table.columns.run == run)
         with engine.connect() as connection:
-            found = [
+            return [
                 {str(name): value for name, value in row.items()} | absent
                 for row in connection.execute(query).mappings()
             ]
-    for row in found:
-        for name in MOMENTS:
-            if name in row:
-                row[name] = _in_utc(row[name]).isoformat(timespec="seconds")
-    return found
-
-
-def _in_utc(moment: datetime) -> datetime:
-    """Set the time zone: SQLite returns none, and values are stored in UTC."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _check_schema(engine: Engine, table: Table) -> None:

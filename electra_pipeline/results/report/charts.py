@@ -33,76 +33,61 @@ STYLE: Any = {
 
 
 @dataclass(frozen=True)
-class Curve:
-    """One line of a chart: a metric of one split over the steps."""
-
-    label: str
-    split: str
-    metric: str
-    color: str
-    dashed: bool = False
-
-
-@dataclass(frozen=True)
 class Chart:
-    """Curves that share an axis, with a caption."""
+    """A metric of both splits over the steps."""
 
+    metric: str
     title: str
     caption: str
-    curves: tuple[Curve, ...]
-
-
-def _both(metric: str) -> tuple[Curve, Curve]:
-    return (
-        Curve("train", "train", metric, GREY),
-        Curve("held out", "held_out", metric, BLUE),
-    )
+    reference: str | None = None
+    """A held-out metric to compare it with, drawn as a dashed line."""
 
 
 CHARTS = (
     Chart(
+        "generator_loss",
         "Generator loss",
         "Cross-entropy in nats over masked tokens; it starts near ln(vocabulary size).",
-        _both("generator_loss"),
     ),
     Chart(
+        "generator_accuracy",
         "Generator accuracy",
         "Fraction of masked tokens that are the generator's most probable token.",
-        _both("generator_accuracy"),
     ),
     Chart(
+        "discriminator_loss",
         "Discriminator loss",
         "Binary cross-entropy in nats over all tokens. Dashed: loss of a constant predictor "
         "(entropy of the replacement rate); values below it show learning from the text.",
-        (
-            *_both("discriminator_loss"),
-            Curve("prior entropy", "held_out", "prior_entropy", ORANGE, dashed=True),
-        ),
+        reference="prior_entropy",
     ),
     Chart(
+        "discriminator_auc",
         "Discriminator AUC",
         "How well replaced and original tokens are separated: 0.5 is chance, 1 is perfect.",
-        _both("discriminator_auc"),
     ),
 )
 
 
 def draw(chart: Chart, lines: Sequence[MetricLine]) -> str | None:
     """Return the chart as an `<svg>` element, or None if there are no values."""
-    series = [(curve, points) for curve in chart.curves if (points := _points(curve, lines))]
+    curves = [("train", chart.metric, GREY), ("held_out", chart.metric, BLUE)]
+    if chart.reference is not None:
+        curves.append(("held_out", chart.reference, ORANGE))
+    series = [(curve, points) for curve in curves if (points := _points(*curve[:2], lines))]
     if not series:
         return None
 
     def plot(axes: Any) -> None:
-        for curve, points in series:
+        for (split, metric, color), points in series:
+            is_reference = metric != chart.metric
             axes.plot(
-                [step for step, _ in points],
-                [value for _, value in points],
-                label=curve.label,
-                color=curve.color,
-                linestyle="--" if curve.dashed else "-",
-                linewidth=1.6 if curve.split == "held_out" else 1.0,
-                marker="." if len(points) < 30 and curve.split == "held_out" else None,
+                *zip(*points, strict=True),
+                label=(metric if is_reference else split).replace("_", " "),
+                color=color,
+                linestyle="--" if is_reference else "-",
+                linewidth=1.6 if split == "held_out" else 1.0,
+                marker="." if len(points) < 30 and split == "held_out" else None,
             )
         axes.set_xlabel("step")
         axes.legend(frameon=False)
@@ -173,11 +158,11 @@ def _svg(plot: Callable[[Any], None], title: str) -> str:
     return _inline(buffer.getvalue(), title)
 
 
-def _points(curve: Curve, lines: Sequence[MetricLine]) -> list[tuple[int, float]]:
+def _points(split: str, metric: str, lines: Sequence[MetricLine]) -> list[tuple[int, float]]:
     return [
-        (int(line["step"]), float(line[curve.metric]))
+        (int(line["step"]), float(line[metric]))
         for line in lines
-        if line.get("split") == curve.split and line.get(curve.metric) is not None
+        if line.get("split") == split and line.get(metric) is not None
     ]
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -14,15 +14,6 @@ SPLITS = ("train", "held_out")
 SAMPLES_PER_REASON = 3
 SAMPLE_CHARACTERS = 400
 DIGEST_CHARACTERS = 12
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One line of a histogram."""
-
-    label: str
-    number: int
-    fraction_of_longest: float
 
 
 @dataclass(frozen=True)
@@ -41,8 +32,10 @@ class CorpusSummary:
     """Documents by reason, of all sources, most first."""
     samples: Mapping[str, Sequence[Mapping[str, Any]]]
     """Some dropped documents by reason, in the order of `drops`."""
-    lengths: Sequence[Bar]
-    clusters: Sequence[Bar]
+    lengths: Mapping[str, int]
+    """Histogram of the documents by number of words."""
+    clusters: Mapping[str, int]
+    """Histogram of the clusters of near-duplicates by number of documents."""
     contaminated: Mapping[str, int]
     """Number of documents that contain an example, by task."""
 
@@ -82,10 +75,10 @@ def summarize_corpus(corpus: Artifact, sequences: Artifact | None) -> CorpusSumm
         ],
         drops=drops,
         samples={reason: samples[reason] for reason in drops if reason in samples},
-        lengths=[
-            replace(bar, label=f"{int(bar.label):,} to {2 * int(bar.label) - 1:,}")
-            for bar in _bars(counters.get("documents_by_words", {}))
-        ],
+        lengths={
+            f"{int(least):,} to {2 * int(least) - 1:,}": number
+            for least, number in _bars(counters.get("documents_by_words", {})).items()
+        },
         clusters=_bars(counters.get("near_duplicate_clusters", {})),
         contaminated=counters.get("contaminated_by_task", {}),
     )
@@ -128,9 +121,6 @@ def _samples(corpus: Artifact) -> dict[str, list[dict[str, Any]]]:
     return {reason: shown for reason, shown in samples.items() if shown}
 
 
-def _bars(counts: Mapping[str, int]) -> list[Bar]:
+def _bars(counts: Mapping[str, int]) -> dict[str, int]:
     """Return the non-empty bars of a histogram in numerical order."""
-    most = max(counts.values(), default=0)
-    return [
-        Bar(key, counts[key], counts[key] / most) for key in sorted(counts, key=int) if counts[key]
-    ]
+    return {key: counts[key] for key in sorted(counts, key=int) if counts[key]}

@@ -137,21 +137,21 @@ def compare(
     """
     if a == b:
         raise ValueError(f"--compare: both are {a}; name two models")
-    of_a, of_b = _scores(rows, a), _scores(rows, b)
+    scores_a, scores_b = _scores(rows, a), _scores(rows, b)
     lines, left_out, notes = [], [], []
     trials = trials or {}
     # Cached: the metrics of a task read the same trials one after the other.
     read = lru_cache(maxsize=64)(lambda name: predictions.read(trials[name]))
-    for score in sorted({*of_a, *of_b}):
-        ours, theirs = of_a.get(score, {}), of_b.get(score, {})
-        seeds = tuple(sorted(ours.keys() & theirs.keys()))
-        pairs = [(ours[seed], theirs[seed]) for seed in seeds]
+    for score in sorted({*scores_a, *scores_b}):
+        rows_a, rows_b = scores_a.get(score, {}), scores_b.get(score, {})
+        seeds = tuple(sorted(rows_a.keys() & rows_b.keys()))
+        pairs = [(rows_a[seed], rows_b[seed]) for seed in seeds]
         label = " ".join(score)
-        reason = _obstacle(a, b, ours, theirs) or _other_examples(score, pairs, trials)
+        reason = _obstacle(a, b, rows_a, rows_b) or _other_examples(score, pairs, trials)
         if reason:
             left_out.append(f"{label}: {reason}")
             continue
-        if unpaired := sorted(ours.keys() ^ theirs.keys()):
+        if unpaired := sorted(rows_a.keys() ^ rows_b.keys()):
             which = ", ".join(map(str, unpaired))
             left_out.append(f"{label}: seeds {which} are only on one side")
         variance = None
@@ -181,13 +181,13 @@ def _scores(rows: Iterable[Row], side: Side) -> dict[Score, dict[int, Row]]:
     return found
 
 
-def _obstacle(a: Side, b: Side, ours: Mapping[int, Row], theirs: Mapping[int, Row]) -> str | None:
-    for side, rows in ((a, ours), (b, theirs)):
+def _obstacle(a: Side, b: Side, rows_a: Mapping[int, Row], rows_b: Mapping[int, Row]) -> str | None:
+    for side, rows in ((a, rows_a), (b, rows_b)):
         if not rows:
             return f"{side} has no such score"
-    if not ours.keys() & theirs.keys():
+    if not rows_a.keys() & rows_b.keys():
         return "no seed in common"
-    counts = sorted({int(row["examples"]) for row in (*ours.values(), *theirs.values())})
+    counts = sorted({int(row["examples"]) for row in (*rows_a.values(), *rows_b.values())})
     if len(counts) > 1:
         return f"scored on different examples ({' and '.join(map(str, counts))})"
     return None
