@@ -40,8 +40,12 @@ class Side:
     model: str
     fingerprint: str
 
+    @property
+    def name(self) -> str:
+        return f"{self.run}:{self.model}"
+
     def __str__(self) -> str:
-        return f"{self.run}:{self.model} ({self.fingerprint})"
+        return f"{self.name} ({self.fingerprint})"
 
 
 @dataclass(frozen=True)
@@ -112,17 +116,16 @@ def find_side(rows: Sequence[Row], name: str) -> Side:
         side
         for side in known
         if name == side.model
-        or name in (f"{side.run}:{side.model}", f"{side.fingerprint}:{side.model}")
+        or name in (side.name, f"{side.fingerprint}:{side.model}")
         or (name in (side.run, side.fingerprint) and side.model == "pretrained")
     ]
     if len(found) == 1:
         return found[0]
     if not found:
-        shown = ", ".join(sorted({f"{side.run}:{side.model}" for side in known})) or "none"
+        shown = ", ".join(sorted({side.name for side in known})) or "none"
         raise ValueError(f"--compare {name}: no such run or model; there are {shown}")
-    by_run = [f"{side.run}:{side.model}" for side in found]
-    choices = by_run
-    if len(set(by_run)) < len(by_run):  # a run that was trained again
+    choices = [side.name for side in found]
+    if len(set(choices)) < len(choices):  # a run that was trained again
         choices = [f"{side.fingerprint}:{side.model}" for side in found]
     raise ValueError(f"--compare {name}: could be {' or '.join(choices)}; name one of them")
 
@@ -199,11 +202,9 @@ def _other_examples(
     """Return a reason if the trials' digests of the scored examples differ."""
     found = [trials[row["trial"]] for pair in pairs for row in pair if row["trial"] in trials]
     digests = {artifact.inputs.get(score[1]) for artifact in found}
-    return (
-        "scored on different examples (equal in number, another digest)"
-        if len(digests) > 1
-        else None
-    )
+    if len(digests) > 1:
+        return "scored on different examples (equal in number, another digest)"
+    return None
 
 
 def _variance_over_examples(
@@ -215,7 +216,7 @@ def _variance_over_examples(
     of B.
     """
     _, split, metric = score
-    measures = []
+    compared = []
     rows: Sequence[Row] = []
     kind = ""
     for name in fingerprints:
@@ -225,8 +226,8 @@ def _variance_over_examples(
         kind, rows = trial.config["type"], read(name)[split]
         if metric not in METRICS[kind]:
             return None
-        measures.append(statistic(kind, metric, rows))
-    values = resampled(measures, groups(kind, rows))
+        compared.append(statistic(kind, metric, rows))
+    values = resampled(compared, groups(kind, rows))
     differences = (values[0::2] - values[1::2]).mean(axis=0)
     return float(differences.var(ddof=1))
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from electra_pipeline.results.statistics.comparison import Comparison, Line, Side
+from electra_pipeline.results.statistics.comparison import Comparison, Line
 from electra_pipeline.results.tables.results_table import Format
 from electra_pipeline.results.tables.text_table import csv_text, json_text, render_table
 
@@ -22,11 +22,12 @@ def render_comparison(comparison: Comparison, format: Format) -> str:
             }
             return json_text(value)
         case "csv":
-            a, b = _name(comparison.a), _name(comparison.b)
-            records = [{"a": a, "b": b, **_record(line)} for line in comparison.lines]
-            seeds = [" ".join(map(str, record["seeds"])) for record in records]
+            models = {"a": comparison.a.name, "b": comparison.b.name}
             return csv_text(
-                [{**record, "seeds": of} for record, of in zip(records, seeds, strict=True)]
+                [
+                    {**models, **_record(line), "seeds": " ".join(map(str, line.seeds))}
+                    for line in comparison.lines
+                ]
             )
         case "markdown" | "table" | "latex":
             header = ["task", "metric", "seeds", "A", "B", "A - B", "p", "+/=/-", "verdict"]
@@ -37,10 +38,6 @@ def render_comparison(comparison: Comparison, format: Format) -> str:
 
 def _record(line: Line) -> dict[str, Any]:
     return {**asdict(line), "verdict": line.verdict}
-
-
-def _name(side: Side) -> str:
-    return f"{side.run}:{side.model}"
 
 
 def _cells(line: Line) -> list[str]:
