@@ -16,6 +16,7 @@ from electra_pipeline.tasks.data.checks import (
     count_unreachable,
     drop_misplaced,
     labels_of,
+    listed_counts,
     metrics_of,
     warn_of_dropped,
     warn_of_overlap,
@@ -95,15 +96,17 @@ def load(task: Task, data: str | None, *, quiet: bool = False) -> TaskData:
     if calibration:
         splits[CALIBRATION] = calibration
     sizes = {split: len(examples) for split, examples in splits.items()}
-    unreachable = {split: count_unreachable(examples, labels) for split, examples in scored.items()}
+    unreachable = {
+        split: counts
+        for split, examples in scored.items()
+        if (counts := count_unreachable(examples, labels))
+    }
     for split, counts in unreachable.items():
-        if counts:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items())
-            logger.warning("%s: %s has %s, which no model can get right", task.name, split, reasons)
+        reasons = listed_counts(counts)
+        logger.warning("%s: %s has %s, which no model can get right", task.name, split, reasons)
     logger.info(
         "%s: %s%s",
-        task.name,
-        ", ".join(f"{size} {split}" for split, size in sizes.items()),
+        *(task.name, listed_counts(sizes)),
         "" if has_validation else " (no validation file: validation is a part of train)",
     )
     return TaskData(
@@ -114,7 +117,7 @@ def load(task: Task, data: str | None, *, quiet: bool = False) -> TaskData:
         counters={
             "examples": sizes,
             "dropped": {split: dict(counts) for split, counts in reader.dropped.items() if counts},
-            "unreachable": {split: counts for split, counts in unreachable.items() if counts},
+            "unreachable": unreachable,
             "fewer_rows_than_published": reader.fewer_rows,
             "validation_from_train_fraction": 0.0 if has_validation else task.validation_fraction,
         },
@@ -144,10 +147,9 @@ class _Reader:
         if split == TRAIN:
             examples = drop_misplaced(examples, where, dropped, self.logger)
         if not examples:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
             raise ValueError(
-                f"{task.name}: {where}: no {split} example ({reasons or 'it is empty'}); "
-                "give another file"
+                f"{task.name}: {where}: no {split} example "
+                f"({listed_counts(dropped) or 'it is empty'}); give another file"
             )
         warn_of_dropped(dropped, len(examples), split, where, self.logger)
         if task.max_examples is not None and len(examples) > task.max_examples:
