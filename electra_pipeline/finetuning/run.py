@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import transformers
@@ -26,16 +26,8 @@ from electra_pipeline.tasks.kinds.kind import Encoded, TaskKind
 from electra_pipeline.text.tokenizer_files import save_loadable
 from electra_pipeline.text.words import count_characters
 
-Device = Literal["auto", "cpu", "cuda"]
 
-
-def run_trial(
-    trial: Trial,
-    *,
-    num_threads: int = 1,
-    device: Device = "auto",
-    progress: Progress = silent,
-) -> Artifact:
+def run_trial(trial: Trial, *, num_threads: int = 1, progress: Progress = silent) -> Artifact:
     """Fine-tune and score one trial; return the finished artifact if it exists.
 
     The artifact has `predictions.parquet`, `model/` if the trial keeps it, and as counters the
@@ -43,13 +35,11 @@ def run_trial(
     or the loss is not finite.
     """
     return produce(
-        **identity(trial), write=lambda draft: _write(trial, draft, num_threads, device, progress)
+        **identity(trial), write=lambda draft: _write(trial, draft, num_threads, progress)
     )
 
 
-def _write(
-    trial: Trial, draft: Draft, num_threads: int, device: Device, progress: Progress
-) -> Written:
+def _write(trial: Trial, draft: Draft, num_threads: int, progress: Progress) -> Written:
     def report(done: int, total: int, unit: str, metrics: Mapping[str, Any]) -> None:
         progress(Update(STAGE, done, total, unit, metrics, item=trial.full_label))
 
@@ -57,7 +47,7 @@ def _write(
     try:
         with reproducible(trial.seed, num_threads):
             model, tokenizer, data, encoded = _load(trial)
-            model = model.to(_device(device))
+            model = model.to("cuda" if torch.cuda.is_available() else "cpu")
             training = train(
                 model,
                 data.kind,
@@ -104,12 +94,6 @@ def _write(
         "training": training,
     }
     return Written(counters, {"device": trained_on, "num_threads": num_threads})
-
-
-def _device(name: Device) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 def _load(trial: Trial) -> tuple[Any, Any, TaskData, Encoded]:

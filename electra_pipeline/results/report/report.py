@@ -31,10 +31,10 @@ def write_report(
 ) -> str:
     """Return the HTML of a run's report: results, curves, corpus, tokenizer, costs, artifacts.
 
-    `artifacts` maps stage names to what the model was made from; a snapshot takes the place of the
-    pre-training. `learning_curves` are the scores of
-    earlier checkpoints, `errors` is the URL of the error analysis page, `costs` are the run's rows
-    of the costs table. Sections without values are left out or say so.
+    `artifacts` maps stage names to the artifacts that the model was made from; a snapshot replaces
+    the pre-training. `learning_curves` are the scores of earlier checkpoints, `errors` is the URL
+    of the error analysis page, `costs` are the run's rows of the costs table. A section without
+    values is left out, or has a sentence in place of them.
     """
     pages = environment()
     pages.filters |= {

@@ -136,7 +136,7 @@ def _paper(rows: Sequence[Row]) -> Iterator[_Table]:
         [],
         legend=paper_layout.legend(columns),
     )
-    order = {model: place for place, model in enumerate(model_order(m.model for m in models))}
+    order = {model: position for position, model in enumerate(model_order(m.model for m in models))}
     for model in sorted(models, key=lambda m: (m.run, m.fingerprint, order[m.model])):
         cells = [
             shown.marked(column.text(model.scores), column.score(model.scores))
