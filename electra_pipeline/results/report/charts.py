@@ -95,7 +95,7 @@ def draw(chart: Chart, lines: Sequence[MetricLine]) -> str | None:
     return _svg(plot, chart.title)
 
 
-def draw_learning_curve(curve: LearningCurve, title: str) -> str:
+def draw_learning_curve(curve: LearningCurve) -> str:
     """Draw a learning curve: median and range of the seeds in percent; baselines as lines."""
 
     def plot(axes: Any) -> None:
@@ -111,7 +111,7 @@ def draw_learning_curve(curve: LearningCurve, title: str) -> str:
         axes.set_ylabel("%")
         axes.legend(frameon=False)
 
-    return _svg(plot, title)
+    return _svg(plot, f"learning curve of {curve.title}")
 
 
 def draw_scatter(expected: Sequence[float], predicted: Sequence[float], title: str) -> str:
