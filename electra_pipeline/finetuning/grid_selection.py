@@ -31,7 +31,10 @@ def select_trials(trials: Sequence[Artifact], by: SelectBy) -> list[tuple[Artifa
     for points in groups.values():
         num_seeds = max(map(len, points.values()))
         complete = [members for members in points.values() if len(members) == num_seeds]
-        best = max(complete, key=lambda members: _score(members, by))
+        summary = statistics.median if by == "median" else max
+        best = max(
+            complete, key=lambda members: summary([validation_score(trial)[1] for trial in members])
+        )
         note = _note(best[0], list(points.values()), by) if len(points) > 1 else None
         selected += [(trial, note) for trial in best]
     return selected
@@ -39,11 +42,6 @@ def select_trials(trials: Sequence[Artifact], by: SelectBy) -> list[tuple[Artifa
 
 def _hyperparameters(trial: Artifact) -> Mapping[str, Any]:
     return {name: trial.config[name] for name in Hyperparameters.model_fields}
-
-
-def _score(members: Sequence[Artifact], by: SelectBy) -> float:
-    scores = [validation_score(trial)[1] for trial in members]
-    return statistics.median(scores) if by == "median" else max(scores)
 
 
 def _note(selected: Artifact, points: Sequence[Sequence[Artifact]], by: SelectBy) -> str:

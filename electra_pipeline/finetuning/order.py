@@ -6,16 +6,13 @@ from electra_pipeline.finetuning.trial import Trial, trial_uri
 
 
 def parents(trials: Sequence[Trial]) -> dict[int, int]:
-    """For each trial whose parent is among the trials: its position, and that of its parent."""
+    """Map the position of each trial whose parent is among the trials to the parent's position."""
     positions = {trial_uri(trial): index for index, trial in enumerate(trials)}
-    found = {}
-    for index, trial in enumerate(trials):
-        if (
-            trial.parent is not None
-            and (parent := positions.get(trial_uri(trial.parent))) is not None
-        ):
-            found[index] = parent
-    return found
+    return {
+        index: positions[uri]
+        for index, trial in enumerate(trials)
+        if trial.parent is not None and (uri := trial_uri(trial.parent)) in positions
+    }
 
 
 def longest_first(trials: Sequence[Trial]) -> list[Trial]:

@@ -1,6 +1,7 @@
 """Plan fine-tuning: one trial for each task, init, grid point and seed."""
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,12 +19,6 @@ from electra_pipeline.tasks.catalog.user_task import find_task
 from electra_pipeline.tasks.data.load import load
 from electra_pipeline.tasks.encoder import Encoder, architecture, find_encoder, num_positions
 from electra_pipeline.tasks.task import Task
-
-# Configuration keys whose values are the same in all recipes and for every task
-COMMON = (
-    *("warmup_fraction", "schedule", "adam_beta1", "adam_beta2", "adam_epsilon"),
-    *("max_gradient_norm", "batch_examples"),
-)
 
 
 def check(config: FinetuneConfig) -> None:
@@ -97,22 +92,20 @@ def resolve(config: FinetuneConfig, task: Task, architecture: Any) -> Hyperparam
 
     Raises ValueError if the configured length exceeds the model's positions.
     """
-    recipe = recipe_values(config.recipe, architecture.hidden_size)
-    positions = num_positions(architecture)
-    longest = config.max_length or task.max_length
-    if positions is not None and longest > positions:
-        if config.max_length is not None:
-            raise ValueError(
-                f"finetune.max_length is {config.max_length}, but the model has {positions} "
-                f"positions; set it to {positions} or less"
-            )
-        longest = positions
-    configured = {key: getattr(config, key) for key in recipe}
+    positions = num_positions(architecture) or math.inf
+    if config.max_length is not None and config.max_length > positions:
+        raise ValueError(
+            f"finetune.max_length is {config.max_length}, but the model has {positions} "
+            f"positions; set it to {positions} or less"
+        )
+    defaults = {
+        **recipe_values(config.recipe, architecture.hidden_size),
+        "epochs": task.epochs,
+        "max_length": min(task.max_length, positions),
+    }
+    configured = {key: getattr(config, key) for key in Hyperparameters.model_fields}
     return Hyperparameters(
-        **{key: recipe[key] if value is None else value for key, value in configured.items()},
-        **{key: getattr(config, key) for key in COMMON},
-        epochs=config.epochs or task.epochs,
-        max_length=longest,
+        **{key: defaults[key] if value is None else value for key, value in configured.items()}
     )
 
 

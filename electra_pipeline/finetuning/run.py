@@ -1,10 +1,11 @@
 """Run one trial: fine-tune, score, and write its artifact."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import transformers
@@ -12,29 +13,21 @@ import transformers
 from electra_pipeline.core.progress import Progress, Update, silent
 from electra_pipeline.core.transformers_logging import quiet_transformers
 from electra_pipeline.finetuning.cache import load_encoded
-from electra_pipeline.finetuning.calibration import calibrated
 from electra_pipeline.finetuning.loop import reproducible, train
-from electra_pipeline.finetuning.scoring import score
+from electra_pipeline.finetuning.scoring import calibrated, score
 from electra_pipeline.finetuning.trial import STAGE, Trial, find_trial, identity
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.tasks.data.load import TaskData
 from electra_pipeline.tasks.encoder import find_encoder, load_tokenizer, new_model, open_encoder
 from electra_pipeline.tasks.kinds.decoding_settings import write_settings
 from electra_pipeline.tasks.kinds.encoding import num_unknown
-from electra_pipeline.tasks.kinds.kind import Encoded
+from electra_pipeline.tasks.kinds.inference import predict
+from electra_pipeline.tasks.kinds.kind import Encoded, TaskKind
 from electra_pipeline.text.tokenizer_files import save_loadable
 from electra_pipeline.text.words import count_characters
 
-Device = Literal["auto", "cpu", "cuda"]
 
-
-def run_trial(
-    trial: Trial,
-    *,
-    num_threads: int = 1,
-    device: Device = "auto",
-    progress: Progress = silent,
-) -> Artifact:
+def run_trial(trial: Trial, *, num_threads: int = 1, progress: Progress = silent) -> Artifact:
     """Fine-tune and score one trial; return the finished artifact if it exists.
 
     The artifact has `predictions.parquet`, `model/` if the trial keeps it, and as counters the
@@ -42,43 +35,45 @@ def run_trial(
     or the loss is not finite.
     """
     return produce(
-        **identity(trial), write=lambda draft: _write(trial, draft, num_threads, device, progress)
+        **identity(trial), write=lambda draft: _write(trial, draft, num_threads, progress)
     )
 
 
-def _write(
-    trial: Trial, draft: Draft, num_threads: int, device: Device, progress: Progress
-) -> Written:
-    def report_step(step: int, steps: int, loss: float) -> None:
-        progress(Update(STAGE, step, steps, "steps", {"loss": loss}, item=trial.full_label))
-
-    def report_inputs(step: str, done: int, total: int) -> None:
-        progress(Update(STAGE, done, total, "inputs", {"step": step}, item=trial.full_label))
+def _write(trial: Trial, draft: Draft, num_threads: int, progress: Progress) -> Written:
+    def report(done: int, total: int, unit: str, metrics: Mapping[str, Any]) -> None:
+        progress(Update(STAGE, done, total, unit, metrics, item=trial.full_label))
 
     hyperparameters = trial.hyperparameters
     try:
         with reproducible(trial.seed, num_threads):
             model, tokenizer, data, encoded = _load(trial)
-            model = model.to(_device(device))
+            model = model.to("cuda" if torch.cuda.is_available() else "cpu")
             training = train(
                 model,
                 data.kind,
                 encoded.features,
                 hyperparameters,
                 seed=trial.seed,
-                report=report_step,
+                report=lambda step, steps, loss: report(step, steps, "steps", {"loss": loss}),
             )
             trained_on = str(next(model.parameters()).device)
             data.kind.finish(model)
-            data, calibration = calibrated(model, tokenizer, data, hyperparameters, report_inputs)
-            scores = score(
-                model,
-                tokenizer,
-                data,
-                hyperparameters=hyperparameters,
-                draft=draft,
-                report=report_inputs,
-            )
+
+            def predicted(
+                kind: TaskKind[Any, Any], examples: Sequence[Any], step: str
+            ) -> list[Any]:
+                return predict(
+                    model,
+                    tokenizer,
+                    kind,
+                    examples,
+                    max_length=hyperparameters.max_length,
+                    batch_examples=hyperparameters.batch_examples,
+                    report=lambda done, total: report(done, total, "inputs", {"step": step}),
+                )[1]
+
+            data, calibration = calibrated(data, predicted)
+            scores = score(data, predicted, draft)
     except ValueError as error:
         raise ValueError(f"{trial.label}: {error}") from error
     if trial.keep_model:
@@ -89,10 +84,7 @@ def _write(
     counters = {
         "run": trial.run,
         **data.counters,
-        "metrics": scores.metrics,
-        "majority": scores.majority,
-        "intervals": scores.intervals,
-        "degenerate": scores.degenerate,
+        **asdict(scores),
         "note": "; ".join(notes) or None,
         "calibration": calibration,
         "truncated_train_examples": encoded.num_truncated,
@@ -102,12 +94,6 @@ def _write(
         "training": training,
     }
     return Written(counters, {"device": trained_on, "num_threads": num_threads})
-
-
-def _device(name: Device) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 def _load(trial: Trial) -> tuple[Any, Any, TaskData, Encoded]:

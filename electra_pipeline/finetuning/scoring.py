@@ -1,18 +1,20 @@
-"""Predictions and scores of a fine-tuned model."""
+"""Predictions and scores of a fine-tuned model, and its no-answer threshold (SQuAD 2.0)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from electra_pipeline.finetuning.loop import Hyperparameters
 from electra_pipeline.results import predictions
 from electra_pipeline.storage.artifact import Draft
 from electra_pipeline.tasks.bootstrap import groups, intervals
 from electra_pipeline.tasks.data.load import TaskData
-from electra_pipeline.tasks.kinds.inference import predict
+from electra_pipeline.tasks.kinds.kind import TaskKind
 from electra_pipeline.tasks.kinds.metrics import statistic
+from electra_pipeline.tasks.kinds.question_answering import QuestionAnswering
 from electra_pipeline.tasks.task import VALIDATION
+
+Predict = Callable[[TaskKind[Any, Any], Sequence[Any], str], list[Any]]
+"""Returns a prediction for each example of a kind of task; the text names the step in progress."""
 
 
 @dataclass
@@ -28,32 +30,29 @@ class Scores:
     """Whether training failed, by the validation split (see `is_degenerate`)."""
 
 
-def score(
-    model: Any,
-    tokenizer: Any,
-    data: TaskData,
-    *,
-    hyperparameters: Hyperparameters,
-    draft: Draft,
-    report: Callable[[str, int, int], None],
-) -> Scores:
+def calibrated(data: TaskData, predict: Predict) -> tuple[TaskData, dict[str, float]]:
+    """Return the task with its no-answer threshold, and the threshold and number of questions.
+
+    The questions are those that `load` held out of train, so that neither the model nor the
+    threshold has seen what is scored. A task that holds none out is returned unchanged.
+    """
+    if not data.calibration or not isinstance(data.kind, QuestionAnswering):
+        return data, {}
+    answers = predict(data.kind, data.calibration, "calibration")
+    kind = data.kind.calibrated(data.calibration, answers)
+    metrics = {"threshold": kind.threshold, "questions": len(answers)}
+    return replace(data, kind=kind), metrics
+
+
+def score(data: TaskData, predict: Predict, draft: Draft) -> Scores:
     """Score the model on each labelled split, and predict the unlabelled ones too.
 
-    Writes `predictions.parquet` into the draft. `report` receives the step, the inputs done and
-    their number.
+    Writes `predictions.parquet` into the draft.
     """
     kind = data.kind
 
     def predicted(split: str, examples: Sequence[Any]) -> list[dict[str, Any]]:
-        _, found = predict(
-            model,
-            tokenizer,
-            kind,
-            examples,
-            max_length=hyperparameters.max_length,
-            batch_examples=hyperparameters.batch_examples,
-            report=partial(report, f"scoring {split}"),
-        )
+        found = predict(kind, examples, f"scoring {split}")
         return [
             {"split": split, "id": example.id, **kind.row(example, prediction)}
             for example, prediction in zip(examples, found, strict=True)

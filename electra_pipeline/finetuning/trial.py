@@ -13,8 +13,8 @@ from electra_pipeline.tasks.encoder import Encoder
 from electra_pipeline.tasks.task import Task
 
 STAGE = "finetune"
-# 4: the config's metrics are those that the data has; empty records are counted, not scored; the
-# kept config.json has how the model is decoded (`tasks/kinds/settings.py`)
+# 4: the config's metrics are those that suit the data; empty records are counted, not scored; the
+# kept config.json has the settings of decoding (`tasks/kinds/decoding_settings.py`)
 FORMAT_VERSION = 4
 PRETRAINED, RANDOM, MAJORITY = "pretrained", "random", "majority"
 INIT_CHARACTERS = 60  # of a baseline's name in the name of a trial's directory

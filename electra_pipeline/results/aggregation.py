@@ -96,10 +96,10 @@ class ScoreLine:
         """Return whether every seed of the pre-trained model is above, or below, all of random."""
         if self.difference is None:
             return None
-        ours, random = self.scores["pretrained"], self.scores["random"]
-        if ours["min"] > random["max"]:
+        pretrained, random = self.scores["pretrained"], self.scores["random"]
+        if pretrained["min"] > random["max"]:
             return "ahead"
-        return "behind" if ours["max"] < random["min"] else None
+        return "behind" if pretrained["max"] < random["min"] else None
 
 
 def score_lines(summaries: Iterable[Row]) -> list[ScoreLine]:

@@ -93,25 +93,31 @@ class Meter:
         mapped = self.executor.map(
             partial(timed, function), items, resources=resources, after=after, progress=progress
         )
-        for outcome in _closed(mapped):
-            if outcome.error is not None:
-                yield Outcome(outcome.index, error=outcome.error)
-                continue
-            value, seconds = cast(tuple[Value, float], outcome.value)
-            self.add(resources(items[outcome.index]), seconds)
-            yield Outcome(outcome.index, value=value)
+        return self._values(mapped, lambda index, used: (*used, resources(items[index])))
 
     def train_each(
         self, function: Callable[[Item, Worker], Value], items: Sequence[Item], progress: Progress
     ) -> Iterator[Outcome[Value]]:
         trained = self.executor.train_each(partial(_timed_worker, function), items, progress)
-        for outcome in _closed(trained):
-            if outcome.error is not None:
-                yield Outcome(outcome.index, error=outcome.error)
-                continue
-            value, resources, seconds = cast(tuple[Value, Resources, float], outcome.value)
-            self.add(resources, seconds)
-            yield Outcome(outcome.index, value=value)
+        return self._values(trained, lambda index, used: used)
+
+    def _values(
+        self,
+        outcomes: Iterator[Outcome[Any]],
+        split: Callable[[int, Any], tuple[Value, float, Resources]],
+    ) -> Iterator[Outcome[Value]]:
+        """Add the cost of each outcome and yield it with the value alone.
+
+        `split` returns value, seconds and resources of an outcome's index and value. Closing this
+        iterator cancels running items, as without the meter.
+        """
+        with closing(cast(Any, outcomes)):
+            for outcome in outcomes:
+                if outcome.error is None:
+                    value, seconds, resources = split(outcome.index, outcome.value)
+                    self.add(resources, seconds)
+                    outcome = Outcome(outcome.index, value)
+                yield outcome
 
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
         resources, last = self.training_resources(scale), time.monotonic()
@@ -134,17 +140,13 @@ class Meter:
 
 def _timed_worker(
     function: Callable[[Item, Worker], Value], item: Item, worker: Worker
-) -> tuple[Value, Resources, float]:
-    started = time.monotonic()
-    value = function(item, worker)
-    resources = Resources(worker.num_threads, 1.0 if worker.device.type == "cuda" else 0.0)
-    return value, resources, time.monotonic() - started
-
-
-def _closed(outcomes: Iterator[Outcome[Any]]) -> Iterator[Outcome[Any]]:
-    """Yield the outcomes; closing this iterator cancels running items, as without the meter."""
-    with closing(cast(Any, outcomes)):
-        yield from outcomes
+) -> tuple[Value, float, Resources]:
+    value, seconds = timed(lambda each: function(each, worker), item)
+    return (
+        value,
+        seconds,
+        Resources(worker.num_threads, 1.0 if worker.device.type == "cuda" else 0.0),
+    )
 
 
 @contextmanager

@@ -28,6 +28,10 @@ class LearningCurve:
     points: tuple[Point, ...]
     baselines: Mapping[str, float]
 
+    @property
+    def title(self) -> str:
+        return f"{self.task} {self.metric}, {self.split}"
+
 
 def learning_curves(rows: Iterable[Row], steps: Mapping[str, int]) -> list[LearningCurve]:
     """Return one curve for each (task, metric, split) of the checkpoints in `steps`.

@@ -1,11 +1,12 @@
 """The predictions of a trial, one row an example, in one Parquet file."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from electra_pipeline.storage.artifact import Artifact, Draft
@@ -23,16 +24,16 @@ SCHEMA = pa.schema(
     ]
 )
 
+JSON_COLUMNS = ("expected", "prediction", "detail")
+LABELLED = pc.is_valid(pc.field("score")) & pc.is_valid(pc.field("expected"))
+"""Selects the rows that have a label, hence a score."""
+
 Shown = Mapping[str, Any]
 """A row of the file with Python values instead of JSON, as `TaskKind.row` returns it."""
 
 
-class Writer(Protocol):
-    def __call__(self, rows: Iterable[Shown]) -> None: ...
-
-
 @contextmanager
-def writer(draft: Draft) -> Iterator[Writer]:
+def writer(draft: Draft) -> Iterator[Callable[[Iterable[Shown]], None]]:
     """Write `predictions.parquet` into the draft, one row group a call of the yielded function."""
     with (
         draft.create(FILE) as file,
@@ -43,24 +44,22 @@ def writer(draft: Draft) -> Iterator[Writer]:
         )
 
 
-def read(artifact: Artifact) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows of a finished trial by split, in the order of the examples."""
+def read(
+    artifact: Artifact, selected: pc.Expression | None = None
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of a finished trial (or those selected) by split, in the file's order."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in pq.read_table(artifact.local_file(FILE), schema=SCHEMA).to_pylist():
-        for name in ("expected", "prediction", "detail"):
+    table = pq.read_table(artifact.local_file(FILE), schema=SCHEMA, filters=selected)
+    for row in table.to_pylist():
+        for name in JSON_COLUMNS:
             row[name] = None if row[name] is None else orjson.loads(row[name])
         found.setdefault(row["split"], []).append(row)
     return found
 
 
 def _stored(row: Shown) -> dict[str, Any]:
+    values = ((name, row[name]) for name in JSON_COLUMNS)
     return {
         **row,
-        "expected": _json(row["expected"]),
-        "prediction": orjson.dumps(row["prediction"]).decode(),
-        "detail": _json(row["detail"]),
+        **{name: None if value is None else orjson.dumps(value).decode() for name, value in values},
     }
-
-
-def _json(value: Any) -> str | None:
-    return None if value is None else orjson.dumps(value).decode()

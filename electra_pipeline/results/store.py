@@ -11,12 +11,14 @@ from typing import Any
 from sqlalchemy import (
     Column,
     DateTime,
+    Dialect,
     Engine,
     Float,
     Integer,
     MetaData,
     String,
     Table,
+    TypeDecorator,
     inspect,
     literal_column,
     select,
@@ -29,6 +31,24 @@ from sqlalchemy.schema import CreateColumn, CreateTable
 from electra_pipeline.results.database import connect, parse_url, redacted_url, sqlite_file
 
 Row = Mapping[str, Any]
+
+
+class Moment(TypeDecorator[str]):
+    """A time, which is stored in UTC; in Python it is text in ISO 8601's format."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> datetime:
+        return datetime.fromisoformat(value).astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str:
+        # SQLite returns no time zone.
+        in_utc: datetime = (
+            value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        )
+        return in_utc.isoformat(timespec="seconds")
+
 
 METADATA = MetaData()
 RESULTS = Table(
@@ -47,7 +67,7 @@ RESULTS = Table(
     Column("examples", Integer, nullable=False),
     Column("seconds", Float(53), nullable=False),
     Column("trial", String, nullable=False),  # fingerprint of the artifact that holds the value
-    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("created_at", Moment, nullable=False),
     Column("note", String),  # a remark on the value, such as "degenerate"
 )
 COSTS = Table(  # a row for each attempt at a stage; see cost_recording.py
@@ -56,14 +76,13 @@ COSTS = Table(  # a row for each attempt at a stage; see cost_recording.py
     Column("attempt", String, primary_key=True),
     Column("run", String, nullable=False),
     Column("stage", String, nullable=False),
-    Column("started_at", DateTime(timezone=True), nullable=False),
+    Column("started_at", Moment, nullable=False),
     Column("wall_seconds", Float(53), nullable=False),
     Column("cpu_seconds", Float(53), nullable=False),
     Column("gpu_seconds", Float(53), nullable=False),
 )
 RENAMED_COLUMNS = {"results": {"leg": "trial"}}  # version 0.1: version 0.2
 KEY = tuple(str(column.name) for column in RESULTS.primary_key.columns)
-MOMENTS = ("created_at", "started_at")
 
 
 def check(database: str) -> None:
@@ -106,18 +125,7 @@ def read_costs(database: str, run: str | None = None) -> list[dict[str, Any]]:
 
 def _record(database: str, table: Table, rows: Iterable[Row]) -> None:
     optional = dict.fromkeys(str(column.name) for column in table.columns if column.nullable)
-    values = [
-        {
-            **optional,
-            **row,
-            **{
-                name: datetime.fromisoformat(row[name]).astimezone(UTC)
-                for name in MOMENTS
-                if name in row
-            },
-        }
-        for row in rows
-    ]
+    values = [{**optional, **row} for row in rows]
     key = [str(column.name) for column in table.primary_key.columns]
     with connect(database) as engine:
         _check_schema(engine, table)
@@ -153,8 +161,9 @@ def _read(
             return []
         _check_schema(engine, table)
         # Reading does not alter the table: columns that an older version lacks are None.
-        absent = {column.name: None for column in _absent(engine, table)}
-        old_names = {new: old for old, new in _renamed(engine, table).items()}
+        present = _column_names(engine, table)
+        absent = {column.name: None for column in _absent(table, present)}
+        old_names = {new: old for old, new in _renamed(table, present).items()}
         columns = [
             literal_column(old_names[c.name], c.type).label(c.name) if c.name in old_names else c
             for c in table.columns
@@ -164,20 +173,10 @@ def _read(
         if run is not None:
             query = query.where(table.columns.run == run)
         with engine.connect() as connection:
-            found = [
+            return [
                 {str(name): value for name, value in row.items()} | absent
                 for row in connection.execute(query).mappings()
             ]
-    for row in found:
-        for name in MOMENTS:
-            if name in row:
-                row[name] = _in_utc(row[name]).isoformat(timespec="seconds")
-    return found
-
-
-def _in_utc(moment: datetime) -> datetime:
-    """Set the time zone: SQLite returns none, and values are stored in UTC."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _check_schema(engine: Engine, table: Table) -> None:
@@ -185,7 +184,8 @@ def _check_schema(engine: Engine, table: Table) -> None:
     found = inspect(engine)
     if not found.has_table(table.name):
         return
-    missing = [column.name for column in _absent(engine, table) if not column.nullable]
+    absent = _absent(table, _column_names(engine, table))
+    missing = [column.name for column in absent if not column.nullable]
     key = {column.name for column in table.primary_key.columns}
     if missing or set(found.get_pk_constraint(table.name)["constrained_columns"]) != key:
         without = f"no column {missing[0]}" if missing else "another primary key"
@@ -200,9 +200,10 @@ def _create(engine: Engine, table: Table) -> None:
     Another process may do the same at the same time: the second one finds it done.
     """
     if inspect(engine).has_table(table.name):
-        for old, new in _renamed(engine, table).items():
+        present = _column_names(engine, table)
+        for old, new in _renamed(table, present).items():
             _alter(engine, table, f"RENAME COLUMN {old} TO {new}", new)
-        for column in _absent(engine, table):
+        for column in _absent(table, present):
             _alter(engine, table, f"ADD COLUMN {CreateColumn(column).compile(engine)}", column.name)
         return
     try:
@@ -218,12 +219,8 @@ def _column_names(engine: Engine, table: Table) -> set[str]:
     return {str(column["name"]) for column in inspect(engine).get_columns(table.name)}
 
 
-def _renamed(engine: Engine, table: Table) -> dict[str, str]:
-    """Return the columns that the database has under an old name: {old name: new name}."""
-    return _old_names(table, _column_names(engine, table))
-
-
-def _old_names(table: Table, present: set[str]) -> dict[str, str]:
+def _renamed(table: Table, present: set[str]) -> dict[str, str]:
+    """Return the columns that are present under an old name: {old name: new name}."""
     return {
         old: new
         for old, new in RENAMED_COLUMNS.get(table.name, {}).items()
@@ -231,11 +228,10 @@ def _old_names(table: Table, present: set[str]) -> dict[str, str]:
     }
 
 
-def _absent(engine: Engine, table: Table) -> list[Column[Any]]:
-    """Return the columns that the table in the database lacks, renamed ones aside."""
-    present = _column_names(engine, table)  # read once: another process may rename meanwhile
-    present |= set(_old_names(table, present).values())
-    return [column for column in table.columns if column.name not in present]
+def _absent(table: Table, present: set[str]) -> list[Column[Any]]:
+    """Return the table's columns that are not present, neither under an old name."""
+    new_names = _renamed(table, present).values()
+    return [column for column in table.columns if column.name not in {*present, *new_names}]
 
 
 def _alter(engine: Engine, table: Table, change: str, column: str) -> None:

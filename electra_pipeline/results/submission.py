@@ -12,14 +12,13 @@ from typing import Any
 
 import orjson
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from electra_pipeline.results import predictions
 from electra_pipeline.results.validation import validation_score
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.tasks.catalog.published import TASKS
 from electra_pipeline.tasks.task import VALIDATION
 
-PREDICTIONS = "predictions.parquet"
 ZIP_NAME = "glue.zip"
 
 # File, task and split, as gluebenchmark.com/faq names them; the server wants all eleven.
@@ -95,16 +94,17 @@ def choose(trials: Iterable[Artifact]) -> dict[str, Artifact]:
     A run whose configuration was changed has trials of several models: only those of the newest
     one are considered.
     """
-    found: dict[str, Artifact] = {}
     pretrained = [trial for trial in trials if trial.config["start"] == "pretrained"]
-    newest = max(pretrained, key=lambda trial: str(trial.observed["created_at"]), default=None)
-    of_newest = [
-        trial for trial in pretrained if newest and trial.inputs["model"] == newest.inputs["model"]
-    ]
-    for trial in sorted(of_newest, key=lambda trial: int(trial.config["seed"])):
-        task = str(trial.config["task"])
-        if task not in found or _validation(trial) > _validation(found[task]):
-            found[task] = trial
+    if not pretrained:
+        return {}
+    newest = max(pretrained, key=lambda trial: str(trial.observed["created_at"])).inputs["model"]
+    best_first = sorted(
+        (trial for trial in pretrained if trial.inputs["model"] == newest),
+        key=lambda trial: (-validation_score(trial)[1], int(trial.config["seed"])),
+    )
+    found: dict[str, Artifact] = {}
+    for trial in best_first:
+        found.setdefault(str(trial.config["task"]), trial)
     return found
 
 
@@ -149,22 +149,7 @@ def squad_files(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def _rows(trial: Artifact, split: str) -> list[dict[str, Any]]:
     """Return the trial's predictions of one split, in the order of the examples."""
-    table = pq.read_table(
-        trial.local_file(PREDICTIONS), columns=["split", "id", "prediction", "detail"]
-    )
-    rows: list[dict[str, Any]] = table.filter(pc.field("split") == split).to_pylist()
-    return [
-        {
-            "id": row["id"],
-            "prediction": orjson.loads(row["prediction"]),
-            "detail": orjson.loads(row["detail"]) if row["detail"] else None,
-        }
-        for row in rows
-    ]
-
-
-def _validation(trial: Artifact) -> float:
-    return validation_score(trial)[1]
+    return predictions.read(trial, pc.field("split") == split).get(split, [])
 
 
 def _why(trial: Artifact) -> str:

@@ -15,6 +15,7 @@ from electra_pipeline.results import predictions
 from electra_pipeline.storage.artifact import Written, produce
 from electra_pipeline.tasks.catalog.user_task import UserTask
 from electra_pipeline.tasks.data.load import load
+from electra_pipeline.tasks.kinds.inference import predict
 
 KEPT_BACK = {
     "classification": {"label": None},
@@ -43,15 +44,19 @@ def scored(request, published, task_files, tmp_path_factory):
 
     reported = []
 
-    def write(draft):
-        scores = score(
+    def predicted(kind, examples, step):
+        return predict(
             model,
             tokenizer,
-            data,
-            hyperparameters=hyperparameters,
-            draft=draft,
-            report=lambda *told: reported.append(told),
-        )
+            kind,
+            examples,
+            max_length=hyperparameters.max_length,
+            batch_examples=hyperparameters.batch_examples,
+            report=lambda done, total: reported.append((step, done, total)),
+        )[1]
+
+    def write(draft):
+        scores = score(data, predicted, draft)
         assert {step for step, _, _ in reported} == {"scoring validation", "scoring test"}
         assert {(step, total) for step, done, total in reported if done == total} == {
             (step, total) for step, _, total in reported

@@ -167,8 +167,7 @@ def older(database):
     old = {name: value for name, value in row().items() if name not in new}
     old["leg"] = old.pop("trial")
     with engine.begin() as connection:
-        moment = datetime.fromisoformat(old["created_at"])
-        connection.execute(table.insert(), {**old, "created_at": moment})
+        connection.execute(table.insert(), old)
     engine.dispose()
 
 

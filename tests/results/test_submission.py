@@ -1,46 +1,32 @@
 """Leaderboard files, from small trials that hold predictions alone."""
 
-import io
 import zipfile
 
 import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
+from electra_pipeline.results.predictions import writer
 from electra_pipeline.results.submission import choose, write_submission
 from electra_pipeline.storage.artifact import Written, produce
-
-SCHEMA = pa.schema(
-    [
-        *((name, pa.string()) for name in ("split", "id", "input", "expected", "prediction")),
-        ("score", pa.float64()),
-        ("detail", pa.string()),
-    ]
-)
 
 
 def trial(root, task, rows, *, seed=0, value=0.5, start="pretrained", model="m", metric="accuracy"):
     """A finished trial: `rows` are split, id, prediction and detail as Python values."""
-    table = pa.Table.from_pylist(
-        [
-            {
-                "split": split,
-                "id": identifier,
-                "input": "a text",
-                "prediction": orjson.dumps(prediction).decode(),
-                "detail": None if detail is None else orjson.dumps(detail).decode(),
-            }
-            for split, identifier, prediction, detail in rows
-        ],
-        schema=SCHEMA,
-    )
 
     def write(draft):
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer)
-        with draft.create("predictions.parquet") as file:
-            file.write(buffer.getvalue())
+        with writer(draft) as write_rows:
+            write_rows(
+                {
+                    "split": split,
+                    "id": identifier,
+                    "input": "a text",
+                    "expected": None,
+                    "prediction": prediction,
+                    "score": None,
+                    "detail": detail,
+                }
+                for split, identifier, prediction, detail in rows
+            )
         return Written({"run": "r", "metrics": {"validation": {metric: value}}}, {})
 
     return produce(

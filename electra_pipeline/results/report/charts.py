@@ -11,6 +11,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from electra_pipeline.results.learning_curves import LearningCurve
+from electra_pipeline.results.statistics.agreement import Calibration
 
 MetricLine = Mapping[str, Any]
 """One line of a pre-training's metrics.jsonl."""
@@ -32,76 +33,61 @@ STYLE: Any = {
 
 
 @dataclass(frozen=True)
-class Curve:
-    """One line of a chart: a metric of one split over the steps."""
-
-    label: str
-    split: str
-    metric: str
-    color: str
-    dashed: bool = False
-
-
-@dataclass(frozen=True)
 class Chart:
-    """Curves that share an axis, with a caption."""
+    """A metric of both splits over the steps."""
 
+    metric: str
     title: str
     caption: str
-    curves: tuple[Curve, ...]
-
-
-def _both(metric: str) -> tuple[Curve, Curve]:
-    return (
-        Curve("train", "train", metric, GREY),
-        Curve("held out", "held_out", metric, BLUE),
-    )
+    reference: str | None = None
+    """A held-out metric to compare it with, drawn as a dashed line."""
 
 
 CHARTS = (
     Chart(
+        "generator_loss",
         "Generator loss",
         "Cross-entropy in nats over masked tokens; it starts near ln(vocabulary size).",
-        _both("generator_loss"),
     ),
     Chart(
+        "generator_accuracy",
         "Generator accuracy",
         "Fraction of masked tokens that are the generator's most probable token.",
-        _both("generator_accuracy"),
     ),
     Chart(
+        "discriminator_loss",
         "Discriminator loss",
         "Binary cross-entropy in nats over all tokens. Dashed: loss of a constant predictor "
         "(entropy of the replacement rate); values below it show learning from the text.",
-        (
-            *_both("discriminator_loss"),
-            Curve("prior entropy", "held_out", "prior_entropy", ORANGE, dashed=True),
-        ),
+        reference="prior_entropy",
     ),
     Chart(
+        "discriminator_auc",
         "Discriminator AUC",
         "How well replaced and original tokens are separated: 0.5 is chance, 1 is perfect.",
-        _both("discriminator_auc"),
     ),
 )
 
 
 def draw(chart: Chart, lines: Sequence[MetricLine]) -> str | None:
     """Return the chart as an `<svg>` element, or None if there are no values."""
-    series = [(curve, points) for curve in chart.curves if (points := _points(curve, lines))]
+    curves = [("train", chart.metric, GREY), ("held_out", chart.metric, BLUE)]
+    if chart.reference is not None:
+        curves.append(("held_out", chart.reference, ORANGE))
+    series = [(curve, points) for curve in curves if (points := _points(*curve[:2], lines))]
     if not series:
         return None
 
     def plot(axes: Any) -> None:
-        for curve, points in series:
+        for (split, metric, color), points in series:
+            is_reference = metric != chart.metric
             axes.plot(
-                [step for step, _ in points],
-                [value for _, value in points],
-                label=curve.label,
-                color=curve.color,
-                linestyle="--" if curve.dashed else "-",
-                linewidth=1.6 if curve.split == "held_out" else 1.0,
-                marker="." if len(points) < 30 and curve.split == "held_out" else None,
+                *zip(*points, strict=True),
+                label=(metric if is_reference else split).replace("_", " "),
+                color=color,
+                linestyle="--" if is_reference else "-",
+                linewidth=1.6 if split == "held_out" else 1.0,
+                marker="." if len(points) < 30 and split == "held_out" else None,
             )
         axes.set_xlabel("step")
         axes.legend(frameon=False)
@@ -109,7 +95,7 @@ def draw(chart: Chart, lines: Sequence[MetricLine]) -> str | None:
     return _svg(plot, chart.title)
 
 
-def draw_learning_curve(curve: LearningCurve, title: str) -> str:
+def draw_learning_curve(curve: LearningCurve) -> str:
     """Draw a learning curve: median and range of the seeds in percent; baselines as lines."""
 
     def plot(axes: Any) -> None:
@@ -125,7 +111,7 @@ def draw_learning_curve(curve: LearningCurve, title: str) -> str:
         axes.set_ylabel("%")
         axes.legend(frameon=False)
 
-    return _svg(plot, title)
+    return _svg(plot, f"learning curve of {curve.title}")
 
 
 def draw_scatter(expected: Sequence[float], predicted: Sequence[float], title: str) -> str:
@@ -141,17 +127,16 @@ def draw_scatter(expected: Sequence[float], predicted: Sequence[float], title: s
     return _svg(plot, title)
 
 
-def draw_calibration(
-    confidence: Sequence[float], accuracy: Sequence[float], counts: Sequence[int], title: str
-) -> str:
+def draw_calibration(calibration: Calibration, title: str) -> str:
     """Draw accuracy against predicted probability by bin."""
 
     def plot(axes: Any) -> None:
         axes.plot([0, 1], [0, 1], color=ORANGE, linestyle="--", linewidth=1.0)
-        largest = max(counts)
-        sizes = [12 + 90 * count / largest for count in counts]
-        axes.plot(confidence, accuracy, color=BLUE, linewidth=1.0)
-        axes.scatter(confidence, accuracy, s=sizes, color=BLUE, alpha=0.7, linewidths=0)
+        largest = max(calibration.counts)
+        sizes = [12 + 90 * count / largest for count in calibration.counts]
+        points = calibration.confidence, calibration.accuracy
+        axes.plot(*points, color=BLUE, linewidth=1.0)
+        axes.scatter(*points, s=sizes, color=BLUE, alpha=0.7, linewidths=0)
         axes.set_xlim(0, 1.02)
         axes.set_ylim(-0.02, 1.02)
         axes.set_xlabel("predicted probability")
@@ -173,11 +158,11 @@ def _svg(plot: Callable[[Any], None], title: str) -> str:
     return _inline(buffer.getvalue(), title)
 
 
-def _points(curve: Curve, lines: Sequence[MetricLine]) -> list[tuple[int, float]]:
+def _points(split: str, metric: str, lines: Sequence[MetricLine]) -> list[tuple[int, float]]:
     return [
-        (int(line["step"]), float(line[curve.metric]))
+        (int(line["step"]), float(line[metric]))
         for line in lines
-        if line.get("split") == curve.split and line.get(curve.metric) is not None
+        if line.get("split") == split and line.get(metric) is not None
     ]
 
 

@@ -1,7 +1,8 @@
 """The corpus section of the report: sources, sizes, dropped documents by reason."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -13,15 +14,6 @@ SPLITS = ("train", "held_out")
 SAMPLES_PER_REASON = 3
 SAMPLE_CHARACTERS = 400
 DIGEST_CHARACTERS = 12
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One line of a histogram."""
-
-    label: str
-    number: int
-    fraction_of_longest: float
 
 
 @dataclass(frozen=True)
@@ -40,8 +32,10 @@ class CorpusSummary:
     """Documents by reason, of all sources, most first."""
     samples: Mapping[str, Sequence[Mapping[str, Any]]]
     """Some dropped documents by reason, in the order of `drops`."""
-    lengths: Sequence[Bar]
-    clusters: Sequence[Bar]
+    lengths: Mapping[str, int]
+    """Histogram of the documents by number of words."""
+    clusters: Mapping[str, int]
+    """Histogram of the clusters of near-duplicates by number of documents."""
     contaminated: Mapping[str, int]
     """Number of documents that contain an example, by task."""
 
@@ -59,10 +53,14 @@ def summarize_corpus(corpus: Artifact, sequences: Artifact | None) -> CorpusSumm
         for split, counts in tokens.items()
         if "tokens_by_source" in counts
     }
-    by_source, by_language = _tokens(tokens, "source"), _tokens(tokens, "language")
+    by_source, by_language = (
+        _total(counts.get(f"tokens_by_{of}", {}) for counts in tokens.values())
+        for of in ("source", "language")
+    )
     digests = _digests(corpus)
     words = counters.get("words_by_language", {})
-    drops, samples = _drops(counters["sources"]), _samples(corpus)
+    samples = _samples(corpus)
+    drops = _most_first(_total(each["dropped"] for each in counters["sources"].values()))
     sources = sorted(counters["sources"].items(), key=lambda item: -item[1]["kept"])
     return CorpusSummary(
         splits=[split for split in SPLITS if split in counters["documents"]],
@@ -77,21 +75,20 @@ def summarize_corpus(corpus: Artifact, sequences: Artifact | None) -> CorpusSumm
         ],
         drops=drops,
         samples={reason: samples[reason] for reason in drops if reason in samples},
-        lengths=[
-            replace(bar, label=f"{int(bar.label):,} to {2 * int(bar.label) - 1:,}")
-            for bar in _bars(counters.get("documents_by_words", {}))
-        ],
+        lengths={
+            f"{int(least):,} to {2 * int(least) - 1:,}": number
+            for least, number in _bars(counters.get("documents_by_words", {})).items()
+        },
         clusters=_bars(counters.get("near_duplicate_clusters", {})),
         contaminated=counters.get("contaminated_by_task", {}),
     )
 
 
-def _tokens(splits: Mapping[str, Mapping[str, Any]], of: str) -> dict[str, int]:
-    """Return tokens by source or language, summed over the splits."""
-    total: dict[str, int] = {}
-    for counts in splits.values():
-        for name, number in counts.get(f"tokens_by_{of}", {}).items():
-            total[name] = total.get(name, 0) + number
+def _total(counts: Iterable[Mapping[str, int]]) -> Mapping[str, int]:
+    """Return the sums by name."""
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
     return total
 
 
@@ -104,14 +101,6 @@ def _digests(corpus: Artifact) -> dict[str, list[str]]:
         if is_partition and short not in digests.setdefault(label, []):
             digests[label].append(short)
     return digests
-
-
-def _drops(sources: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-    totals: dict[str, int] = {}
-    for source in sources.values():
-        for reason, number in source["dropped"].items():
-            totals[reason] = totals.get(reason, 0) + number
-    return _most_first(totals)
 
 
 def _most_first(counts: Mapping[str, int]) -> dict[str, int]:
@@ -132,9 +121,6 @@ def _samples(corpus: Artifact) -> dict[str, list[dict[str, Any]]]:
     return {reason: shown for reason, shown in samples.items() if shown}
 
 
-def _bars(counts: Mapping[str, int]) -> list[Bar]:
+def _bars(counts: Mapping[str, int]) -> dict[str, int]:
     """Return the non-empty bars of a histogram in numerical order."""
-    most = max(counts.values(), default=0)
-    return [
-        Bar(key, counts[key], counts[key] / most) for key in sorted(counts, key=int) if counts[key]
-    ]
+    return {key: counts[key] for key in sorted(counts, key=int) if counts[key]}

@@ -55,11 +55,7 @@ class Shown:
 class TaskErrors:
     """The section of one task and split."""
 
-    task: str
-    type: str
-    split: str
-    seeds: tuple[int, ...]
-    num_examples: int
+    predictions: Predictions
     right: int | None
     """Number of examples that every seed predicts correctly; None for regression."""
     wrong: int | None
@@ -91,17 +87,14 @@ def find(trials: Iterable[Artifact]) -> list[TaskErrors]:
 
 def render(found: Sequence[TaskErrors], *, run_name: str, report: str) -> str:
     """Return the self-contained HTML page; `report` is the URL of the page that links to it."""
-    return (
-        environment()
-        .get_template("errors.html.jinja")
-        .render(
-            run_name=run_name,
-            report=report,
-            tasks=found,
-            max_examples=MAX_EXAMPLES,
-            max_characters=MAX_CHARACTERS,
-            max_classes=MAX_CLASSES,
-        )
+    template = environment().get_template("errors.html.jinja")
+    return template.render(
+        run_name=run_name,
+        report=report,
+        tasks=found,
+        max_examples=MAX_EXAMPLES,
+        max_characters=MAX_CHARACTERS,
+        max_classes=MAX_CLASSES,
     )
 
 
@@ -115,11 +108,7 @@ def examine(predictions: Predictions) -> TaskErrors:
     apart = _all_differ(predictions) if predictions.type == "question-answering" else []
     calibration = calibrate(predictions) if predictions.type == "classification" else None
     return TaskErrors(
-        task=predictions.task,
-        type=predictions.type,
-        split=predictions.split,
-        seeds=predictions.seeds,
-        num_examples=predictions.num_examples,
+        predictions=predictions,
         right=None if is_number else int((num_wrong == 0).sum()),
         wrong=None if is_number else int((num_wrong == len(predictions.seeds)).sum()),
         confusion=confuse(predictions),
@@ -146,9 +135,8 @@ def show(predictions: Predictions, index: int) -> Shown:
     expected = predictions.expected[index]
     answers: dict[str, list[int]] = {}
     for number, predicted in enumerate(predictions.predicted):
-        answers.setdefault(_prediction_text(predictions, index, predicted[index]), []).append(
-            number
-        )
+        text = _prediction_text(predictions, index, predicted[index])
+        answers.setdefault(text, []).append(number)
     wanted = expected if predictions.type == "question-answering" else []
     scores = predictions.scores[:, index]
     return Shown(
@@ -171,11 +159,11 @@ def excerpt(text: str, wanted: Sequence[str] = ()) -> str:
     """
     if len(text) <= MAX_CHARACTERS:
         return text
-    places = [place for each in wanted if each and (place := text.find(each)) >= 0]
+    first = min((at for each in wanted if each and (at := text.find(each)) >= 0), default=0)
     half = MAX_CHARACTERS // 2
-    if not places or min(places) < half:
+    if first < half:
         return f"{text[:MAX_CHARACTERS]} …"
-    start = max(half, min(places) - half // 2)
+    start = max(half, first - half // 2)
     return f"{text[:half]} … {text[start : start + half]}{' …' if start + half < len(text) else ''}"
 
 
@@ -193,18 +181,18 @@ def _prediction_text(predictions: Predictions, index: int, predicted: Any) -> st
 
 def _seeds_text(predictions: Predictions, index: int, numbers: Sequence[int]) -> str:
     """Return the seeds and their probabilities or margins: `seeds 0, 2: 81%, 77%`."""
-    facts = []
+    values = []
     for number in numbers:
         predicted, detail = predictions.predicted[number][index], predictions.details[number][index]
         probability = probabilities(detail).get(str(predicted))
         margin = detail.get("null_margin") if isinstance(detail, Mapping) else None
         if probability is not None:
-            facts.append(f"{probability:.0%}")
+            values.append(f"{probability:.0%}")
         elif margin is not None:
-            facts.append(f"{margin:+.1f}")
+            values.append(f"{margin:+.1f}")
     seeds = ", ".join(str(predictions.seeds[number]) for number in numbers)
     text = f"seed{'s' if len(numbers) > 1 else ''} {seeds}"
-    return f"{text}: {', '.join(facts)}" if facts else text
+    return f"{text}: {', '.join(values)}" if values else text
 
 
 def _wrong_tags(predictions: Predictions, index: int, predicted: Sequence[str]) -> str:
@@ -243,7 +231,7 @@ def _all_differ(predictions: Predictions) -> list[int]:
 
 
 def _charts(predictions: Predictions, calibration: Calibration | None) -> Iterable[tuple[str, str]]:
-    place = f"{predictions.task}, {predictions.split}"
+    title = f"{predictions.task}, {predictions.split}"
     if predictions.type == "regression":
         medians = np.median(np.array(predictions.predicted, dtype=np.float64), axis=0)
         step = -(-predictions.num_examples // MAX_POINTS)
@@ -251,17 +239,11 @@ def _charts(predictions: Predictions, calibration: Calibration | None) -> Iterab
         caption = "Median of the seeds against the expected value; dashed: equality."
         if step > 1:
             caption += f" Every {step}th example is drawn."
-        yield caption, draw_scatter(expected, medians[::step].tolist(), f"predicted, {place}")
+        yield caption, draw_scatter(expected, medians[::step].tolist(), f"predicted, {title}")
     if calibration is not None:
         caption = (
             "Accuracy of the predicted class against its probability, over all seeds; dashed: "
             "perfect calibration. Larger dots have more examples. Expected calibration error "
             f"{calibration.error:.3f}."
         )
-        svg = draw_calibration(
-            calibration.confidence,
-            calibration.accuracy,
-            calibration.counts,
-            f"calibration, {place}",
-        )
-        yield caption, svg
+        yield caption, draw_calibration(calibration, f"calibration, {title}")

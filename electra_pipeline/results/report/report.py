@@ -1,6 +1,6 @@
 """The report of a run: one self-contained HTML file."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -31,10 +31,10 @@ def write_report(
 ) -> str:
     """Return the HTML of a run's report: results, curves, corpus, tokenizer, costs, artifacts.
 
-    `artifacts` maps stage names to what the model was made from; a snapshot takes the place of the
-    pre-training. `learning_curves` are the scores of
-    earlier checkpoints, `errors` is the URL of the error analysis page, `costs` are the run's rows
-    of the costs table. Sections without values are left out or say so.
+    `artifacts` maps stage names to the artifacts that the model was made from; a snapshot replaces
+    the pre-training. `learning_curves` are the scores of earlier checkpoints, `errors` is the URL
+    of the error analysis page, `costs` are the run's rows of the costs table. A section without
+    values is left out, or has a sentence in place of them.
     """
     pages = environment()
     pages.filters |= {
@@ -57,7 +57,7 @@ def write_report(
         has_intervals=any(
             score["lower"] is not None for line in lines for score in line.scores.values()
         ),
-        learning_curves=_draw_learning_curves(learning_curves),
+        learning_curves=[(curve.title, draw_learning_curve(curve)) for curve in learning_curves],
         errors=errors,
         costs=[line[1:] for line in cost_table.lines(costs)],
         trials=sorted({(row["task"], row["model"], row["seed"], row["trial"]) for row in of_tasks}),
@@ -65,13 +65,6 @@ def write_report(
         tokenizer=tokenizer.counters if tokenizer is not None else None,
         artifacts=[each for each in (corpus, tokenizer, sequences, pretrain) if each],
     )
-
-
-def _draw_learning_curves(curves: Iterable[LearningCurve]) -> list[tuple[str, str]]:
-    titles = ((curve, f"{curve.task} {curve.metric}, {curve.split}") for curve in curves)
-    return [
-        (title, draw_learning_curve(curve, f"learning curve of {title}")) for curve, title in titles
-    ]
 
 
 def _charts(pretrain: Artifact | None) -> list[tuple[str, str, str]]:

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from electra_pipeline.results.statistics.predictions_by_seed import Predictions
 
 MAX_CLASSES = 20  # of a confusion matrix; rarer classes are merged
-NUM_BINS = (
-    10  # of a calibration curve; Guo et al. 2017 (arXiv:1706.04599) take 15 for 10,000 examples
-)
+# of a calibration curve; Guo et al. 2017 (arXiv:1706.04599) take 15 for 10,000 examples
+NUM_BINS = 10
 OTHERS = "(others)"
 
 
@@ -67,10 +66,11 @@ def confuse(predictions: Predictions) -> Confusion | None:
         labels = (*(x for x in named if x in sizes), *sorted(set(sizes) - set(named)))
     else:
         labels = (*(label for label, _ in sizes.most_common(MAX_CLASSES - 1)), OTHERS)
-    place = {label: number for number, label in enumerate(labels)}
+    position = {label: number for number, label in enumerate(labels)}
     counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
     for (expected, answer), count in pairs.items():
-        counts[place.get(expected, len(labels) - 1), place.get(answer, len(labels) - 1)] += count
+        row, column = (position.get(label, len(labels) - 1) for label in (expected, answer))
+        counts[row, column] += count
     return Confusion(labels, counts)
 
 

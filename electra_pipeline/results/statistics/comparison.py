@@ -24,9 +24,8 @@ from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.tasks.bootstrap import LEVEL, groups, resampled
 from electra_pipeline.tasks.kinds.metrics import METRICS, statistic
 
-MAJORITY = (
-    "majority"  # its rows refer to the trial of another model and have no predictions of their own
-)
+# Its rows refer to the trial of another model and have no predictions of their own.
+MAJORITY = "majority"
 
 Score = tuple[str, str, str]
 """Task, split and metric."""
@@ -41,8 +40,12 @@ class Side:
     model: str
     fingerprint: str
 
+    @property
+    def name(self) -> str:
+        return f"{self.run}:{self.model}"
+
     def __str__(self) -> str:
-        return f"{self.run}:{self.model} ({self.fingerprint})"
+        return f"{self.name} ({self.fingerprint})"
 
 
 @dataclass(frozen=True)
@@ -113,17 +116,16 @@ def find_side(rows: Sequence[Row], name: str) -> Side:
         side
         for side in known
         if name == side.model
-        or name in (f"{side.run}:{side.model}", f"{side.fingerprint}:{side.model}")
+        or name in (side.name, f"{side.fingerprint}:{side.model}")
         or (name in (side.run, side.fingerprint) and side.model == "pretrained")
     ]
     if len(found) == 1:
         return found[0]
     if not found:
-        shown = ", ".join(sorted({f"{side.run}:{side.model}" for side in known})) or "none"
+        shown = ", ".join(sorted({side.name for side in known})) or "none"
         raise ValueError(f"--compare {name}: no such run or model; there are {shown}")
-    by_run = [f"{side.run}:{side.model}" for side in found]
-    choices = by_run
-    if len(set(by_run)) < len(by_run):  # a run that was trained again
+    choices = [side.name for side in found]
+    if len(set(choices)) < len(choices):  # a run that was trained again
         choices = [f"{side.fingerprint}:{side.model}" for side in found]
     raise ValueError(f"--compare {name}: could be {' or '.join(choices)}; name one of them")
 
@@ -138,21 +140,21 @@ def compare(
     """
     if a == b:
         raise ValueError(f"--compare: both are {a}; name two models")
-    of_a, of_b = _scores(rows, a), _scores(rows, b)
+    scores_a, scores_b = _scores(rows, a), _scores(rows, b)
     lines, left_out, notes = [], [], []
     trials = trials or {}
     # Cached: the metrics of a task read the same trials one after the other.
     read = lru_cache(maxsize=64)(lambda name: predictions.read(trials[name]))
-    for score in sorted({*of_a, *of_b}):
-        ours, theirs = of_a.get(score, {}), of_b.get(score, {})
-        seeds = tuple(sorted(ours.keys() & theirs.keys()))
-        pairs = [(ours[seed], theirs[seed]) for seed in seeds]
+    for score in sorted({*scores_a, *scores_b}):
+        rows_a, rows_b = scores_a.get(score, {}), scores_b.get(score, {})
+        seeds = tuple(sorted(rows_a.keys() & rows_b.keys()))
+        pairs = [(rows_a[seed], rows_b[seed]) for seed in seeds]
         label = " ".join(score)
-        reason = _obstacle(a, b, ours, theirs) or _other_examples(score, pairs, trials)
+        reason = _obstacle(a, b, rows_a, rows_b) or _other_examples(score, pairs, trials)
         if reason:
             left_out.append(f"{label}: {reason}")
             continue
-        if unpaired := sorted(ours.keys() ^ theirs.keys()):
+        if unpaired := sorted(rows_a.keys() ^ rows_b.keys()):
             which = ", ".join(map(str, unpaired))
             left_out.append(f"{label}: seeds {which} are only on one side")
         variance = None
@@ -182,13 +184,13 @@ def _scores(rows: Iterable[Row], side: Side) -> dict[Score, dict[int, Row]]:
     return found
 
 
-def _obstacle(a: Side, b: Side, ours: Mapping[int, Row], theirs: Mapping[int, Row]) -> str | None:
-    for side, rows in ((a, ours), (b, theirs)):
+def _obstacle(a: Side, b: Side, rows_a: Mapping[int, Row], rows_b: Mapping[int, Row]) -> str | None:
+    for side, rows in ((a, rows_a), (b, rows_b)):
         if not rows:
             return f"{side} has no such score"
-    if not ours.keys() & theirs.keys():
+    if not rows_a.keys() & rows_b.keys():
         return "no seed in common"
-    counts = sorted({int(row["examples"]) for row in (*ours.values(), *theirs.values())})
+    counts = sorted({int(row["examples"]) for row in (*rows_a.values(), *rows_b.values())})
     if len(counts) > 1:
         return f"scored on different examples ({' and '.join(map(str, counts))})"
     return None
@@ -200,11 +202,9 @@ def _other_examples(
     """Return a reason if the trials' digests of the scored examples differ."""
     found = [trials[row["trial"]] for pair in pairs for row in pair if row["trial"] in trials]
     digests = {artifact.inputs.get(score[1]) for artifact in found}
-    return (
-        "scored on different examples (equal in number, another digest)"
-        if len(digests) > 1
-        else None
-    )
+    if len(digests) > 1:
+        return "scored on different examples (equal in number, another digest)"
+    return None
 
 
 def _variance_over_examples(
@@ -216,7 +216,7 @@ def _variance_over_examples(
     of B.
     """
     _, split, metric = score
-    measures = []
+    compared = []
     rows: Sequence[Row] = []
     kind = ""
     for name in fingerprints:
@@ -226,8 +226,8 @@ def _variance_over_examples(
         kind, rows = trial.config["type"], read(name)[split]
         if metric not in METRICS[kind]:
             return None
-        measures.append(statistic(kind, metric, rows))
-    values = resampled(measures, groups(kind, rows))
+        compared.append(statistic(kind, metric, rows))
+    values = resampled(compared, groups(kind, rows))
     differences = (values[0::2] - values[1::2]).mean(axis=0)
     return float(differences.var(ddof=1))
 

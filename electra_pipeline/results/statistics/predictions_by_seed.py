@@ -5,13 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import orjson
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from electra_pipeline.results.predictions import FILE
+from electra_pipeline.results.predictions import FILE, LABELLED, read
 from electra_pipeline.storage.artifact import Artifact
 
 
@@ -40,16 +36,6 @@ class Predictions:
         return len(self.ids)
 
 
-def read(trials: Iterable[Artifact]) -> Iterator[Predictions]:
-    """Yield the predictions of each task and labelled split; trials without any are skipped.
-
-    Trials of a task are aligned if they were scored on the same data. Raises ValueError if their
-    examples differ nevertheless.
-    """
-    for group in grouped(trials):
-        yield from side_by_side(group)
-
-
 def grouped(trials: Iterable[Artifact]) -> list[list[Artifact]]:
     """Group the trials that have predictions by task and data, each group in order of seeds."""
     groups: dict[tuple[str, ...], list[Artifact]] = {}
@@ -65,16 +51,17 @@ def grouped(trials: Iterable[Artifact]) -> list[list[Artifact]]:
 
 
 def side_by_side(trials: Sequence[Artifact]) -> Iterator[Predictions]:
-    """Yield the predictions of one group by labelled split. Raises ValueError as `read` does."""
-    tables = [pq.read_table(trial.local_file(FILE)) for trial in trials]
+    """Yield the predictions of one group by labelled split, in the order of the examples.
+
+    Raises ValueError if the trials' examples differ although they were scored on the same data.
+    """
+    by_trial = [read(trial, LABELLED) for trial in trials]
     first = trials[0].config
-    for split in dict.fromkeys(tables[0]["split"].to_pylist()):
-        of_split = [_labelled(table, split) for table in tables]
-        if not of_split[0].num_rows:
-            continue
-        ids = of_split[0]["id"].to_pylist()
-        for trial, table in zip(trials, of_split, strict=True):
-            if table["id"].to_pylist() != ids:
+    for split, examples in by_trial[0].items():
+        rows_by_seed = [rows.get(split, []) for rows in by_trial]
+        ids = [row["id"] for row in examples]
+        for trial, rows in zip(trials, rows_by_seed, strict=True):
+            if [row["id"] for row in rows] != ids:
                 raise ValueError(
                     f"{trial.folder}/{FILE}: other examples of {split} than "
                     f"{trials[0].folder}/{FILE} has, from the same data; "
@@ -87,19 +74,9 @@ def side_by_side(trials: Sequence[Artifact]) -> Iterator[Predictions]:
             labels=tuple(first["labels"]) if first.get("labels") else None,
             seeds=tuple(int(trial.config["seed"]) for trial in trials),
             ids=ids,
-            inputs=of_split[0]["input"].to_pylist(),
-            expected=_values(of_split[0], "expected"),
-            predicted=[_values(table, "prediction") for table in of_split],
-            details=[_values(table, "detail") for table in of_split],
-            scores=np.array([table["score"].to_numpy() for table in of_split], dtype=np.float64),
+            inputs=[row["input"] for row in examples],
+            expected=[row["expected"] for row in examples],
+            predicted=[[row["prediction"] for row in rows] for rows in rows_by_seed],
+            details=[[row["detail"] for row in rows] for rows in rows_by_seed],
+            scores=np.array([[row["score"] for row in rows] for rows in rows_by_seed]),
         )
-
-
-def _labelled(table: pa.Table, split: str) -> pa.Table:
-    """Return the rows of a split that have a label, hence a score."""
-    is_wanted = pc.and_(pc.equal(table["split"], split), pc.is_valid(table["score"]))
-    return table.filter(pc.and_(is_wanted, pc.is_valid(table["expected"])))
-
-
-def _values(table: pa.Table, column: str) -> list[Any]:
-    return [None if text is None else orjson.loads(text) for text in table[column].to_pylist()]

@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-import orjson
-
-from electra_pipeline.results.statistics.comparison import Comparison, Line, Side
+from electra_pipeline.results.statistics.comparison import Comparison, Line
 from electra_pipeline.results.tables.results_table import Format
-from electra_pipeline.results.tables.text_table import csv_text, render_table
+from electra_pipeline.results.tables.text_table import csv_text, json_text, render_table
 
 
 def render_comparison(comparison: Comparison, format: Format) -> str:
@@ -22,13 +20,14 @@ def render_comparison(comparison: Comparison, format: Format) -> str:
                 "left_out": comparison.left_out,
                 "notes": comparison.notes,
             }
-            return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n"
+            return json_text(value)
         case "csv":
-            a, b = _name(comparison.a), _name(comparison.b)
-            records = [{"a": a, "b": b, **_record(line)} for line in comparison.lines]
-            seeds = [" ".join(map(str, record["seeds"])) for record in records]
+            models = {"a": comparison.a.name, "b": comparison.b.name}
             return csv_text(
-                [{**record, "seeds": of} for record, of in zip(records, seeds, strict=True)]
+                [
+                    {**models, **_record(line), "seeds": " ".join(map(str, line.seeds))}
+                    for line in comparison.lines
+                ]
             )
         case "markdown" | "table" | "latex":
             header = ["task", "metric", "seeds", "A", "B", "A - B", "p", "+/=/-", "verdict"]
@@ -39,10 +38,6 @@ def render_comparison(comparison: Comparison, format: Format) -> str:
 
 def _record(line: Line) -> dict[str, Any]:
     return {**asdict(line), "verdict": line.verdict}
-
-
-def _name(side: Side) -> str:
-    return f"{side.run}:{side.model}"
 
 
 def _cells(line: Line) -> list[str]:

@@ -4,13 +4,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-import orjson
-
 from electra_pipeline.results import pretraining
 from electra_pipeline.results.aggregation import MODELS, ScoreLine, model_order, score_lines
 from electra_pipeline.results.store import Row
 from electra_pipeline.results.tables import paper_layout
-from electra_pipeline.results.tables.text_table import TextFormat, csv_text, render_table
+from electra_pipeline.results.tables.text_table import (
+    TextFormat,
+    csv_text,
+    json_text,
+    render_table,
+)
 
 Format = Literal["table", "json", "csv", "markdown", "latex"]
 Layout = Literal["long", "paper"]
@@ -46,7 +49,7 @@ def render_results(rows: Sequence[Row], format: Format, layout: Layout = "long")
         )
     match format:
         case "json":
-            return orjson.dumps(list(rows), option=orjson.OPT_INDENT_2).decode() + "\n"
+            return json_text(list(rows))
         case "csv":
             return csv_text(rows)
         case "markdown" | "table" | "latex":
@@ -133,7 +136,7 @@ def _paper(rows: Sequence[Row]) -> Iterator[_Table]:
         [],
         legend=paper_layout.legend(columns),
     )
-    order = {model: place for place, model in enumerate(model_order(m.model for m in models))}
+    order = {model: position for position, model in enumerate(model_order(m.model for m in models))}
     for model in sorted(models, key=lambda m: (m.run, m.fingerprint, order[m.model])):
         cells = [
             shown.marked(column.text(model.scores), column.score(model.scores))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import Any, Literal
 
+import orjson
 from rich.box import Box
 from rich.console import Console
 from rich.table import Table
@@ -55,6 +56,11 @@ def render_table(
             return _latex(header, lines) + below
         case "table":
             return _table(header, lines) + "".join(f"{fill(note, NOTE_WIDTH)}\n" for note in notes)
+
+
+def json_text(value: Any) -> str:
+    """Return a value as indented JSON with a final line break."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -4,7 +4,6 @@ Epochs are those of the ELECTRA paper's table 7; numbers of rows those of the Hu
 nyu-mll/glue.
 """
 
-from electra_pipeline.tasks.kinds.metrics import METRICS
 from electra_pipeline.tasks.task import (
     TEST,
     TRAIN,
@@ -82,7 +81,6 @@ GLUE = (
     Task(
         name="stsb",
         type="regression",
-        metrics=tuple(METRICS["regression"]),
         epochs=10.0,
         columns=Columns(text="sentence1", pair="sentence2", label="score"),
         symmetric=True,

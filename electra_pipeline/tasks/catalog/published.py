@@ -22,8 +22,6 @@ from electra_pipeline.tasks.task import (
     sizes,
 )
 
-_WORDS = Columns(text=0, label=-1)
-_WORDS_WITH_POS = Columns(text=0, label=1)
 _CONLL2000 = Published(folders=("conll2000",), files={TRAIN: ("train.txt",), TEST: ("test.txt",)})
 _CONLL2003 = Published(
     folders=("conll2003",),
@@ -33,42 +31,62 @@ _CONLL2003 = Published(
         TEST: ("eng.testb", "test.txt"),
     },
 )
+_CONLL2003_ROWS = sizes(14_041, 3250, 3453)
+_WNUT17 = Published(
+    folders=("wnut17",),
+    files={
+        TRAIN: ("wnut17train.conll",),
+        VALIDATION: ("emerging.dev.conll",),
+        TEST: ("emerging.test.annotated",),
+    },
+)
+_LOADING_SCRIPT = "refs/convert/parquet"
+"""The Hub's conversion of a dataset that is a loading script, which datasets 4 and later refuse."""
 
 
-def _conll_hub(
-    path: str, config: str | None, label: str, splits: tuple[str, ...] = (TRAIN, TEST, VALIDATION)
-) -> HubDataset:
-    return HubDataset(
-        path=path,
-        config=config,
-        # These datasets are loading scripts, which datasets 4 and later refuse; the Hub has
-        # converted them.
-        revision="refs/convert/parquet",
-        columns=Columns(text="tokens", label=label),
-        splits={split: split for split in splits},
+def _tagging(
+    name: str,
+    num_rows: NumRows,
+    published: Published,
+    path: str,
+    tag_column: str,
+    *,
+    config: str | None = None,
+) -> Task:
+    """Return a task with a word and its tag a line: parts of speech in the second column if these
+    are the tags, else chunks or names in the last."""
+    is_pos = tag_column == "pos_tags"
+    splits = (split for split in (TRAIN, TEST, VALIDATION) if split in num_rows)
+    return Task(
+        name=name,
+        type="tagging",
+        metrics=("accuracy",) if is_pos else tuple(METRICS["tagging"]),
+        max_length=256,
+        columns=Columns(text=0, label=1 if is_pos else -1),
+        num_rows=num_rows,
+        published=published,
+        hub=HubDataset(
+            path=path,
+            config=config,
+            revision=_LOADING_SCRIPT,
+            columns=Columns(text="tokens", label=tag_column),
+            splits={split: split for split in splits},
+        ),
     )
 
 
 def _conll2002(language: str, prefix: str, num_rows: NumRows) -> Task:
     name = f"conll2002-{language}"
-    return Task(
-        name=name,
-        type="tagging",
-        metrics=tuple(METRICS["tagging"]),
-        max_length=256,
-        columns=_WORDS,
-        num_rows=num_rows,
-        published=Published(
-            folders=(name, "conll2002"),
-            files={
-                TRAIN: (f"{prefix}.train",),
-                VALIDATION: (f"{prefix}.testa",),
-                TEST: (f"{prefix}.testb",),
-            },
-            encodings=("utf-8", "iso-8859-1"),
-        ),
-        hub=_conll_hub("eriktks/conll2002", language, "ner_tags"),
+    published = Published(
+        folders=(name, "conll2002"),
+        files={
+            TRAIN: (f"{prefix}.train",),
+            VALIDATION: (f"{prefix}.testa",),
+            TEST: (f"{prefix}.testb",),
+        },
+        encodings=("utf-8", "iso-8859-1"),
     )
+    return _tagging(name, num_rows, published, "eriktks/conll2002", "ner_tags", config=language)
 
 
 def _arc(name: str, config: str, num_rows: NumRows) -> Task:
@@ -76,7 +94,6 @@ def _arc(name: str, config: str, num_rows: NumRows) -> Task:
     return Task(
         name=name,
         type="multiple-choice",
-        metrics=tuple(METRICS["multiple-choice"]),
         columns=columns,
         num_rows=num_rows,
         hub=HubDataset(
@@ -108,65 +125,13 @@ _PIQA_COLUMNS = Columns(text="goal", choices=("sol1", "sol2"))
 
 _TASKS = (
     *GLUE,
-    Task(
-        name="conll2000",
-        type="tagging",
-        metrics=tuple(METRICS["tagging"]),
-        max_length=256,
-        columns=_WORDS,
-        num_rows=sizes(8936, None, 2012),
-        published=_CONLL2000,
-        hub=_conll_hub("eriktks/conll2000", None, "chunk_tags", (TRAIN, TEST)),
-    ),
-    Task(
-        name="conll2000-pos",
-        type="tagging",
-        metrics=("accuracy",),
-        max_length=256,
-        columns=_WORDS_WITH_POS,
-        num_rows=sizes(8936, None, 2012),
-        published=_CONLL2000,
-        hub=_conll_hub("eriktks/conll2000", None, "pos_tags", (TRAIN, TEST)),
-    ),
+    _tagging("conll2000", sizes(8936, None, 2012), _CONLL2000, "eriktks/conll2000", "chunk_tags"),
+    _tagging("conll2000-pos", sizes(8936, None, 2012), _CONLL2000, "eriktks/conll2000", "pos_tags"),
     _conll2002("es", "esp", sizes(8323, 1915, 1517)),
     _conll2002("nl", "ned", sizes(15_806, 2895, 5195)),
-    Task(
-        name="conll2003",
-        type="tagging",
-        metrics=tuple(METRICS["tagging"]),
-        max_length=256,
-        columns=_WORDS,
-        num_rows=sizes(14_041, 3250, 3453),
-        published=_CONLL2003,
-        hub=_conll_hub("eriktks/conll2003", None, "ner_tags"),
-    ),
-    Task(
-        name="conll2003-pos",
-        type="tagging",
-        metrics=("accuracy",),
-        max_length=256,
-        columns=_WORDS_WITH_POS,
-        num_rows=sizes(14_041, 3250, 3453),
-        published=_CONLL2003,
-        hub=_conll_hub("eriktks/conll2003", None, "pos_tags"),
-    ),
-    Task(
-        name="wnut17",
-        type="tagging",
-        metrics=tuple(METRICS["tagging"]),
-        max_length=256,
-        columns=_WORDS,
-        num_rows=sizes(3394, 1009, 1287),
-        published=Published(
-            folders=("wnut17",),
-            files={
-                TRAIN: ("wnut17train.conll",),
-                VALIDATION: ("emerging.dev.conll",),
-                TEST: ("emerging.test.annotated",),
-            },
-        ),
-        hub=_conll_hub("leondz/wnut_17", None, "ner_tags"),
-    ),
+    _tagging("conll2003", _CONLL2003_ROWS, _CONLL2003, "eriktks/conll2003", "ner_tags"),
+    _tagging("conll2003-pos", _CONLL2003_ROWS, _CONLL2003, "eriktks/conll2003", "pos_tags"),
+    _tagging("wnut17", sizes(3394, 1009, 1287), _WNUT17, "leondz/wnut_17", "ner_tags"),
     Task(
         name="squad",
         type="question-answering",
@@ -202,7 +167,6 @@ _TASKS = (
     Task(
         name="swag",
         type="multiple-choice",
-        metrics=tuple(METRICS["multiple-choice"]),
         columns=_SWAG_COLUMNS,
         num_rows=sizes(73_546, 20_006, 20_005),
         published=Published(
@@ -222,12 +186,11 @@ _TASKS = (
     Task(
         name="piqa",
         type="multiple-choice",
-        metrics=tuple(METRICS["multiple-choice"]),
         columns=_PIQA_COLUMNS,
         num_rows=sizes(16_113, 1838, 3084),
         hub=HubDataset(
             path="ybisk/piqa",
-            revision="refs/convert/parquet",  # a loading script, as for CoNLL
+            revision=_LOADING_SCRIPT,
             columns=_PIQA_COLUMNS,
             unlabelled={TEST: (None, "test")},
         ),

@@ -59,9 +59,13 @@ def warn_of_dropped(
     if num_dropped > MAX_DROPPED * (num_dropped + num_kept):
         logger.warning(
             "%s: %d of %d %s records were dropped (%s); repair them if they should count",
-            *(where, num_dropped, num_dropped + num_kept, split),
-            ", ".join(f"{count} {reason}" for reason, count in counts.items() if count),
+            *(where, num_dropped, num_dropped + num_kept, split, listed_counts(counts)),
         )
+
+
+def listed_counts(counts: Mapping[str, int]) -> str:
+    """Return e.g. `2 empty_text, 1 no_label`, without those that are 0."""
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
 
 def warn_of_overlap(

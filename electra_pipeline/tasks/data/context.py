@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, field
 
+from electra_pipeline.tasks.data.values import invalid
 from electra_pipeline.tasks.task import Columns, Task
 
 LOGGER = logging.getLogger("electra_pipeline.tasks.data")
@@ -34,7 +35,5 @@ class ReadContext:
             self.dropped["other_label"] += 1
             return False
         allowed = ", ".join(task.label_values or task.labels)
-        raise ValueError(
-            f"{where}: invalid label: expected one of {allowed}, got {label!r}; repair the row, "
-            "add it to labels, or set other_labels to drop"
-        )
+        remedy = "repair the row, add it to labels, or set other_labels to drop"
+        raise invalid(where, "label", f"one of {allowed}", label, remedy)

@@ -9,6 +9,7 @@ from electra_pipeline.tasks.data.multiple_choice import choice_examples
 from electra_pipeline.tasks.data.squad import question_examples
 from electra_pipeline.tasks.data.values import (
     Record,
+    invalid,
     is_blank,
     label_value,
     number_value,
@@ -80,11 +81,11 @@ def _tagged(context: ReadContext, records: Iterable[Record]) -> Iterator[TaggedE
             context.dropped["no_words"] += 1
             continue
         if isinstance(value, str):
-            raise ValueError(
-                f"{where}: invalid column {word_column!r}: expected a list of words, got "
-                f"{value!r:.80}; export annotations by offsets (doccano, Label Studio, spaCy) as "
-                "words with tags (CoNLL)"
+            remedy = (
+                "export annotations by offsets (doccano, Label Studio, spaCy) as words with tags "
+                "(CoNLL)"
             )
+            raise invalid(where, f"column {word_column!r}", "a list of words", value, remedy)
         words = texts_value(record, word_column, where)
         if not context.labelled:
             yield TaggedExample(str(number), words, (NO_TAG,) * len(words))
@@ -105,10 +106,8 @@ def _tagged(context: ReadContext, records: Iterable[Record]) -> Iterator[TaggedE
 def _tags(task: Task, value: Any, column: Column, where: str) -> tuple[str, ...]:
     """Return the names of tags; class indexes need names in `labels` or the file's features."""
     if not isinstance(value, list):
-        raise ValueError(
-            f"{where}: invalid column {column!r}: expected a list of tags, got {value!r:.80}; "
-            "repair it, or name the right label_column"
-        )
+        remedy = "repair it, or name the right label_column"
+        raise invalid(where, f"column {column!r}", "a list of tags", value, remedy)
     if task.labels is None and any(isinstance(tag, int | float) for tag in value):
         raise ValueError(
             f"{where}: column {column!r} has numbers; name the tags in the order of their "

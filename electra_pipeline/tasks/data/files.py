@@ -97,9 +97,8 @@ def _format(task: Task, file: SourceFile) -> Format | None:
 def _records(context: ReadContext, file: SourceFile) -> Iterator[Record]:
     """Yield the file's records, with names in place of the class indexes of Arrow's features."""
     task = context.task
-    encoding = task.encoding or "utf-8"
     if task.type == "question-answering" and not _has_question_rows(task, file):
-        yield from squad_document(file, encoding)
+        yield file.name, squad_document(read_text(task, file), file.name)
         return
     resolved = resolve_format(file, task.format)
     used = _used_columns(context)
@@ -111,7 +110,7 @@ def _records(context: ReadContext, file: SourceFile) -> Iterator[Record]:
     records = read_records(
         file,
         task.format,
-        encoding=encoding,
+        encoding=task.encoding or "utf-8",
         columns=_read_columns(task, used),
         has_header=has_header,
     )

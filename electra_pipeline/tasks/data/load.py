@@ -16,25 +16,24 @@ from electra_pipeline.tasks.data.checks import (
     count_unreachable,
     drop_misplaced,
     labels_of,
+    listed_counts,
     metrics_of,
     warn_of_dropped,
     warn_of_overlap,
 )
 from electra_pipeline.tasks.data.context import LOGGER, QUIET, ReadContext
 from electra_pipeline.tasks.data.examples import Example
-from electra_pipeline.tasks.data.locate import Source, locate, locate_unlabelled
+from electra_pipeline.tasks.data.locate import Source, locate
 from electra_pipeline.tasks.kinds.kind import TaskKind
-from electra_pipeline.tasks.kinds.multiple_choice import ChoiceExample, MultipleChoice
+from electra_pipeline.tasks.kinds.multiple_choice import MultipleChoice
 from electra_pipeline.tasks.kinds.question_answering import QuestionAnswering, QuestionExample
-from electra_pipeline.tasks.kinds.tagging import TaggedExample, Tagging
-from electra_pipeline.tasks.kinds.text_classification import Classification, Regression, TextExample
+from electra_pipeline.tasks.kinds.tagging import Tagging
+from electra_pipeline.tasks.kinds.text_classification import Classification, Regression
 from electra_pipeline.tasks.task import TRAIN, VALIDATION, Task
 
 CALIBRATION = "calibration"
 
-AnyExample = TypeVar(
-    "AnyExample", TextExample, TaggedExample, QuestionExample, ChoiceExample, Example
-)
+AnyExample = TypeVar("AnyExample", bound=Example)
 
 
 @dataclass(frozen=True)
@@ -46,18 +45,12 @@ class TaskData:
     train: Sequence[Any]
     scored: Mapping[str, Sequence[Any]]
     counters: Mapping[str, Any]
+    digests: Mapping[str, str]
+    """The sha256 of each split's examples, independent of their files."""
     unlabelled: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """Examples to predict only: test splits whose labels are not public."""
     calibration: Sequence[Any] = ()
     """Held-out examples of train that calibrate the no-answer threshold (SQuAD 2.0)."""
-
-    @property
-    def digests(self) -> dict[str, str]:
-        """Return the sha256 of each split's examples, independent of their files."""
-        splits = {TRAIN: self.train, **self.scored, **self.unlabelled}
-        if self.calibration:
-            splits[CALIBRATION] = self.calibration
-        return {split: digest(examples) for split, examples in splits.items()}
 
 
 def load(task: Task, data: str | None, *, quiet: bool = False) -> TaskData:
@@ -78,14 +71,16 @@ def load(task: Task, data: str | None, *, quiet: bool = False) -> TaskData:
     if task.type == "classification":  # other splits must not have other classes
         reader.task = task.model_copy(update={"labels": labels})
     scored = {
-        split: reader.read(split, source) for split, source in sources.items() if split != TRAIN
+        split: reader.read(split, source)
+        for split, source in sources.items()
+        if source.labelled and split != TRAIN
     }
     for split, examples in scored.items():
         if task.type == "tagging" and metrics != WORD_METRICS:
             check_chunks(labels, examples, sources[split].name)
         if task.files:  # published overlaps are left alone: 28 % of CoNLL-2002's Spanish esp.testa
             warn_of_overlap(train, examples, sources[split].name, logger)
-    unlabelled = _read_unlabelled(reader, data)
+    unlabelled = _read_unlabelled(reader, sources, is_on_hub=not task.files and data is None)
     has_validation = VALIDATION in scored
     if not has_validation:
         train, validation = carve(train, task.validation_fraction)
@@ -96,20 +91,22 @@ def load(task: Task, data: str | None, *, quiet: bool = False) -> TaskData:
             "validation split; give a validation file"
         )
     train, calibration = _split_calibration(train, task.calibration_fraction)
-    kind = _problem(reader.task, labels, train, train_name)
+    kind = _kind_of(reader.task, labels, train, train_name)
     splits = {TRAIN: train, **scored, **unlabelled}
     if calibration:
         splits[CALIBRATION] = calibration
     sizes = {split: len(examples) for split, examples in splits.items()}
-    unreachable = {split: count_unreachable(examples, labels) for split, examples in scored.items()}
+    unreachable = {
+        split: counts
+        for split, examples in scored.items()
+        if (counts := count_unreachable(examples, labels))
+    }
     for split, counts in unreachable.items():
-        if counts:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items())
-            logger.warning("%s: %s has %s, which no model can get right", task.name, split, reasons)
+        reasons = listed_counts(counts)
+        logger.warning("%s: %s has %s, which no model can get right", task.name, split, reasons)
     logger.info(
         "%s: %s%s",
-        task.name,
-        ", ".join(f"{size} {split}" for split, size in sizes.items()),
+        *(task.name, listed_counts(sizes)),
         "" if has_validation else " (no validation file: validation is a part of train)",
     )
     return TaskData(
@@ -120,10 +117,11 @@ def load(task: Task, data: str | None, *, quiet: bool = False) -> TaskData:
         counters={
             "examples": sizes,
             "dropped": {split: dict(counts) for split, counts in reader.dropped.items() if counts},
-            "unreachable": {split: counts for split, counts in unreachable.items() if counts},
+            "unreachable": unreachable,
             "fewer_rows_than_published": reader.fewer_rows,
             "validation_from_train_fraction": 0.0 if has_validation else task.validation_fraction,
         },
+        digests={split: digest(examples) for split, examples in splits.items()},
         unlabelled=unlabelled,
         calibration=calibration,
     )
@@ -149,10 +147,9 @@ class _Reader:
         if split == TRAIN:
             examples = drop_misplaced(examples, where, dropped, self.logger)
         if not examples:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
             raise ValueError(
-                f"{task.name}: {where}: no {split} example ({reasons or 'it is empty'}); "
-                "give another file"
+                f"{task.name}: {where}: no {split} example "
+                f"({listed_counts(dropped) or 'it is empty'}); give another file"
             )
         warn_of_dropped(dropped, len(examples), split, where, self.logger)
         if task.max_examples is not None and len(examples) > task.max_examples:
@@ -161,11 +158,15 @@ class _Reader:
         return examples
 
 
-def _read_unlabelled(reader: _Reader, data: str | None) -> dict[str, list[Example]]:
+def _read_unlabelled(
+    reader: _Reader, sources: Mapping[str, Source], *, is_on_hub: bool
+) -> dict[str, list[Example]]:
     """Return the splits whose labels are not public; one that the Hub cannot load is left out."""
     task, logger = reader.task, reader.logger
     splits = {}
-    for split, source in locate_unlabelled(task, data).items():
+    for split, source in sources.items():
+        if source.labelled:
+            continue
         if task.files:
             logger.warning(
                 "%s: no labels in %s: it is predicted, not scored", task.name, source.name
@@ -173,7 +174,7 @@ def _read_unlabelled(reader: _Reader, data: str | None) -> dict[str, list[Exampl
         try:
             splits[split] = reader.read(split, source)
         except ValueError as error:
-            if data is not None or task.files:
+            if not is_on_hub:
                 raise
             logger.warning("%s: no predictions for %s: %s", task.name, split, error)
     return splits
@@ -236,7 +237,7 @@ def digest(examples: Iterable[Example]) -> str:
     return hasher.hexdigest()
 
 
-def _problem(
+def _kind_of(
     task: Task, labels: tuple[str, ...], train: Sequence[Any], where: str
 ) -> TaskKind[Any, Any]:
     match task.type:

@@ -17,7 +17,7 @@ from electra_pipeline.tasks.data.examples import Example, record_examples
 from electra_pipeline.tasks.data.files import has_labels, read_examples
 from electra_pipeline.tasks.data.hub import hub_records
 from electra_pipeline.tasks.kinds.question_answering import QuestionExample
-from electra_pipeline.tasks.task import TEST, TRAIN, Columns, HubDataset, Task
+from electra_pipeline.tasks.task import TEST, TRAIN, Columns, HubDataset, Published, Task
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,21 @@ Source = Files | ClassFolders | HubSplit
 
 
 def locate(task: Task, data: str | None) -> dict[str, Source]:
-    """Return the source of each labelled split. Raises ValueError if there is none of train."""
+    """Return the source of each split. Raises ValueError if there is none of train.
+
+    Splits whose labels are not public, and the user's `test` without labels, are `unlabelled`.
+    """
     if task.files:
-        return {split: source for split, source in _own(task).items() if source.labelled}
+        return _own(task)
     if data is None:
         hub = _hub(task)
-        return {split: HubSplit(hub, name) for split, name in hub.splits.items()}
+        found: dict[str, Source] = {
+            split: HubSplit(hub, name) for split, name in hub.splits.items()
+        }
+        for split, (config, name) in hub.unlabelled.items():
+            dataset = hub.model_copy(update={"config": config})
+            found[split] = HubSplit(dataset, name, labelled=False)
+        return found
     if not Folder(data).exists():
         raise ValueError(f"finetune.data: no folder {data}; name one, or set null for the Hub")
     if task.published is None:
@@ -83,38 +92,28 @@ def locate(task: Task, data: str | None) -> dict[str, Source]:
             f"finetune.data: {task.name} needs the Hub, which has it as {_hub(task).path}; "
             "give its files as a task of your own, or set data to null for the Hub"
         )
+    return _published(task.name, task.published, data)
+
+
+def _published(name: str, published: Published, data: str) -> dict[str, Source]:
+    """Return the source of each split that `data` has in the layout of the task's authors."""
     found: dict[str, Source] = {}
-    for split, names in task.published.files.items():
-        candidates = [f"{folder}/{name}" for folder in task.published.folders for name in names]
+    for split, names in published.files.items():
+        candidates = [f"{folder}/{file}" for folder in published.folders for file in names]
         if (url := _find_url(Folder(data), candidates)) is not None:
             found[split] = Files((fetch(UrlFile(url=url)),))
         elif split == TRAIN:
             expected = [candidate for candidate in candidates if "*" not in candidate]
             raise ValueError(
-                f"finetune.data: {task.name} needs {' or '.join(expected)}, which {data} does not "
+                f"finetune.data: {name} needs {' or '.join(expected)}, which {data} does not "
                 "have; put it there, take the task out of finetune.tasks, or set data to null for "
                 "the Hub"
             )
+    for split, path in published.unlabelled.items():
+        if (url := _find_url(Folder(data), [path])) is not None:
+            file = fetch(UrlFile(url=url))
+            found[split] = Files((file,), published.unlabelled_columns, labelled=False)
     return found
-
-
-def locate_unlabelled(task: Task, data: str | None) -> dict[str, Source]:
-    """Return the source of each unlabelled split: of a published task, or the user's `test`."""
-    if task.files:
-        return {split: source for split, source in _own(task).items() if not source.labelled}
-    if data is None:
-        hub = _hub(task)
-        return {
-            split: HubSplit(hub.model_copy(update={"config": config}), name, labelled=False)
-            for split, (config, name) in hub.unlabelled.items()
-        }
-    assert task.published is not None
-    columns = task.published.unlabelled_columns
-    return {
-        split: Files((fetch(UrlFile(url=url)),), columns, labelled=False)
-        for split, path in task.published.unlabelled.items()
-        if (url := _find_url(Folder(data), [path])) is not None
-    }
 
 
 def _own(task: Task) -> dict[str, Source]:

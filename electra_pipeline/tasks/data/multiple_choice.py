@@ -7,6 +7,7 @@ from typing import Any
 from electra_pipeline.tasks.data.context import ReadContext
 from electra_pipeline.tasks.data.values import (
     Record,
+    invalid,
     is_blank,
     require,
     text_value,
@@ -87,7 +88,7 @@ def _gold(record: Mapping[Any, Any], columns: Columns, names: Sequence[str], whe
     letter = string.ascii_uppercase.find(label) if len(label) == 1 else -1
     if 0 <= letter < len(names):
         return letter
-    raise ValueError(
-        f"{where}: invalid column {columns.label!r}: expected one of the choices "
-        f"{', '.join(names)}, got {label!r}; repair or remove the record"
+    expected = f"one of the choices {', '.join(names)}"
+    raise invalid(
+        where, f"column {columns.label!r}", expected, label, "repair or remove the record"
     )

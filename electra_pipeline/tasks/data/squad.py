@@ -9,10 +9,8 @@ from typing import Any
 
 import orjson
 
-from electra_pipeline.inputs.files import SourceFile
-from electra_pipeline.inputs.records import decoded_text
 from electra_pipeline.tasks.data.context import ReadContext
-from electra_pipeline.tasks.data.values import Record, checked_text
+from electra_pipeline.tasks.data.values import checked_text, invalid
 from electra_pipeline.tasks.kinds.question_answering import QuestionExample
 
 LEVELS = ("data", "paragraphs", "qas")
@@ -29,26 +27,20 @@ FORM = (
 )
 
 
-def squad_document(file: SourceFile, encoding: str = "utf-8") -> Iterator[Record]:
-    """Yield the JSON value of a file in SQuAD's format, version 1.1 or 2.0."""
-    with file.open() as stream:
-        text = "".join(decoded_text(stream, file.name, encoding))
+def squad_document(text: str, name: str) -> Any:
+    """Return the JSON value of a file in SQuAD's format, version 1.1 or 2.0."""
     try:
-        value = orjson.loads(text)
+        return orjson.loads(text)
     except orjson.JSONDecodeError:
-        value = _parse_leniently(text, file.name)
-    yield file.name, value
-
-
-def _parse_leniently(text: str, name: str) -> Any:
-    """Parse JSON with lone surrogates, for which a later error names the question."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"{name}: broken JSON ({error}); if it has one object a line, set format to "
-            "jsonl, else download it again"
-        ) from error
+        try:
+            return json.loads(
+                text
+            )  # has lone surrogates, for which a later error names the question
+        except (ValueError, RecursionError) as error:
+            raise ValueError(
+                f"{name}: broken JSON ({error}); if it has one object a line, set format to "
+                "jsonl, else download it again"
+            ) from error
 
 
 def question_examples(
@@ -170,10 +162,8 @@ def _detected(detected: Any, context: str, where: str) -> Iterator[dict[str, Any
             first, last = each["char_spans"][0]
             yield {"text": context[first : last + 1], "answer_start": first}
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{where}: invalid detected_answers: expected char_spans of first and last character, "
-            f"got {detected!r:.80}"
-        ) from error
+        expected = "char_spans of first and last character"
+        raise invalid(where, "detected_answers", expected, detected) from error
 
 
 def _listed(value: Any, where: str) -> list[tuple[str, int | None]]:
@@ -185,10 +175,7 @@ def _listed(value: Any, where: str) -> list[tuple[str, int | None]]:
     if isinstance(value, list):
         return [pair for each in value for pair in _listed(each, where)]
     if not isinstance(value, Mapping) or "text" not in value:
-        raise ValueError(
-            f'{where}: invalid answers: expected {{"text", "answer_start"}}, or a list of them, '
-            f"got {value!r:.80}"
-        )
+        raise invalid(where, "answers", '{"text", "answer_start"}, or a list of them', value)
     texts, starts = value["text"], value.get("answer_start")
     if not isinstance(texts, list):
         texts, starts = [texts], [starts]
@@ -236,9 +223,7 @@ def _offset(value: Any, where: str) -> int | None:
     try:
         offset = None if value is None or isinstance(value, bool) else int(value)
     except (TypeError, ValueError):
-        raise ValueError(
-            f"{where}: invalid answer_start: expected a number, got {value!r:.80}; repair it"
-        ) from None
+        raise invalid(where, "answer_start", "a number", value) from None
     return None if offset is None or offset < 0 else offset
 
 
@@ -246,15 +231,13 @@ def _is_true(value: Any, where: str) -> bool:
     """Return a truth value, which may be a string."""
     flag = {"true": True, "1": True, "false": False, "0": False, "none": False, "": False}
     if (name := str(value).strip().lower()) not in flag:
-        raise ValueError(
-            f"{where}: invalid is_impossible: expected true or false, got {value!r:.80}"
-        )
+        raise invalid(where, "is_impossible", "true or false", value)
     return flag[name]
 
 
 def _text(value: Any, key: str, where: str) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{where}: invalid {key}: expected text, got {value!r:.80}; repair it")
+        raise invalid(where, key, "text", value)
     return checked_text(value, key, where)
 
 

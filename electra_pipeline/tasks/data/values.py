@@ -11,8 +11,16 @@ from electra_pipeline.tasks.task import Column, Task
 Record = tuple[str, Mapping[Any, Any]]
 """The position of a record (file and line or number), for messages, and its values by column."""
 
+OTHER_COLUMN = "repair the row or name another column"
 # JSON strings can hold surrogates, text cannot (Unicode 16.0, 3.8, D71).
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def invalid(
+    where: str, what: str, expected: str, value: Any, remedy: str = "repair it"
+) -> ValueError:
+    """Return the error of a value: its position, what it is, what is expected, and the remedy."""
+    return ValueError(f"{where}: invalid {what}: expected {expected}, got {value!r:.80}; {remedy}")
 
 
 def require(record: Mapping[Any, Any], column: Column, where: str) -> Any:
@@ -47,10 +55,7 @@ def text_value(record: Mapping[Any, Any], column: Column, where: str) -> str:
     if value is None or _is_nan(value):
         return ""
     if not isinstance(value, str):
-        raise ValueError(
-            f"{where}: invalid column {column!r}: expected text, got {value!r}; "
-            "repair the row or name another column"
-        )
+        raise invalid(where, f"column {column!r}", "text", value, OTHER_COLUMN)
     return checked_text(value, f"column {column!r}", where).strip()
 
 
@@ -61,10 +66,8 @@ def number_value(value: Any, column: Column, where: str) -> str:
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
-        raise ValueError(
-            f"{where}: invalid column {column!r}: expected a finite number such as 4.5, got "
-            f"{value!r:.80}; repair the row or name the right label_column"
-        )
+        remedy = "repair the row or name the right label_column"
+        raise invalid(where, f"column {column!r}", "a finite number such as 4.5", value, remedy)
     return repr(number)
 
 
@@ -72,10 +75,7 @@ def texts_value(record: Mapping[Any, Any], column: Column, where: str) -> tuple[
     """Return the texts of a column with lists."""
     value = require(record, column, where)
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError(
-            f"{where}: invalid column {column!r}: expected a list of texts, got {value!r:.80}; "
-            "repair it"
-        )
+        raise invalid(where, f"column {column!r}", "a list of texts", value)
     return tuple(checked_text(item, f"column {column!r}", where) for item in value)
 
 
@@ -101,10 +101,7 @@ def label_value(task: Task, value: Any, column: Column, where: str) -> str:
     Class indexes from 0 refer to `labels` only if none of these is a number itself.
     """
     if isinstance(value, list | Mapping):
-        raise ValueError(
-            f"{where}: invalid column {column!r}: expected one label, got {value!r:.80}; "
-            "repair the row or name another column"
-        )
+        raise invalid(where, f"column {column!r}", "one label", value, OTHER_COLUMN)
     label = checked_text(str(whole_number(value)).strip(), f"column {column!r}", where)
     if task.labels is None or label in task.labels:
         return label

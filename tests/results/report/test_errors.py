@@ -1,35 +1,24 @@
 """The page of errors: what the predictions of all seeds say, counted, ranked, cut and escaped."""
 
-import io
-import json
 import re
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
 
+from electra_pipeline.results.predictions import writer
 from electra_pipeline.results.report import errors
 from electra_pipeline.results.report.errors import MAX_CHARACTERS, MAX_EXAMPLES
 from electra_pipeline.results.statistics import agreement
 from electra_pipeline.results.statistics.agreement import OTHERS
-from electra_pipeline.results.statistics.predictions_by_seed import Predictions, read
-from electra_pipeline.storage.artifact import Written, produce
-
-SCHEMA = pa.schema(
-    [
-        ("split", pa.string()),
-        ("id", pa.string()),
-        ("input", pa.string()),
-        ("expected", pa.string()),
-        ("prediction", pa.string()),
-        ("score", pa.float64()),
-        ("detail", pa.string()),
-    ]
+from electra_pipeline.results.statistics.predictions_by_seed import (
+    Predictions,
+    grouped,
+    side_by_side,
 )
+from electra_pipeline.storage.artifact import Written, produce
 
 
 def example(expected, prediction, score, number=0, text="a text", detail=None, split="validation"):
@@ -37,10 +26,10 @@ def example(expected, prediction, score, number=0, text="a text", detail=None, s
         "split": split,
         "id": f"{split}-{number}",
         "input": text,
-        "expected": None if expected is None else json.dumps(expected),
-        "prediction": json.dumps(prediction),
+        "expected": expected,
+        "prediction": prediction,
         "score": score,
-        "detail": None if detail is None else json.dumps(detail),
+        "detail": detail,
     }
 
 
@@ -48,9 +37,8 @@ def trial(root, rows, *, task="topics", type="classification", seed=0, labels=No
     """A finished trial as far as its predictions are concerned."""
 
     def write(draft):
-        buffer = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer)
-        draft.folder.write_bytes("predictions.parquet", buffer.getvalue())
+        with writer(draft) as write_rows:
+            write_rows(rows)
         return Written({"examples": {"validation": len(rows)}}, {})
 
     return produce(
@@ -95,6 +83,10 @@ def predictions(said, expected, type="classification", scores=None, details=None
 # --- reading --------------------------------------------------------------------------------------
 
 
+def read(trials):
+    return [predictions for group in grouped(trials) for predictions in side_by_side(group)]
+
+
 def test_seeds_lie_side_by_side_and_unlabelled_examples_are_left_out(tmp_path):
     unlabelled = example(None, "x", None, split="test")
     trials = [
@@ -116,13 +108,13 @@ def test_seeds_that_were_scored_on_other_data_are_not_compared(tmp_path):
     assert [found.seeds for found in read(trials)] == [(0,), (1,)]
     odd = [trial(tmp_path, classes("ab"[:n], "ab"[:n]), seed=n, task="odd") for n in (1, 2)]
     with pytest.raises(ValueError, match=r"other examples of validation than .*fine-tune again"):
-        list(read(odd))
+        read(odd)
 
 
 def test_a_task_that_cannot_be_examined_does_not_take_the_others_along(tmp_path, caplog):
     odd = [trial(tmp_path, classes("ab"[:n], "ab"[:n]), seed=n, task="odd") for n in (1, 2)]
     good = trial(tmp_path, classes("ab", "ab"))
-    assert [found.task for found in errors.find([*odd, good])] == ["topics"]
+    assert [found.predictions.task for found in errors.find([*odd, good])] == ["topics"]
     assert "no error analysis of odd: " in caplog.text
 
 
