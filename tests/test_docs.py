@@ -37,10 +37,6 @@ SECTIONS = {"corpus", "tokenizer", "sequences", "pretrain", "publish", "finetune
 # Old names, in the changelog's table of what was renamed
 RENAMED = {"scale.cpus_per_leg", "scale.gpus_per_leg", "corpus.quality"}
 
-# Documents with commands that the command line does not have yet
-PENDING = {"README.md", "docs/configuration.md", "docs/prefect.md", "docs/results.md"}
-PENDING |= {"CONTRIBUTING.md"}
-
 each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 
 
@@ -94,8 +90,6 @@ def _below(node: Any, key: str) -> Iterator[Any]:
 @each_document
 def test_commands_parse(path: Path):
     """Each command in a shell block has an existing name and valid options and arguments."""
-    if name_of(path) in PENDING:
-        pytest.xfail("not merged yet")
     for name, *arguments in uses_of(PROGRAM, path):
         commands()[name].make_context(name, [each for each in arguments if each != "--debug"])
 
@@ -112,8 +106,6 @@ def test_commands_in_sentences_exist(path: Path):
 
 @each_document
 def test_make_targets_exist(path: Path):
-    if name_of(path) in PENDING:
-        pytest.xfail("not merged yet")
     text = path.read_text()
     mentioned = map(str.split, inline_code(text))
     given = [words[1] for words in mentioned if words[0] == "make" and len(words) > 1]
@@ -165,8 +157,6 @@ def test_tree_of_the_architecture_exists():
         depth = (len(line) - len(line.lstrip())) // 2
         if depth <= len(parents):
             parents = [*parents[:depth], name]
-            if name == "examples/":  # not merged yet
-                continue
             assert (ROOT / "/".join(parents)).exists(), "/".join(parents)
 
 

@@ -51,7 +51,7 @@ def decoded_text(stream: IO[bytes], name: str, encoding: str = "utf-8") -> Itera
         except UnicodeError as error:  # of UTF-16 and UTF-32, for a missing mark
             raise ValueError(
                 f"{name}: not valid {encoding} ({error}); set encoding to {encoding}-le or "
-                f"{encoding}-be, which need no mark, or to its actual encoding"
+                f"{encoding}-be, which need no byte order mark, or to its actual encoding"
             ) from error
         yield text.removeprefix(BYTE_ORDER_MARK) if num_bytes == 0 else text
         if not block:

@@ -63,7 +63,7 @@ def check_mask(loaded: Loaded, example: Text) -> None:
     if loaded.tokenizer.mask_token not in example.text:
         raise ValueError(
             f"nothing to fill in {example.text[:60]!r}; write {loaded.tokenizer.mask_token} for "
-            "each token to be guessed"
+            "each token to be predicted"
         )
 
 

@@ -125,7 +125,7 @@ def _model_within(artifact: Artifact, generator: bool) -> str:
             )
         return "model"
     remedy = "publish it first" if artifact.stage == "pretrain" else "give a published model"
-    raise ValueError(f"{artifact.folder}: a {artifact.stage} artifact is no model; {remedy}")
+    raise ValueError(f"{artifact.folder}: a {artifact.stage} artifact is not a model; {remedy}")
 
 
 def _check_trainable(directory: Path) -> None:

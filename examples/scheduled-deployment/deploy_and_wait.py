@@ -32,6 +32,8 @@ def main() -> None:
         wait_for(lambda: is_up(f"{os.environ['PREFECT_API_URL']}/health"))
         print("server ", os.environ["PREFECT_API_URL"], flush=True)
         run("work-pool", "create", "example", "--type", "process")
+        # One run at a time, so that runs do not accumulate on a machine that is slower than 20 s
+        run("work-pool", "set-concurrency-limit", "example", "1")
         run("deploy", "--all")
         start(stack, "worker", "start", "--pool", "example")
         wait_for(finished_runs)

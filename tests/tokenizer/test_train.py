@@ -683,7 +683,7 @@ def test_an_unusable_tokenizer_is_refused_in_one_line(
         ("nobody/nothing", "cannot be loaded as a tokenizer"),
         (tmp_path / "empty", "neither a tokenizer"),
         (broken, "cannot be loaded as a tokenizer"),
-        (spanish.folder, "a corpus artifact is no model"),
+        (spanish.folder, "a corpus artifact is not a model"),
         (write_tokenizer(tmp_path / "bpe", models.BPE(ids, [])), "not a WordPiece tokenizer"),
         (write_tokenizer(tmp_path / "maskless", word_piece, **roles), "its mask token is None"),
         (
