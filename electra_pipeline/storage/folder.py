@@ -24,6 +24,7 @@ from electra_pipeline.storage.uri import (
     check_folder_uri,
     check_no_password,
     is_plain_name,
+    unusable,
 )
 
 logger = logging.getLogger(__name__)
@@ -96,14 +97,14 @@ class Folder:
         try:
             filesystem, path = open_store(self.uri)
         except (ValueError, ImportError) as error:
-            raise ValueError(
-                f"cannot use {self.uri!r} as a storage location: {error}; "
-                "give a local path or a URI whose fsspec driver is installed"
+            raise unusable(
+                self.uri, f"{error}; give a local path or a URI whose fsspec driver is installed"
             ) from error
         if "?" in self.uri and "://" in self.uri and not keeps_names(filesystem, self.uri, path):
-            raise ValueError(
-                f"cannot use {self.uri!r} as a storage location: this store's driver reads what "
-                "follows the ? as a query, not as a name; give a folder without one"
+            raise unusable(
+                self.uri,
+                "this store's driver reads what follows the ? as a query, not as a name; give a "
+                "folder without one",
             )
         return filesystem, path
 
@@ -272,8 +273,6 @@ class Folder:
         parent, _, name = self.path.rstrip("/").rpartition("/")
         if self.is_local:
             holding = locks.file_lock(self.lock_file, wait=wait)
-        elif self.is_memory:
-            holding = locks.thread_lock(self.path, wait=wait)
         else:
             holding = locks.Lease(self.filesystem, f"{parent}/.{name}.lease").hold(wait=wait)
         with holding as confirm:

@@ -46,7 +46,6 @@ def split_chain(uri: str) -> tuple[list[str], str]:
     `::` may also be part of a name (`std::vector.txt`, inside and outside of archives): only what
     fsspec reads through another path is a head.
     """
-    heads: list[str] = []
     first, *rest = uri.split("::")
     if not rest or not _CHAIN_HEAD.fullmatch(first):
         return [], uri
@@ -92,43 +91,47 @@ def _unprintable_characters(text: str) -> list[str]:
     return [c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")]
 
 
+def unusable(uri: str, reason: str) -> ValueError:
+    """Return the error for a URI that cannot be a folder of this package."""
+    return ValueError(f"cannot use {uri!r} as a storage location: {reason}")
+
+
 def check_folder_uri(uri: str) -> None:
     """Raise ValueError for a URI that names no folder, or one that cannot be used safely."""
     if not uri:
         raise ValueError("a storage location is empty; give a folder or a URI")
     encoding = sys.getfilesystemencoding()
     if encoding != "utf-8" and not _can_encode(encoding, uri):
-        raise ValueError(
-            f"cannot use {uri!r} as a storage location: file names are encoded in {encoding} here; "
-            "set LC_ALL=C.UTF-8 or PYTHONUTF8=1"
+        raise unusable(
+            uri, f"file names are encoded in {encoding} here; set LC_ALL=C.UTF-8 or PYTHONUTF8=1"
         )
     if wrong := _unprintable_characters(uri):
-        raise ValueError(
-            f"cannot use {uri!r} as a storage location: {wrong[0]!r} is a control character, a "
-            "line break or a byte that is not UTF-8; rename the folder"
+        raise unusable(
+            uri,
+            f"{wrong[0]!r} is a control character, a line break or a byte that is not UTF-8; "
+            "rename the folder",
         )
     start = _ONE_SLASH.match(uri)
     if start and start[1].lower() in set(available_protocols()) - _LOCAL_SCHEMES:
-        raise ValueError(
-            f"cannot use {uri!r} as a storage location: one slash follows {start[1]}:, which would "
-            f"be a local folder; write {start[1]}://, or ./{uri} if a folder is meant"
+        raise unusable(
+            uri,
+            f"one slash follows {start[1]}:, which would be a local folder; write {start[1]}://, "
+            f"or ./{uri} if a folder is meant",
         )
     scheme, separator, rest = uri.partition("://")
     if not separator or scheme in {*_LOCAL_SCHEMES, "http", "https"} or is_chain(uri):
         return
     parts = rest.strip("/").split("/")
     if parts == [""] and scheme != "memory":
-        raise ValueError(f"cannot use {uri!r} as a storage location: it names no folder")
+        raise unusable(uri, "it names no folder")
     if wrong := [p for p in parts if "\\" in p or (not is_plain_name(p) and len(parts) > 1)]:
-        raise ValueError(
-            f"cannot use {uri!r} as a storage location: stores interpret its component "
-            f"{wrong[0]!r} in different ways; write the folder's full name"
+        raise unusable(
+            uri,
+            f"stores interpret its component {wrong[0]!r} in different ways; write the folder's "
+            "full name",
         )
     if scheme == "memory" and "::" in rest:  # fsspec then omits the slash that begins the path
-        raise ValueError(
-            f"cannot use {uri!r} as a storage location: memory:// does not allow ::; give another "
-            "name"
-        )
+        raise unusable(uri, "memory:// does not allow ::; give another name")
 
 
 def _can_encode(encoding: str, text: str) -> bool:
