@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.special import softmax
 from torch import Tensor
 
-from electra_pipeline.tasks.kinds.encoding import (
-    has_token_types,
-    num_characters_cut,
-    pre_truncate,
-)
+from electra_pipeline.tasks.kinds.encoding import has_token_types, num_characters_cut, pre_truncate
 from electra_pipeline.tasks.kinds.kind import NO_TOKEN, Encoded, Feature, TaskKind
 
 
@@ -120,8 +117,7 @@ class MultipleChoice(TaskKind[ChoiceExample, ChoicePrediction]):
         found = []
         for example, row in zip(examples, logits, strict=True):
             scores = np.asarray(row, dtype=np.float64)[: len(example.choices)]
-            weights = np.exp(scores - scores.max())
-            probabilities = tuple((weights / weights.sum()).tolist())
+            probabilities = tuple(softmax(scores).tolist())
             found.append(ChoicePrediction(int(scores.argmax()), probabilities))
         return found
 

@@ -130,7 +130,7 @@ def test_each_choice_is_encoded_as_the_tokenizer_encodes_a_pair(tokenizer, examp
                 assert ids == pair["input_ids"]
                 types = inputs["token_type_ids"][row, column, :size].tolist()
                 assert types == pair["token_type_ids"]
-    assert encoded.num_truncated == num_cut
+    assert len(encoded.truncated) == num_cut
 
 
 def test_long_text_is_cut_equally_for_all_choices(tokenizer):
