@@ -218,7 +218,7 @@ def answers(loaded: Loaded, examples: Sequence[Question]) -> list[dict[str, Any]
 
 
 def _answer(prediction: AnswerPrediction) -> dict[str, Any]:
-    """The final answer, and the likeliest other ones."""
+    """Return the final answer, and the likeliest other ones."""
     spans = [
         {
             "answer": span.text,

@@ -141,7 +141,7 @@ class MultipleChoice(TaskKind[ChoiceExample, ChoicePrediction]):
 
 
 def _tokenize(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[Any]:
-    """The encoding of each text, without special tokens."""
+    """Return the encoding of each text, without special tokens."""
     texts = pre_truncate(tokenizer, texts, max_length)
     encodings: list[Any] = tokenizer(texts, add_special_tokens=False, verbose=False).encodings
     return encodings
