@@ -13,9 +13,13 @@ import pyarrow as pa
 from electra_pipeline.core.errors import json_type
 from electra_pipeline.inputs import parts
 from electra_pipeline.inputs.columnar import NUM_GROUPS, read_columnar
-from electra_pipeline.inputs.decoding import BYTE_ORDER_MARK, decoded_lines, text_lines
-from electra_pipeline.inputs.decoding import MAX_RECORD_BYTES as MAX_RECORD_BYTES
-from electra_pipeline.inputs.decoding import decoded_text as decoded_text
+from electra_pipeline.inputs.decoding import (
+    BYTE_ORDER_MARK,
+    MAX_RECORD_BYTES,
+    decoded_lines,
+    decoded_text,
+    text_lines,
+)
 from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.inputs.parts import Part, count_parts, lines_of
 from electra_pipeline.storage.uri import ARCHIVES

@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
+from electra_pipeline.inputs.decoding import decoded_text
 from electra_pipeline.inputs.files import SourceFile
-from electra_pipeline.inputs.records import decoded_text
 from electra_pipeline.tasks.data.context import ReadContext
 from electra_pipeline.tasks.data.values import Record, checked_text
 from electra_pipeline.tasks.kinds.question_answering import QuestionExample
