@@ -8,8 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import torch
 import transformers
@@ -17,8 +16,7 @@ from pydantic import ValidationError
 from transformers import AutoConfig
 
 from electra_pipeline.core.identity import Config
-from electra_pipeline.serving import outputs
-from electra_pipeline.serving.inputs import Question, Text, TextOrPair, TextOrWords, TextWithChoices
+from electra_pipeline.serving import inputs, outputs
 from electra_pipeline.serving.lines import Format, decoded, json_path, numbered, parse_object
 from electra_pipeline.serving.loaded import BATCH_SIZE, Loaded
 from electra_pipeline.storage.artifact import open_artifact
@@ -42,8 +40,7 @@ class Head:
 
     auto_class: str
     """The class of transformers that loads it."""
-    example: Any
-    """One input: a Config with a `from_line`."""
+    example: type[inputs.Input]
     answer: Callable[[Loaded, Sequence[Any]], list[dict[str, Any]]]
     check: Callable[[Loaded, Any], None] = lambda loaded, example: None
     """Raises ValueError if an input does not fit the model."""
@@ -52,22 +49,24 @@ class Head:
 
 
 # Named as the tasks of transformers' pipelines; the first and multiple-choice have none there.
-HEADS: Mapping[str, Head] = MappingProxyType(
-    {
-        "replaced-token-detection": Head(
-            "ElectraForPreTraining", Text, outputs.replaced_tokens, is_task=False
-        ),
-        "fill-mask": Head(
-            "AutoModelForMaskedLM", Text, outputs.filled_masks, outputs.check_mask, is_task=False
-        ),
-        "text-classification": Head(
-            Classification.auto_class, TextOrPair, outputs.classes, outputs.check_pair
-        ),
-        "token-classification": Head(Tagging.auto_class, TextOrWords, outputs.tagged_words),
-        "multiple-choice": Head(MultipleChoice.auto_class, TextWithChoices, outputs.chosen),
-        "question-answering": Head(QuestionAnswering.auto_class, Question, outputs.answers),
-    }
-)
+HEADS: Mapping[str, Head] = {
+    "replaced-token-detection": Head(
+        "ElectraForPreTraining", inputs.Text, outputs.replaced_tokens, is_task=False
+    ),
+    "fill-mask": Head(
+        "AutoModelForMaskedLM",
+        inputs.Text,
+        outputs.filled_masks,
+        outputs.check_mask,
+        is_task=False,
+    ),
+    "text-classification": Head(
+        Classification.auto_class, inputs.TextOrPair, outputs.classes, outputs.check_pair
+    ),
+    "token-classification": Head(Tagging.auto_class, inputs.TextOrWords, outputs.tagged_words),
+    "multiple-choice": Head(MultipleChoice.auto_class, inputs.TextWithChoices, outputs.chosen),
+    "question-answering": Head(QuestionAnswering.auto_class, inputs.Question, outputs.answers),
+}
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class Predictor:
         value = parse_object(given, format) if isinstance(given, str) else given
         try:
             if value is None:
-                example = head.example.from_line(given)
+                example = head.example.from_line(str(given))
             else:
                 example = head.example.model_validate(value)
         except ValidationError as error:
@@ -99,7 +98,7 @@ class Predictor:
                 f"{path}{': ' if path else ''}{message}; {self.task} takes an object with {fields}"
             ) from error
         head.check(self.loaded, example)
-        return cast(Config, example)
+        return example
 
     def answer(self, examples: Sequence[Config]) -> list[dict[str, Any]]:
         """Return the predictions, one dict for each example."""
