@@ -34,7 +34,7 @@ from torch.nn import functional as F
 from electra_pipeline import config as configuration
 from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.core.execution import LocalWorker
+from electra_pipeline.core.execution import Worker
 from electra_pipeline.core.transformers_logging import quiet_transformers
 from electra_pipeline.finetuning.rows import trial_rows
 from electra_pipeline.pretraining.sequence_shards import SequenceReader
@@ -231,7 +231,7 @@ def main() -> None:
         "--finetune-seeds", type=int, default=3, help="of each; the median is reported"
     )
     arguments = parser.parse_args()
-    device = LocalWorker().device
+    device = Worker().device
 
     configs = {recipe: configured(arguments, recipe, 0) for recipe in RECIPES}
     google = configs["google"]

@@ -76,46 +76,17 @@ class Scale(Config):
     and resumes when it is run again. Stages that are not named have no limit."""
 
 
-class Worker(Protocol):
-    """One of `world_size` processes that train together, as the training loop sees it.
+@dataclass(frozen=True)
+class Worker:
+    """One of `world_size` processes that train together, by default this process alone.
 
     Where `world_size` is more than 1, a torch.distributed process group is already set up when the
     training function is called (gloo on CPU, nccl on GPU).
     """
 
-    @property
-    def rank(self) -> int: ...
-
-    @property
-    def world_size(self) -> int: ...
-
-    @property
-    def device(self) -> "torch.device": ...
-
-    @property
-    def num_threads(self) -> int:
-        """CPU threads for this worker's arithmetic."""
-
-    def report(self, update: Update) -> None:
-        """Send the progress of the run to the driver; called on rank 0 alone, never blocks."""
-
-
-TrainFunction = Callable[[Worker], None]
-
-
-def cpus_of_this_process() -> int:
-    """CPU cores that this process may use: not all of them under taskset, Slurm or a cpuset."""
-    if hasattr(os, "sched_getaffinity"):  # on Linux
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-@dataclass(frozen=True)
-class LocalWorker:
-    """This process as the only worker."""
-
     progress: Progress = silent
     num_threads: int = 1
+    """CPU threads for this worker's arithmetic."""
     rank: int = 0
     world_size: int = 1
 
@@ -126,7 +97,18 @@ class LocalWorker:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def report(self, update: Update) -> None:
+        """Send the progress of the run to the driver; called on rank 0 alone, never blocks."""
         deliver(update, self.progress)
+
+
+TrainFunction = Callable[[Worker], None]
+
+
+def cpus_of_this_process() -> int:
+    """Return how many CPU cores this process may use: under taskset, Slurm or a cpuset not all."""
+    if hasattr(os, "sched_getaffinity"):  # on Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -296,5 +278,5 @@ class LocalExecutor:
     ) -> Iterator[Outcome[Value]]:
         return self.map(lambda item: function(item, self._worker(progress)), items)
 
-    def _worker(self, progress: Progress) -> LocalWorker:
-        return LocalWorker(progress, self.num_threads or cpus_of_this_process())
+    def _worker(self, progress: Progress) -> Worker:
+        return Worker(progress, self.num_threads or cpus_of_this_process())

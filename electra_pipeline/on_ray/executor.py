@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, TypeVar, Unpack
 
 from electra_pipeline.core.execution import (
-    LocalWorker,
     MapOptions,
     Outcome,
     Resources,
@@ -124,7 +123,7 @@ class RayExecutor(ClusterCapacity):
     ) -> Iterator[Outcome[Value]]:
         with self.connection:
             queue = start_message_queue()
-        worker = LocalWorker(RemoteProgress(queue), resources.num_cpus)
+        worker = Worker(RemoteProgress(queue), resources.num_cpus)
 
         def run_one(item: Item) -> tuple[Value, list[logging.LogRecord]]:
             queue.worker_started.remote()
