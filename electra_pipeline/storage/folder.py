@@ -24,7 +24,7 @@ from electra_pipeline.storage.uri import (
     check_folder_uri,
     check_no_password,
     is_plain_name,
-    unusable,
+    unusable_uri,
 )
 
 logger = logging.getLogger(__name__)
@@ -97,15 +97,11 @@ class Folder:
         try:
             filesystem, path = open_store(self.uri)
         except (ValueError, ImportError) as error:
-            raise unusable(
-                self.uri, f"{error}; give a local path or a URI whose fsspec driver is installed"
-            ) from error
+            remedy = "give a local path or a URI whose fsspec driver is installed"
+            raise unusable_uri(self.uri, f"{error}; {remedy}") from error
         if "?" in self.uri and "://" in self.uri and not keeps_names(filesystem, self.uri, path):
-            raise unusable(
-                self.uri,
-                "this store's driver reads what follows the ? as a query, not as a name; give a "
-                "folder without one",
-            )
+            reason = "this store's driver reads what follows the ? as a query, not as a name"
+            raise unusable_uri(self.uri, f"{reason}; give a folder without one")
         return filesystem, path
 
     def __truediv__(self, name: str) -> "Folder":

@@ -91,8 +91,8 @@ def _unprintable_characters(text: str) -> list[str]:
     return [c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")]
 
 
-def unusable(uri: str, reason: str) -> ValueError:
-    """Return the error for a URI that cannot be a folder of this package."""
+def unusable_uri(uri: str, reason: str) -> ValueError:
+    """Return the error for a URI that cannot be a folder; `reason` ends with the remedy."""
     return ValueError(f"cannot use {uri!r} as a storage location: {reason}")
 
 
@@ -102,36 +102,26 @@ def check_folder_uri(uri: str) -> None:
         raise ValueError("a storage location is empty; give a folder or a URI")
     encoding = sys.getfilesystemencoding()
     if encoding != "utf-8" and not _can_encode(encoding, uri):
-        raise unusable(
-            uri, f"file names are encoded in {encoding} here; set LC_ALL=C.UTF-8 or PYTHONUTF8=1"
-        )
+        reason = f"file names are encoded in {encoding} here; set LC_ALL=C.UTF-8 or PYTHONUTF8=1"
+        raise unusable_uri(uri, reason)
     if wrong := _unprintable_characters(uri):
-        raise unusable(
-            uri,
-            f"{wrong[0]!r} is a control character, a line break or a byte that is not UTF-8; "
-            "rename the folder",
-        )
+        reason = f"{wrong[0]!r} is a control character, a line break or a byte that is not UTF-8"
+        raise unusable_uri(uri, f"{reason}; rename the folder")
     start = _ONE_SLASH.match(uri)
     if start and start[1].lower() in set(available_protocols()) - _LOCAL_SCHEMES:
-        raise unusable(
-            uri,
-            f"one slash follows {start[1]}:, which would be a local folder; write {start[1]}://, "
-            f"or ./{uri} if a folder is meant",
-        )
+        reason = f"one slash follows {start[1]}:, which would be a local folder"
+        raise unusable_uri(uri, f"{reason}; write {start[1]}://, or ./{uri} if a folder is meant")
     scheme, separator, rest = uri.partition("://")
     if not separator or scheme in {*_LOCAL_SCHEMES, "http", "https"} or is_chain(uri):
         return
     parts = rest.strip("/").split("/")
     if parts == [""] and scheme != "memory":
-        raise unusable(uri, "it names no folder")
+        raise unusable_uri(uri, "it names no folder")
     if wrong := [p for p in parts if "\\" in p or (not is_plain_name(p) and len(parts) > 1)]:
-        raise unusable(
-            uri,
-            f"stores interpret its component {wrong[0]!r} in different ways; write the folder's "
-            "full name",
-        )
+        reason = f"stores interpret its component {wrong[0]!r} in different ways"
+        raise unusable_uri(uri, f"{reason}; write the folder's full name")
     if scheme == "memory" and "::" in rest:  # fsspec then omits the slash that begins the path
-        raise unusable(uri, "memory:// does not allow ::; give another name")
+        raise unusable_uri(uri, "memory:// does not allow ::; give another name")
 
 
 def _can_encode(encoding: str, text: str) -> bool:
