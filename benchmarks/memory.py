@@ -37,7 +37,7 @@ class RandomRows:
 
 def measure(size: Size, length: int, micro_batch: int) -> tuple[int, int]:
     """Return the number of trainable parameters and the peak memory in bytes."""
-    from electra_pipeline.core.execution import LocalWorker
+    from electra_pipeline.core.execution import Worker
     from electra_pipeline.core.optim import Adam, clip_gradients, parameter_groups
     from electra_pipeline.pretraining.batches import BatchSource
     from electra_pipeline.pretraining.checkpoint import CheckpointStore, ResumePoint
@@ -47,7 +47,7 @@ def measure(size: Size, length: int, micro_batch: int) -> tuple[int, int]:
     from electra_pipeline.pretraining.step import Step, compute_dtype
     from electra_pipeline.storage.folder import Folder
 
-    worker = LocalWorker()
+    worker = Worker()
     special = SpecialIds(pad=0, cls=101, sep=102, mask=103)
     masking = Masking(MASK_FRACTION, num_slots(length, MASK_FRACTION), False, special)
     model = Electra(SIZES[size], VOCAB_SIZE, masking, seed=0).to(worker.device)

@@ -38,7 +38,7 @@ from transformers import (
 
 from electra_pipeline import config as configuration
 from electra_pipeline import stages
-from electra_pipeline.core.execution import LocalWorker
+from electra_pipeline.core.execution import Worker
 from electra_pipeline.core.optim import Adam, clip_gradients, learning_rate, parameter_groups
 from electra_pipeline.pretraining.batches import BatchSource
 from electra_pipeline.pretraining.model import Electra
@@ -61,7 +61,7 @@ Examples = Callable[[int], list[list[int]]]
 
 def ours(model: Electra, source: BatchSource, device: torch.device) -> Run:
     """Return the step of `electra_pipeline.pretraining.loop`."""
-    step = Step(LocalWorker(), compute_dtype(device, "auto"), 1.0, 50.0, None)
+    step = Step(Worker(), compute_dtype(device, "auto"), 1.0, 50.0, None)
     optimizer = Adam(parameter_groups(model, 0.01))
     batches = source.batches(0, TOTAL_STEPS)
     model.train()
@@ -265,7 +265,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="use scale.compile")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    device = LocalWorker().device
+    device = Worker().device
     length, batch = arguments.length, arguments.batch
 
     with tempfile.TemporaryDirectory() as root:

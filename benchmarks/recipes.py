@@ -34,7 +34,7 @@ from torch.nn import functional as F
 from electra_pipeline import config as configuration
 from electra_pipeline import stages
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.core.execution import LocalWorker, values_in_order
+from electra_pipeline.core.execution import Worker
 from electra_pipeline.core.transformers_logging import quiet_transformers
 from electra_pipeline.finetuning.rows import trial_rows
 from electra_pipeline.pretraining.sequence_shards import SequenceReader
@@ -203,7 +203,11 @@ def finetuned(
     made = {"corpus": corpus, "tokenizer": tokenizer, "pretrain": model}
     published = stages.run_stage("publish", config, context, made)
     trials = evaluate.plan_trials(config, published)
-    done = values_in_order(evaluate.run_trials(config, trials, context))
+    done = []
+    for outcome in evaluate.run_trials(config, trials, context):
+        if outcome.error is not None:
+            raise outcome.error
+        done.append(outcome.value)
     rows = [row for trial in done for row in trial_rows(trial) if row["model"] == "pretrained"]
     return {
         f"{line['task']}, {line['metric'].replace('_', ' ')}": line["median"]
@@ -227,7 +231,7 @@ def main() -> None:
         "--finetune-seeds", type=int, default=3, help="of each; the median is reported"
     )
     arguments = parser.parse_args()
-    device = LocalWorker().device
+    device = Worker().device
 
     configs = {recipe: configured(arguments, recipe, 0) for recipe in RECIPES}
     google = configs["google"]

@@ -4,24 +4,23 @@ The order of trials, their dependencies and the utilization are those of
 `electra_pipeline.workflows.evaluate`: it maps over an executor, and `TrialTasks` is one.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, Unpack, cast
 
 from prefect import task
 from prefect.futures import PrefectConcurrentFuture
 
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.core.execution import (
-    NOTHING,
     Executor,
+    MapOptions,
     Outcome,
     Resources,
     Waiting,
     one_cpu,
 )
-from electra_pipeline.core.progress import Progress
 from electra_pipeline.finetuning.trial import Trial
 from electra_pipeline.on_ray import RayExecutor
 from electra_pipeline.results import store
@@ -80,17 +79,12 @@ class TrialTasks:
     executor: RayExecutor
 
     def map(
-        self,
-        function: Callable[..., Value],
-        items: Sequence[Item],
-        *,
-        resources: Callable[[Item], Resources] = one_cpu,
-        after: Mapping[int, int] = NOTHING,
-        progress: Progress | None = None,
+        self, function: Callable[..., Value], items: Sequence[Item], **options: Unpack[MapOptions]
     ) -> Iterator[Outcome[Value]]:
         """Apply `function` to each trial; see `Executor.map`. Each task run shows its progress."""
         run = with_timeout(finetune, self.config)
-        waiting = Waiting(len(items), after)
+        resources = options.get("resources", one_cpu)
+        waiting = Waiting(len(items), options.get("after", {}))
         running: dict[Future[Any], tuple[int, PrefectConcurrentFuture[Value]]] = {}
         while waiting or running:
             self.executor.check_open()

@@ -1,16 +1,24 @@
 """Scale, executors and workers: how and where a stage runs, never what it computes.
 
-`Scale` never enters a fingerprint. `LocalExecutor` runs everything in this process; the executor of
-`on_ray/` has the same interface on a cluster.
+`Scale` never enters a fingerprint. `LocalExecutor` and the executor of `on_ray/` are an `Executor`.
 """
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Protocol, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Generic,
+    Literal,
+    Protocol,
+    TypedDict,
+    TypeVar,
+    Unpack,
+)
 
 from pydantic import Field
 
@@ -19,8 +27,6 @@ from electra_pipeline.core.progress import Progress, Update, deliver, silent
 
 if TYPE_CHECKING:  # torch takes seconds to import, and most commands do not need it
     import torch
-
-NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 StageName = Literal["corpus", "tokenizer", "sequences", "pretrain", "publish", "finetune"]
 
@@ -31,7 +37,7 @@ Value = TypeVar("Value")
 # milliseconds is slow on a busy machine: two threads on two cores, one of them busy, then train a
 # tiny model ten times slower than one thread; with this value, a quarter slower. On an idle machine
 # the difference is a few percent (benchmarks/LOG.md).
-THREAD_ENVIRONMENT: Mapping[str, str] = MappingProxyType({"GOMP_SPINCOUNT": "2000"})
+THREAD_ENVIRONMENT: Mapping[str, str] = {"GOMP_SPINCOUNT": "2000"}
 
 
 class Scale(Config):
@@ -70,48 +76,17 @@ class Scale(Config):
     and resumes when it is run again. Stages that are not named have no limit."""
 
 
-class Worker(Protocol):
-    """One of `world_size` processes that train together, as the training loop sees it.
+@dataclass(frozen=True)
+class Worker:
+    """One of `world_size` processes that train together, by default this process alone.
 
     Where `world_size` is more than 1, a torch.distributed process group is already set up when the
     training function is called (gloo on CPU, nccl on GPU).
     """
 
-    @property
-    def rank(self) -> int: ...
-
-    @property
-    def world_size(self) -> int: ...
-
-    @property
-    def device(self) -> "torch.device": ...
-
-    @property
-    def num_threads(self) -> int:
-        """CPU threads for this worker's arithmetic."""
-        ...
-
-    def report(self, update: Update) -> None:
-        """Send the progress of the run to the driver; called on rank 0 alone, never blocks."""
-        ...
-
-
-TrainFunction = Callable[[Worker], None]
-
-
-def cpus_of_this_process() -> int:
-    """CPU cores that this process may use: not all of them under taskset, Slurm or a cpuset."""
-    if hasattr(os, "sched_getaffinity"):  # on Linux
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-@dataclass(frozen=True)
-class LocalWorker:
-    """This process as the only worker."""
-
     progress: Progress = silent
     num_threads: int = 1
+    """CPU threads for this worker's arithmetic."""
     rank: int = 0
     world_size: int = 1
 
@@ -122,7 +97,18 @@ class LocalWorker:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def report(self, update: Update) -> None:
+        """Send the progress of the run to the driver; called on rank 0 alone, never blocks."""
         deliver(update, self.progress)
+
+
+TrainFunction = Callable[[Worker], None]
+
+
+def cpus_of_this_process() -> int:
+    """Return how many CPU cores this process may use: under taskset, Slurm or a cpuset not all."""
+    if hasattr(os, "sched_getaffinity"):  # on Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -153,6 +139,18 @@ def timed(function: Callable[..., Value], item: Item, **options: Any) -> tuple[V
     """Return the value of an item and the seconds it took; here, as workers load this module."""
     started = time.monotonic()
     return function(item, **options), time.monotonic() - started
+
+
+class MapOptions(TypedDict, total=False):
+    """Keyword arguments of `Executor.map`."""
+
+    resources: Callable[[Any], Resources]
+    """What an item reserves, on one node; by default one CPU."""
+    after: Mapping[int, int]
+    """The index of an item -> the index of its parent: the item starts once the parent has
+    succeeded, and is skipped with an error if the parent fails."""
+    progress: Progress
+    """With it, `function` is called as `function(item, progress=...)`; receives its updates."""
 
 
 class Waiting:
@@ -190,37 +188,23 @@ class Executor(Protocol):
 
     def check(self, scale: Scale, root: str) -> None:
         """Raise ValueError if this executor cannot run at that scale or reach that root."""
-        ...
 
     def map(
-        self,
-        function: Callable[..., Value],
-        items: Sequence[Item],
-        *,
-        resources: Callable[[Item], Resources] = one_cpu,
-        after: Mapping[int, int] = NOTHING,
-        progress: Progress | None = None,
+        self, function: Callable[..., Value], items: Sequence[Item], **options: Unpack[MapOptions]
     ) -> Iterator[Outcome[Value]]:
         """Apply `function` to each item and yield the outcomes as they finish.
 
-        Items start in order, each with its `resources` on one node; a failed item does not stop the
-        others. `after` maps the index of an item to the index of its parent: it starts once the
-        parent has succeeded, and is skipped with an error if the parent fails. With `progress`,
-        `function` is called as `function(item, progress=...)` and its updates are passed on.
+        Items start in order; a failed item does not stop the others.
         """
-        ...
 
     def trial_resources(self, scale: Scale, memory_bytes: int) -> Resources:
         """Return the resources of a fine-tuning trial whose model needs so much memory."""
-        ...
 
     def training_resources(self, scale: Scale) -> Resources:
         """Return the resources of one of `scale.workers` training workers."""
-        ...
 
     def slots(self, resources: Resources) -> int:
         """Return how many items with these resources run at the same time."""
-        ...
 
     def train_each(
         self, function: Callable[[Item, Worker], Value], items: Sequence[Item], progress: Progress
@@ -229,11 +213,9 @@ class Executor(Protocol):
 
         Outcomes come as in `map`; `progress` receives the workers' updates.
         """
-        ...
 
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
         """Run `function(worker)` on `scale.workers` workers that can reach each other."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -251,16 +233,6 @@ class StageContext:
     progress: Progress = silent
 
 
-def values_in_order(outcomes: Iterable[Outcome[Value]]) -> list[Value]:
-    """Return all values in the order of their items; raise the first error that occurs."""
-    values: dict[int, Value] = {}
-    for outcome in outcomes:
-        if outcome.error is not None:
-            raise outcome.error
-        values[outcome.index] = outcome.value  # type: ignore[assignment]
-    return [values[index] for index in sorted(values)]
-
-
 @dataclass(frozen=True)
 class LocalExecutor:
     """Runs items one after another in this process, and one training worker."""
@@ -276,19 +248,14 @@ class LocalExecutor:
             )
 
     def map(
-        self,
-        function: Callable[..., Value],
-        items: Sequence[Item],
-        *,
-        resources: Callable[[Item], Resources] = one_cpu,
-        after: Mapping[int, int] = NOTHING,
-        progress: Progress | None = None,
+        self, function: Callable[..., Value], items: Sequence[Item], **options: Unpack[MapOptions]
     ) -> Iterator[Outcome[Value]]:
-        options = {} if progress is None else {"progress": partial(deliver, progress=progress)}
-        waiting = Waiting(len(items), after)
+        progress = options.get("progress")
+        arguments = {} if progress is None else {"progress": partial(deliver, progress=progress)}
+        waiting = Waiting(len(items), options.get("after", {}))
         while (index := waiting.take()) is not None:
             try:
-                outcome = Outcome(index, value=function(items[index], **options))
+                outcome = Outcome(index, value=function(items[index], **arguments))
             except Exception as error:
                 outcome = Outcome(index, error=error)
             yield from waiting.finish(outcome)
@@ -311,5 +278,5 @@ class LocalExecutor:
     ) -> Iterator[Outcome[Value]]:
         return self.map(lambda item: function(item, self._worker(progress)), items)
 
-    def _worker(self, progress: Progress) -> LocalWorker:
-        return LocalWorker(progress, self.num_threads or cpus_of_this_process())
+    def _worker(self, progress: Progress) -> Worker:
+        return Worker(progress, self.num_threads or cpus_of_this_process())

@@ -87,7 +87,7 @@ def _write(trial: Trial, draft: Draft, num_threads: int, progress: Progress) -> 
         **asdict(scores),
         "note": "; ".join(notes) or None,
         "calibration": calibration,
-        "truncated_train_examples": encoded.num_truncated,
+        "truncated_train_examples": len(encoded.truncated),
         "truncated_train_characters": sum(encoded.truncated.values()),
         "train_characters": sum(count_characters(example.content) for example in data.train),
         "unknown_train_examples": num_unknown(encoded.features, tokenizer),

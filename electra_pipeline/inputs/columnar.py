@@ -16,17 +16,9 @@ BATCH_ROWS = 1024
 ARROW_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
-def _num_row_groups(stream: IO[bytes]) -> int:
-    return int(pq.ParquetFile(stream).num_row_groups)
-
-
-def _num_record_batches(stream: IO[bytes]) -> int:
-    return int(pa.ipc.open_file(stream).num_record_batches)
-
-
 NUM_GROUPS: Mapping[str, Callable[[IO[bytes]], int]] = {
-    "parquet": _num_row_groups,
-    "arrow": _num_record_batches,
+    "parquet": lambda stream: int(pq.ParquetFile(stream).num_row_groups),
+    "arrow": lambda stream: int(pa.ipc.open_file(stream).num_record_batches),
 }
 """By format, a function that returns the number of groups of records in a file. Raises
 pa.ArrowException if the file has no index of them (an Arrow stream) or is damaged."""
@@ -49,8 +41,8 @@ def read_columnar(
     try:
         read = _parquet_batches if format == "parquet" else _arrow_batches
         for names, batch in read(seekable, part, columns):
-            _check_values(batch, f"record {num_records + 1} or one of the following")
-            yield from ({**names, **row} for row in _rows(batch, num_records))
+            rows = _rows(batch, f"record {num_records + 1} or one of the following")
+            yield from ({**names, **row} for row in rows)
             num_records += batch.num_rows
     except _ValuesError as error:
         raise ValueError(f"{name}: {error}") from error
@@ -72,30 +64,28 @@ def _reason(error: Exception, format: str) -> str:
     return f"not a complete {format} file ({message}); download it again"
 
 
-def _check_values(batch: pa.RecordBatch, position: str) -> None:
-    """Raise for invalid values: a damaged offset would read unrelated memory."""
+def _rows(batch: pa.RecordBatch, position: str) -> list[dict[str, Any]]:
+    """Return the records of a batch.
+
+    Raises _ValuesError, with the column, for invalid values and those that Python cannot hold.
+    """
+    columns: dict[str, list[Any]] = {}
     for column_name, column in zip(batch.schema.names, batch.columns, strict=True):
         column.validate()  # a damaged structure is a damaged file
         try:
-            column.validate(full=True)
+            column.validate(full=True)  # a damaged offset would read unrelated memory
         except pa.ArrowInvalid as error:
             raise _ValuesError(
                 f"{position}: column {column_name!r} has values that are invalid for its type "
                 f"({one_line(error, 200)}); download or write it again"
             ) from error
-
-
-def _rows(batch: pa.RecordBatch, num_before: int) -> list[dict[str, Any]]:
-    """Return the records of a batch; errors name the column of a value that Python cannot hold."""
-    columns: dict[str, list[Any]] = {}
-    for column_name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
             columns[column_name] = column.to_pylist()
         # Dates before the year 1, times after 9999, unknown time zones
         except (pa.ArrowException, ValueError, OverflowError, KeyError) as error:
             raise _ValuesError(
-                f"record {num_before + 1} or one of the following: column {column_name!r} has a "
-                f"value that cannot be read ({one_line(error, 200)}); remove the column"
+                f"{position}: column {column_name!r} has a value that cannot be read "
+                f"({one_line(error, 200)}); remove the column"
             ) from error
     if not columns:
         return [{} for _ in range(batch.num_rows)]

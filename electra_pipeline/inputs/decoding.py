@@ -18,10 +18,13 @@ MARKS = (
     ("utf-8", codecs.BOM_UTF8, ""),
 )
 """Encodings with a byte order mark, the mark, and the encoding of the opposite byte order."""
-# In UTF-16, every second byte of ASCII characters is zero.
-SNIFFED_BYTES = 1024
-MIN_ZEROS_OF_UTF_16 = 0.4
-MAX_ZEROS_OF_TEXT = 0.1
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+"""Those of files without another signature."""
+SNIFFED_BYTES = 512  # in which UTF-16 is detected
 
 
 def decoded_text(stream: IO[bytes], name: str, encoding: str = "utf-8") -> Iterator[str]:
@@ -118,16 +121,23 @@ def _check_beginning(start: bytes, name: str, codec: str) -> None:
                     f"{codec}; set encoding to {encoding}"
                 )
             return
-    if codec != "utf-8" or not (head := start[:SNIFFED_BYTES]):
-        return
-    first, second = head[::2], head[1::2] or b" "
-    zeros = first.count(0) / len(first), second.count(0) / len(second)
-    for here, other, encoding in ((*zeros[::-1], "utf-16-le"), (*zeros, "utf-16-be")):
-        if here > MIN_ZEROS_OF_UTF_16 and other < MAX_ZEROS_OF_TEXT:
-            raise ValueError(
-                f"{name}: line 1: every second byte is zero, as in {encoding} and never in utf-8; "
-                f"set encoding to {encoding}"
-            )
+    if codec == "utf-8" and (utf_16 := guess_utf16(start)) is not None:
+        raise ValueError(
+            f"{name}: line 1: every second byte is zero, as in {utf_16} and never in utf-8; "
+            f"set encoding to {utf_16}"
+        )
+
+
+def guess_utf16(data: bytes) -> str | None:
+    """Return `utf-16-le` or `utf-16-be` if every second byte is mostly 0, as in its ASCII text."""
+    head = data[:SNIFFED_BYTES]
+    half = len(head) // 2
+    if half < 1:
+        return None
+    even, odd = head[0::2].count(0), head[1::2].count(0)
+    if odd > 0.4 * half and even < 0.05 * half:
+        return "utf-16-le"
+    return "utf-16-be" if even > 0.4 * half and odd < 0.05 * half else None
 
 
 def _remedy(data: bytes, encoding: str) -> str:

@@ -114,24 +114,33 @@ def check_expansion(name: str, num_bytes: int, num_packed: int, max_expansion: f
 
 
 class _Decompressed(io.RawIOBase):
-    """Reads the members of a file; turns errors of the codec into ValueError."""
+    """Reads concatenated members, each with its own decompressor; every error is a ValueError.
+
+    The libraries' file objects treat a member whose beginning is damaged as the end of the file,
+    and so read half of a multistream dump without an error, or they refuse any bytes after the last
+    member, even a line end.
+    """
 
     def __init__(
         self, file: IO[bytes], suffix: str, name: str, max_expansion: float, warn: Warn
     ) -> None:
         self._file = file
         self._codec = CODECS[suffix]
-        self._members = _Members(file, self._codec, name, warn)
         self._name = name
         self._max_expansion = max_expansion
+        self._warn = warn
         self._num_bytes = 0
+        self._head = b""  # of the file
+        self._member: Any = None
+        self._pending = b""  # read, but not yet decompressed
+        self._is_done = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         try:
-            data = self._members.read(len(buffer))
+            data = self._decompress(len(buffer))
         except EOFError as error:
             raise ValueError(
                 f"{self._name}: ends in the middle of its {self._codec.name} stream; download it "
@@ -146,7 +155,7 @@ class _Decompressed(io.RawIOBase):
 
     def _reason(self, error: Exception) -> str:
         """Return what is wrong, and the remedy."""
-        if isinstance(error, ZstdError) and (number := missing_dictionary(self._members.head)):
+        if isinstance(error, ZstdError) and (number := missing_dictionary(self._head)):
             return (
                 f"was compressed with the zstd dictionary {number}, which it does not contain; "
                 "decompress it with zstd -d -D DICTIONARY"
@@ -158,26 +167,7 @@ class _Decompressed(io.RawIOBase):
             self._file.close()
         super().close()
 
-
-class _Members:
-    """Reads concatenated members, each with its own decompressor.
-
-    The libraries' file objects treat a member whose beginning is damaged as the end of the file,
-    and so read half of a multistream dump without an error, or they refuse any bytes after the last
-    member, even a line end.
-    """
-
-    def __init__(self, file: IO[bytes], codec: Codec, name: str, warn: Warn) -> None:
-        self._file = file
-        self._codec = codec
-        self._name = name
-        self._warn = warn
-        self.head = b""  # of the file
-        self._member: Any = None
-        self._pending = b""  # read, but not yet decompressed
-        self._is_done = False
-
-    def read(self, size: int) -> bytes:
+    def _decompress(self, size: int) -> bytes:
         """Return up to `size` bytes; none at the end. Raises EOFError for a truncated member."""
         while not self._is_done:
             if self._member is None or self._member.eof:
@@ -193,17 +183,17 @@ class _Members:
         return b""
 
     def _next_member(self) -> None:
-        if not self.head:
-            self.head = self._file.read(READ_BYTES)
-            if (num_missing := num_dictionary_bytes(self.head) - len(self.head)) > 0:
-                self.head += self._file.read(num_missing)
-            self._pending = self.head
-            if not self.head:
+        if not self._head:
+            self._head = self._file.read(READ_BYTES)
+            if (num_missing := num_dictionary_bytes(self._head) - len(self._head)) > 0:
+                self._head += self._file.read(num_missing)
+            self._pending = self._head
+            if not self._head:
                 raise EOFError("the file is empty")
         else:
             self._skip_padding()
         if not self._is_done:
-            self._member = self._codec.make_decompressor(self.head)
+            self._member = self._codec.make_decompressor(self._head)
 
     def _skip_padding(self) -> None:
         """Skip to the next member or the end. Raises ValueError for other bytes."""

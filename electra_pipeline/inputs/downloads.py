@@ -28,6 +28,8 @@ PROGRESS_SECONDS = 10.0  # between two progress lines of one file
 MAX_NAME_BYTES = 150  # file systems allow 255, also for the names derived from it
 ENCODING = "Content-Encoding"
 ENCODINGS = {"gzip": ".gz", "x-gzip": ".gz", "zstd": ".zst"}  # suffix of the codec by name
+# Response headers that identify a version of a file, and the condition of a request for a newer one
+CONDITIONS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
 RETRIED_STATUSES = frozenset({408, 416, 425, 429})  # and every 5xx
 
 
@@ -121,13 +123,13 @@ def _transfer(url: str, target: Path) -> None:
         headers |= {"Range": f"bytes={num_present}-", "If-Range": validator}
     elif target.exists():
         version = _read_version(target)
-        headers |= {"If-None-Match": version["ETag"]} if "ETag" in version else {}
-        headers |= (
-            {"If-Modified-Since": version["Last-Modified"]} if "Last-Modified" in version else {}
-        )
+        headers |= {CONDITIONS[name]: version[name] for name in CONDITIONS if name in version}
     with (
         # The hook is called for each request, also after redirects.
-        httpx.Client(event_hooks={"request": [_check_request]}, timeout=TIMEOUT_SECONDS) as client,
+        httpx.Client(
+            event_hooks={"request": [lambda request: check_file_allowed(str(request.url))]},
+            timeout=TIMEOUT_SECONDS,
+        ) as client,
         client.stream("GET", url, headers=headers, follow_redirects=True) as response,
     ):
         status = response.status_code
@@ -142,7 +144,12 @@ def _transfer(url: str, target: Path) -> None:
                 f"{redacted(url)}: HTTP {status} {response.reason_phrase}; "
                 "check the address, and whether it requires a login"
             )
-        _check_encoding(url, response.headers.get(ENCODING, ""))
+        encoding = response.headers.get(ENCODING, "")  # not requested
+        if encoding.lower() not in ("", "identity", *ENCODINGS):
+            raise ValueError(
+                f"{redacted(url)}: the server sends it with {ENCODING}: {encoding}, which is not "
+                "supported; download it with another program (curl --compressed), and name the file"
+            )
         resumed = status == httpx.codes.PARTIAL_CONTENT
         if resumed and not response.headers.get("Content-Range", "").startswith(
             f"bytes {num_present}-"
@@ -170,19 +177,6 @@ def _transfer(url: str, target: Path) -> None:
     _version_file(part).replace(_version_file(target))
 
 
-def _check_request(request: httpx.Request) -> None:
-    check_file_allowed(str(request.url))
-
-
-def _check_encoding(url: str, encoding: str) -> None:
-    """Raise ValueError if the server used an unsupported, and not requested, compression."""
-    if encoding.lower() not in ("", "identity", *ENCODINGS):
-        raise ValueError(
-            f"{redacted(url)}: the server sends it with {ENCODING}: {encoding}, which is not "
-            "supported; download it with another program (curl --compressed), and name the file"
-        )
-
-
 def _version_file(path: Path) -> Path:
     return path.with_name(f"{path.name}.version.json")
 
@@ -194,7 +188,7 @@ def _read_version(path: Path) -> dict[str, str]:
 
 def _write_version(path: Path, headers: httpx.Headers) -> None:
     """Save the validators of this version of the file, to request its rest or a newer version."""
-    version = {name: headers[name] for name in ("ETag", "Last-Modified") if name in headers}
+    version = {name: headers[name] for name in CONDITIONS if name in headers}
     if (encoding := headers.get(ENCODING, "").lower()) in ENCODINGS:
         version[ENCODING] = encoding
     _version_file(path).write_bytes(orjson.dumps(version))

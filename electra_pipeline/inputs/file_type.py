@@ -4,6 +4,7 @@ import codecs
 import re
 from pathlib import Path
 
+from electra_pipeline.inputs.decoding import BYTE_ORDER_MARKS
 from electra_pipeline.inputs.decompression import CODECS
 
 HEAD_BYTES = 512
@@ -38,7 +39,6 @@ BINARY: tuple[tuple[int, bytes, str, str], ...] = (
 )
 # Binary files that have a format of their own
 DATA_HEADS = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff", b"WARC/")
-MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def compression_of(head: bytes, suffix: str | None, name: str) -> str | None:
@@ -85,7 +85,7 @@ def _page(name: str, expected: str) -> ValueError:
 
 def _is_readable(head: bytes) -> bool:
     """Return whether a file begins like uncompressed text or data."""
-    if head.startswith((*DATA_HEADS, *MARKS)):
+    if head.startswith((*DATA_HEADS, *BYTE_ORDER_MARKS)):
         return True
     try:
         text = codecs.getincrementaldecoder("utf-8")().decode(head)

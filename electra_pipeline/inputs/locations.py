@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from fsspec.implementations.local import LocalFileSystem
 
+from electra_pipeline.core.errors import one_line
 from electra_pipeline.core.identity import stream_sha256
 from electra_pipeline.storage.stores import open_store
 from electra_pipeline.storage.uri import (
@@ -171,6 +172,22 @@ def folder_given(url: str, filesystem: Any, path: str) -> ValueError:
         return ValueError(f"{name}: an empty folder; put files there, or check the path")
     pattern = "*" if "file" in names.values() else "**/*"
     return ValueError(f"{name}: a folder; name its files, as in {name}/{pattern}")
+
+
+def unreachable(url: str, error: Exception) -> ValueError:
+    """Return the error for a file that exists, or may exist, but cannot be read."""
+    if isinstance(error, ValueError):
+        return error
+    reason = redacted(one_line(error))
+    name = printable(redacted(url))
+    if "::" in url and not isinstance(error, OSError):
+        return ValueError(
+            f"{name}: damaged, or packed in an unsupported way ({reason}); download the "
+            "archive again, or unpack it"
+        )
+    is_remote = "://" in url.removeprefix("file://")
+    remedy = "check the address and the credentials" if is_remote else "check its permissions"
+    return ValueError(f"{name}: {reason}; {remedy}")
 
 
 def _with_literal_folders(filesystem: Any, pattern: str) -> str:

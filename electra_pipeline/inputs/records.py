@@ -10,13 +10,19 @@ from typing import IO, Any, Literal, get_args
 import orjson
 import pyarrow as pa
 
+from electra_pipeline.core.errors import json_type
 from electra_pipeline.inputs import parts
 from electra_pipeline.inputs.columnar import NUM_GROUPS, read_columnar
-from electra_pipeline.inputs.decoding import BYTE_ORDER_MARK, decoded_lines, text_lines
-from electra_pipeline.inputs.decoding import MAX_RECORD_BYTES as MAX_RECORD_BYTES
-from electra_pipeline.inputs.decoding import decoded_text as decoded_text
+from electra_pipeline.inputs.decoding import (
+    BYTE_ORDER_MARK,
+    MAX_RECORD_BYTES,
+    decoded_lines,
+    decoded_text,
+    text_lines,
+)
 from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.inputs.parts import Part, count_parts, lines_of
+from electra_pipeline.storage.uri import ARCHIVES
 
 Format = Literal["auto", "text", "jsonl", "csv", "tsv", "json", "parquet", "arrow"]
 
@@ -32,8 +38,6 @@ FORMAT_OF_SUFFIX: dict[str, Format] = {
     ".arrow": "arrow",
     ".feather": "arrow",  # its second version
 }
-# fsspec protocols for the files in archives, by suffix
-ARCHIVES = {".zip": "zip", ".tar": "tar"}
 SEPARATOR = re.compile(r"sep=[,;|\t]?\s*$")
 MAX_LISTED = 30
 QUOTED = re.compile('"[^"]*"')
@@ -45,8 +49,8 @@ def resolve_format(file: SourceFile, format: Format = "auto") -> Format:
     """Return `format`, or that of the file's suffix. Raises ValueError for an unknown suffix."""
     if format != "auto":
         return format
-    if file.suffix in ARCHIVES:
-        pattern = f"{ARCHIVES[file.suffix]}://*.txt::{file.name}"
+    if (protocol := file.suffix.removeprefix(".")) in ARCHIVES:
+        pattern = f"{protocol}://*.txt::{file.name}"
         raise ValueError(f"{file.name}: an archive; name the files in it, as in {pattern}")
     if file.suffix not in FORMAT_OF_SUFFIX:
         file.check_text()
@@ -134,7 +138,7 @@ def _json_lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[dict[st
         if not isinstance(record, dict):
             remedy = "; if the file is one list, set format to json" if number == 1 else ""
             raise ValueError(
-                f"{name}: line {number}: a JSON {_json_type(record)}, expected an object{remedy}"
+                f"{name}: line {number}: a JSON {json_type(record)}, expected an object{remedy}"
             )
         yield record
 
@@ -149,12 +153,6 @@ def _remedy(line: str, error: ValueError) -> str:
     if str(error).startswith("Extra data"):
         return "write one object a line, without commas between them, for instance with jq -c ."
     return "repair or remove the line"
-
-
-def _json_type(value: Any) -> str:
-    """Return the JSON name of a value's type."""
-    names = {dict: "object", list: "list", str: "string", bool: "boolean", type(None): "null"}
-    return names.get(type(value), "number")
 
 
 def _parse_json(text: str) -> Any:
@@ -194,7 +192,7 @@ def _json_list(
     for number, record in enumerate(records if isinstance(records, list) else [records], start=1):
         if not isinstance(record, dict):
             raise ValueError(
-                f"{name}: record {number}: a JSON {_json_type(record)}, expected an object"
+                f"{name}: record {number}: a JSON {json_type(record)}, expected an object"
             )
         yield record
 

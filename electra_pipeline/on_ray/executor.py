@@ -2,20 +2,18 @@
 
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from electra_pipeline.core.execution import (
-    NOTHING,
-    LocalWorker,
+    MapOptions,
     Outcome,
     Resources,
     Scale,
     TrainFunction,
     Worker,
-    one_cpu,
 )
 from electra_pipeline.core.progress import Progress, throttled
 from electra_pipeline.on_ray.capacity import ClusterCapacity
@@ -62,30 +60,23 @@ class RayExecutor(ClusterCapacity):
         self.check_fits(Resources(scale.cpus_per_trial, scale.gpus_per_trial or 0.0))
 
     def map(
-        self,
-        function: Callable[..., Value],
-        items: Sequence[Item],
-        *,
-        resources: Callable[[Item], Resources] = one_cpu,
-        after: Mapping[int, int] = NOTHING,
-        progress: Progress | None = None,
+        self, function: Callable[..., Value], items: Sequence[Item], **options: Unpack[MapOptions]
     ) -> Iterator[Outcome[Value]]:
         """Apply `function` to each item in a Ray task; see `execution.Executor.map`.
 
         An outcome's error is the exception that `function` raised, or a RuntimeError if the worker
         process died each time. Closing the iterator cancels the running tasks.
         """
-        if progress is None:
+        if (progress := options.get("progress")) is None:
             apply = partial(with_log_records, function)
-            return run_tasks(self, apply, items, resources, after, self.max_retries, lambda: None)
-        return self._map_with_progress(function, items, resources, after, progress)
+            return run_tasks(self, apply, items, options, self.max_retries, lambda: None)
+        return self._map_with_progress(function, items, options, progress)
 
     def _map_with_progress(
         self,
         function: Callable[..., Value],
         items: Sequence[Item],
-        resources: Callable[[Item], Resources],
-        after: Mapping[int, int],
+        options: MapOptions,
         progress: Progress,
     ) -> Iterator[Outcome[Value]]:
         if not items:
@@ -100,7 +91,7 @@ class RayExecutor(ClusterCapacity):
                 flush(queue)
 
         poll = partial(deliver_messages, self.connection, queue, progress, channel)
-        yield from run_tasks(self, run_one, items, resources, after, self.max_retries, poll)
+        yield from run_tasks(self, run_one, items, options, self.max_retries, poll)
 
     def _shared_queue(self) -> Any:
         """Return one queue for all fan-outs: a flow has many, and starting an actor takes 1 s."""
@@ -132,7 +123,7 @@ class RayExecutor(ClusterCapacity):
     ) -> Iterator[Outcome[Value]]:
         with self.connection:
             queue = start_message_queue()
-        worker = LocalWorker(RemoteProgress(queue), resources.num_cpus)
+        worker = Worker(RemoteProgress(queue), resources.num_cpus)
 
         def run_one(item: Item) -> tuple[Value, list[logging.LogRecord]]:
             queue.worker_started.remote()
@@ -143,9 +134,8 @@ class RayExecutor(ClusterCapacity):
                 flush(queue)
 
         poll = partial(deliver_messages, self.connection, queue, progress)
-        yield from run_tasks(
-            self, run_one, items, lambda _: resources, NOTHING, self.max_retries, poll
-        )
+        options: MapOptions = {"resources": lambda item: resources}
+        yield from run_tasks(self, run_one, items, options, self.max_retries, poll)
 
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
         """Run `function(worker)` on `scale.workers` workers; see `execution.Executor`.

@@ -2,12 +2,12 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from electra_pipeline.core.errors import first_line
-from electra_pipeline.core.execution import Outcome, Resources, Waiting
+from electra_pipeline.core.execution import MapOptions, Outcome, Waiting, one_cpu
 from electra_pipeline.on_ray.capacity import PLACEMENT_SECONDS, ClusterCapacity
 from electra_pipeline.on_ray.logs import RECORDS, log_in_driver
 
@@ -29,25 +29,23 @@ def run_tasks(
     capacity: ClusterCapacity,
     function: Callable[[Item], tuple[Value, list[logging.LogRecord]]],
     items: Sequence[Item],
-    resources: Callable[[Item], Resources],
-    after: Mapping[int, int],
+    options: MapOptions,
     max_retries: int,
     poll: Callable[[], object],
 ) -> Iterator[Outcome[Value]]:
     """Apply `function` to each item in a Ray task; yield the outcomes as they finish.
 
-    `after` maps the index of an item to that of its parent. `poll` is called about twice a second.
-    Closing the iterator cancels the running tasks.
+    `poll` is called about twice a second. Closing the iterator cancels the running tasks.
     """
     import ray
 
-    needed = [resources(item) for item in items]
+    needed = list(map(options.get("resources", one_cpu), items))
     distinct = list(dict.fromkeys(needed))
     at_once = [capacity.check_fits(each) for each in distinct]
     # As many tasks wait as run: no worker idles, and few arguments are held at once.
     limit = 2 * max(at_once, default=0)
     apply = ray.remote(_apply)
-    waiting = Waiting(len(items), after)
+    waiting = Waiting(len(items), options.get("after", {}))
     running: dict[Any, int] = {}
     warn_at = time.monotonic() + PLACEMENT_SECONDS
     with capacity.connection:

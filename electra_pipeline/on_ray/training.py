@@ -6,15 +6,19 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from electra_pipeline.core.errors import first_line
-from electra_pipeline.core.execution import Resources, TrainFunction
-from electra_pipeline.core.progress import Progress, Update
+from electra_pipeline.core.execution import Resources, TrainFunction, Worker
+from electra_pipeline.core.progress import Progress
 from electra_pipeline.on_ray.capacity import PLACEMENT_SECONDS, ClusterCapacity
 from electra_pipeline.on_ray.logs import captured_logs
-from electra_pipeline.on_ray.messages import deliver_messages, flush, start_message_queue
+from electra_pipeline.on_ray.messages import (
+    RemoteProgress,
+    deliver_messages,
+    flush,
+    start_message_queue,
+)
 from electra_pipeline.on_ray.tasks import WorkerDiedError
 
 if TYPE_CHECKING:
@@ -26,14 +30,8 @@ POLL_SECONDS = 0.5  # between two polls of the driver
 END_SECONDS = 5.0  # how long a training that was shut down may take to end; it takes 0.5
 
 
-@dataclass(frozen=True)
-class RayWorker:
+class RayWorker(Worker):
     """A Ray Train worker, for the training loop."""
-
-    rank: int
-    world_size: int
-    num_threads: int
-    queue: Any
 
     @property
     def device(self) -> "torch.device":
@@ -41,9 +39,6 @@ class RayWorker:
 
         device: torch.device = ray.train.torch.get_device()
         return device
-
-    def report(self, update: Update) -> None:
-        self.queue.put.remote(update)
 
 
 def fit(
@@ -122,7 +117,8 @@ def start_fit(
         level = logging.INFO if rank == 0 else logging.WARNING
         try:
             with captured_logs(queue.put.remote, level):
-                function(RayWorker(rank, context.get_world_size(), num_threads, queue))
+                progress = RemoteProgress(queue)
+                function(RayWorker(progress, num_threads, rank, context.get_world_size()))
         finally:
             flush(queue)
 

@@ -10,16 +10,16 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, Unpack, cast
 
 from electra_pipeline.core.execution import (
-    NOTHING,
     Executor,
+    MapOptions,
     Outcome,
     Resources,
     Scale,
@@ -82,17 +82,10 @@ class Meter:
         return self.executor.slots(resources)
 
     def map(
-        self,
-        function: Callable[..., Value],
-        items: Sequence[Item],
-        *,
-        resources: Callable[[Item], Resources] = one_cpu,
-        after: Mapping[int, int] = NOTHING,
-        progress: Progress | None = None,
+        self, function: Callable[..., Value], items: Sequence[Item], **options: Unpack[MapOptions]
     ) -> Iterator[Outcome[Value]]:
-        mapped = self.executor.map(
-            partial(timed, function), items, resources=resources, after=after, progress=progress
-        )
+        resources = options.get("resources", one_cpu)
+        mapped = self.executor.map(partial(timed, function), items, **options)
         return self._values(mapped, lambda index, used: (*used, resources(items[index])))
 
     def train_each(

@@ -5,15 +5,19 @@ from pydantic import Field, model_validator
 from electra_pipeline.core.identity import Config
 
 
-class Text(Config):
+class Input(Config):
+    """An input of a model."""
+
+    @classmethod
+    def from_line(cls, line: str) -> "Input":
+        """Parse a line of plain text: here the whole line is the field `text`."""
+        return cls.model_validate({"text": line})
+
+
+class Text(Input):
     """A text."""
 
     text: str
-
-    @classmethod
-    def from_line(cls, line: str) -> "Text":
-        """Return the whole line as the text."""
-        return cls(text=line)
 
 
 class TextOrPair(Text):
@@ -28,7 +32,7 @@ class TextOrPair(Text):
         return cls(text=text, text_pair=pair[0]) if len(pair) == 1 else cls(text=line)
 
 
-class TextOrWords(Config):
+class TextOrWords(Input):
     """A text, or the list of its words."""
 
     text: str | None = None
@@ -40,13 +44,8 @@ class TextOrWords(Config):
             raise ValueError("give either text or words")
         return self
 
-    @classmethod
-    def from_line(cls, line: str) -> "TextOrWords":
-        """Return the whole line as the text."""
-        return cls(text=line)
 
-
-class TextWithChoices(Config):
+class TextWithChoices(Input):
     """A text, and the choices to complete it."""
 
     text: str
@@ -64,7 +63,7 @@ class TextWithChoices(Config):
         return cls(text=text, choices=tuple(choices))
 
 
-class Question(Config):
+class Question(Input):
     """A question and the context that may contain its answer."""
 
     question: str = Field(min_length=1)

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import orjson
 
+from electra_pipeline.core.errors import json_type
+
 Format = Literal["auto", "text", "jsonl"]
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -79,12 +81,6 @@ def strict_json(content: bytes) -> Any:
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     return value
-
-
-def json_type(value: Any) -> str:
-    """Return the JSON name of a value's type."""
-    names = {dict: "object", list: "list", str: "string", bool: "boolean", type(None): "null"}
-    return names.get(type(value), "number")
 
 
 def json_path(location: Sequence[int | str]) -> str:

@@ -1,12 +1,13 @@
 """A loaded model with its tokenizer and, for a task, its kind."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from tokenizers import Encoding
 from torch import Tensor
-from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from electra_pipeline.tasks.kinds.decoding_settings import DecodingSettings
 from electra_pipeline.tasks.kinds.inference import predict
@@ -28,26 +29,21 @@ class Loaded:
     settings: DecodingSettings | None = None
     """Stored by the model's fine-tuning; None for a model from elsewhere."""
 
-    def encode(self, texts: Sequence[str]) -> BatchEncoding:
-        """Return a tokenized batch, padded and cut to `max_length`."""
-        encoded: BatchEncoding = self.tokenizer(
+    @torch.inference_mode()
+    def logits(self, texts: Sequence[str]) -> tuple[list[Encoding], Tensor]:
+        """Return texts tokenized, padded and cut to `max_length`, and float32 logits on the CPU."""
+        encoded = self.tokenizer(
             list(texts),
             truncation=True,
             max_length=self.max_length,
             padding=True,
             return_tensors="pt",
         )
-        return encoded
-
-    @torch.inference_mode()
-    def forward(self, encoded: Mapping[str, Tensor]) -> Tensor:
-        """Return the model's float32 logits for a batch, on the CPU."""
         names = set(self.tokenizer.model_input_names)
         inputs = {
             name: value.to(self.model.device) for name, value in encoded.items() if name in names
         }
-        logits: Tensor = self.model(**inputs).logits
-        return logits.float().cpu()
+        return encoded.encodings, self.model(**inputs).logits.float().cpu()
 
     def predict(self, examples: Sequence[Any]) -> tuple[Encoded, list[Any]]:
         """Return the model inputs of a task's examples, and the prediction of each."""

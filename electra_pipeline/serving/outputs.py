@@ -7,21 +7,17 @@ and decoded by `tasks/kinds`, as in scoring. An input that was cut to the model'
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 
-from electra_pipeline.serving.inputs import (
-    Question,
-    Text,
-    TextOrPair,
-    TextOrWords,
-    TextWithChoices,
-)
+from electra_pipeline.core.identity import Config
+from electra_pipeline.serving.inputs import Question, Text, TextOrPair, TextOrWords, TextWithChoices
 from electra_pipeline.serving.loaded import Loaded
 from electra_pipeline.tasks.kinds.chunks import are_chunks, chunks
-from electra_pipeline.tasks.kinds.multiple_choice import ChoiceExample
+from electra_pipeline.tasks.kinds.multiple_choice import ChoiceExample, ChoicePrediction
 from electra_pipeline.tasks.kinds.question_answering import AnswerPrediction, QuestionExample
 from electra_pipeline.tasks.kinds.tagging import TaggedExample, Tagging
 from electra_pipeline.tasks.kinds.text_classification import (
@@ -36,10 +32,11 @@ NUM_ANSWERS = 3  # of the n-best list, in the output
 
 def replaced_tokens(loaded: Loaded, examples: Sequence[Text]) -> list[dict[str, Any]]:
     """Return for each token the probability that it replaces another one."""
-    encoded = loaded.encode([example.text for example in examples])
-    probabilities = torch.sigmoid(loaded.forward(encoded)).tolist()
+    encodings, logits = loaded.logits([example.text for example in examples])
     results = []
-    for example, encoding, row in zip(examples, encoded.encodings, probabilities, strict=True):
+    for example, encoding, row in zip(
+        examples, encodings, torch.sigmoid(logits).tolist(), strict=True
+    ):
         tokens = [
             {
                 "token": token,
@@ -70,11 +67,9 @@ def check_mask(loaded: Loaded, example: Text) -> None:
 def filled_masks(loaded: Loaded, examples: Sequence[Text]) -> list[dict[str, Any]]:
     """Return the likeliest tokens for each [MASK] of a text, each mask filled independently."""
     tokenizer = loaded.tokenizer
-    encoded = loaded.encode([example.text for example in examples])
+    encodings, logits = loaded.logits([example.text for example in examples])
     results = []
-    for example, encoding, row in zip(
-        examples, encoded.encodings, loaded.forward(encoded), strict=True
-    ):
+    for example, encoding, row in zip(examples, encodings, logits, strict=True):
         positions = [
             i for i, token_id in enumerate(encoding.ids) if token_id == tokenizer.mask_token_id
         ]
@@ -118,12 +113,14 @@ def classes(loaded: Loaded, examples: Sequence[TextOrPair]) -> list[dict[str, An
     pairs = [i for i, example in enumerate(examples) if example.text_pair is not None]
     results: dict[int, dict[str, Any]] = {}
     for positions in filter(None, (singles, pairs)):  # a tokenizer's call takes either
-        encoded, predictions = loaded.predict(
-            [TextExample("", examples[i].text, examples[i].text_pair, None) for i in positions]
+        given = [examples[i] for i in positions]
+        found = _predicted(
+            loaded,
+            given,
+            [TextExample("", each.text, each.text_pair, None) for each in given],
+            partial(_class, loaded),
         )
-        for number, (i, prediction) in enumerate(zip(positions, predictions, strict=True)):
-            answer = examples[i].model_dump(exclude_none=True) | _class(loaded, prediction)
-            results[i] = _result(answer, number in encoded.truncated)
+        results |= zip(positions, found, strict=True)
     return [results[i] for i in range(len(examples))]
 
 
@@ -141,15 +138,13 @@ def _class(loaded: Loaded, prediction: Any) -> dict[str, Any]:
 
 def chosen(loaded: Loaded, examples: Sequence[TextWithChoices]) -> list[dict[str, Any]]:
     """Return which of its choices completes each text, and the probability of each choice."""
-    encoded, choices = loaded.predict(
-        [ChoiceExample("", example.text, example.choices, gold=None) for example in examples]
-    )
-    results = []
-    for number, (example, choice) in enumerate(zip(examples, choices, strict=True)):
-        scores = [_rounded(probability) for probability in choice.probabilities]
-        answer = {"choice": choice.index, "score": scores[choice.index], "scores": scores}
-        results.append(_result(example.model_dump() | answer, number in encoded.truncated))
-    return results
+    items = [ChoiceExample("", each.text, each.choices, gold=None) for each in examples]
+    return _predicted(loaded, examples, items, _choice)
+
+
+def _choice(prediction: ChoicePrediction) -> dict[str, Any]:
+    scores = list(map(_rounded, prediction.probabilities))
+    return {"choice": prediction.index, "score": scores[prediction.index], "scores": scores}
 
 
 def tagged_words(loaded: Loaded, examples: Sequence[TextOrWords]) -> list[dict[str, Any]]:
@@ -218,20 +213,12 @@ def answers(loaded: Loaded, examples: Sequence[Question]) -> list[dict[str, Any]
     `null_margin`, the score of "no answer" above the answer and the calibrated threshold, is
     positive.
     """
-    encoded, predictions = loaded.predict(
-        [
-            QuestionExample("", each.question, each.context, answers=(), start=-1)
-            for each in examples
-        ]
-    )
-    return [
-        _result(example.model_dump() | _answer(prediction), number in encoded.truncated)
-        for number, (example, prediction) in enumerate(zip(examples, predictions, strict=True))
-    ]
+    items = [QuestionExample("", each.question, each.context, (), start=-1) for each in examples]
+    return _predicted(loaded, examples, items, _answer)
 
 
 def _answer(prediction: AnswerPrediction) -> dict[str, Any]:
-    """The final answer, and the likeliest other ones."""
+    """Return the final answer, and the likeliest other ones."""
     spans = [
         {
             "answer": span.text,
@@ -248,6 +235,20 @@ def _answer(prediction: AnswerPrediction) -> dict[str, Any]:
         result["null_margin"] = prediction.null_margin
     result["alternatives"] = spans[1:NUM_ANSWERS]
     return result
+
+
+def _predicted(
+    loaded: Loaded,
+    given: Sequence[Config],
+    examples: Sequence[Any],
+    answer: Callable[[Any], dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Return each input with the `answer` of its prediction; examples: the inputs of the task."""
+    encoded, predictions = loaded.predict(examples)
+    return [
+        _result(each.model_dump(exclude_none=True) | answer(prediction), i in encoded.truncated)
+        for i, (each, prediction) in enumerate(zip(given, predictions, strict=True))
+    ]
 
 
 def _result(answer: dict[str, Any], is_cut: bool) -> dict[str, Any]:

@@ -8,8 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import torch
 import transformers
@@ -17,14 +16,7 @@ from pydantic import ValidationError
 from transformers import AutoConfig
 
 from electra_pipeline.core.identity import Config
-from electra_pipeline.serving import outputs
-from electra_pipeline.serving.inputs import (
-    Question,
-    Text,
-    TextOrPair,
-    TextOrWords,
-    TextWithChoices,
-)
+from electra_pipeline.serving import inputs, outputs
 from electra_pipeline.serving.lines import Format, decoded, json_path, numbered, parse_object
 from electra_pipeline.serving.loaded import BATCH_SIZE, Loaded
 from electra_pipeline.storage.artifact import open_artifact
@@ -48,36 +40,33 @@ class Head:
 
     auto_class: str
     """The class of transformers that loads it."""
-    example: Any
-    """One input: a Config with a `from_line`."""
+    example: type[inputs.Input]
     answer: Callable[[Loaded, Sequence[Any]], list[dict[str, Any]]]
     check: Callable[[Loaded, Any], None] = lambda loaded, example: None
     """Raises ValueError if an input does not fit the model."""
     is_task: bool = True
     """Whether the head is that of a task, which `tasks/kinds` encodes and decodes."""
 
-    def fits(self, architecture: str) -> bool:
-        """Return whether an entry of config.json's `architectures` has this head."""
-        return architecture.endswith(self.auto_class.removeprefix("AutoModel"))
-
 
 # Named as the tasks of transformers' pipelines; the first and multiple-choice have none there.
-HEADS: Mapping[str, Head] = MappingProxyType(
-    {
-        "replaced-token-detection": Head(
-            "ElectraForPreTraining", Text, outputs.replaced_tokens, is_task=False
-        ),
-        "fill-mask": Head(
-            "AutoModelForMaskedLM", Text, outputs.filled_masks, outputs.check_mask, is_task=False
-        ),
-        "text-classification": Head(
-            Classification.auto_class, TextOrPair, outputs.classes, outputs.check_pair
-        ),
-        "token-classification": Head(Tagging.auto_class, TextOrWords, outputs.tagged_words),
-        "multiple-choice": Head(MultipleChoice.auto_class, TextWithChoices, outputs.chosen),
-        "question-answering": Head(QuestionAnswering.auto_class, Question, outputs.answers),
-    }
-)
+HEADS: Mapping[str, Head] = {
+    "replaced-token-detection": Head(
+        "ElectraForPreTraining", inputs.Text, outputs.replaced_tokens, is_task=False
+    ),
+    "fill-mask": Head(
+        "AutoModelForMaskedLM",
+        inputs.Text,
+        outputs.filled_masks,
+        outputs.check_mask,
+        is_task=False,
+    ),
+    "text-classification": Head(
+        Classification.auto_class, inputs.TextOrPair, outputs.classes, outputs.check_pair
+    ),
+    "token-classification": Head(Tagging.auto_class, inputs.TextOrWords, outputs.tagged_words),
+    "multiple-choice": Head(MultipleChoice.auto_class, inputs.TextWithChoices, outputs.chosen),
+    "question-answering": Head(QuestionAnswering.auto_class, inputs.Question, outputs.answers),
+}
 
 
 @dataclass(frozen=True)
@@ -97,7 +86,7 @@ class Predictor:
         value = parse_object(given, format) if isinstance(given, str) else given
         try:
             if value is None:
-                example = head.example.from_line(given)
+                example = head.example.from_line(str(given))
             else:
                 example = head.example.model_validate(value)
         except ValidationError as error:
@@ -109,7 +98,7 @@ class Predictor:
                 f"{path}{': ' if path else ''}{message}; {self.task} takes an object with {fields}"
             ) from error
         head.check(self.loaded, example)
-        return cast(Config, example)
+        return example
 
     def answer(self, examples: Sequence[Config]) -> list[dict[str, Any]]:
         """Return the predictions, one dict for each example."""
@@ -163,9 +152,15 @@ def load_predictor(model: str, task: str | None = None, device: str | None = Non
     with model_directory(model, generator=task == "fill-mask") as directory:
         source = ModelFiles(model, directory, None)
         config = source.load(AutoConfig)
-        task = task or _task_of(model, config.architectures or [])
+        fitting = _tasks_of(config.architectures or [])
+        if task is None and not fitting:
+            raise ValueError(
+                f"{model}: config.json has {' '.join(config.architectures or ['no architecture'])},"
+                f" which is of no task; choose one with --task: {', '.join(HEADS)}"
+            )
+        task = task or fitting[0]
         head = HEADS[task]
-        if head.is_task and task not in (_tasks_of(config.architectures or []) or [task]):
+        if head.is_task and fitting and task not in fitting:
             raise ValueError(_untrained(model, config, task, "its head is another one"))
         loader = getattr(transformers, head.auto_class)
         # in float32 as in scoring, whatever the dtype of the files
@@ -212,13 +207,6 @@ def _untrained(model: str, config: Any, task: str, reason: str) -> str:
 
 
 def _tasks_of(architectures: Sequence[str]) -> list[str]:
-    return [task for task, head in HEADS.items() if any(map(head.fits, architectures))]
-
-
-def _task_of(model: str, architectures: Sequence[str]) -> str:
-    if tasks := _tasks_of(architectures):
-        return tasks[0]
-    raise ValueError(
-        f"{model}: config.json has {' '.join(architectures) or 'no architecture'}, which is of no "
-        f"task; choose one with --task: {', '.join(HEADS)}"
-    )
+    """Return the tasks whose head a model has, by the `architectures` of its config.json."""
+    suffixes = {task: head.auto_class.removeprefix("AutoModel") for task, head in HEADS.items()}
+    return [task for task, end in suffixes.items() if any(a.endswith(end) for a in architectures)]

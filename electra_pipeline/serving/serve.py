@@ -14,14 +14,9 @@ from pydantic import Field, ValidationError
 from starlette.exceptions import HTTPException as RoutingError
 from starlette.requests import ClientDisconnect
 
+from electra_pipeline.core.errors import json_type
 from electra_pipeline.core.identity import Config
-from electra_pipeline.serving.lines import (
-    BYTE_ORDER_MARK,
-    decoded,
-    json_path,
-    json_type,
-    strict_json,
-)
+from electra_pipeline.serving.lines import BYTE_ORDER_MARK, decoded, json_path, strict_json
 from electra_pipeline.serving.predict import Predictor
 
 MAX_INPUTS = 256  # in one request: some seconds of work for a base model on a CPU

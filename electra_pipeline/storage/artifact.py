@@ -8,8 +8,8 @@ import importlib.metadata
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,24 +51,20 @@ class Artifact:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        config: Mapping[str, Any] = self.manifest["config"]
-        return config
+        return dict(self.manifest["config"])
 
     @property
     def counters(self) -> Mapping[str, Any]:
-        counters: Mapping[str, Any] = self.manifest["counters"]
-        return counters
+        return dict(self.manifest["counters"])
 
     @property
     def inputs(self) -> Mapping[str, str]:
-        inputs: Mapping[str, str] = self.manifest["inputs"]
-        return inputs
+        return dict(self.manifest["inputs"])
 
     @property
     def observed(self) -> Mapping[str, Any]:
         """Values of the run that wrote it: `created_at`, `seconds`, those of the stage."""
-        observed: Mapping[str, Any] = self.folder.read_json(OBSERVED)
-        return observed
+        return dict(self.folder.read_json(OBSERVED))
 
     def file_names(self, prefix: str = "") -> list[str]:
         """Return the names of the artifact's files that begin with `prefix`, sorted."""
@@ -113,11 +109,9 @@ class Draft:
         """Files from which the stage resumes; removed when the artifact is finished."""
         return self.folder / WORK
 
-    @contextmanager
-    def create(self, name: str) -> Iterator[IO[bytes]]:
+    def create(self, name: str) -> AbstractContextManager[IO[bytes]]:
         """Write one file of the artifact, whole or not at all."""
-        with self.folder.create(name) as file:
-            yield file
+        return self.folder.create(name)
 
 
 @dataclass(frozen=True)
@@ -183,7 +177,10 @@ def produce(
         confirm()  # before removing files that could belong to another driver by now
         draft.work.remove()
         folder.remove(OBSERVED)
-        files = {file: _describe(folder, file) for file in folder.files()}
+        files = {
+            file: {"bytes": folder.size(file), "sha256": folder.sha256(file)}
+            for file in folder.files()
+        }
         observed = {
             "created_at": _now(),
             "seconds": round(time.monotonic() - started, 3),
@@ -212,10 +209,6 @@ def produce(
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _describe(folder: Folder, file: str) -> dict[str, Any]:
-    return {"bytes": folder.size(file), "sha256": folder.sha256(file)}
 
 
 def open_artifact(folder: Folder) -> Artifact | None:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -258,20 +258,14 @@ class Folder:
         path = Path(self.path)
         return path.with_name(f".{path.name}.lock")
 
-    @contextmanager
-    def lock(self, *, wait: bool = True) -> Iterator[Confirm]:
+    def lock(self, *, wait: bool = True) -> AbstractContextManager[Confirm]:
         """Lock this folder for writing; a second driver waits, and logs who holds the lock.
 
         Yields a function that raises LockLostError once the lock is lost: another driver may take
         over a lease in an object store when its holder seems dead. Without `wait`, raises
         InUseError instead of waiting.
         """
-        parent, _, name = self.path.rstrip("/").rpartition("/")
         if self.is_local:
-            holding = locks.file_lock(self.lock_file, wait=wait)
-        elif self.is_memory:
-            holding = locks.thread_lock(self.path, wait=wait)
-        else:
-            holding = locks.Lease(self.filesystem, f"{parent}/.{name}.lease").hold(wait=wait)
-        with holding as confirm:
-            yield confirm
+            return locks.file_lock(self.lock_file, wait=wait)
+        parent, _, name = self.path.rstrip("/").rpartition("/")
+        return locks.Lease(self.filesystem, f"{parent}/.{name}.lease").hold(wait=wait)

@@ -5,7 +5,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import orjson
 
@@ -88,7 +87,9 @@ def survey(root: Folder, rules: RetentionRules) -> Iterator[Item]:
             )
         elif len(parents) > 1:
             folders[parents[0], parents[1]][path] = info["size"]
-    texts = _read(filesystem, [path for files in folders.values() for path in files])
+    # Any error but a missing file is raised: an unread manifest could cost an artifact its inputs.
+    paths = (path for files in folders.values() for path in files if path.endswith(DESCRIPTIONS))
+    described = read_each(filesystem, paths)
     for (kind, name), files in folders.items():
         folder = root / kind / name
         if (match := ARTIFACT_NAME.fullmatch(name)) is None:
@@ -96,7 +97,9 @@ def survey(root: Folder, rules: RetentionRules) -> Iterator[Item]:
         if kind in rules.companions or kind in rules.caches:
             yield Item(folder, kind, match[1], files)
             continue
-        manifest, observed, draft = (texts.get(folder.join(file)) for file in DESCRIPTIONS)
+        manifest, observed, draft = (
+            orjson.loads(described.get(folder.join(file), "null")) for file in DESCRIPTIONS
+        )
         if manifest is not None:
             checked_manifest(manifest, folder.join(MANIFEST))
         about = manifest or draft
@@ -118,31 +121,19 @@ def survey(root: Folder, rules: RetentionRules) -> Iterator[Item]:
             inputs=frozenset(inputs.values()),
             at=about.get("started_at", ""),
         )
-        yield item if manifest is None else _finished(item, manifest, observed or {}, rules)
-
-
-def _read(filesystem: Any, paths: list[str]) -> dict[str, dict[str, Any]]:
-    """Return the content of manifests and the like by path, without those deleted meanwhile.
-
-    Raises any other error: an unread manifest could cost an artifact its inputs.
-    """
-    found = read_each(filesystem, (path for path in paths if path.endswith(DESCRIPTIONS)))
-    return {path: orjson.loads(text) for path, text in found.items()}
-
-
-def _finished(
-    item: Item, manifest: Mapping[str, Any], observed: Mapping[str, Any], rules: RetentionRules
-) -> Item:
-    keys = (key for stage, key in rules.caches.values() if stage == item.kind)
-    cached = next((observed[key] for key in keys if key in observed), None)
-    return replace(
-        item,
-        run=manifest["counters"].get("run", item.run),
-        version=manifest["inputs"].get(rules.version_role, item.version),
-        at=observed.get("created_at", "unknown"),  # later than any date: among the newest
-        is_finished=True,
-        cached=None if cached is None else frozenset(cached),
-    )
+        if manifest is not None:
+            observed = observed or {}
+            keys = (key for stage, key in rules.caches.values() if stage == kind)
+            cached = next((observed[key] for key in keys if key in observed), None)
+            item = replace(
+                item,
+                run=manifest["counters"].get("run", item.run),
+                version=inputs.get(rules.version_role, item.version),
+                at=observed.get("created_at", "unknown"),  # later than any date: among the newest
+                is_finished=True,
+                cached=None if cached is None else frozenset(cached),
+            )
+        yield item
 
 
 def delete(item: Item) -> None:

@@ -67,34 +67,34 @@ def _configured(variable: str, default: Path) -> Path:
     return Path(os.path.expanduser(os.environ.get(variable) or default)).absolute()  # noqa: PTH111
 
 
+def _folder(use: str, variable: str, default: Path, socket: str = "") -> MachineFolder:
+    return MachineFolder(use, variable, _configured(variable, default), socket=socket)
+
+
 def cache() -> MachineFolder:
-    variable = "ELECTRA_PIPELINE_CACHE"
-    path = _configured(variable, home() / ".cache" / "electra-pipeline")
-    return MachineFolder("downloads and copies of remote files", variable, path)
+    default = home() / ".cache" / "electra-pipeline"
+    return _folder("downloads and copies of remote files", "ELECTRA_PIPELINE_CACHE", default)
 
 
 def temporary() -> MachineFolder:
     default = os.environ.get("TEMP") or os.environ.get("TMP") or "/tmp"  # as tempfile does
-    path = _configured("TMPDIR", Path(default))
-    return MachineFolder("temporary files", "TMPDIR", path)
+    return _folder("temporary files", "TMPDIR", Path(default))
 
 
 def of_ray() -> MachineFolder:
     """Return the folder for logs and sockets of a local Ray."""
     source = "TMPDIR" if not os.environ.get("RAY_TMPDIR") and os.environ.get("TMPDIR") else ""
-    path = _configured("RAY_TMPDIR", _configured("TMPDIR", Path("/tmp")))
     use = f"Ray's logs and sockets, from {source}" if source else "Ray's logs and sockets"
-    return MachineFolder(use, "RAY_TMPDIR", path, socket=RAY_SOCKET)
+    return _folder(use, "RAY_TMPDIR", _configured("TMPDIR", Path("/tmp")), RAY_SOCKET)
 
 
 def of_prefect() -> MachineFolder:
-    path = _configured("PREFECT_HOME", home() / ".prefect")
-    return MachineFolder("Prefect's profiles and database", "PREFECT_HOME", path)
+    return _folder("Prefect's profiles and database", "PREFECT_HOME", home() / ".prefect")
 
 
 def of_hugging_face() -> MachineFolder:
     default = _configured("XDG_CACHE_HOME", home() / ".cache") / "huggingface"
-    return MachineFolder("models and data sets", "HF_HOME", _configured("HF_HOME", default))
+    return _folder("models and data sets", "HF_HOME", default)
 
 
 def all_folders() -> list[MachineFolder]:

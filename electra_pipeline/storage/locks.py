@@ -1,4 +1,4 @@
-"""Locks for one writer at a time: file locks, thread locks, and leases in an object store."""
+"""Locks for one writer at a time: file locks, and leases in an object store."""
 
 import fcntl
 import logging
@@ -22,9 +22,6 @@ LEASE_SECONDS = 60.0  # the holder of a lease that was not renewed for so long i
 Confirm = Callable[[], None]
 """Returns while the lock is held; raises LockLostError once it is lost."""
 
-# For folders of `memory://`, which is one store for the whole process.
-_THREAD_LOCKS: dict[str, threading.Lock] = {}
-
 
 class InUseError(RuntimeError):
     """Another driver holds the lock, and the caller chose not to wait."""
@@ -36,19 +33,6 @@ class LockLostError(RuntimeError):
 
 def _always() -> None:
     """Confirm a lock that cannot be lost."""
-
-
-@contextmanager
-def thread_lock(path: str, *, wait: bool = True) -> Iterator[Confirm]:
-    """Lock a path among the threads of this process."""
-    lock = _THREAD_LOCKS.setdefault(path, threading.Lock())
-    if not lock.acquire(blocking=False):
-        _warn_or_raise(path, "another thread", wait)
-        lock.acquire()
-    try:
-        yield _always
-    finally:
-        lock.release()
 
 
 @contextmanager

@@ -19,9 +19,9 @@ def check_readable(folder: Folder) -> Folder:
     except ValueError:
         raise
     except Exception as error:  # each filesystem has its own exceptions
-        reason = one_line(error)
         raise ValueError(
-            f"{folder}: cannot be read ({reason}); check its address, credentials and permissions"
+            f"{folder}: cannot be read ({one_line(error)}); check its address, credentials and "
+            "permissions"
         ) from error
     if is_file:
         raise ValueError(f"{folder}: a file; give a folder")
@@ -44,14 +44,13 @@ def check_writable(folder: Folder) -> None:
     try:
         folder.write_bytes(probe, b"")
         try:
-            is_safe = folder.is_local or folder.is_memory or not _overwrites(folder, probe)
+            is_safe = folder.is_local or not _overwrites(folder, probe)
         finally:
             folder.remove(probe)
     except Exception as error:  # each filesystem has its own
-        reason = one_line(error)
         raise ValueError(
-            f"root {folder}: cannot be written ({reason}); give another --root, or check its "
-            "address, credentials and permissions"
+            f"root {folder}: cannot be written ({one_line(error)}); give another --root, or check "
+            "its address, credentials and permissions"
         ) from error
     if not is_safe:
         raise ValueError(

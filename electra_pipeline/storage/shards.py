@@ -53,12 +53,9 @@ def open_shard(path: Path) -> pa.RecordBatchFileReader:
         ) from error
 
 
-def read_documents(
-    corpus: Artifact, prefix: str = TRAIN_PREFIX, columns: Iterable[str] = ("text",)
-) -> Iterator[pa.RecordBatch]:
-    """Yield the record batches of a corpus artifact in order, with only the given columns."""
-    names = list(columns)
+def read_documents(corpus: Artifact, prefix: str = TRAIN_PREFIX) -> Iterator[pa.RecordBatch]:
+    """Yield the record batches of a corpus artifact in order, memory-mapped."""
     for name in corpus.file_names(prefix):
         reader = open_shard(corpus.local_file(name))
         for index in range(reader.num_record_batches):
-            yield reader.get_batch(index).select(names)
+            yield reader.get_batch(index)

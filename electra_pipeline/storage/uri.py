@@ -46,7 +46,6 @@ def split_chain(uri: str) -> tuple[list[str], str]:
     `::` may also be part of a name (`std::vector.txt`, inside and outside of archives): only what
     fsspec reads through another path is a head.
     """
-    heads: list[str] = []
     first, *rest = uri.split("::")
     if not rest or not _CHAIN_HEAD.fullmatch(first):
         return [], uri

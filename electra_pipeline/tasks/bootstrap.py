@@ -50,13 +50,11 @@ def resampled(
     num_resamples: int = NUM_RESAMPLES,
 ) -> Array:
     """Return the values (statistics, resamples) of statistics of the same examples and draws."""
-    where: NDArray[np.intp] | None = None
-    counts: NDArray[Any]
-    taken: Sequence[Statistic]
+    where: Any = slice(None)
+    taken = statistics
     if groups is not None:
         _, where = np.unique(np.asarray(groups, dtype=object), return_inverse=True)
         counts = np.ones(int(where.max()) + 1, dtype=np.int64)
-        taken = statistics
     else:
         # Examples with equal values are drawn as one cell: a table of classes has a handful of
         # cells for any number of examples.
@@ -68,8 +66,8 @@ def resampled(
             for part, each in zip(np.split(cells, ends, axis=1), statistics, strict=True)
         ]
     blocks = []
-    for drawn in _draws(counts, num_resamples, len(where) if where is not None else len(counts)):
-        weights = drawn if where is None else drawn[:, where]
+    for drawn in _draws(counts, num_resamples, len(taken[0].values)):
+        weights = drawn[:, where]
         blocks.append(np.stack([each(weights) for each in taken]))
     return np.concatenate(blocks, axis=1)
 

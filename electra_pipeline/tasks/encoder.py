@@ -233,11 +233,11 @@ def _add_prefix_space(tokenizer: Any) -> None:
 
 def _digest(directory: Path) -> str:
     """Return a digest of the names and contents of a model directory's files."""
-    digest = hashlib.sha256()
-    for file in sorted(directory.iterdir()):
-        if file.is_file() and file.suffix in MODEL_SUFFIXES:
-            digest.update(f"{file.name} {file_sha256(file)}\n".encode())
-    return digest.hexdigest()[:DIGITS]
+    files = (each for each in sorted(directory.iterdir()) if each.is_file())
+    lines = [
+        f"{each.name} {file_sha256(each)}\n" for each in files if each.suffix in MODEL_SUFFIXES
+    ]
+    return _digits("".join(lines).encode())
 
 
 def _digits(content: bytes) -> str:

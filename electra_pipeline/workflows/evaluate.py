@@ -14,10 +14,10 @@ from typing import Any
 from electra_pipeline.config import PipelineConfig
 from electra_pipeline.core.execution import (
     Executor,
-    LocalWorker,
     Outcome,
     Resources,
     StageContext,
+    Worker,
     cpus_of_this_process,
 )
 from electra_pipeline.core.progress import Update
@@ -173,7 +173,7 @@ def gains_from_ray(config: PipelineConfig, trials: Sequence[Trial]) -> bool:
     They do if two fit on this machine, and all but the longest take more time than Ray's start.
     """
     missing = [trial.estimate.operations for trial in trials if find_trial(trial) is None]
-    on_gpu = LocalWorker().device.type == "cuda"
+    on_gpu = Worker().device.type == "cuda"
     has_room = on_gpu or cpus_of_this_process() >= 2 * config.scale.cpus_per_trial
     return has_room and sum(missing) - max(missing, default=0) > RAY_START_OPERATIONS
 

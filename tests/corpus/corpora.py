@@ -14,7 +14,7 @@ from electra_pipeline.core.progress import silent
 from electra_pipeline.corpus.build import build
 from electra_pipeline.corpus.config import CorpusConfig
 from electra_pipeline.storage.artifact import Artifact
-from electra_pipeline.storage.shards import DOCUMENT_SCHEMA, read_documents
+from electra_pipeline.storage.shards import read_documents
 
 ENGLISH = ("the", "of", "and", "to", "in", "is", "was", "that", "for", "it", "on", "as", "with")
 SPANISH = ("el", "la", "de", "que", "y", "en", "los", "se", "del", "las", "un", "por", "con", "una")
@@ -85,5 +85,5 @@ def run(config: CorpusConfig, root: Path | str, executor: Any = None) -> Artifac
 
 
 def documents(artifact: Artifact, prefix: str = "shard-") -> list[dict[str, Any]]:
-    batches = read_documents(artifact, prefix, DOCUMENT_SCHEMA.names)
+    batches = read_documents(artifact, prefix)
     return [row for batch in batches for row in batch.to_pylist()]

@@ -100,9 +100,7 @@ def test_corpus_wide_rules_drop_documents_with_reasons(folder: Path, tmp_path: P
     by_reason = {row["reason"]: row for row in rows}
     assert by_reason["contaminated"]["value"] == "quiz"
     ids = {
-        row["id"]: row["text"]
-        for batch in read_documents(artifact, columns=("id", "text"))
-        for row in batch.to_pylist()
+        row["id"]: row["text"] for batch in read_documents(artifact) for row in batch.to_pylist()
     }
     near = [row for row in rows if row["reason"] == "near_duplicate"]
     named = {row["text"]: ids.get(row["value"], "") for row in near}

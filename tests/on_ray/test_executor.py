@@ -13,13 +13,15 @@ import tempfile
 import textwrap
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from electra_pipeline.core.execution import Resources, Scale, values_in_order
+from electra_pipeline.core.execution import Outcome, Resources, Scale
 from electra_pipeline.core.progress import Update, silent
 from electra_pipeline.on_ray import RayExecutor, cluster
 from electra_pipeline.on_ray import connection as connecting
@@ -57,9 +59,18 @@ def test_another_service_at_the_address_is_refused(ray_cluster, monkeypatch):
         _check_reachable("127.0.0.1:99999")
 
 
+def values(outcomes: Iterable[Outcome[Any]]) -> list[Any]:
+    """Return the values in the order of their items. Raise the first error."""
+    found = sorted(outcomes, key=lambda outcome: outcome.index)
+    for outcome in found:
+        if outcome.error is not None:
+            raise outcome.error
+    return [outcome.value for outcome in found]
+
+
 def test_map_gives_every_value_to_its_item(executor):
-    values = values_in_order(executor.map(lambda number: number**2, range(20)))
-    assert values == [number**2 for number in range(20)]
+    squares = values(executor.map(lambda number: number**2, range(20)))
+    assert squares == [number**2 for number in range(20)]
 
 
 def test_items_report_progress_in_the_callers_thread(executor):
@@ -73,7 +84,7 @@ def test_items_report_progress_in_the_callers_thread(executor):
     def hear(update):
         heard.append((threading.current_thread() is threading.main_thread(), update))
 
-    assert values_in_order(executor.map(work, [5, 7], progress=hear)) == [5, 7]
+    assert values(executor.map(work, [5, 7], progress=hear)) == [5, 7]
     for item in ("5", "7"):  # the first and the last, what lies between came too soon
         assert [u.done for _, u in heard if u.item == item] == [1, 3]
     assert all(is_main for is_main, _ in heard)
@@ -104,7 +115,7 @@ def test_an_item_whose_worker_dies_is_restarted(executor, tmp_path):
             os.kill(os.getpid(), signal.SIGKILL)
         return number
 
-    assert values_in_order(executor.map(die_once, range(3))) == [0, 1, 2]
+    assert values(executor.map(die_once, range(3))) == [0, 1, 2]
 
 
 def test_an_item_whose_worker_always_dies_fails_alone(ray_cluster):
@@ -147,7 +158,7 @@ def test_items_that_run_at_once_fit_in_memory(executor):
     assert resources == Resources(1, 0.0, node.memory_bytes)  # more than there is: alone
     assert executor.slots(resources) == 1
     assert executor.slots(Resources(1, 0.0, node.memory_bytes // 2)) == 2
-    assert values_in_order(executor.map(abs, [-1, -2], resources=lambda _: resources)) == [1, 2]
+    assert values(executor.map(abs, [-1, -2], resources=lambda _: resources)) == [1, 2]
 
 
 def test_closing_the_iterator_stops_running_items(executor, tmp_path):

@@ -14,7 +14,6 @@ from electra_pipeline.on_ray.connection import own_import_paths
 
 DRIVER = """
 import json, sys
-from electra_pipeline.core.execution import values_in_order
 from electra_pipeline.on_ray import cluster
 
 def where(name):
@@ -24,8 +23,8 @@ def where(name):
 
 if __name__ == "__main__":
     with cluster() as executor:
-        found = values_in_order(executor.map(where, ["random", "profile", "beside"]))
-    print(json.dumps(found))
+        outcomes = list(executor.map(where, ["random", "profile", "beside"]))
+    print(json.dumps([each.value for each in sorted(outcomes, key=lambda each: each.index)]))
 """
 TRAP = "raise SystemExit('imported from the current folder')\n"
 

@@ -14,10 +14,10 @@ import torch
 
 from electra_pipeline.core.execution import (
     LocalExecutor,
-    LocalWorker,
     Scale,
     StageContext,
     TrainFunction,
+    Worker,
 )
 from electra_pipeline.core.optim import Adam, parameter_groups
 from electra_pipeline.core.progress import Progress, Update, silent
@@ -63,7 +63,7 @@ class Watched(LocalExecutor):
         def report(update: Update) -> None:
             self.at_step(update.done)
 
-        function(LocalWorker(progress=report, num_threads=1))
+        function(Worker(progress=report, num_threads=1))
 
 
 @pytest.fixture

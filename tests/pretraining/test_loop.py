@@ -17,10 +17,10 @@ from torch import distributed as dist
 
 from electra_pipeline.core.execution import (
     LocalExecutor,
-    LocalWorker,
     Scale,
     StageContext,
     TrainFunction,
+    Worker,
 )
 from electra_pipeline.core.progress import Progress, Update, silent
 from electra_pipeline.pretraining import loop, metrics_log
@@ -52,7 +52,7 @@ class OneThread(LocalExecutor):
     """One thread, so that two runs on a busy machine add up in the same order."""
 
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
-        function(LocalWorker(progress=progress, num_threads=1))
+        function(Worker(progress=progress, num_threads=1))
 
 
 class DiesAt(LocalExecutor):
@@ -66,7 +66,7 @@ class DiesAt(LocalExecutor):
             if update.done >= self.step:
                 raise Killed
 
-        function(LocalWorker(progress=report, num_threads=1))
+        function(Worker(progress=report, num_threads=1))
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ def run_rank(
 ) -> None:
     dist.init_process_group("gloo", f"file://{store}", rank=rank, world_size=world_size)
     try:
-        function(LocalWorker(rank=rank, world_size=world_size, num_threads=1))
+        function(Worker(rank=rank, world_size=world_size, num_threads=1))
     except ValueError as error:
         errors.put(str(error))
     dist.destroy_process_group()

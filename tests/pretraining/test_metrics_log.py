@@ -9,7 +9,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from electra_pipeline.core.console import progress_line
-from electra_pipeline.core.execution import LocalWorker
+from electra_pipeline.core.execution import Worker
 from electra_pipeline.core.progress import Update
 from electra_pipeline.pretraining import metrics_log
 from electra_pipeline.pretraining.checkpoint import ResumePoint
@@ -34,7 +34,7 @@ def start(
     position: ResumePoint = BEGINNING, scalars: TensorBoardWriter | None = None
 ) -> tuple[MetricsLog, list[Update]]:
     updates: list[Update] = []
-    worker = LocalWorker(progress=updates.append)
+    worker = Worker(progress=updates.append)
     return MetricsLog("pretrain", 1_000_000, worker, position, scalars), updates
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from electra_pipeline.core.execution import LocalWorker
+from electra_pipeline.core.execution import Worker
 from electra_pipeline.core.optim import Adam, clip_gradients, learning_rate, parameter_groups
 from electra_pipeline.pretraining import objective
 from electra_pipeline.pretraining.batches import Batch
@@ -41,7 +41,7 @@ def test_the_model_overfits_one_batch() -> None:
 
     overrides = ModelOverrides(hidden_size=64, feed_forward_size=128, embedding_size=32)
     model = Electra(model_config("tiny", overrides), VOCAB_SIZE, masking, 0, 0.13).train()
-    step = Step(LocalWorker(), torch.float32, 1.0, 50.0, None)
+    step = Step(Worker(), torch.float32, 1.0, 50.0, None)
     optimizer = Adam(parameter_groups(model, 0.01))
     for index in range(STEPS):
         step.backward(model, batch())

@@ -308,7 +308,7 @@ def test_an_allowed_configuration_passes(allowed: Path, monkeypatch: pytest.Monk
 
 def test_a_password_in_a_root_is_refused_anywhere() -> None:
     config = PipelineConfig(name="x", root="sftp://me:s3cret@host/runs")
-    with pytest.raises(ValueError, match=r"^root: sftp://me:\*\*\*@host/runs holds a password"):
+    with pytest.raises(ValueError, match=r"^root: sftp://me:\*\*\*@host/runs contains a password"):
         check_uris(config)
 
 

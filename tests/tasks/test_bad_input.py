@@ -146,12 +146,12 @@ def test_inputs_of_100000_characters_are_cut_or_windowed_and_counted(tokenizer, 
         tokenizer, [TextExample("0", text, text, "x")], 64, training=True
     )
     is_one_token = len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]) == 1
-    assert encoded.num_truncated == (not is_one_token)
+    assert len(encoded.truncated) == (not is_one_token)
     assert len(encoded.features[0].input_ids) <= 64
     encoded = MultipleChoice().encode(
         tokenizer, [ChoiceExample("0", text, (text, "dog"), 0)], 64, training=True
     )
-    assert encoded.num_truncated == (not is_one_token)
+    assert len(encoded.truncated) == (not is_one_token)
     assert len(encoded.features[0].input_ids) <= 64
     tagged = TaggedExample("0", (text, *text.split()), ("x",) * (1 + len(text.split())))
     features = Tagging(("x", "y")).encode(tokenizer, [tagged], 64, training=True).features

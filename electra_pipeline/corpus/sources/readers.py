@@ -11,17 +11,11 @@ from electra_pipeline.corpus.sources.config import DocumentFormat, FileReading
 from electra_pipeline.corpus.sources.documents import RawDocument, raw_document
 from electra_pipeline.corpus.sources.web import read_warc, read_wet
 from electra_pipeline.corpus.sources.wikipedia import read_wikipedia
+from electra_pipeline.inputs.decoding import MAX_RECORD_BYTES, decoded_text
 from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.inputs.multistream import count_dump_parts
 from electra_pipeline.inputs.parts import Part
-from electra_pipeline.inputs.records import (
-    MAX_RECORD_BYTES,
-    Format,
-    decoded_text,
-    num_parts,
-    read_records,
-    resolve_format,
-)
+from electra_pipeline.inputs.records import Format, num_parts, read_records, resolve_format
 
 ARCHIVE_SUFFIXES: dict[str, DocumentFormat] = {".warc": "warc", ".wet": "wet"}
 

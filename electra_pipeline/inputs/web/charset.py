@@ -9,15 +9,10 @@ with almost no invalid ones is used. Labels are those of the WHATWG's encoding s
 import codecs
 import re
 
-from electra_pipeline.inputs.web.media_type import guess_utf16
+from electra_pipeline.inputs.decoding import BYTE_ORDER_MARKS, guess_utf16
 
 # The standard prescribes 1,024 bytes; browsers read more, as many pages begin with scripts.
 PRESCAN_BYTES = 1 << 13
-BYTE_ORDER_MARKS = (
-    (b"\xef\xbb\xbf", "utf-8"),
-    (b"\xff\xfe", "utf-16-le"),
-    (b"\xfe\xff", "utf-16-be"),
-)
 COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
 META = re.compile(rb"<meta[\s/][^>]{0,1000}?charset\s*=[\s\"']*([^\s\"'/>;]+)", re.IGNORECASE)
 XML_DECLARATION = re.compile(rb"\s*<\?xml[^>]*?encoding\s*=\s*[\"']([^\"'>]+)[\"']")
@@ -52,7 +47,7 @@ def decode(body: bytes, label: str, *, is_markup: bool) -> str:
 
     Invalid bytes become U+FFFD, which cleaning removes and counts.
     """
-    for mark, encoding in BYTE_ORDER_MARKS:
+    for mark, encoding in BYTE_ORDER_MARKS.items():
         if body.startswith(mark):
             return body[len(mark) :].decode(encoding, "replace")
     if (utf_16 := guess_utf16(body)) is not None:

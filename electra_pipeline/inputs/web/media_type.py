@@ -4,17 +4,19 @@ A subset of the WHATWG's MIME sniffing standard (https://mimesniff.spec.whatwg.o
 """
 
 import re
+from codecs import BOM_UTF8
 from typing import Literal
 from urllib.parse import urlsplit
 
 import orjson
+
+from electra_pipeline.inputs.decoding import BYTE_ORDER_MARKS, guess_utf16
 
 SNIFFED_BYTES = 1445  # the standard's "resource header"
 SNIFFED_CHARACTERS = 8192
 # Control bytes, except ESC (ISO-2022-JP), backspace (manual pages) and ^Z (DOS)
 BINARY_BYTE = re.compile(rb"[\x00-\x07\x0e-\x19\x1c-\x1f]")
 MAX_BINARY_FRACTION = 0.01  # a text may have a stray one; compressed data has 9 %
-BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 HTML_START = re.compile(
     rb"\s*(?:<!--|<\?xml|<(?:!doctype\s+html|html|head|script|iframe|h1|div|font|table|a|style|"
     rb"title|b|body|br|p|meta|link|main|article|section|span|center)(?=[\s>/]))",
@@ -128,26 +130,14 @@ def reason_of_type(essence: str) -> str:
 
 def looks_like_html(data: bytes) -> bool:
     """Return whether bytes begin like a page, in any encoding but UTF-16."""
-    return HTML_START.match(data, 3 if data.startswith(BYTE_ORDER_MARKS[0]) else 0) is not None
-
-
-def guess_utf16(data: bytes) -> str | None:
-    """Return `utf-16-le` or `utf-16-be` if every second byte is mostly 0, as in UTF-16 markup."""
-    head = data[:512]
-    half = len(head) // 2
-    if half < 4:
-        return None
-    even, odd = head[0::2].count(0), head[1::2].count(0)
-    if odd > 0.4 * half and even < 0.05 * half:
-        return "utf-16-le"
-    return "utf-16-be" if even > 0.4 * half and odd < 0.05 * half else None
+    return HTML_START.match(data, 3 if data.startswith(BOM_UTF8) else 0) is not None
 
 
 def is_binary(data: bytes) -> bool:
     """Return whether the beginning has more control bytes than text, and is not UTF-16."""
     head = data[:SNIFFED_BYTES]
     num_binary = len(BINARY_BYTE.findall(head))
-    if num_binary <= MAX_BINARY_FRACTION * len(head) or data.startswith(BYTE_ORDER_MARKS):
+    if num_binary <= MAX_BINARY_FRACTION * len(head) or data.startswith(tuple(BYTE_ORDER_MARKS)):
         return False
     return guess_utf16(data) is None
 

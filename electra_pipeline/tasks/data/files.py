@@ -8,11 +8,11 @@ from itertools import islice
 from pathlib import PurePath
 from typing import Any
 
+from electra_pipeline.inputs.decoding import decoded_text
 from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.inputs.records import (
     FORMAT_OF_SUFFIX,
     Format,
-    decoded_text,
     read_records,
     resolve_format,
 )

@@ -87,9 +87,6 @@ def _overlap_f1(gold: Sequence[str], guess: Sequence[str]) -> float:
 
 def best_accepted(score: Callable[[str, str], float], accepted: Sequence[str], guess: str) -> float:
     """Return the best score of a guess against any accepted answer; without one, against ""."""
-    return max(score(answer, guess) for answer in _accepted(accepted))
-
-
-def _accepted(answers: Sequence[str]) -> list[str]:
     # evaluate-v2.0.py: answers that normalise to nothing are not accepted; if none is left, "" is
-    return [answer for answer in answers if normalize_answer(answer)] or [""]
+    answers = [answer for answer in accepted if normalize_answer(answer)] or [""]
+    return max(score(answer, guess) for answer in answers)

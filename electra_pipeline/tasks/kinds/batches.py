@@ -18,49 +18,34 @@ def collate(features: Sequence[Feature], pad_id: int) -> tuple[dict[str, Tensor]
     The inputs of multiple choice are (batch, choices, length), padded to the largest number of
     choices. Token types are left out where all are 0: models fill these in, and some take none.
     """
-    if features[0].input_ids.ndim == 2:
-        return _collate_choices(features, pad_id)
-    length = max(len(feature.input_ids) for feature in features)
-    input_ids = np.full((len(features), length), pad_id, dtype=np.int64)
-    attention_mask = np.zeros((len(features), length), dtype=np.int64)
-    token_type_ids = np.zeros((len(features), length), dtype=np.int64)
-    for row, feature in enumerate(features):
-        size = len(feature.input_ids)
-        input_ids[row, :size] = feature.input_ids
-        attention_mask[row, :size] = 1
-        token_type_ids[row, feature.segment_b : size] = 1
+    # A text is a choice without alternatives.
+    ids_of = [each.input_ids.reshape(len(each.input_ids), -1) for each in features]
+    length, num_choices = np.max([ids.shape for ids in ids_of], axis=0)
+    input_ids = np.full((len(features), num_choices, length), NO_TOKEN, dtype=np.int64)
+    token_type_ids = np.zeros_like(input_ids)
+    for row, (feature, ids) in enumerate(zip(features, ids_of, strict=True)):
+        size, own = ids.shape
+        input_ids[row, :own, :size] = ids.T
+        token_type_ids[row, :own, feature.segment_b : size] = 1
+    is_token = input_ids != NO_TOKEN
+    token_type_ids *= is_token
+    is_token[:, :, 0] = True  # a choice of padding alone attends to itself, or softmax gives nan
+    inputs = {
+        "input_ids": np.where(input_ids == NO_TOKEN, pad_id, input_ids),
+        "attention_mask": is_token.astype(np.int64),
+    }
+    if token_type_ids.any():
+        inputs["token_type_ids"] = token_type_ids
+    if features[0].input_ids.ndim == 1:
+        inputs = {name: values[:, 0] for name, values in inputs.items()}
     targets = [feature.target for feature in features]
     if targets[0].ndim == 1:  # tags: one for each token
         width = max(len(target) for target in targets)
         targets = [
             np.pad(target, (0, width - len(target)), constant_values=IGNORED) for target in targets
         ]
-    inputs = {
-        "input_ids": torch.from_numpy(input_ids),
-        "attention_mask": torch.from_numpy(attention_mask),
-    }
-    if token_type_ids.any():
-        inputs["token_type_ids"] = torch.from_numpy(token_type_ids)
-    return inputs, torch.from_numpy(np.stack(targets))
-
-
-def _collate_choices(features: Sequence[Feature], pad_id: int) -> tuple[dict[str, Tensor], Tensor]:
-    length, num_choices = np.max([feature.input_ids.shape for feature in features], axis=0)
-    input_ids = np.full((len(features), num_choices, length), NO_TOKEN, dtype=np.int64)
-    token_type_ids = np.zeros_like(input_ids)
-    for row, feature in enumerate(features):
-        size, own = feature.input_ids.shape
-        input_ids[row, :own, :size] = feature.input_ids.T
-        token_type_ids[row, :, feature.segment_b :] = 1
-    is_token = input_ids != NO_TOKEN
-    is_token[:, :, 0] = True  # a choice of padding alone attends to itself, or softmax gives nan
-    inputs = {
-        "input_ids": torch.from_numpy(np.where(input_ids == NO_TOKEN, pad_id, input_ids)),
-        "attention_mask": torch.from_numpy(is_token.astype(np.int64)),
-    }
-    if token_type_ids.any():  # some models take none
-        inputs["token_type_ids"] = torch.from_numpy(token_type_ids * is_token)
-    return inputs, torch.from_numpy(np.stack([feature.target for feature in features]))
+    tensors = {name: torch.from_numpy(values) for name, values in inputs.items()}
+    return tensors, torch.from_numpy(np.stack(targets))
 
 
 def training_batches(

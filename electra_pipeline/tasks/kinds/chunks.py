@@ -104,7 +104,7 @@ def odd_tags(tags: Sequence[str]) -> list[str]:
 
 
 def _has_evidence(found: Sequence[ChunkTag]) -> bool:
-    """Whether tags of one notation cannot be, say, parts of speech.
+    """Return whether tags of one notation cannot be anything else, such as parts of speech.
 
     `I---------` is a part of speech (UD_Arabic-PADT).
     """

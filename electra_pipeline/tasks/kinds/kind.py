@@ -44,10 +44,6 @@ class Encoded:
     truncated: Mapping[int, int] = field(default_factory=dict)
     """Number of characters cut off, by the position of the example; uncut examples are absent."""
 
-    @property
-    def num_truncated(self) -> int:
-        return len(self.truncated)
-
 
 def label_fields(labels: Sequence[str]) -> dict[str, Any]:
     """Return the fields of config.json that name a model's outputs."""

@@ -66,7 +66,7 @@ def statistic(kind: str, metric: str, rows: Sequence[Row]) -> Statistic:
 
 
 def _pairs(rows: Sequence[Row]) -> list[tuple[Any, Any]]:
-    """Expected and predicted value."""
+    """Return expected and predicted value."""
     return [(row["expected"], row["prediction"]) for row in rows]
 
 
@@ -75,14 +75,17 @@ def _is_right(rows: Sequence[Row]) -> list[tuple[bool, int]]:
 
 
 def _class_codes(rows: Sequence[Row]) -> list[tuple[int, int]]:
-    """Expected and predicted class, as numbers from 0 in the order of the names."""
+    """Return expected and predicted class, as numbers from 0 in the order of the names."""
     pairs = _pairs(rows)
     codes = {label: code for code, label in enumerate(sorted({each for p in pairs for each in p}))}
     return [(codes[expected], codes[predicted]) for expected, predicted in pairs]
 
 
 def _positives(rows: Sequence[Row]) -> list[tuple[bool, bool, bool]]:
-    """Whether the second of two classes is right, expected, predicted (GLUE's MRPC and QQP)."""
+    """Return whether the second of two classes is right, is expected, is predicted.
+
+    This is the F1 of GLUE's MRPC and QQP.
+    """
     _, positive = rows[0]["detail"]["probabilities"]  # both classes, in their order
     return [
         (expected == predicted == positive, expected == positive, predicted == positive)
@@ -91,7 +94,7 @@ def _positives(rows: Sequence[Row]) -> list[tuple[bool, bool, bool]]:
 
 
 def _right_words(rows: Sequence[Row]) -> list[tuple[int, int]]:
-    """Number of words with the right tag, as the file has it, and of all words."""
+    """Return the numbers of words with the right tag, as the file has it, and of all words."""
     return [
         (sum(a == b for a, b in zip(expected, predicted, strict=True)), len(expected))
         for expected, predicted in _pairs(rows)
@@ -99,7 +102,7 @@ def _right_words(rows: Sequence[Row]) -> list[tuple[int, int]]:
 
 
 def _chunk_counts(rows: Sequence[Row]) -> list[tuple[int, int, int]]:
-    """Number of right, expected and predicted chunks.
+    """Return the numbers of right, expected and predicted chunks.
 
     A chunk is right if its type and both ends are (Tjong Kim Sang and Buchholz 2000, section 4).
     """
@@ -111,14 +114,14 @@ def _chunk_counts(rows: Sequence[Row]) -> list[tuple[int, int, int]]:
 
 
 def _answers(compare: Callable[[str, str], float]) -> Callable[[Sequence[Row]], Any]:
-    """The best comparison of the predicted answer with any of the accepted ones."""
+    """Return a function: the best comparison of the predicted answer with any accepted one."""
     return lambda rows: [
         (best_accepted(compare, accepted, answer), 1) for accepted, answer in _pairs(rows)
     ]
 
 
 def _withdrawable(compare: Callable[[str, str], float]) -> Callable[[Sequence[Row]], Any]:
-    """The comparison of the answer as in `_answers`, that of the empty answer, the null margin."""
+    """Return a function: the comparison of the answer, of the empty answer, and the null margin."""
 
     def values(rows: Sequence[Row]) -> list[tuple[float, float, float]]:
         found = []
@@ -149,13 +152,13 @@ def _sums(values: Array, weights: Array) -> Array:
 
 
 def _ratio(values: Array, weights: Array) -> Array:
-    """Sum of the first value over sum of the second."""
+    """Return the sum of the first value over the sum of the second."""
     sums = _sums(values, weights)
     return _divide(sums[:, 0], sums[:, 1])
 
 
 def _f1(values: Array, weights: Array) -> Array:
-    """F1 of counts: right, expected, predicted."""
+    """Return the F1 of counts: right, expected, predicted."""
     sums = _sums(values, weights)
     return _divide(2 * sums[:, 0], sums[:, 1] + sums[:, 2])
 
@@ -169,7 +172,7 @@ def _precision(values: Array, weights: Array) -> Array:
 
 
 def _class_counts(codes: Array, weights: Array) -> tuple[Array, Array, Array]:
-    """Right, expected and predicted examples of each class, (resamples, classes) each."""
+    """Return right, expected and predicted examples by class, (resamples, classes) each."""
     classes = np.arange(int(codes.max()) + 1)
     expected, predicted = codes[:, :1] == classes, codes[:, 1:] == classes
     right = expected & predicted
@@ -181,14 +184,14 @@ def _class_counts(codes: Array, weights: Array) -> tuple[Array, Array, Array]:
 
 
 def _macro_f1(codes: Array, weights: Array) -> Array:
-    """Mean F1 of the classes that are expected or predicted, as scikit-learn computes it."""
+    """Return the mean F1 of the classes that are expected or predicted, as scikit-learn does."""
     right, expected, predicted = _class_counts(codes, weights)
     present = (expected + predicted > 0).sum(axis=1)
     return np.asarray(_divide(2 * right, expected + predicted).sum(axis=1) / present)
 
 
 def _matthews(codes: Array, weights: Array) -> Array:
-    """Correlation of classes, for any number of them (Gorodkin 2004, equation 8)."""
+    """Return the correlation of any number of classes (Gorodkin 2004, equation 8)."""
     right, expected, predicted = _class_counts(codes, weights)
     total = weights.sum(axis=1)
     covariance = right.sum(axis=1) * total - (expected * predicted).sum(axis=1)
@@ -207,10 +210,9 @@ def _spearman(values: Array, weights: Array) -> Array:
 
 
 def _correlation(x: Array, y: Array, weights: Array) -> Array:
-    """Weighted correlation of x and y: (cells,), or (resamples, cells).
+    """Return the weighted correlation (resamples,) of x and y: (cells,), or (resamples, cells).
 
-    It is 0 where a side is constant, for a constant orders nothing; scipy, and so GLUE's own
-    script, has nan there.
+    It is 0 where a side is constant; scipy, and so GLUE's own script, has nan there.
     """
     total = weights.sum(axis=1, keepdims=True)
     x = x - (weights * x).sum(axis=1, keepdims=True) / total
@@ -225,7 +227,7 @@ def _correlation(x: Array, y: Array, weights: Array) -> Array:
 
 
 def _ranks(values: Array, weights: Array) -> Array:
-    """(resamples, cells): the mean rank of each cell's examples among the resampled ones."""
+    """Return the mean rank (resamples, cells) of each cell's examples among the resampled ones."""
     distinct, where = np.unique(values, return_inverse=True)
     order = np.argsort(where, kind="stable")
     starts = np.searchsorted(where[order], np.arange(len(distinct)))
@@ -235,7 +237,7 @@ def _ranks(values: Array, weights: Array) -> Array:
 
 
 def _best_ratio(values: Array, weights: Array) -> Array:
-    """The mean score at the threshold that suits these examples best.
+    """Return the mean score at the threshold that is best for these examples.
 
     SQuAD 2.0's official script does this for its leaderboard. It is optimistic, because the
     threshold is chosen on the scored labels.
@@ -262,7 +264,7 @@ def best_threshold(values: Sequence[tuple[float, float, float]]) -> float:
 
 
 def _gains(values: Array, weights: Array) -> tuple[Array, Array]:
-    """The gain in score (resamples, margins) of answering up to each margin, and the margins."""
+    """Return the gain in score (resamples, margins) of answering up to each margin; the margins."""
     order = np.argsort(values[:, 2], kind="stable")
     kept, withdrawn, margins = values[order].T
     gains = np.cumsum(weights[:, order] * (kept - withdrawn), axis=1)

@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.special import softmax
 from torch import Tensor
 
-from electra_pipeline.tasks.kinds.encoding import (
-    has_token_types,
-    num_characters_cut,
-    pre_truncate,
-)
+from electra_pipeline.tasks.kinds.encoding import has_token_types, num_characters_cut, pre_truncate
 from electra_pipeline.tasks.kinds.kind import NO_TOKEN, Encoded, Feature, TaskKind
 
 
@@ -120,8 +117,7 @@ class MultipleChoice(TaskKind[ChoiceExample, ChoicePrediction]):
         found = []
         for example, row in zip(examples, logits, strict=True):
             scores = np.asarray(row, dtype=np.float64)[: len(example.choices)]
-            weights = np.exp(scores - scores.max())
-            probabilities = tuple((weights / weights.sum()).tolist())
+            probabilities = tuple(softmax(scores).tolist())
             found.append(ChoicePrediction(int(scores.argmax()), probabilities))
         return found
 
@@ -145,7 +141,7 @@ class MultipleChoice(TaskKind[ChoiceExample, ChoicePrediction]):
 
 
 def _tokenize(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[Any]:
-    """The encoding of each text, without special tokens."""
+    """Return the encoding of each text, without special tokens."""
     texts = pre_truncate(tokenizer, texts, max_length)
     encodings: list[Any] = tokenizer(texts, add_special_tokens=False, verbose=False).encodings
     return encodings

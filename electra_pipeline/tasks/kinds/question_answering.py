@@ -12,11 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from electra_pipeline.tasks.kinds.answer_texts import answer_overlap, best_accepted
-from electra_pipeline.tasks.kinds.encoding import (
-    SpecialTokens,
-    num_characters_cut,
-    special_tokens,
-)
+from electra_pipeline.tasks.kinds.encoding import SpecialTokens, num_characters_cut, special_tokens
 from electra_pipeline.tasks.kinds.kind import Encoded, Feature, TaskKind
 from electra_pipeline.tasks.kinds.metrics import best_threshold
 from electra_pipeline.tasks.kinds.spans import (

@@ -124,7 +124,7 @@ class Tagging(TaskKind[TaggedExample, TagsPrediction]):
 
 
 def _windows(words: Sequence[Sequence[int]], capacity: int) -> list[range]:
-    """Consecutive words whose tokens fit into `capacity`; every word is in one window."""
+    """Return windows of words whose tokens fit into `capacity`; every word is in one window."""
     windows, start, used = [], 0, 0
     for word, tokens in enumerate(words):
         if used + len(tokens) > capacity:

@@ -1,6 +1,7 @@
 """Classification and regression of texts and pairs of texts."""
 
 import math
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +12,15 @@ import torch.nn.functional as F
 from scipy.special import expit, softmax
 from torch import Tensor, nn
 
-from electra_pipeline.tasks.kinds.encoding import (
-    has_token_types,
-    num_characters_cut,
-    pre_truncate,
+from electra_pipeline.tasks.kinds.encoding import has_token_types, num_characters_cut, pre_truncate
+from electra_pipeline.tasks.kinds.kind import (
+    IGNORED,
+    Encoded,
+    Feature,
+    Prediction,
+    TaskKind,
+    label_fields,
 )
-from electra_pipeline.tasks.kinds.kind import IGNORED, Encoded, Feature, TaskKind, label_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,50 +44,68 @@ class TextExample:
         return math.nan if self.label is None else float(self.label)
 
 
-def _encode(
-    tokenizer: Any,
-    examples: Sequence[TextExample],
-    targets: Sequence[Any],
-    max_length: int,
-    both_orders: bool,
-) -> Encoded:
-    """Encode texts with the tokenizer's special tokens, cutting the longer text of a pair first.
+class TextKind(TaskKind[TextExample, Prediction]):
+    """Texts and pairs of texts, each with one row of logits."""
 
-    White space around a text is removed, because it would change the tokens of byte-level
-    tokenizers.
-    """
-    if not examples:
-        return Encoded([])
-    texts = pre_truncate(tokenizer, [example.text.strip() for example in examples], max_length)
-    pairs_of = [(example.pair or "").strip() for example in examples]
-    seconds = pre_truncate(tokenizer, pairs_of, max_length)
-    items = [
-        (position, text, None if examples[position].pair is None else second)
-        for position, (text, second) in enumerate(zip(texts, seconds, strict=True))
-    ]
-    if both_orders:
-        items += [(position, pair, text) for position, text, pair in items if pair is not None]
-    pairs = [pair or "" for _, _, pair in items] if items[0][2] is not None else None
-    encoded = tokenizer(
-        [text for _, text, _ in items], pairs, truncation=True, max_length=max_length
-    )
-    has_segments = has_token_types(tokenizer)
-    features = [
-        Feature(
-            input_ids=np.asarray(encoding.ids, dtype=np.int32),
-            segment_b=len(encoding.ids) - (sum(encoding.type_ids) if has_segments else 0),
-            target=np.asarray(targets[position]),
-            example=position,
+    auto_class = "AutoModelForSequenceClassification"
+
+    symmetric: bool
+    """Whether the order of a pair has no meaning; training then uses both orders."""
+
+    def encode(
+        self, tokenizer: Any, examples: Sequence[TextExample], max_length: int, *, training: bool
+    ) -> Encoded:
+        """Encode texts with special tokens, cutting the longer text of a pair first.
+
+        White space around a text is removed, because it would change the tokens of byte-level
+        tokenizers.
+        """
+        if not examples:
+            return Encoded([])
+        texts = pre_truncate(tokenizer, [example.text.strip() for example in examples], max_length)
+        pairs_of = [(example.pair or "").strip() for example in examples]
+        seconds = pre_truncate(tokenizer, pairs_of, max_length)
+        items = [
+            (position, text, None if examples[position].pair is None else second)
+            for position, (text, second) in enumerate(zip(texts, seconds, strict=True))
+        ]
+        if self.symmetric and training:
+            items += [(position, pair, text) for position, text, pair in items if pair is not None]
+        pairs = [pair or "" for _, _, pair in items] if items[0][2] is not None else None
+        encoded = tokenizer(
+            [text for _, text, _ in items], pairs, truncation=True, max_length=max_length
         )
-        for (position, _, _), encoding in zip(items, encoded.encodings, strict=True)
-    ]
-    rows = encoded.encodings[: len(examples)]
-    truncated = {
-        i: num_characters_cut((examples[i].text, examples[i].pair or ""), [row.offsets])
-        for i, row in enumerate(rows)
-        if row.overflowing
-    }
-    return Encoded(features, truncated)
+        has_segments = has_token_types(tokenizer)
+        targets = self.targets(examples)
+        features = [
+            Feature(
+                input_ids=np.asarray(encoding.ids, dtype=np.int32),
+                segment_b=len(encoding.ids) - (sum(encoding.type_ids) if has_segments else 0),
+                target=np.asarray(targets[position]),
+                example=position,
+            )
+            for (position, _, _), encoding in zip(items, encoded.encodings, strict=True)
+        ]
+        rows = encoded.encodings[: len(examples)]
+        truncated = {
+            i: num_characters_cut((examples[i].text, examples[i].pair or ""), [row.offsets])
+            for i, row in enumerate(rows)
+            if row.overflowing
+        }
+        return Encoded(features, truncated)
+
+    @abstractmethod
+    def targets(self, examples: Sequence[TextExample]) -> Sequence[Any]:
+        """Return the target of each example's loss, a number of numpy."""
+
+    def decode(
+        self, examples: Sequence[TextExample], features: Sequence[Feature], logits: Sequence[Any]
+    ) -> list[Prediction]:
+        return list(map(self.decode_row, logits))
+
+    @abstractmethod
+    def decode_row(self, logits: Any) -> Prediction:
+        """Return the prediction from the logits (out,) of one text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,37 +117,28 @@ class ClassPrediction:
 
 
 @dataclass(frozen=True)
-class Classification(TaskKind[TextExample, ClassPrediction]):
+class Classification(TextKind[ClassPrediction]):
     """One of `labels` for each text."""
 
     name = "classification"
-    auto_class = "AutoModelForSequenceClassification"
 
     labels: tuple[str, ...]
     symmetric: bool = False
-    """Whether the order of a pair has no meaning; training then uses both orders."""
 
     @property
     def head(self) -> Mapping[str, Any]:
         return {**label_fields(self.labels), "problem_type": "single_label_classification"}
 
-    def encode(
-        self, tokenizer: Any, examples: Sequence[TextExample], max_length: int, *, training: bool
-    ) -> Encoded:
+    def targets(self, examples: Sequence[TextExample]) -> list[np.int64]:
         index: dict[str | None, int] = {label: i for i, label in enumerate(self.labels)}
-        targets = [np.int64(index.get(example.label, IGNORED)) for example in examples]
-        return _encode(tokenizer, examples, targets, max_length, self.symmetric and training)
+        return [np.int64(index.get(example.label, IGNORED)) for example in examples]
 
     def loss(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         return F.cross_entropy(logits, targets, reduction="sum"), targets.new_tensor(len(targets))
 
-    def decode(
-        self, examples: Sequence[TextExample], features: Sequence[Feature], logits: Sequence[Any]
-    ) -> list[ClassPrediction]:
-        return [
-            ClassPrediction(self.labels[int(np.argmax(row))], tuple(map(float, softmax(row))))
-            for row in logits
-        ]
+    def decode_row(self, logits: Any) -> ClassPrediction:
+        best = self.labels[int(np.argmax(logits))]
+        return ClassPrediction(best, tuple(map(float, softmax(logits))))
 
     def majority(
         self, train: Sequence[TextExample], examples: Sequence[TextExample]
@@ -147,7 +160,7 @@ class Classification(TaskKind[TextExample, ClassPrediction]):
 
 
 @dataclass(frozen=True)
-class Regression(TaskKind[TextExample, float]):
+class Regression(TextKind[float]):
     """A number for each text.
 
     The model is trained on numbers with mean 0 and deviation 1, so that training does not depend on
@@ -156,7 +169,6 @@ class Regression(TaskKind[TextExample, float]):
     """
 
     name = "regression"
-    auto_class = "AutoModelForSequenceClassification"
 
     mean: float
     deviation: float
@@ -172,13 +184,8 @@ class Regression(TaskKind[TextExample, float]):
     def head(self) -> Mapping[str, Any]:
         return {"num_labels": 1, "problem_type": "regression"}
 
-    def encode(
-        self, tokenizer: Any, examples: Sequence[TextExample], max_length: int, *, training: bool
-    ) -> Encoded:
-        targets = [
-            np.float32((example.number - self.mean) / self.deviation) for example in examples
-        ]
-        return _encode(tokenizer, examples, targets, max_length, self.symmetric and training)
+    def targets(self, examples: Sequence[TextExample]) -> list[np.float32]:
+        return [np.float32((each.number - self.mean) / self.deviation) for each in examples]
 
     def loss(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         squares = F.mse_loss(logits.squeeze(-1), targets, reduction="sum")
@@ -189,10 +196,8 @@ class Regression(TaskKind[TextExample, float]):
         projection.weight.data.mul_(self.deviation)
         projection.bias.data.mul_(self.deviation).add_(self.mean)
 
-    def decode(
-        self, examples: Sequence[TextExample], features: Sequence[Feature], logits: Sequence[Any]
-    ) -> list[float]:
-        return [float(row[0]) for row in logits]
+    def decode_row(self, logits: Any) -> float:
+        return float(logits[0])
 
     def majority(
         self, train: Sequence[TextExample], examples: Sequence[TextExample]
@@ -230,22 +235,14 @@ class LabelsPrediction:
 class MultiLabelClassification(Classification):
     """Any number of `labels` for each text, each decided independently."""
 
-    def decode(  # type: ignore[override]
-        self, examples: Sequence[TextExample], features: Sequence[Feature], logits: Sequence[Any]
-    ) -> list[LabelsPrediction]:
-        rows = [tuple(map(float, expit(row))) for row in logits]
-        return [
-            LabelsPrediction(
-                tuple(label for label, p in zip(self.labels, row, strict=True) if p > 0.5), row
-            )
-            for row in rows
-        ]
+    def decode_row(self, logits: Any) -> LabelsPrediction:  # type: ignore[override]
+        row = tuple(map(float, expit(logits)))
+        likely = (label for label, p in zip(self.labels, row, strict=True) if p > 0.5)
+        return LabelsPrediction(tuple(likely), row)
 
 
 class MultipleRegression(Regression):
     """Several numbers for each text."""
 
-    def decode(  # type: ignore[override]
-        self, examples: Sequence[TextExample], features: Sequence[Feature], logits: Sequence[Any]
-    ) -> list[list[float]]:
-        return [list(map(float, row)) for row in logits]
+    def decode_row(self, logits: Any) -> list[float]:  # type: ignore[override]
+        return list(map(float, logits))

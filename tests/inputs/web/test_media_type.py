@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from electra_pipeline.inputs.decoding import guess_utf16
 from electra_pipeline.inputs.web.media_type import (
     Declared,
     classify,
     essence_and_charset,
-    guess_utf16,
     is_binary,
     looks_like_html,
     reason_of_bytes,

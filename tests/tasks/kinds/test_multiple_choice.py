@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from electra_pipeline.tasks.catalog.user_task import TASKS, UserTask
 from electra_pipeline.tasks.data.load import load
 from electra_pipeline.tasks.kinds.batches import collate
+from electra_pipeline.tasks.kinds.kind import Feature
 from electra_pipeline.tasks.kinds.multiple_choice import ChoiceExample, MultipleChoice
 
 QUICK = settings(deadline=None, max_examples=30)
@@ -130,7 +131,7 @@ def test_each_choice_is_encoded_as_the_tokenizer_encodes_a_pair(tokenizer, examp
                 assert ids == pair["input_ids"]
                 types = inputs["token_type_ids"][row, column, :size].tolist()
                 assert types == pair["token_type_ids"]
-    assert encoded.num_truncated == num_cut
+    assert len(encoded.truncated) == num_cut
 
 
 def test_long_text_is_cut_equally_for_all_choices(tokenizer):
@@ -141,6 +142,13 @@ def test_long_text_is_cut_equally_for_all_choices(tokenizer):
     assert [tokens.count("red") for tokens in columns] == [10, 10]
     assert encoded.truncated == {0: 3 * (30 - 10)}  # characters
     assert columns[1][-4:] == ["dog", "cat", "bird", "[SEP]"]
+
+
+def test_a_model_without_token_types_is_given_none() -> None:
+    target = np.array([0, 2])
+    features = [Feature(np.full((size, 2), 5, np.int32), size, target, 0) for size in (3, 5)]
+    inputs, _ = collate(features, pad_id=0)
+    assert inputs.keys() == {"input_ids", "attention_mask"}
 
 
 def test_choices_of_other_examples_in_the_batch_change_nothing(tokenizer):
