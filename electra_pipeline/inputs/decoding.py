@@ -121,18 +121,21 @@ def _check_beginning(start: bytes, name: str, codec: str) -> None:
                     f"{codec}; set encoding to {encoding}"
                 )
             return
-    if codec == "utf-8" and (utf_16 := guess_utf16(start)) is not None:
+    if codec == "utf-8" and (utf_16 := guess_utf16(start, min_characters=1)) is not None:
         raise ValueError(
             f"{name}: line 1: every second byte is zero, as in {utf_16} and never in utf-8; "
             f"set encoding to {utf_16}"
         )
 
 
-def guess_utf16(data: bytes) -> str | None:
-    """Return `utf-16-le` or `utf-16-be` if every second byte is mostly 0, as in its ASCII text."""
+def guess_utf16(data: bytes, min_characters: int = 4) -> str | None:
+    """Return `utf-16-le` or `utf-16-be` if every second byte is mostly 0, as in its ASCII text.
+
+    Data of fewer than `min_characters` is not guessed: binary files begin with zeros too.
+    """
     head = data[:SNIFFED_BYTES]
     half = len(head) // 2
-    if half < 1:
+    if half < min_characters:
         return None
     even, odd = head[0::2].count(0), head[1::2].count(0)
     if odd > 0.4 * half and even < 0.05 * half:
