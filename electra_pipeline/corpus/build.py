@@ -32,8 +32,7 @@ from electra_pipeline.corpus.partitions import (
     process_partitions,
 )
 from electra_pipeline.corpus.progress import STAGE, reported, step_report
-from electra_pipeline.corpus.sources.partition import Partition
-from electra_pipeline.corpus.sources.plan import plan
+from electra_pipeline.corpus.sources.plan import Partition, plan
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.storage.shards import HELD_OUT_PREFIX, TRAIN_PREFIX
 

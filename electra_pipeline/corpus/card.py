@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from electra_pipeline.corpus.counters import all_dropped, all_repaired
-from electra_pipeline.corpus.sources.partition import Partition
+from electra_pipeline.corpus.sources.plan import Partition
 
 CARD = "README.md"
 SAMPLES_PER_REASON = 3

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from electra_pipeline.corpus.document_table import DocumentTable, Mask
 from electra_pipeline.corpus.merge import Copies
-from electra_pipeline.corpus.sources.partition import Partition
+from electra_pipeline.corpus.sources.plan import Partition
 from electra_pipeline.storage.shards import UNKNOWN_LANGUAGE
 
 

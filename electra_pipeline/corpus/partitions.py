@@ -23,8 +23,7 @@ from electra_pipeline.corpus.cleaning.document import DocumentRules, clean_docum
 from electra_pipeline.corpus.cleaning.text import content_id
 from electra_pipeline.corpus.dropped import Sampler, sample_row
 from electra_pipeline.corpus.progress import STAGE, step_report
-from electra_pipeline.corpus.sources.partition import Partition
-from electra_pipeline.corpus.sources.plan import check_readable
+from electra_pipeline.corpus.sources.plan import Partition
 from electra_pipeline.inputs.decompression import log_warning
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.shards import DOCUMENT_SCHEMA, write_shard
@@ -102,7 +101,7 @@ def process_partitions(
     report = step_report(progress, "checking")
     for number, index in enumerate(missing):
         report(number, len(missing))
-        check_readable(tasks[index].partition)
+        tasks[index].partition.check_readable()
     started, num_bytes = time.monotonic(), 0
     num_documents = sum(record["kept"] for record in records.values())
     progress(Update(STAGE, len(records), len(tasks), "partitions", {"reused": len(records)}))
