@@ -1,7 +1,7 @@
 """Filter thresholds per language, from language_thresholds.yaml."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
@@ -14,7 +14,7 @@ MIN_SCORE = 0.5  # CCNet's (Wenzek et al. 2019, section 3.3), with the same mode
 class LanguageThresholds(NamedTuple):
     """The thresholds of a language; the defaults reject nothing."""
 
-    mean_word_length: tuple[float, float] | None = None
+    mean_word_length: Sequence[float] | None = None
     """Least and greatest mean, in characters; None if the source splits words differently."""
     min_alphabetic_words: float = 0.0
     """Least fraction of words that have a letter."""
@@ -32,28 +32,17 @@ DEFAULTS = LanguageThresholds()
 
 
 @cache
-def _table() -> Mapping[str, LanguageThresholds]:
+def thresholds_by_language() -> Mapping[str, LanguageThresholds]:
+    """Return the table by the codes of its languages (ISO 639-1 if it has one, else 639-3)."""
     text = (files(__package__) / "language_thresholds.yaml").read_text(encoding="utf-8")
     return {
-        code: LanguageThresholds(
-            tuple(row["mean_word_length"]) if row["mean_word_length"] else None,
-            row["min_alphabetic_words"],
-            tuple(row["stop_words"].split()),
-            row["min_ended_lines"],
-            row["max_newlines"],
-            row.get("min_language_score", MIN_SCORE),
-        )
+        code: LanguageThresholds(**row | {"stop_words": tuple(row["stop_words"].split())})
         for code, row in yaml.safe_load(text).items()
     }
-
-
-def languages_with_thresholds() -> tuple[str, ...]:
-    """Return the codes of the languages in the table (ISO 639-1 if it has one, else 639-3)."""
-    return tuple(sorted(_table()))
 
 
 def find_thresholds(
     language: str | None, otherwise: LanguageThresholds = DEFAULTS
 ) -> LanguageThresholds:
     """Return the thresholds of a language, or `otherwise` if the table has none."""
-    return _table().get(language or "", otherwise)
+    return thresholds_by_language().get(language or "", otherwise)
