@@ -17,10 +17,9 @@ from electra_pipeline.core.execution import StageContext
 from electra_pipeline.core.progress import Update
 from electra_pipeline.corpus.card import CARD, render_card
 from electra_pipeline.corpus.config import CorpusConfig
-from electra_pipeline.corpus.counters import all_dropped, count_documents
+from electra_pipeline.corpus.counters import count_documents, total_of_sources
 from electra_pipeline.corpus.dedup.corpus_rules import find_drops
-from electra_pipeline.corpus.dedup.decontamination import index_evaluation_data
-from electra_pipeline.corpus.dedup.features import FeatureSpec
+from electra_pipeline.corpus.dedup.decontamination import Index, index_evaluation_data
 from electra_pipeline.corpus.dedup.repeated_lines import remove_repeated_lines
 from electra_pipeline.corpus.document_table import Drop, read_document_table, sample_drop
 from electra_pipeline.corpus.dropped import DROPPED, DROPPED_SCHEMA, merge_samples
@@ -57,7 +56,6 @@ def build(
     index = None
     if config.decontaminate is not None:
         index = index_evaluation_data(config.decontaminate, examples or {})
-    spec = FeatureSpec(config.near_duplicates, index, "" if index is None else index.digest)
     return produce(
         root=context.root,
         stage=STAGE,
@@ -69,14 +67,14 @@ def build(
             for number, partition in enumerate(partitions)
         }
         | ({"evaluation": index.digest} if index is not None else {}),
-        write=partial(_write, config, partitions, spec, context),
+        write=partial(_write, config, partitions, index, context),
     )
 
 
 def _write(
     config: CorpusConfig,
     partitions: Sequence[Partition],
-    spec: FeatureSpec,
+    index: Index | None,
     context: StageContext,
     draft: Draft,
 ) -> Written:
@@ -109,10 +107,9 @@ def _write(
     # Find the documents that only the whole corpus can drop.
     announce("merging")
     table = read_document_table(reported(folders, len(folders), step_report(progress, "merging")))
-    if spec.near is not None or spec.index is not None:
+    if config.near_duplicates is not None or index is not None:
         announce("comparing")
-    max_documents = config.decontaminate.max_documents if config.decontaminate else None
-    drops, counters = find_drops(spec, max_documents, folders, records, table, executor)
+    drops, counters = find_drops(config, index, folders, records, table, executor)
 
     # Split and weight the rest, and write it.
     is_left = ~np.any([drop.mask for drop in drops], axis=0)
@@ -149,7 +146,7 @@ def _write(
 
 
 def _no_document_kept(counters: Mapping[str, Any]) -> ValueError:
-    dropped = all_dropped(counters)
+    dropped = total_of_sources(counters, "dropped")
     reasons = ", ".join(f"{reason} {number}" for reason, number in dropped.items())
     total = sum(dropped.values())
     found = f"all {total} documents were dropped: {reasons}" if reasons else "no document"

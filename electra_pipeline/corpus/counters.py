@@ -45,14 +45,9 @@ def count_documents(
     return counters
 
 
-def all_dropped(counters: Mapping[str, Any]) -> dict[str, int]:
-    """Return the number of dropped documents of all sources by reason, most frequent first."""
-    return _ordered(_added(*(source["dropped"] for source in counters["sources"].values())))
-
-
-def all_repaired(counters: Mapping[str, Any]) -> dict[str, int]:
-    """Return the number of repairs in all sources by kind, most frequent first."""
-    return _ordered(_added(*(source["repaired"] for source in counters["sources"].values())))
+def total_of_sources(counters: Mapping[str, Any], name: str) -> dict[str, int]:
+    """Return the sum of the counters `name` (dropped or repaired) of all sources, largest first."""
+    return _ordered(_added(*(source[name] for source in counters["sources"].values())))
 
 
 def _count_sources(

@@ -22,7 +22,7 @@ from electra_pipeline.core.progress import Progress, Update, silent, throttled
 from electra_pipeline.corpus.cleaning.document import DocumentRules, clean_document
 from electra_pipeline.corpus.cleaning.text import content_id
 from electra_pipeline.corpus.dropped import Sampler, sample_row
-from electra_pipeline.corpus.progress import STAGE, step_report
+from electra_pipeline.corpus.progress import STAGE, reported, step_report
 from electra_pipeline.corpus.sources.plan import Partition
 from electra_pipeline.inputs.decompression import log_warning
 from electra_pipeline.storage.folder import Folder
@@ -57,7 +57,7 @@ class PartitionTask:
 
 @dataclass
 class PartitionCounts:
-    """Counters of a partition's documents; `read` = `kept` + the sum of `dropped`."""
+    """Counters of a partition's documents, as in its record; `read` = `kept` + all `dropped`."""
 
     read: int = 0
     bytes_read: int = 0  # of UTF-8
@@ -93,14 +93,11 @@ def process_partitions(
     """
     records: dict[int, dict[str, Any]] = {}
     report = step_report(progress, "looking up finished partitions")
-    for index, task in enumerate(tasks):
-        report(index, len(tasks))
+    for index, task in enumerate(reported(tasks, len(tasks), report)):
         if (record := find_record(task.folder)) is not None:
             records[index] = without_samples(record) | {"reused": True}
     missing = [index for index in range(len(tasks)) if index not in records]
-    report = step_report(progress, "checking")
-    for number, index in enumerate(missing):
-        report(number, len(missing))
+    for index in reported(missing, len(missing), step_report(progress, "checking")):
         tasks[index].partition.check_readable()
     started, num_bytes = time.monotonic(), 0
     num_documents = sum(record["kept"] for record in records.values())
@@ -159,12 +156,8 @@ def process_partition(task: PartitionTask, progress: Progress = silent) -> dict[
         write_shard(file, PARTITION_SCHEMA, _kept_batches(task, counts, sampler, progress))
     record = {
         "label": task.partition.label,
-        "read": counts.read,
-        "kept": counts.kept,
-        "dropped": dict(counts.dropped),
-        "repaired": dict(counts.repaired),
+        **vars(counts),
         "samples": sampler.rows(),
-        "bytes_read": counts.bytes_read,
         "sha256": task.folder.sha256(DOCUMENTS),
     }
     task.folder.write_json(RECORD, record)

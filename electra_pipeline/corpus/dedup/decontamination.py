@@ -8,6 +8,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, islice
 
 import numpy as np
@@ -75,7 +76,7 @@ class Index:
     table: NDArray[np.bool_]
     """(a power of two,) False if no hash begins with the bits of the position."""
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Return the hex sha256 over all sequences, whatever files the examples came from."""
         named = orjson.dumps([self.tasks, self.lengths])

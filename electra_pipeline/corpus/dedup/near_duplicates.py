@@ -16,10 +16,10 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from electra_pipeline.corpus.dedup.minhash import NearDuplicates
+from electra_pipeline.corpus.document_table import Mask
 from electra_pipeline.corpus.word_hashes import Hashes
 
 Numbers = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 # In a bucket (the documents that share a key), so many documents in turn are compared to the
 # others: all pairs of up to nine documents. In a larger bucket, documents that are joined to one of

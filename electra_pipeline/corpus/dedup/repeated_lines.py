@@ -20,7 +20,7 @@ import xxhash
 from numpy.typing import NDArray
 from pydantic import Field
 
-from electra_pipeline.core.execution import Executor
+from electra_pipeline.core.execution import Executor, values_in_order
 from electra_pipeline.core.identity import Config
 from electra_pipeline.corpus.cleaning.document import DocumentRules
 from electra_pipeline.corpus.cleaning.text import PARAGRAPH_END
@@ -39,6 +39,7 @@ from electra_pipeline.storage.shards import write_shard
 
 BOILERPLATE = "boilerplate"
 LINE_KEYS = "lines.bin"
+SEPARATORS = {"line": "\n", "paragraph": "\n\n"}
 MAX_KEYS = 1 << 24  # sorted at a time, in at most 1 GB of memory
 
 
@@ -78,16 +79,12 @@ def remove_repeated_lines(
     targets = [work / f"piece-{index:05d}" for index in range(len(folders))]
     tasks = [StripTask(*each) for each in zip(folders, targets, strict=True)]
     to_list = [task for task in tasks if not task.target.exists(LINE_KEYS)]
-    for outcome in executor.map(partial(_list_keys, lines), to_list):
-        if outcome.error is not None:
-            raise outcome.error
+    values_in_order(executor.map(partial(_list_keys, lines), to_list))
     boilerplate = find_boilerplate(
         lines, (np.frombuffer(target.read_bytes(LINE_KEYS), np.uint64) for target in targets)
     )
     to_strip = [task for task in tasks if not task.target.exists(RECORD)]
-    for outcome in executor.map(partial(_strip, lines, rules, boilerplate), to_strip):
-        if outcome.error is not None:
-            raise outcome.error
+    values_in_order(executor.map(partial(_strip, lines, rules, boilerplate), to_strip))
     return targets, [
         record | without_samples(target.read_json(RECORD))
         for record, target in zip(records, targets, strict=True)
@@ -189,17 +186,13 @@ def remove_lines(config: RepeatedLines, text: str, boilerplate: Hashes) -> tuple
         return text, 0
     removed = set(numbers[is_boilerplate].tolist())
     rest = (line for number, line in enumerate(lines) if number not in removed)
-    text = _separator(config).join(rest)
+    text = SEPARATORS[config.unit].join(rest)
     return PARAGRAPH_END.sub("\n\n", text).strip(), len(removed)
-
-
-def _separator(config: RepeatedLines) -> str:
-    return "\n" if config.unit == "line" else "\n\n"
 
 
 def _split(config: RepeatedLines, text: str) -> tuple[list[str], NDArray[np.int64], Hashes]:
     """Return all lines, the numbers of those that are long enough, and their keys."""
-    lines = text.split(_separator(config))
+    lines = text.split(SEPARATORS[config.unit])
     numbers = [number for number, line in enumerate(lines) if len(line) >= config.min_characters]
     keys = (
         xxhash.xxh3_64_intdigest(" ".join(lines[number].lower().split()).encode())
