@@ -7,6 +7,7 @@ interruption.
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from electra_pipeline.corpus.dedup.corpus_rules import find_drops
 from electra_pipeline.corpus.dedup.decontamination import Index, index_evaluation_data
 from electra_pipeline.corpus.dedup.repeated_lines import remove_repeated_lines
 from electra_pipeline.corpus.document_table import Drop, read_document_table, sample_drop
-from electra_pipeline.corpus.dropped import DROPPED, DROPPED_SCHEMA, merge_samples
+from electra_pipeline.corpus.dropped import DROPPED, DROPPED_SCHEMA, Sampler
 from electra_pipeline.corpus.merge import held_out, num_copies, repeat_documents, write_shards
 from electra_pipeline.corpus.partitions import (
     RECORD,
@@ -135,7 +136,8 @@ def _write(
 
     # Document the corpus.
     limit = config.samples_per_reason
-    samples = merge_samples((folder.read_json(RECORD)["samples"] for folder in folders), limit)
+    of_partitions = (folder.read_json(RECORD)["samples"] for folder in folders)
+    samples = Sampler(limit, chain.from_iterable(of_partitions)).rows()
     for drop in drops:
         samples += sample_drop(drop, folders, table, limit)
     with draft.create(DROPPED) as file:

@@ -64,8 +64,7 @@ def _count_sources(
     dropped_by_partition = {
         reason: table.sum_by_partition(mask) for reason, mask in dropped.items()
     }
-    kept_by_partition = table.sum_by_partition(kept)
-    sizes = {
+    sizes = {"kept": table.sum_by_partition(kept)} | {
         name.removeprefix("num_"): table.sum_by_partition(values * kept)
         for name, values in table.sizes.items()
     }
@@ -74,7 +73,7 @@ def _count_sources(
         here = {reason: number[index] for reason, number in dropped_by_partition.items()}
         found = sources.setdefault(
             record["label"],
-            {"read": 0, "kept": 0, "dropped": {}, "repaired": {}, **dict.fromkeys(sizes, 0)}
+            {"read": 0, "dropped": {}, "repaired": {}, **dict.fromkeys(sizes, 0)}
             | {"licences": [], "weights": []},
         )
         for name, value in (
@@ -84,7 +83,6 @@ def _count_sources(
             if value is not None and value not in found[name]:
                 found[name].append(value)
         found["read"] += record["read"]
-        found["kept"] += kept_by_partition[index]
         for name, numbers in sizes.items():
             found[name] += numbers[index]
         found["dropped"] = _added(found["dropped"], record["dropped"], here)

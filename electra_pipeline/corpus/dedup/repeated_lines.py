@@ -26,16 +26,16 @@ from electra_pipeline.corpus.cleaning.document import DocumentRules
 from electra_pipeline.corpus.cleaning.text import PARAGRAPH_END
 from electra_pipeline.corpus.dropped import Sampler, sample_row
 from electra_pipeline.corpus.partitions import (
-    DOCUMENTS,
     PARTITION_SCHEMA,
     RECORD,
+    PartitionCounts,
     document_row,
     read_partition,
     without_samples,
+    write_partition,
 )
 from electra_pipeline.corpus.word_hashes import Hashes
 from electra_pipeline.storage.folder import Folder
-from electra_pipeline.storage.shards import write_shard
 
 BOILERPLATE = "boilerplate"
 LINE_KEYS = "lines.bin"
@@ -101,38 +101,34 @@ def _list_keys(lines: RepeatedLines, task: StripTask) -> None:
 def _strip(
     lines: RepeatedLines, rules: DocumentRules, boilerplate: Hashes, task: StripTask
 ) -> None:
-    sampler = Sampler(rules.samples_per_reason)
-    counts: Counter[str] = Counter()
+    before = task.source.read_json(RECORD)
+    sampler = Sampler(rules.samples_per_reason, before["samples"])
+    counts = PartitionCounts(
+        label=before["label"],
+        read=before["read"],
+        bytes_read=before["bytes_read"],
+        dropped=Counter(before["dropped"]),
+        repaired=Counter(before["repaired"]),
+    )
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in read_partition(task.source, PARTITION_SCHEMA.names):
             rows = []
             for row in batch.to_pylist():
                 text, num_removed = remove_lines(lines, row["text"], boilerplate)
-                counts["removed"] += num_removed
-                if num_removed and len(text) < rules.min_characters:
-                    counts["dropped"] += 1
-                    sample = sample_row(BOILERPLATE, f"{num_removed} {lines.unit}s", row)
-                    sampler.add(int(row["id"][:16], 16), sample)
-                    continue
                 if num_removed:
+                    counts.repaired[f"{BOILERPLATE}_{lines.unit}s"] += num_removed
+                    if len(text) < rules.min_characters:
+                        counts.dropped[BOILERPLATE] += 1
+                        sample = sample_row(BOILERPLATE, f"{num_removed} {lines.unit}s", row)
+                        sampler.add(int(row["id"][:16], 16), sample)
+                        continue
                     row = document_row(text, row["source"], row["url"], row["language"])
                 rows.append(row)
+            counts.kept += len(rows)
             yield pa.RecordBatch.from_pylist(rows, PARTITION_SCHEMA)
 
-    with task.target.create(DOCUMENTS) as file:
-        num_kept = write_shard(file, PARTITION_SCHEMA, batches())
-    before = task.source.read_json(RECORD)
-    dropped = {BOILERPLATE: counts["dropped"]} if counts["dropped"] else {}
-    removed = {f"{BOILERPLATE}_{lines.unit}s": counts["removed"]} if counts["removed"] else {}
-    record = {
-        "kept": num_kept,
-        "dropped": before["dropped"] | dropped,
-        "repaired": before["repaired"] | removed,
-        "samples": [*before["samples"], *sampler.rows()],
-        "sha256": task.target.sha256(DOCUMENTS),
-    }
-    task.target.write_json(RECORD, record)
+    write_partition(task.target, batches(), counts, sampler)
 
 
 class _Run(NamedTuple):

@@ -19,6 +19,7 @@ from electra_pipeline.corpus.wikitext.template_patterns import parse_pattern
 SUBSTITUTION = re.compile(r"\s*(?:safesubst|subst|msgnw|msg|raw):", re.IGNORECASE)
 MAX_ENTRY_CHARACTERS = 40  # of the table, so that a long name takes no quadratic time
 KEY = re.compile(r"[\w .-]*")  # other text before an equals sign is not a name
+# Beginnings of the names of characters whose scripts have no spaces between words.
 WITHOUT_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
 BEFORE_FOOTNOTE = frozenset('.,;:!?)]}>"\u201d\u00bb\u3002\u3001\uff0c\uff09\x01')
 
@@ -77,13 +78,9 @@ def _is_footnote(context: Context) -> bool:
     if context.after.isalnum() or not context.before:
         return False
     return context.before in BEFORE_FOOTNOTE or (
-        context.before.isalnum() and not _has_no_spaces(context.before)
+        context.before.isalnum()
+        and not unicodedata.name(context.before, "").startswith(WITHOUT_SPACES)
     )
-
-
-def _has_no_spaces(character: str) -> bool:
-    """Return whether the script has no spaces between words."""
-    return unicodedata.name(character, "").startswith(WITHOUT_SPACES)
 
 
 def _find_pattern(patterns: Mapping[str, str], name: str) -> str | None:

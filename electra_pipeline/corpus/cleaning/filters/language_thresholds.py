@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 import yaml
 
-MIN_SCORE = 0.5  # CCNet's (Wenzek et al. 2019, section 3.3), with the same model
-
 
 class LanguageThresholds(NamedTuple):
     """The thresholds of a language; the defaults reject nothing."""
@@ -24,8 +22,9 @@ class LanguageThresholds(NamedTuple):
     """Least fraction of lines that end a sentence."""
     max_newlines: float = math.inf
     """Greatest number of line ends per word."""
-    min_score: float = MIN_SCORE
-    """Least probability of the language at which a document is taken to be in it."""
+    min_score: float = 0.5
+    """Least probability of the language at which a document is taken to be in it. The default is
+    CCNet's (Wenzek et al. 2019, section 3.3), with the same model."""
 
 
 DEFAULTS = LanguageThresholds()
