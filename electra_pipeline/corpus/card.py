@@ -63,7 +63,7 @@ def _tables(counters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 
 
 def _digests(partitions: Sequence[Partition]) -> dict[str, list[str]]:
-    """Return the digests of partitions by label; parts of one file share a digest."""
+    """Return the digests of partitions by label; parts of one file have the same one."""
     digests: dict[str, dict[str, None]] = {}  # keys in order
     for partition in partitions:
         digests.setdefault(partition.label, {})[partition.digest] = None

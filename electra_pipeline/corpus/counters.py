@@ -59,7 +59,7 @@ def _count_sources(
 ) -> dict[str, dict[str, Any]]:
     """Return, by label, documents read, kept and dropped by reason, repairs, and sizes of the kept.
 
-    Also the licences and weights of the source: several if sources share a label.
+    Also the licences and weights: several if several sources have the label.
     """
     dropped_by_partition = {
         reason: table.sum_by_partition(mask) for reason, mask in dropped.items()

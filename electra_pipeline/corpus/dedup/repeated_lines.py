@@ -76,6 +76,7 @@ def remove_repeated_lines(
     A document that becomes shorter than `rules.min_characters` is dropped. Files that an
     interrupted run left in `work` are reused.
     """
+    # The name is older than the word partition.
     targets = [work / f"piece-{index:05d}" for index in range(len(folders))]
     tasks = [StripTask(*each) for each in zip(folders, targets, strict=True)]
     to_list = [task for task in tasks if not task.target.exists(LINE_KEYS)]

@@ -133,12 +133,12 @@ class GopherRepetition(Filter):
         """Yield a rejection, or None, for each rule; they are equal in all languages."""
         for kind, parts in (("paragraph", view.paragraphs), ("line", view.lines)):
             count, characters = repeated_parts(parts)
-            shares = {
+            fractions = {
                 f"duplicate_{kind}s": count / len(parts),
                 f"duplicate_{kind}_characters": characters / len(view.text),
             }
-            for reason, share in shares.items():  # the limit of a reason is the field max_REASON
-                yield above(reason, share, getattr(self, f"max_{reason}"))
+            for reason, fraction in fractions.items():  # limits are the fields max_REASON
+                yield above(reason, fraction, getattr(self, f"max_{reason}"))
         yield from self._repeated_ngrams(view)
 
     def _repeated_ngrams(self, view: TextView) -> Iterator[Rejection | None]:
