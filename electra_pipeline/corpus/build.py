@@ -7,6 +7,7 @@ interruption.
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,12 @@ from electra_pipeline.core.execution import StageContext
 from electra_pipeline.core.progress import Update
 from electra_pipeline.corpus.card import CARD, render_card
 from electra_pipeline.corpus.config import CorpusConfig
-from electra_pipeline.corpus.counters import all_dropped, count_documents
+from electra_pipeline.corpus.counters import count_documents, total_of_sources
 from electra_pipeline.corpus.dedup.corpus_rules import find_drops
-from electra_pipeline.corpus.dedup.decontamination import index_evaluation_data
-from electra_pipeline.corpus.dedup.features import FeatureSpec
+from electra_pipeline.corpus.dedup.decontamination import Index, index_evaluation_data
 from electra_pipeline.corpus.dedup.repeated_lines import remove_repeated_lines
 from electra_pipeline.corpus.document_table import Drop, read_document_table, sample_drop
-from electra_pipeline.corpus.dropped import DROPPED, DROPPED_SCHEMA, merge_samples
+from electra_pipeline.corpus.dropped import DROPPED, DROPPED_SCHEMA, Sampler
 from electra_pipeline.corpus.merge import held_out, num_copies, repeat_documents, write_shards
 from electra_pipeline.corpus.partitions import (
     RECORD,
@@ -32,8 +32,7 @@ from electra_pipeline.corpus.partitions import (
     process_partitions,
 )
 from electra_pipeline.corpus.progress import STAGE, reported, step_report
-from electra_pipeline.corpus.sources.partition import Partition
-from electra_pipeline.corpus.sources.plan import plan
+from electra_pipeline.corpus.sources.plan import Partition, plan
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.storage.shards import HELD_OUT_PREFIX, TRAIN_PREFIX
 
@@ -58,7 +57,6 @@ def build(
     index = None
     if config.decontaminate is not None:
         index = index_evaluation_data(config.decontaminate, examples or {})
-    spec = FeatureSpec(config.near_duplicates, index, "" if index is None else index.digest)
     return produce(
         root=context.root,
         stage=STAGE,
@@ -70,14 +68,14 @@ def build(
             for number, partition in enumerate(partitions)
         }
         | ({"evaluation": index.digest} if index is not None else {}),
-        write=partial(_write, config, partitions, spec, context),
+        write=partial(_write, config, partitions, index, context),
     )
 
 
 def _write(
     config: CorpusConfig,
     partitions: Sequence[Partition],
-    spec: FeatureSpec,
+    index: Index | None,
     context: StageContext,
     draft: Draft,
 ) -> Written:
@@ -110,10 +108,9 @@ def _write(
     # Find the documents that only the whole corpus can drop.
     announce("merging")
     table = read_document_table(reported(folders, len(folders), step_report(progress, "merging")))
-    if spec.near is not None or spec.index is not None:
+    if config.near_duplicates is not None or index is not None:
         announce("comparing")
-    max_documents = config.decontaminate.max_documents if config.decontaminate else None
-    drops, counters = find_drops(spec, max_documents, folders, records, table, executor)
+    drops, counters = find_drops(config, index, folders, records, table, executor)
 
     # Split and weight the rest, and write it.
     is_left = ~np.any([drop.mask for drop in drops], axis=0)
@@ -139,7 +136,8 @@ def _write(
 
     # Document the corpus.
     limit = config.samples_per_reason
-    samples = merge_samples((folder.read_json(RECORD)["samples"] for folder in folders), limit)
+    of_partitions = (folder.read_json(RECORD)["samples"] for folder in folders)
+    samples = Sampler(limit, chain.from_iterable(of_partitions)).rows()
     for drop in drops:
         samples += sample_drop(drop, folders, table, limit)
     with draft.create(DROPPED) as file:
@@ -150,7 +148,7 @@ def _write(
 
 
 def _no_document_kept(counters: Mapping[str, Any]) -> ValueError:
-    dropped = all_dropped(counters)
+    dropped = total_of_sources(counters, "dropped")
     reasons = ", ".join(f"{reason} {number}" for reason, number in dropped.items())
     total = sum(dropped.values())
     found = f"all {total} documents were dropped: {reasons}" if reasons else "no document"

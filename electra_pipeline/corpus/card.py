@@ -6,8 +6,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from electra_pipeline.corpus.counters import all_dropped, all_repaired
-from electra_pipeline.corpus.sources.partition import Partition
+from electra_pipeline.corpus.counters import total_of_sources
+from electra_pipeline.corpus.sources.plan import Partition
 
 CARD = "README.md"
 SAMPLES_PER_REASON = 3
@@ -34,26 +34,26 @@ def render_card(
         counters=counters,
         splits=list(counters["documents"]),
         digests=_digests(partitions),
-        reasons=all_dropped(counters),
-        repairs=all_repaired(counters),
+        reasons=total_of_sources(counters, "dropped"),
+        repairs=total_of_sources(counters, "repaired"),
         tables=_tables(counters),
         samples=_select(samples),
     )
     return re.sub(r"\n{3,}", "\n\n", rendered)
 
 
-def _tables(counters: Mapping[str, Any]) -> list[tuple[str, Sequence[str], list[list[Any]]]]:
+def _tables(counters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """Return the title, header and rows of each table that has rows."""
     words = counters["words_by_language"]
-    languages = [[code, number, words[code]] for code, number in counters["languages"].items()]
+    languages = [(code, number, words[code]) for code, number in counters["languages"].items()]
     lengths = [
-        [f"{lower} to {2 * int(lower) - 1}", number]
+        (f"{lower} to {2 * int(lower) - 1}", number)
         for lower, number in counters["documents_by_words"].items()
         if number
     ]
-    clusters = [list(each) for each in counters.get("near_duplicate_clusters", {}).items()]
-    tasks = [list(each) for each in counters.get("contaminated_by_task", {}).items()]
-    tables: list[tuple[str, Sequence[str], list[list[Any]]]] = [
+    clusters = counters.get("near_duplicate_clusters", {}).items()
+    tasks = counters.get("contaminated_by_task", {}).items()
+    tables = [
         ("Languages", ("language", "documents", "words"), languages),
         ("Length", ("words", "documents"), lengths),
         ("Near-duplicates", ("documents in a cluster", "clusters"), clusters),
@@ -63,7 +63,7 @@ def _tables(counters: Mapping[str, Any]) -> list[tuple[str, Sequence[str], list[
 
 
 def _digests(partitions: Sequence[Partition]) -> dict[str, list[str]]:
-    """Return the digests of partitions by label; parts of one file share a digest."""
+    """Return the digests of partitions by label; parts of one file have the same one."""
     digests: dict[str, dict[str, None]] = {}  # keys in order
     for partition in partitions:
         digests.setdefault(partition.label, {})[partition.digest] = None

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from electra_pipeline.corpus.document_table import DocumentTable, Mask
 from electra_pipeline.corpus.merge import Copies
-from electra_pipeline.corpus.sources.partition import Partition
+from electra_pipeline.corpus.sources.plan import Partition
 from electra_pipeline.storage.shards import UNKNOWN_LANGUAGE
 
 
@@ -45,14 +45,9 @@ def count_documents(
     return counters
 
 
-def all_dropped(counters: Mapping[str, Any]) -> dict[str, int]:
-    """Return the number of dropped documents of all sources by reason, most frequent first."""
-    return _ordered(_added(*(source["dropped"] for source in counters["sources"].values())))
-
-
-def all_repaired(counters: Mapping[str, Any]) -> dict[str, int]:
-    """Return the number of repairs in all sources by kind, most frequent first."""
-    return _ordered(_added(*(source["repaired"] for source in counters["sources"].values())))
+def total_of_sources(counters: Mapping[str, Any], name: str) -> dict[str, int]:
+    """Return the sum of the counters `name` (dropped or repaired) of all sources, largest first."""
+    return _ordered(_added(*(source[name] for source in counters["sources"].values())))
 
 
 def _count_sources(
@@ -64,13 +59,12 @@ def _count_sources(
 ) -> dict[str, dict[str, Any]]:
     """Return, by label, documents read, kept and dropped by reason, repairs, and sizes of the kept.
 
-    Also the licences and weights of the source: several if sources share a label.
+    Also the licences and weights: several if several sources have the label.
     """
     dropped_by_partition = {
         reason: table.sum_by_partition(mask) for reason, mask in dropped.items()
     }
-    kept_by_partition = table.sum_by_partition(kept)
-    sizes = {
+    sizes = {"kept": table.sum_by_partition(kept)} | {
         name.removeprefix("num_"): table.sum_by_partition(values * kept)
         for name, values in table.sizes.items()
     }
@@ -79,7 +73,7 @@ def _count_sources(
         here = {reason: number[index] for reason, number in dropped_by_partition.items()}
         found = sources.setdefault(
             record["label"],
-            {"read": 0, "kept": 0, "dropped": {}, "repaired": {}, **dict.fromkeys(sizes, 0)}
+            {"read": 0, "dropped": {}, "repaired": {}, **dict.fromkeys(sizes, 0)}
             | {"licences": [], "weights": []},
         )
         for name, value in (
@@ -89,7 +83,6 @@ def _count_sources(
             if value is not None and value not in found[name]:
                 found[name].append(value)
         found["read"] += record["read"]
-        found["kept"] += kept_by_partition[index]
         for name, numbers in sizes.items():
             found[name] += numbers[index]
         found["dropped"] = _added(found["dropped"], record["dropped"], here)

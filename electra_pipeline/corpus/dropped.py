@@ -34,13 +34,15 @@ class Sampler:
     """A random choice of the dropped documents of each reason: those with the smallest keys.
 
     The choice does not depend on the order of the documents. A key is a content hash; equal ones
-    stay in the order in which they were added.
+    stay in the order in which they were added. `samples` are rows of other samplers to choose from.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, samples: Iterable[dict[str, Any]] = ()) -> None:
         self._limit = limit
         self._heaps: dict[str, list[tuple[int, int, dict[str, Any]]]] = {}
         self._num_added = 0
+        for sample in samples:
+            self.add(sample["key"], sample)
 
     def add(self, key: int, row: dict[str, Any]) -> None:
         """Consider one more document, by its `sample_row`."""
@@ -58,14 +60,3 @@ class Sampler:
             for reason in sorted(self._heaps)
             for _, _, row in sorted(self._heaps[reason], reverse=True)
         ]
-
-
-def merge_samples(
-    partitions: Iterable[Iterable[dict[str, Any]]], limit: int
-) -> list[dict[str, Any]]:
-    """Return, for each reason, the `limit` samples of all partitions with the smallest keys."""
-    sampler = Sampler(limit)
-    for samples in partitions:
-        for sample in samples:
-            sampler.add(sample["key"], sample)
-    return sampler.rows()

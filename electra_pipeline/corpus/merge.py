@@ -4,6 +4,7 @@ N is the number of documents in a `DocumentTable`.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
@@ -61,19 +62,15 @@ def write_shards(
     draft: Draft, prefix: str, batches: Iterator[pa.RecordBatch], shard_bytes: int
 ) -> None:
     """Write numbered shards, each closed by the batch that brings it to `shard_bytes`."""
-    index = 0
-    while (batch := next(batches, None)) is not None:
-        with draft.create(shard_name(prefix, index)) as file:
-            write_shard(file, DOCUMENT_SCHEMA, _until_full(batch, batches, shard_bytes))
-        index += 1
+    index = num_bytes = 0
 
+    def shard_of(batch: pa.RecordBatch) -> int:
+        nonlocal index, num_bytes
+        if num_bytes >= shard_bytes:
+            index, num_bytes = index + 1, 0
+        num_bytes += batch.nbytes
+        return index
 
-def _until_full(
-    batch: pa.RecordBatch, batches: Iterator[pa.RecordBatch], shard_bytes: int
-) -> Iterator[pa.RecordBatch]:
-    num_bytes = 0
-    following: pa.RecordBatch | None = batch
-    while following is not None:
-        yield following
-        num_bytes += following.nbytes
-        following = next(batches, None) if num_bytes < shard_bytes else None
+    for number, of_shard in groupby(batches, shard_of):
+        with draft.create(shard_name(prefix, number)) as file:
+            write_shard(file, DOCUMENT_SCHEMA, of_shard)

@@ -9,7 +9,7 @@ grown.
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,9 +22,8 @@ from electra_pipeline.core.progress import Progress, Update, silent, throttled
 from electra_pipeline.corpus.cleaning.document import DocumentRules, clean_document
 from electra_pipeline.corpus.cleaning.text import content_id
 from electra_pipeline.corpus.dropped import Sampler, sample_row
-from electra_pipeline.corpus.progress import STAGE, step_report
-from electra_pipeline.corpus.sources.partition import Partition
-from electra_pipeline.corpus.sources.plan import check_readable
+from electra_pipeline.corpus.progress import STAGE, reported, step_report
+from electra_pipeline.corpus.sources.plan import Partition
 from electra_pipeline.inputs.decompression import log_warning
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.shards import DOCUMENT_SCHEMA, write_shard
@@ -58,8 +57,9 @@ class PartitionTask:
 
 @dataclass
 class PartitionCounts:
-    """Counters of a partition's documents; `read` = `kept` + the sum of `dropped`."""
+    """Counters of a partition's documents, as in its record; `read` = `kept` + all `dropped`."""
 
+    label: str
     read: int = 0
     bytes_read: int = 0  # of UTF-8
     kept: int = 0
@@ -94,15 +94,12 @@ def process_partitions(
     """
     records: dict[int, dict[str, Any]] = {}
     report = step_report(progress, "looking up finished partitions")
-    for index, task in enumerate(tasks):
-        report(index, len(tasks))
+    for index, task in enumerate(reported(tasks, len(tasks), report)):
         if (record := find_record(task.folder)) is not None:
             records[index] = without_samples(record) | {"reused": True}
     missing = [index for index in range(len(tasks)) if index not in records]
-    report = step_report(progress, "checking")
-    for number, index in enumerate(missing):
-        report(number, len(missing))
-        check_readable(tasks[index].partition)
+    for index in reported(missing, len(missing), step_report(progress, "checking")):
+        tasks[index].partition.check_readable()
     started, num_bytes = time.monotonic(), 0
     num_documents = sum(record["kept"] for record in records.values())
     progress(Update(STAGE, len(records), len(tasks), "partitions", {"reused": len(records)}))
@@ -154,21 +151,23 @@ def process_partition(task: PartitionTask, progress: Progress = silent) -> dict[
     `progress` receives the documents kept and the MB read so far, with the folder's name as the
     item. Raises ValueError if the partition cannot be read.
     """
-    counts, sampler = PartitionCounts(), Sampler(task.rules.samples_per_reason)
-    progress = throttled(progress, UPDATE_SECONDS)
-    with task.folder.create(DOCUMENTS) as file:
-        write_shard(file, PARTITION_SCHEMA, _kept_batches(task, counts, sampler, progress))
-    record = {
-        "label": task.partition.label,
-        "read": counts.read,
-        "kept": counts.kept,
-        "dropped": dict(counts.dropped),
-        "repaired": dict(counts.repaired),
-        "samples": sampler.rows(),
-        "bytes_read": counts.bytes_read,
-        "sha256": task.folder.sha256(DOCUMENTS),
-    }
-    task.folder.write_json(RECORD, record)
+    counts = PartitionCounts(task.partition.label)
+    sampler = Sampler(task.rules.samples_per_reason)
+    batches = _kept_batches(task, counts, sampler, throttled(progress, UPDATE_SECONDS))
+    return write_partition(task.folder, batches, counts, sampler)
+
+
+def write_partition(
+    folder: Folder, batches: Iterable[pa.RecordBatch], counts: PartitionCounts, sampler: Sampler
+) -> dict[str, Any]:
+    """Write the documents of a partition, then its completion record, which is returned.
+
+    `counts` and `sampler` are complete once `batches` is exhausted.
+    """
+    with folder.create(DOCUMENTS) as file:
+        write_shard(file, PARTITION_SCHEMA, batches)
+    record = {**vars(counts), "samples": sampler.rows(), "sha256": folder.sha256(DOCUMENTS)}
+    folder.write_json(RECORD, record)
     return record
 
 
@@ -176,7 +175,6 @@ def _kept_batches(
     task: PartitionTask, counts: PartitionCounts, sampler: Sampler, progress: Progress
 ) -> Iterator[pa.RecordBatch]:
     """Yield the kept documents; count all of them and sample the dropped ones."""
-    label = task.partition.label
     rows: list[dict[str, Any]] = []
     num_bytes = 0
     limit = int(task.rules.sample_fraction * 2**64)
@@ -200,11 +198,11 @@ def _kept_batches(
         counts.repaired.update(document.repairs)
         if document.reason is not None:
             counts.dropped[document.reason] += 1
-            columns = {"source": label, "url": document.url, "text": document.text}
+            columns = {"source": counts.label, "url": document.url, "text": document.text}
             sampler.add(key, sample_row(document.reason, document.value, columns))
             continue
         counts.kept += 1
-        row = document_row(document.text, label, document.url, document.language)
+        row = document_row(document.text, counts.label, document.url, document.language)
         rows.append(row)
         num_bytes += row["num_bytes"]
         if len(rows) == BATCH_DOCUMENTS or num_bytes >= BATCH_BYTES:

@@ -10,7 +10,7 @@ STAGE = "corpus"
 STEP_SECONDS = 1.0  # between two updates of a step
 
 Report = Callable[[int, int], None]
-"""Called with the number of items that are done and their total, as far as it is known."""
+"""Called with the number of finished items and the number of all items found so far."""
 Item = TypeVar("Item")
 
 

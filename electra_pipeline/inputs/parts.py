@@ -16,6 +16,9 @@ class Part:
     index: int
     number: int
 
+    def __str__(self) -> str:
+        return f"part {self.index + 1} of {self.number}"
+
     def bounds(self, size: int) -> tuple[int, int]:
         """Return start and end of the part among `size` items; the parts of a file are adjacent."""
         return size * self.index // self.number, size * (self.index + 1) // self.number

@@ -9,7 +9,7 @@ from electra_pipeline.core.execution import LocalExecutor, StageContext
 from electra_pipeline.core.progress import Update
 from electra_pipeline.corpus import partitions
 from electra_pipeline.corpus.build import build
-from electra_pipeline.corpus.counters import all_repaired
+from electra_pipeline.corpus.counters import total_of_sources
 from electra_pipeline.corpus.sources import file_groups
 from tests.corpus.corpora import ENGLISH, config, prose, run, write_jsonl
 
@@ -57,4 +57,4 @@ def test_bytes_after_a_compressed_stream_are_logged_once_and_counted(
     assert told == [
         f"{place}: ignored 13 bytes after the end of its gzip stream, which are not part of it"
     ]
-    assert all_repaired(corpus.counters) == {"files_with_trailing_bytes": 1}
+    assert total_of_sources(corpus.counters, "repaired") == {"files_with_trailing_bytes": 1}

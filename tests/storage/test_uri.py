@@ -180,7 +180,7 @@ def test_models_elsewhere_are_refused(allowed: Path, place: str) -> None:
 def test_data_sets_elsewhere_are_refused(allowed: Path) -> None:
     for place in ("someone/data", "/etc"):
         with pytest.raises(ValueError, match="does not allow"):
-            hub.pin(HubSource(path=place))
+            hub.plan_dataset(HubSource(path=place))
 
 
 def test_a_data_set_cannot_name_files_outside_of_it(allowed: Path, tmp_path: Path) -> None:
@@ -192,9 +192,10 @@ def test_a_data_set_cannot_name_files_outside_of_it(allowed: Path, tmp_path: Pat
     for path in (str(tmp_path / "others.jsonl"), "../../others.jsonl"):
         (allowed / "data" / "README.md").write_text(f"---\n{card.format(path)}\n---\n")
         with pytest.raises(ValueError, match=r"others\.jsonl: this server does not allow"):
-            hub.pin(source)
+            hub.plan_dataset(source)
     (allowed / "data" / "README.md").write_text(f"---\n{card.format('mine.jsonl')}\n---\n")
-    assert [text for text, *_ in hub.read(hub.pin(source).source, 0, 1)] == ["mine"]
+    (partition,) = hub.plan_dataset(source)
+    assert [text for text, *_ in partition.read()] == ["mine"]
 
 
 class Redirects(http.server.BaseHTTPRequestHandler):

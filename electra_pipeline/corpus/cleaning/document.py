@@ -14,7 +14,7 @@ from electra_pipeline.corpus.sources.documents import RawDocument
 
 
 class DocumentRules(Config):
-    """Which documents are kept, judged one by one."""
+    """The rules for single documents: which are kept, and how they are cleaned."""
 
     language: str | None = None
     """Keep only documents in this language (ISO 639-1); null keeps every language."""

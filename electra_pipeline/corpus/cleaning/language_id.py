@@ -63,11 +63,8 @@ def check_language(code: str) -> str:
 def _nearest(code: str) -> str | None:
     """Return the supported code for another notation: `nb`, `pt-BR`, `zh_Hans`, `deu`."""
     whole = code.strip().replace("_", "-").lower()
-    candidates = (whole, whole.partition("-")[0])
-    found = (
-        each if each in supported_languages() else _other_codes().get(each) for each in candidates
-    )
-    return next(filter(None, found), None)
+    codes = {**_other_codes(), **{each: each for each in supported_languages()}}
+    return codes.get(whole) or codes.get(whole.partition("-")[0])
 
 
 @functools.cache
@@ -89,15 +86,11 @@ def identify(text: str) -> Identified:
     flat = text.replace("\n", " ")
     if flat.isupper():  # headlines: probability 0.1 in capitals, 0.9 in lower case
         flat = flat.lower()
-    starts = range(0, max(1, len(flat)), WINDOW_CHARACTERS)
+    starts = list(range(0, len(flat), WINDOW_CHARACTERS))
     if len(starts) > MAX_WINDOWS:
         step = (len(flat) - WINDOW_CHARACTERS) / (MAX_WINDOWS - 1)
-        windows = [
-            flat[int(index * step) : int(index * step) + WINDOW_CHARACTERS]
-            for index in range(MAX_WINDOWS)
-        ]
-    else:
-        windows = [flat[start : start + WINDOW_CHARACTERS] for start in starts]
+        starts = [int(index * step) for index in range(MAX_WINDOWS)]
+    windows = [flat[start : start + WINDOW_CHARACTERS] for start in starts]
     total: Counter[str] = Counter()
     for window in windows:
         # Windows are weighted by length, as a last one of ten characters is unreliable.

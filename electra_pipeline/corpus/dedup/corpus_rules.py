@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from electra_pipeline.core.execution import Executor
-from electra_pipeline.corpus.dedup.decontamination import count_tasks
+from electra_pipeline.corpus.config import CorpusConfig
+from electra_pipeline.corpus.dedup.decontamination import Index, count_tasks
 from electra_pipeline.corpus.dedup.features import (
     FeatureSpec,
     find_contaminated,
@@ -19,8 +20,8 @@ from electra_pipeline.storage.folder import Folder
 
 
 def find_drops(
-    spec: FeatureSpec,
-    max_documents: int | None,
+    config: CorpusConfig,
+    index: Index | None,
     folders: Sequence[Folder],
     records: Sequence[Mapping[str, Any]],
     table: DocumentTable,
@@ -28,21 +29,22 @@ def find_drops(
 ) -> tuple[list[Drop], dict[str, Any]]:
     """Return the documents that corpus-wide rules drop, and the counters of these rules.
 
-    A document has one reason: the first rule that drops it. `max_documents` is that of
-    `find_contaminated`; `records` are the completion records of the partitions.
+    A document has one reason: the first rule that drops it. `index` is that of the evaluation data
+    of `config.decontaminate`; `records` are the completion records of the partitions.
     """
     is_left = first_occurrences(table.keys)
     drops = [Drop("duplicate", ~is_left, table.id)]
     counters: dict[str, Any] = {}
-    if spec.near is None and spec.index is None:
+    spec = FeatureSpec(config.near_duplicates, index)
+    if spec.near is None and index is None:
         return drops, counters
     write_all_features(spec, folders, executor)
-    if spec.index is not None:
-        tasks = find_contaminated(spec, folders, is_left, max_documents)
+    if index is not None and config.decontaminate is not None:
+        tasks = find_contaminated(spec, folders, is_left, config.decontaminate.max_documents)
         mask = np.zeros_like(is_left)
         mask[list(tasks)] = True
         drops.append(Drop("contaminated", mask, lambda number: ", ".join(tasks[number])))
-        counters["contaminated_by_task"] = count_tasks(spec.index, tasks)
+        counters["contaminated_by_task"] = count_tasks(index, tasks)
         is_left = is_left & ~mask
     if spec.near is not None:
         digests = [record["sha256"] for record in records]

@@ -8,6 +8,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, islice
 
 import numpy as np
@@ -75,7 +76,7 @@ class Index:
     table: NDArray[np.bool_]
     """(a power of two,) False if no hash begins with the bits of the position."""
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Return the hex sha256 over all sequences, whatever files the examples came from."""
         named = orjson.dumps([self.tasks, self.lengths])
@@ -87,9 +88,8 @@ def index_evaluation_data(config: Decontamination, examples: Mapping[str, Iterab
 
     Raises ValueError for a file that is missing or cannot be read.
     """
-    from_files = read_examples(config)
     given: dict[str, Iterable[str]] = dict(examples) if config.tasks else {}
-    for task, texts in from_files.items():
+    for task, texts in read_examples(config):
         given[task] = chain(given.get(task, ()), texts)
     if not given:
         raise ValueError(
@@ -105,19 +105,17 @@ def count_tasks(index: Index, tasks: Mapping[int, Sequence[str]]) -> dict[str, i
     return {task: counts[task] for task in index.tasks}
 
 
-def read_examples(config: Decontamination) -> dict[str, Iterator[str]]:
-    """Return the texts of each task's files, read lazily; http files are downloaded here.
+def read_examples(config: Decontamination) -> Iterator[tuple[str, Iterator[str]]]:
+    """Yield the task and the texts of each file, read lazily; http files are downloaded here.
 
     Raises ValueError if a file does not exist or its format is unknown, and, when the texts are
     read, for a file that cannot be read.
     """
-    texts: dict[str, Iterator[str]] = {}
     for reference in config.files:
         for found in expand(reference):
             task, file = default_label(found), fetch(found)
             format = resolve_format(file, config.format)
-            texts[task] = chain(texts.get(task, ()), _texts(config, file, format))
-    return texts
+            yield task, _texts(config, file, format)
 
 
 def build_index(config: Decontamination, examples: Mapping[str, Iterable[str]]) -> Index:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from electra_pipeline.core.execution import Executor
+from electra_pipeline.core.execution import Executor, values_in_order
 from electra_pipeline.core.identity import fingerprint
 from electra_pipeline.corpus.dedup import near_duplicates
 from electra_pipeline.corpus.dedup.decontamination import Index, find_sequences, tasks_held
@@ -39,7 +39,6 @@ class FeatureSpec:
 
     near: NearDuplicates | None
     index: Index | None
-    index_digest: str
 
     @property
     def file(self) -> str:
@@ -48,8 +47,9 @@ class FeatureSpec:
             "near": None if self.near is None else self.near.model_dump(mode="json"),
             "version": SIGNATURE_VERSION,
         }
+        inputs = {"index": "" if self.index is None else self.index.digest}
         # On disk, features have their older name: marks.
-        return f"marks-{fingerprint('marks', 2, shaping, {'index': self.index_digest})}.arrow"
+        return f"marks-{fingerprint('marks', 2, shaping, inputs)}.arrow"
 
     @property
     def schema(self) -> pa.Schema:
@@ -67,9 +67,7 @@ class FeatureSpec:
 def write_all_features(spec: FeatureSpec, folders: Sequence[Folder], executor: Executor) -> None:
     """Write the features of all partitions that have none yet."""
     missing = [folder for folder in folders if not folder.exists(spec.file)]
-    for outcome in executor.map(partial(write_features, spec), missing):
-        if outcome.error is not None:
-            raise outcome.error
+    values_in_order(executor.map(partial(write_features, spec), missing))
 
 
 def write_features(spec: FeatureSpec, folder: Folder) -> None:

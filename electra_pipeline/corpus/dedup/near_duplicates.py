@@ -16,15 +16,15 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from electra_pipeline.corpus.dedup.minhash import NearDuplicates
+from electra_pipeline.corpus.document_table import Mask
 from electra_pipeline.corpus.word_hashes import Hashes
 
 Numbers = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 # In a bucket (the documents that share a key), so many documents in turn are compared to the
 # others: all pairs of up to nine documents. In a larger bucket, documents that are joined to one of
 # them are not compared again, so that each of them represents another cluster. n documents make at
-# most 8 n pairs; missed pairs may be found in other bands. The value is our choice between speed
+# most 8 n pairs; missed pairs may be found in other bands. The value is a compromise of speed
 # and recall.
 CENTRES = 8
 # Pairs are compared in blocks of so many characters of text: their shingles take about 100 MB for

@@ -20,25 +20,26 @@ import xxhash
 from numpy.typing import NDArray
 from pydantic import Field
 
-from electra_pipeline.core.execution import Executor
+from electra_pipeline.core.execution import Executor, values_in_order
 from electra_pipeline.core.identity import Config
 from electra_pipeline.corpus.cleaning.document import DocumentRules
 from electra_pipeline.corpus.cleaning.text import PARAGRAPH_END
 from electra_pipeline.corpus.dropped import Sampler, sample_row
 from electra_pipeline.corpus.partitions import (
-    DOCUMENTS,
     PARTITION_SCHEMA,
     RECORD,
+    PartitionCounts,
     document_row,
     read_partition,
     without_samples,
+    write_partition,
 )
 from electra_pipeline.corpus.word_hashes import Hashes
 from electra_pipeline.storage.folder import Folder
-from electra_pipeline.storage.shards import write_shard
 
 BOILERPLATE = "boilerplate"
 LINE_KEYS = "lines.bin"
+SEPARATORS = {"line": "\n", "paragraph": "\n\n"}
 MAX_KEYS = 1 << 24  # sorted at a time, in at most 1 GB of memory
 
 
@@ -75,19 +76,16 @@ def remove_repeated_lines(
     A document that becomes shorter than `rules.min_characters` is dropped. Files that an
     interrupted run left in `work` are reused.
     """
+    # The name is older than the word partition.
     targets = [work / f"piece-{index:05d}" for index in range(len(folders))]
     tasks = [StripTask(*each) for each in zip(folders, targets, strict=True)]
     to_list = [task for task in tasks if not task.target.exists(LINE_KEYS)]
-    for outcome in executor.map(partial(_list_keys, lines), to_list):
-        if outcome.error is not None:
-            raise outcome.error
+    values_in_order(executor.map(partial(_list_keys, lines), to_list))
     boilerplate = find_boilerplate(
         lines, (np.frombuffer(target.read_bytes(LINE_KEYS), np.uint64) for target in targets)
     )
     to_strip = [task for task in tasks if not task.target.exists(RECORD)]
-    for outcome in executor.map(partial(_strip, lines, rules, boilerplate), to_strip):
-        if outcome.error is not None:
-            raise outcome.error
+    values_in_order(executor.map(partial(_strip, lines, rules, boilerplate), to_strip))
     return targets, [
         record | without_samples(target.read_json(RECORD))
         for record, target in zip(records, targets, strict=True)
@@ -104,38 +102,34 @@ def _list_keys(lines: RepeatedLines, task: StripTask) -> None:
 def _strip(
     lines: RepeatedLines, rules: DocumentRules, boilerplate: Hashes, task: StripTask
 ) -> None:
-    sampler = Sampler(rules.samples_per_reason)
-    counts: Counter[str] = Counter()
+    before = task.source.read_json(RECORD)
+    sampler = Sampler(rules.samples_per_reason, before["samples"])
+    counts = PartitionCounts(
+        label=before["label"],
+        read=before["read"],
+        bytes_read=before["bytes_read"],
+        dropped=Counter(before["dropped"]),
+        repaired=Counter(before["repaired"]),
+    )
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in read_partition(task.source, PARTITION_SCHEMA.names):
             rows = []
             for row in batch.to_pylist():
                 text, num_removed = remove_lines(lines, row["text"], boilerplate)
-                counts["removed"] += num_removed
-                if num_removed and len(text) < rules.min_characters:
-                    counts["dropped"] += 1
-                    sample = sample_row(BOILERPLATE, f"{num_removed} {lines.unit}s", row)
-                    sampler.add(int(row["id"][:16], 16), sample)
-                    continue
                 if num_removed:
+                    counts.repaired[f"{BOILERPLATE}_{lines.unit}s"] += num_removed
+                    if len(text) < rules.min_characters:
+                        counts.dropped[BOILERPLATE] += 1
+                        sample = sample_row(BOILERPLATE, f"{num_removed} {lines.unit}s", row)
+                        sampler.add(int(row["id"][:16], 16), sample)
+                        continue
                     row = document_row(text, row["source"], row["url"], row["language"])
                 rows.append(row)
+            counts.kept += len(rows)
             yield pa.RecordBatch.from_pylist(rows, PARTITION_SCHEMA)
 
-    with task.target.create(DOCUMENTS) as file:
-        num_kept = write_shard(file, PARTITION_SCHEMA, batches())
-    before = task.source.read_json(RECORD)
-    dropped = {BOILERPLATE: counts["dropped"]} if counts["dropped"] else {}
-    removed = {f"{BOILERPLATE}_{lines.unit}s": counts["removed"]} if counts["removed"] else {}
-    record = {
-        "kept": num_kept,
-        "dropped": before["dropped"] | dropped,
-        "repaired": before["repaired"] | removed,
-        "samples": [*before["samples"], *sampler.rows()],
-        "sha256": task.target.sha256(DOCUMENTS),
-    }
-    task.target.write_json(RECORD, record)
+    write_partition(task.target, batches(), counts, sampler)
 
 
 class _Run(NamedTuple):
@@ -189,17 +183,13 @@ def remove_lines(config: RepeatedLines, text: str, boilerplate: Hashes) -> tuple
         return text, 0
     removed = set(numbers[is_boilerplate].tolist())
     rest = (line for number, line in enumerate(lines) if number not in removed)
-    text = _separator(config).join(rest)
+    text = SEPARATORS[config.unit].join(rest)
     return PARAGRAPH_END.sub("\n\n", text).strip(), len(removed)
-
-
-def _separator(config: RepeatedLines) -> str:
-    return "\n" if config.unit == "line" else "\n\n"
 
 
 def _split(config: RepeatedLines, text: str) -> tuple[list[str], NDArray[np.int64], Hashes]:
     """Return all lines, the numbers of those that are long enough, and their keys."""
-    lines = text.split(_separator(config))
+    lines = text.split(SEPARATORS[config.unit])
     numbers = [number for number, line in enumerate(lines) if len(line) >= config.min_characters]
     keys = (
         xxhash.xxh3_64_intdigest(" ".join(lines[number].lower().split()).encode())

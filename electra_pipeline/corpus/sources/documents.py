@@ -1,10 +1,13 @@
 """A document as it comes from its source, and how a record becomes one."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from electra_pipeline.corpus.sources.config import Columns
 from electra_pipeline.inputs.columns import column_value
+
+SURROGATE = re.compile("[\ud800-\udfff]")  # JSON may contain unpaired ones, which have no UTF-8
 
 
 class RawDocument(NamedTuple):
@@ -40,7 +43,8 @@ def raw_document(
         url = column_value(record, columns.url_column, name)
     except ValueError:  # few sources have URLs
         url = None
-    return RawDocument(text or "", url if isinstance(url, str) and _is_unicode(url) else None)
+    is_valid = isinstance(url, str) and not SURROGATE.search(url)
+    return RawDocument(text or "", url if is_valid else None)
 
 
 def _decoded(data: bytes, column: str | int, position: str) -> str:
@@ -51,15 +55,6 @@ def _decoded(data: bytes, column: str | int, position: str) -> str:
             f"{position}: column {column!r} holds bytes that are not utf-8 ({error.reason} at byte "
             f"{error.start}); set text_column to the column with the text, or write it as text"
         ) from error
-
-
-def _is_unicode(text: str) -> bool:
-    """Return whether the text can be encoded; JSON may contain unpaired surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def take_first(documents: Iterator[RawDocument], number: int | None) -> Iterator[RawDocument]:

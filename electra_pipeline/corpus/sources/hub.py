@@ -3,9 +3,10 @@
 import hashlib
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
 import orjson
 
@@ -36,42 +37,39 @@ class HubPartition:
     digest: str
     index: int
     num_files: int
+    kind: ClassVar = ""
 
     @property
     def name(self) -> str:
+        """Return the name for messages and the manifest."""
         return f"{self.reading.path} ({self.index + 1} of {self.num_files})"
 
     @property
-    def kind(self) -> str:
-        return ""
-
-    @property
     def identity(self) -> dict[str, Any]:
+        """Return everything but the content that determines the documents."""
         # The key is older than the word partition.
         return shaping_fields(self.reading) | {"index": self.index, "num_pieces": self.num_files}
 
     def read(self, warn: Warn = log_warning) -> Iterator[RawDocument]:
-        documents = read(self.reading, self.index, self.num_files)
-        return take_first(documents, self.reading.max_documents_per_file)
+        """Yield the documents in order. Raises ValueError if they cannot be read."""
+        source = self.reading
+        stream = _stream(source)
+        if stream.num_shards != self.num_files:
+            raise ValueError(f"{source.path}: its files changed since the run began; run again")
+        records = _records(source, _projected(stream, source).shard(self.num_files, self.index))
+        file = f"{source.path}: file {self.index + 1}"
+        documents = (
+            raw_document(record, source, source.path, f"{file}, record {number}")
+            for number, record in enumerate(records, start=1)
+        )
+        return take_first(documents, source.max_documents_per_file)
+
+    def check_readable(self) -> None:
+        """Do nothing, as `plan_dataset` checked the dataset."""
 
 
-def plan(source: HubSource) -> list[HubPartition]:
-    """Return a partition for each data file of a dataset. Raises ValueError as `pin` does."""
-    label, pinned, digest, num_files = pin(source)
-    return [HubPartition(label, pinned, digest, index, num_files) for index in range(num_files)]
-
-
-class Pinned(NamedTuple):
-    """A dataset at a fixed version."""
-
-    label: str
-    source: HubSource  # with the commit as its revision
-    digest: str
-    num_files: int
-
-
-def pin(source: HubSource) -> Pinned:
-    """Resolve the revision of a dataset to its current commit.
+def plan_dataset(source: HubSource) -> list[HubPartition]:
+    """Return a partition for each data file of a dataset, with the current commit as its revision.
 
     Raises ValueError if the dataset, its configuration, split or text column does not exist, or if
     its path is not allowed.
@@ -87,10 +85,8 @@ def pin(source: HubSource) -> Pinned:
     if local.is_dir():
         label, pinned, digest = local.resolve().name, source, _folder_digest(local)
     else:
-        try:
+        with _named(source):
             digest = str(HfApi().dataset_info(source.path, revision=source.revision).sha)
-        except Exception as error:  # the client and its network layers raise many types
-            raise _unusable(source, error) from error
         label = source.path if source.name is None else f"{source.path}:{source.name}"
         pinned = source.model_copy(update={"revision": digest})
     stream = _stream(pinned)
@@ -100,18 +96,8 @@ def pin(source: HubSource) -> Pinned:
         first = next(_records(source, _projected(stream, source)), None)
         names = columns or (source.text_column,)
         column_value(first or dict.fromkeys(map(str, names)), source.text_column, source.path)
-    return Pinned(source.label or label, pinned, digest, int(stream.num_shards))
-
-
-def read(source: HubSource, index: int, num_files: int) -> Iterator[RawDocument]:
-    """Yield the documents of data file `index`. Raises ValueError if it cannot be read."""
-    stream = _stream(source)
-    if stream.num_shards != num_files:
-        raise ValueError(f"{source.path}: its files changed since the run began; run again")
-    records = _records(source, _projected(stream, source).shard(num_files, index))
-    for number, record in enumerate(records, start=1):
-        position = f"{source.path}: file {index + 1}, record {number}"
-        yield raw_document(record, source, source.path, position)
+    label, num_files = source.label or label, int(stream.num_shards)
+    return [HubPartition(label, pinned, digest, index, num_files) for index in range(num_files)]
 
 
 def _projected(stream: Any, source: HubSource) -> Any:
@@ -125,24 +111,20 @@ def _projected(stream: Any, source: HubSource) -> Any:
 
 
 def _records(source: HubSource, stream: Any) -> Iterator[dict[str, Any]]:
-    try:
+    with _named(source):
         yield from stream
-    except Exception as error:
-        raise _unusable(source, error) from error
 
 
 def _stream(source: HubSource) -> Any:
     import datasets  # takes seconds
 
-    try:
+    with _named(source):
         if (saved := _load_saved(source)) is not None:
             return saved
         files = _data_files(source) if is_restricted() else []
-    except Exception as error:
-        raise _unusable(source, error) from error
     for file in files:
         check_folder_allowed(file)
-    try:
+    with _named(source):
         return datasets.load_dataset(
             source.path,
             source.name,
@@ -150,8 +132,6 @@ def _stream(source: HubSource) -> Any:
             revision=source.revision,
             streaming=True,
         )
-    except Exception as error:
-        raise _unusable(source, error) from error
 
 
 def _load_saved(source: HubSource) -> Any:
@@ -184,12 +164,16 @@ def _data_files(source: HubSource) -> list[str]:
     return [re.sub("@[^/]*", "", str(file), count=1) for files in of_splits for file in files]
 
 
-def _unusable(source: HubSource, error: Exception) -> ValueError:
-    reason = one_line(error)
-    return ValueError(
-        f"hub dataset {source.path!r}, name {source.name!r}, split {source.split!r}, "
-        f"revision {source.revision!r}: {reason}; check these and the network"
-    )
+@contextmanager
+def _named(source: HubSource) -> Iterator[None]:
+    """Raise a ValueError that names the dataset for any error."""
+    try:
+        yield
+    except Exception as error:  # the client and its network layers raise many types
+        raise ValueError(
+            f"hub dataset {source.path!r}, name {source.name!r}, split {source.split!r}, "
+            f"revision {source.revision!r}: {one_line(error)}; check these and the network"
+        ) from error
 
 
 def _folder_digest(folder: Path) -> str:

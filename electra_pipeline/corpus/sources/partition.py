@@ -1,15 +1,14 @@
-"""A partition: the unit of work of a corpus, read by one worker and not read again on resume.
+"""The partitions of files: the unit of work of a corpus, read by one worker, never read again.
 
-It is one file, a part of a large file, a group of small files, or one data file of a hub dataset
-(`hub.HubPartition`).
+`hub.HubPartition`, one data file of a hub dataset, has the same properties.
 """
 
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
-from electra_pipeline.corpus.sources.config import Columns, FileReading, shaping_fields
+from electra_pipeline.corpus.sources.config import FileReading, shaping_fields
 from electra_pipeline.corpus.sources.documents import RawDocument, take_first
 from electra_pipeline.corpus.sources.readers import document_format, read_file
 from electra_pipeline.inputs.decompression import Warn, log_warning
@@ -17,102 +16,58 @@ from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.inputs.parts import Part
 
 
-class Partition(Protocol):
-    """What the corpus stage needs of a partition of any source. Partitions are picklable."""
+@dataclass(frozen=True)
+class FilePartition:
+    """One file, a part of it, or a group of small files of one source. Picklable."""
 
-    @property
-    def label(self) -> str:
-        """Return the name of the source in the corpus."""
-
-    @property
-    def reading(self) -> Columns:
-        """Return the configuration of the source."""
+    label: str
+    """Name of the source in the corpus."""
+    files: tuple[SourceFile, ...]
+    """In order; only a group has several."""
+    reading: FileReading
+    """The configuration of the source."""
+    part: Part | None = None
+    is_group: bool = False
 
     @property
     def name(self) -> str:
         """Return the name for messages and the manifest."""
+        name = self.files[0].name
+        if self.is_group:
+            return f"{name} to {self.files[-1].name} ({len(self.files)} files)"
+        return name if self.part is None else f"{name} ({self.part})"
 
     @property
     def kind(self) -> str:
         """Return how the bytes are interpreted, such as `.jsonl.zst`."""
+        return ".group" if self.is_group else self._kind(self.files[0])
 
     @property
     def digest(self) -> str:
-        """Return the digest of the content."""
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """Return everything but the content that determines the documents."""
-
-    def read(self, warn: Warn = log_warning) -> Iterator[RawDocument]:
-        """Yield the documents in order. Raises ValueError if they cannot be read."""
-
-
-@dataclass(frozen=True)
-class FilePartition:
-    """One file, or a part of it."""
-
-    label: str
-    file: SourceFile
-    reading: FileReading
-    part: Part | None = None
-
-    @property
-    def name(self) -> str:
-        if self.part is None:
-            return self.file.name
-        return f"{self.file.name} (part {self.part.index + 1} of {self.part.number})"
-
-    @property
-    def kind(self) -> str:
-        return f".{document_format(self.file, self.reading.format)}{self.file.compression or ''}"
-
-    @property
-    def digest(self) -> str:
-        return self.file.digest
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        part = None if self.part is None else [self.part.index, self.part.number]
-        return {"kind": self.kind, "part": part, **shaping_fields(self.reading)}
-
-    def read(self, warn: Warn = log_warning) -> Iterator[RawDocument]:
-        documents = read_file(replace(self.file, warn=warn), self.reading, self.part)
-        return take_first(documents, self.reading.max_documents_per_file)
-
-
-@dataclass(frozen=True)
-class FileGroup:
-    """Several small files of one source, in order."""
-
-    files: tuple[FilePartition, ...]
-
-    @property
-    def label(self) -> str:
-        return self.files[0].label
-
-    @property
-    def reading(self) -> FileReading:
-        return self.files[0].reading
-
-    @property
-    def name(self) -> str:
-        return f"{self.files[0].name} to {self.files[-1].name} ({len(self.files)} files)"
-
-    @property
-    def kind(self) -> str:
-        return ".group"
-
-    @property
-    def digest(self) -> str:
-        # A sha256 over the kinds and digests of all files.
-        lines = "".join(f"{file.kind} {file.digest}\n" for file in self.files)
+        """Return the digest of the content; of a group, over the kinds and digests of its files."""
+        if not self.is_group:
+            return self.files[0].digest
+        lines = "".join(f"{self._kind(file)} {file.digest}\n" for file in self.files)
         return hashlib.sha256(lines.encode()).hexdigest()
 
     @property
     def identity(self) -> dict[str, Any]:
-        return {"kind": self.kind, "part": None, **shaping_fields(self.reading)}
+        """Return everything but the content that determines the documents."""
+        part = None if self.part is None else [self.part.index, self.part.number]
+        return {"kind": self.kind, "part": part, **shaping_fields(self.reading)}
 
     def read(self, warn: Warn = log_warning) -> Iterator[RawDocument]:
+        """Yield the documents in order. Raises ValueError if they cannot be read."""
         for file in self.files:
-            yield from file.read(warn)
+            documents = read_file(replace(file, warn=warn), self.reading, self.part)
+            yield from take_first(documents, self.reading.max_documents_per_file)
+
+    def check_readable(self) -> None:
+        """Read the first document of each file. Raises ValueError for a wrong format or column."""
+        for file in self.files:
+            # The warning is logged when the whole file is read.
+            silent = replace(file, warn=lambda message: None)
+            next(read_file(silent, self.reading, self.part), None)
+
+    def _kind(self, file: SourceFile) -> str:
+        return f".{document_format(file, self.reading.format)}{file.compression or ''}"

@@ -1,7 +1,7 @@
 """Read the documents of a file in any format.
 
 To add a format, name it in `config.DocumentFormat` and read it in `read_file`; give it a suffix in
-`ARCHIVE_SUFFIXES`, and parts in `count_parts`, if it has them.
+`ARCHIVE_SUFFIXES`, and parts in `divide`, if it has them.
 """
 
 from collections.abc import Iterator
@@ -38,17 +38,20 @@ def read_file(file: SourceFile, reading: FileReading, part: Part | None) -> Iter
             return _read_data(file, data_format, reading, part)
 
 
-def count_parts(file: SourceFile, reading: FileReading) -> int:
-    """Return into how many parts a file is divided: 1 if it is small or must be read whole."""
+def divide(file: SourceFile, reading: FileReading) -> list[Part] | list[None]:
+    """Return the parts of a file; [None] if it is small or must be read whole."""
+    if reading.max_documents_per_file is not None:
+        return [None]
     match document_format(file, reading.format):
         case "wikipedia-xml":
-            return count_dump_parts(file)
+            number = count_dump_parts(file)
         case "warc" | "wet":
-            return 1
+            return [None]
         case "text" if reading.documents != "line":
-            return 1
+            return [None]
         case data_format:
-            return num_parts(file, data_format, reading.encoding)
+            number = num_parts(file, data_format, reading.encoding)
+    return [Part(index, number) for index in range(number)] if number > 1 else [None]
 
 
 def document_format(file: SourceFile, format: DocumentFormat) -> DocumentFormat:
@@ -77,7 +80,7 @@ def _read_data(
         columns=columns,
         has_header=has_header,
     )
-    part_name = "" if part is None else f" (part {part.index + 1} of {part.number})"
+    part_name = "" if part is None else f" ({part})"
     for number, record in enumerate(records, start=1):
         position = f"{file.name}{part_name}: record {number}"
         # A column that the first record lacks is missing from the file.

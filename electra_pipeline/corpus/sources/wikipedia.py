@@ -13,16 +13,17 @@ from electra_pipeline.inputs.multistream import open_part
 from electra_pipeline.inputs.parts import Part
 
 BLOCK_BYTES = 1 << 18
-# The elements of a page that are read, by their path below <page>.
+# The elements that are read, by their path below <mediawiki>.
 FIELDS = {
-    ("title",): "title",
-    ("ns",): "namespace",
-    ("revision", "model"): "model",
-    ("revision", "text"): "text",
+    ("siteinfo", "base"): "base",
+    ("siteinfo", "namespaces", "namespace"): "name",
+    ("page", "title"): "title",
+    ("page", "ns"): "namespace",
+    ("page", "revision", "model"): "model",
+    ("page", "revision", "text"): "text",
 }
 # Characters that MediaWiki does not escape in a URL.
 URL_SAFE = "/:@!$*(),;~"
-NAMESPACE = ("siteinfo", "namespaces", "namespace")
 # The errors of expat for a document that ends before its last element.
 TRUNCATED = {
     expat.errors.codes[message]
@@ -173,13 +174,8 @@ class _Dump:
         return Page(title, namespace, is_redirect, fields.get("model", "").strip(), text)
 
     def _field(self) -> str:
-        """Return the name of the open element in `FIELDS` or siteinfo; empty if it is not read."""
-        path = tuple(self._path[1:])
-        if path[:1] == ("page",):
-            return FIELDS.get(path[1:], "")
-        if path == ("siteinfo", "base"):
-            return "base"
-        return "name" if path == NAMESPACE else ""
+        """Return the name of the open element in `FIELDS`; empty if it is not read."""
+        return FIELDS.get(tuple(self._path[1:]), "")
 
     def _refuse_declarations(self, *declaration: object) -> None:
         # No dump has any; a few lines can expand to gigabytes ("billion laughs").

@@ -37,15 +37,11 @@ def _line(line: str) -> str:
 
 def _false_bold(texts: Sequence[str], runs: Sequence[int]) -> int | None:
     """Return which bold mark is an apostrophe: after a single letter, else a word, else a space."""
-    after_word = after_space = None
-    for index, length in enumerate(runs):
-        if length != 3:
-            continue
+
+    def rank(index: int) -> int:
         before = texts[index]
         if before[-1:] == " ":
-            after_space = index if after_space is None else after_space
-        elif before[-2:-1] == " ":
-            return index
-        else:
-            after_word = index if after_word is None else after_word
-    return after_space if after_word is None else after_word
+            return 2
+        return 0 if before[-2:-1] == " " else 1
+
+    return min((index for index, length in enumerate(runs) if length == 3), key=rank, default=None)

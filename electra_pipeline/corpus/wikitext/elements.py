@@ -36,9 +36,8 @@ def remove_elements(text: str) -> str:
     """
     kept: list[str] = []
     position = 0
-    endless: set[str] = (
-        set()
-    )  # never search for the same missing end twice: that would be quadratic
+    # The same missing end is never searched for twice: that would be quadratic.
+    endless: set[str] = set()
     for start in START.finditer(text):
         if start.start() < position:
             continue
@@ -78,11 +77,10 @@ def _content(
 
 
 def _rendered(name: str, content: str) -> str:
-    if name == VERBATIM:
-        return MARKUP.sub(lambda match: f"&#{ord(match[0])};", content) or GAP
-    if name in FORMULAS:
-        return MARKUP.sub(lambda match: f"&#{ord(match[0])};", formula(content)) or GAP
-    return GAP
+    if name != VERBATIM and name not in FORMULAS:
+        return GAP
+    text = content if name == VERBATIM else formula(content)
+    return MARKUP.sub(lambda match: f"&#{ord(match[0])};", text) or GAP
 
 
 def formula(tex: str) -> str:

@@ -14,12 +14,11 @@ def group_digits(number: str, edition: Edition) -> str:
     match = PLAIN.fullmatch(number)
     if match is None or len(match[2]) < 3 + edition.min_group:
         return number
-    digits, groups = match[2], []
-    while digits:
-        groups.append(digits[-3:])
-        digits = digits[:-3]
-    fraction = match[3] if edition.group == "," else match[3].replace(".", ",")
-    return f"{match[1]}{edition.group.join(reversed(groups))}{fraction}"
+    sign, digits, fraction = match.groups()
+    first = len(digits) % 3
+    groups = [digits[:first], *(digits[at : at + 3] for at in range(first, len(digits), 3))]
+    mark = "." if edition.group == "," else ","
+    return sign + edition.group.join(filter(None, groups)) + fraction.replace(".", mark)
 
 
 def format_date(numbers: tuple[int, ...], edition: Edition, *, day_first: bool) -> str:

@@ -10,6 +10,7 @@ NUMBER = re.compile(r"[-+]?\d*\.?\d+")
 TITLE_VARIABLES = frozenset(
     {"pagename", "fullpagename", "subpagename", "basepagename", "rootpagename", "articlepagename"}
 )
+SHOWN_TAGS = ("nowiki", "poem", "span")
 Function = Callable[[Sequence[str], Edition], str]
 """Renders the arguments: the texts between bars after the name and its colon."""
 
@@ -35,14 +36,6 @@ def render_function(
     return "" if word.startswith("#") or word in SILENT else None
 
 
-def _if(arguments: Sequence[str], edition: Edition) -> str:
-    return _argument(arguments, 1 if arguments[0] else 2)
-
-
-def _if_equal(arguments: Sequence[str], edition: Edition) -> str:
-    return _argument(arguments, 2 if arguments[0] == _argument(arguments, 1) else 3)
-
-
 def _switch(arguments: Sequence[str], edition: Edition) -> str:
     default, is_found = "", False
     for case in arguments[1:]:
@@ -57,10 +50,6 @@ def _switch(arguments: Sequence[str], edition: Edition) -> str:
     return default
 
 
-def _expression(arguments: Sequence[str], edition: Edition) -> str:
-    return arguments[0] if NUMBER.fullmatch(arguments[0]) else ""
-
-
 def _plural(arguments: Sequence[str], edition: Edition) -> str:
     # Some languages have more forms; the first one is always the singular.
     forms = arguments[1:]
@@ -68,32 +57,28 @@ def _plural(arguments: Sequence[str], edition: Edition) -> str:
     return forms[index] if forms else ""
 
 
-def _tag(arguments: Sequence[str], edition: Edition) -> str:
-    return _argument(arguments, 1) if arguments[0].lower() in ("nowiki", "poem", "span") else ""
-
-
 def _argument(arguments: Sequence[str], index: int) -> str:
     return arguments[index] if index < len(arguments) else ""
 
 
 FUNCTIONS: Mapping[str, Function] = {
-    "#if": _if,
-    "#ifeq": _if_equal,
-    "#ifexist": lambda arguments, edition: _argument(arguments, 1),
-    "#iferror": lambda arguments, edition: _argument(arguments, 2) or arguments[0],
-    "#ifexpr": lambda arguments, edition: _argument(arguments, 1),
+    "#if": lambda texts, edition: _argument(texts, 1 if texts[0] else 2),
+    "#ifeq": lambda texts, edition: _argument(texts, 2 if texts[0] == _argument(texts, 1) else 3),
+    "#ifexist": lambda texts, edition: _argument(texts, 1),
+    "#iferror": lambda texts, edition: _argument(texts, 2) or texts[0],
+    "#ifexpr": lambda texts, edition: _argument(texts, 1),
     "#switch": _switch,
-    "#expr": _expression,
-    "#tag": _tag,
+    "#expr": lambda texts, edition: texts[0] if NUMBER.fullmatch(texts[0]) else "",
+    "#tag": lambda texts, edition: _argument(texts, 1) if texts[0].lower() in SHOWN_TAGS else "",
     "plural": _plural,
-    "gender": lambda arguments, edition: _argument(arguments, 1),
-    "formatnum": lambda arguments, edition: group_digits(arguments[0], edition),
-    "lc": lambda arguments, edition: arguments[0].lower(),
-    "uc": lambda arguments, edition: arguments[0].upper(),
-    "lcfirst": lambda arguments, edition: arguments[0][:1].lower() + arguments[0][1:],
-    "ucfirst": lambda arguments, edition: arguments[0][:1].upper() + arguments[0][1:],
-    "padleft": lambda arguments, edition: arguments[0],
-    "padright": lambda arguments, edition: arguments[0],
+    "gender": lambda texts, edition: _argument(texts, 1),
+    "formatnum": lambda texts, edition: group_digits(texts[0], edition),
+    "lc": lambda texts, edition: texts[0].lower(),
+    "uc": lambda texts, edition: texts[0].upper(),
+    "lcfirst": lambda texts, edition: texts[0][:1].lower() + texts[0][1:],
+    "ucfirst": lambda texts, edition: texts[0][:1].upper() + texts[0][1:],
+    "padleft": lambda texts, edition: texts[0],
+    "padright": lambda texts, edition: texts[0],
 }
 SILENT = frozenset(
     {"int", "ns", "nse", "urlencode", "anchorencode", "localurl", "fullurl", "canonicalurl"}

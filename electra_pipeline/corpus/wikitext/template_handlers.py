@@ -1,7 +1,7 @@
 """Render templates that need code: quantities, dates, fractions, and unknown templates."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from electra_pipeline.corpus.wikitext.editions import Edition
 from electra_pipeline.corpus.wikitext.numbers import format_date, group_digits
@@ -49,7 +49,7 @@ def _is_text(value: str) -> bool:
 def _convert(arguments: Mapping[str, str], edition: Edition) -> str:
     """Return the quantity as entered, without the conversion into other units."""
     text, is_unit = "", False
-    values = list(_numbered(arguments))
+    values = _numbered(arguments)
     for index, value in enumerate(values):
         if value in RANGE_WORDS and not is_unit and index:
             text += RANGE_WORDS[value]
@@ -72,8 +72,7 @@ def _unit(code: str) -> str:
 
 
 def _fraction(arguments: Mapping[str, str], edition: Edition) -> str:
-    values = list(_numbered(arguments))
-    match values:
+    match values := _numbered(arguments):
         case []:
             return "\u2044"
         case [denominator]:
@@ -103,8 +102,8 @@ def _as_of(arguments: Mapping[str, str], edition: Edition) -> str:
     return f"{beginning if is_lower else beginning.capitalize()} {date}" if date else ""
 
 
-def _numbered(arguments: Mapping[str, str]) -> Iterator[str]:
-    return (value for key, value in arguments.items() if key.isdecimal())
+def _numbered(arguments: Mapping[str, str]) -> list[str]:
+    return [value for key, value in arguments.items() if key.isdecimal()]
 
 
 HANDLERS: Mapping[str, Handler] = {

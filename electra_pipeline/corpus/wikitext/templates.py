@@ -2,10 +2,10 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
+from itertools import chain
 
 import yaml
 
@@ -17,31 +17,16 @@ from electra_pipeline.corpus.wikitext.template_handlers import HANDLERS, first_t
 from electra_pipeline.corpus.wikitext.template_patterns import parse_pattern
 
 SUBSTITUTION = re.compile(r"\s*(?:safesubst|subst|msgnw|msg|raw):", re.IGNORECASE)
+MAX_ENTRY_CHARACTERS = 40  # of the table, so that a long name takes no quadratic time
 KEY = re.compile(r"[\w .-]*")  # other text before an equals sign is not a name
+# Beginnings of the names of characters whose scripts have no spaces between words.
 WITHOUT_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
 BEFORE_FOOTNOTE = frozenset('.,;:!?)]}>"\u201d\u00bb\u3002\u3001\uff0c\uff09\x01')
 
 
-class _Rules(NamedTuple):
-    """The rows of the table for an edition."""
-
-    by_name: Mapping[str, str]
-    by_beginning: Sequence[tuple[str, str]]
-    by_end: Sequence[tuple[str, str]]
-
-    def find(self, name: str) -> str | None:
-        """Return the pattern of a template; None if the table does not have it."""
-        if (pattern := self.by_name.get(name)) is not None:
-            return pattern
-        for beginning, pattern in self.by_beginning:
-            if name.startswith(beginning):
-                return pattern
-        return next((pattern for end, pattern in self.by_end if name.endswith(end)), None)
-
-
 def renderer(edition: Edition, title: str) -> Render:
     """Return the function with which `expand` renders the templates of the page `title`."""
-    rules = _rules(edition.languages)
+    patterns = _patterns(edition.languages)
 
     def render(parts: Sequence[str], context: Context) -> str:
         first = parts[0]
@@ -54,7 +39,7 @@ def renderer(edition: Edition, title: str) -> Render:
         prefix, colon, rest = name.partition(":")
         if colon and edition.namespaces.get(prefix.strip()) == TEMPLATE:
             name = rest.strip()
-        pattern = rules.find(name)
+        pattern = _find_pattern(patterns, name)
         if pattern == "":
             return ""
         arguments = _arguments(parts[1:])
@@ -93,36 +78,34 @@ def _is_footnote(context: Context) -> bool:
     if context.after.isalnum() or not context.before:
         return False
     return context.before in BEFORE_FOOTNOTE or (
-        context.before.isalnum() and not _has_no_spaces(context.before)
+        context.before.isalnum()
+        and not unicodedata.name(context.before, "").startswith(WITHOUT_SPACES)
     )
 
 
-def _has_no_spaces(character: str) -> bool:
-    """Return whether the script has no spaces between words."""
-    return unicodedata.name(character, "").startswith(WITHOUT_SPACES)
+def _find_pattern(patterns: Mapping[str, str], name: str) -> str | None:
+    """Return the pattern of a template, by its name, longest beginning or longest end.
+
+    None if the table has none of these.
+    """
+    lengths = range(min(len(name), MAX_ENTRY_CHARACTERS), 0, -1)
+    beginnings = (f"{name[:length]}*" for length in lengths)
+    ends = (f"*{name[-length:]}" for length in lengths)
+    entries = chain([name], beginnings, ends)
+    return next((patterns[entry] for entry in entries if entry in patterns), None)
 
 
 @cache
-def _rules(languages: Sequence[str]) -> _Rules:
-    names: dict[str, str] = {}
+def _patterns(languages: Sequence[str]) -> Mapping[str, str]:
+    """Return the table's patterns for an edition, by its entries for names, ends and beginnings."""
     table = _table()
     own = next((table[language] for language in languages if language in table), {})
-    for section in (table["all"], own):
-        for pattern, entries in section.items():
-            names |= dict.fromkeys(entries.split("; "), pattern)
-    return _Rules(
-        {name: pattern for name, pattern in names.items() if "*" not in name or len(name) == 1},
-        _with_star(names, lambda name: name[:-1] if name.endswith("*") else ""),
-        _with_star(names, lambda name: name[1:] if name.startswith("*") else ""),
-    )
-
-
-def _with_star(
-    names: Mapping[str, str], without_star: Callable[[str], str]
-) -> Sequence[tuple[str, str]]:
-    """Return the names with a star, without it, and their patterns; the longest first."""
-    parts = [(part, pattern) for name, pattern in names.items() if (part := without_star(name))]
-    return sorted(parts, key=lambda item: -len(item[0]))
+    return {
+        name: pattern
+        for section in (table["all"], own)
+        for pattern, entries in section.items()
+        for name in entries.split("; ")
+    }
 
 
 @cache

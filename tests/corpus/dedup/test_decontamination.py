@@ -146,7 +146,7 @@ def test_examples_come_from_files(tmp_path: Path) -> None:
         files=(f"{tmp_path}/*.jsonl", f"{tmp_path}/lines.txt"),
         text_columns=("question", "answers"),
     )
-    texts = {task: list(of_task) for task, of_task in read_examples(config).items()}
+    texts = {task: list(of_task) for task, of_task in read_examples(config)}
     assert texts == {"quiz": [QUESTION, "yes"], "lines": ["first", "second"]}
 
 
@@ -163,7 +163,7 @@ def test_records_without_texts_are_refused(
     (tmp_path / "quiz.jsonl").write_bytes(orjson.dumps(record))
     config = Decontamination(files=(f"{tmp_path}/quiz.jsonl",))
     with pytest.raises(ValueError, match=message):
-        build_index(config, read_examples(config))
+        build_index(config, dict(read_examples(config)))
 
 
 def test_lengths_must_be_ordered() -> None:

@@ -13,7 +13,7 @@ from electra_pipeline.corpus.cleaning.document import DocumentRules
 from electra_pipeline.corpus.partitions import PARTITIONS_FOLDER, partition_folder
 from electra_pipeline.corpus.sources import file_groups
 from electra_pipeline.corpus.sources.config import FileReading
-from electra_pipeline.corpus.sources.file_groups import FileGroup, group_small_files
+from electra_pipeline.corpus.sources.file_groups import group_small_files
 from electra_pipeline.corpus.sources.partition import FilePartition
 from electra_pipeline.inputs.files import SourceFile
 from electra_pipeline.storage.folder import Folder
@@ -23,22 +23,18 @@ from tests.corpus.corpora import ENGLISH, config, documents, prose, run
 def partition(number: int, num_bytes: int = 100) -> FilePartition:
     digest = hashlib.sha256(str(number).encode()).hexdigest()
     name = f"{number:06d}.txt"
-    return FilePartition("x", SourceFile(name, digest, name, num_bytes=num_bytes), FileReading())
+    return FilePartition("x", (SourceFile(name, digest, name, num_bytes=num_bytes),), FileReading())
 
 
 def files_of(partitions: list[Any]) -> list[str]:
-    return [
-        file.file.name
-        for each in partitions
-        for file in (each.files if isinstance(each, FileGroup) else [each])
-    ]
+    return [file.name for each in partitions for file in each.files]
 
 
 def test_many_small_files_are_few_partitions_in_the_same_order() -> None:
     partitions = [partition(number) for number in range(20_000)]
     grouped = group_small_files(partitions)
     assert 40 < len(grouped) < 160
-    assert files_of(grouped) == [each.file.name for each in partitions]
+    assert files_of(grouped) == files_of(partitions)
     assert len({each.digest for each in grouped}) == len(grouped)
 
 
@@ -56,9 +52,9 @@ def test_few_small_files_and_large_ones_are_partitions_of_their_own() -> None:
 def test_a_group_is_bounded() -> None:
     partitions = [partition(number, file_groups.SMALL_BYTES - 1) for number in range(3_000)]
     for each in group_small_files(partitions):
-        assert isinstance(each, FileGroup)
+        assert each.is_group
         assert len(each.files) <= file_groups.MAX_FILES
-        size = sum(file.file.num_bytes or 0 for file in each.files)
+        size = sum(file.num_bytes or 0 for file in each.files)
         assert size < file_groups.MAX_BYTES + file_groups.SMALL_BYTES
 
 
@@ -67,7 +63,7 @@ def test_an_added_file_changes_few_groups(seed: int) -> None:
     partitions = [partition(number) for number in range(0, 40_000, 4)]
     before = {each.digest for each in group_small_files(partitions)}
     number = random.Random(seed).randrange(40_000) | 1
-    grown = sorted([*partitions, partition(number)], key=lambda each: each.file.name)
+    grown = sorted([*partitions, partition(number)], key=lambda each: each.name)
     after = {each.digest for each in group_small_files(grown)}
     assert 1 <= len(after - before) <= 4
 
@@ -129,7 +125,7 @@ def test_every_step_over_many_files_reports_progress(
 
 def test_labels_become_portable_folder_names() -> None:
     for label in ("é" * 200, "std::vector", "a[1]*?#%", "org/data:name"):
-        file = FilePartition(label, SourceFile("a.txt", "0" * 64, ""), FileReading())
+        file = FilePartition(label, (SourceFile("a.txt", "0" * 64, ""),), FileReading())
         folder = partition_folder("/root-folder", file, DocumentRules())
         below = folder.uri.removeprefix(f"{Folder('/root-folder') / PARTITIONS_FOLDER}/")
         assert all(len(part.encode()) < 160 for part in below.split("/"))

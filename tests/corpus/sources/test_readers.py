@@ -43,7 +43,7 @@ ROWS = [
 
 def partition(path: Path, data: bytes, **reading: Any) -> FilePartition:
     path.write_bytes(data)
-    return FilePartition("x", SourceFile(path.name, "", str(path)), FileReading(**reading))
+    return FilePartition("x", (SourceFile(path.name, "", str(path)),), FileReading(**reading))
 
 
 def read(path: Path, data: bytes, **reading: Any) -> list[RawDocument]:
@@ -208,7 +208,7 @@ def test_max_documents_per_file_stops_reading(tmp_path: Path) -> None:
     ],
 )
 def test_the_suffix_determines_the_format(name: str, kind: str) -> None:
-    assert FilePartition("x", SourceFile(name, "", ""), FileReading()).kind == kind
+    assert FilePartition("x", (SourceFile(name, "", ""),), FileReading()).kind == kind
 
 
 @pytest.mark.parametrize(
@@ -231,12 +231,13 @@ def test_a_source_is_named_after_its_file_or_folder(url: str, label: str) -> Non
 def test_xml_needs_a_format() -> None:
     file = SourceFile("dump.xml.bz2", "", "")
     with pytest.raises(ValueError, match=r"dump\.xml\.bz2: \.xml .* set format to wikipedia-xml"):
-        _ = FilePartition("x", file, FileReading()).kind
+        _ = FilePartition("x", (file,), FileReading()).kind
     assert (
-        FilePartition("x", file, FileReading(format="wikipedia-xml")).kind == ".wikipedia-xml.bz2"
+        FilePartition("x", (file,), FileReading(format="wikipedia-xml")).kind
+        == ".wikipedia-xml.bz2"
     )
     with pytest.raises(ValueError, match=r"a\.warc\.wat\.gz: its suffix names no known format"):
-        _ = FilePartition("x", SourceFile("a.warc.wat.gz", "", ""), FileReading()).kind
+        _ = FilePartition("x", (SourceFile("a.warc.wat.gz", "", ""),), FileReading()).kind
 
 
 def test_books_are_divided_without_losing_text(tmp_path: Path) -> None:

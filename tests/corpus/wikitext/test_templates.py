@@ -11,6 +11,7 @@ from electra_pipeline.corpus.wikitext.convert import to_text
 from electra_pipeline.corpus.wikitext.editions import edition, normal_name
 from electra_pipeline.corpus.wikitext.template_handlers import HANDLERS
 from electra_pipeline.corpus.wikitext.template_patterns import parse_pattern
+from electra_pipeline.corpus.wikitext.templates import MAX_ENTRY_CHARACTERS
 
 
 @pytest.mark.parametrize(
@@ -209,6 +210,7 @@ def test_the_table_is_sound() -> None:
         names = [name for entries in patterns.values() for name in entries.split("; ")]
         assert len(names) == len(set(names)), "a name has two patterns"
         assert names == [normal_name(name) for name in names]
+        assert max(map(len, names)) <= MAX_ENTRY_CHARACTERS
         for pattern in patterns:
             assert pattern in HANDLERS if pattern.startswith("!") else parse_pattern(pattern)
 

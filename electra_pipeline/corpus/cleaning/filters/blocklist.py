@@ -5,7 +5,7 @@ from functools import cache
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from electra_pipeline.corpus.cleaning.filters.filter import Filter, Rejection
 from electra_pipeline.corpus.cleaning.filters.text_view import TextView
@@ -31,7 +31,7 @@ class Blocklist(Filter):
     type: Literal["blocklist"] = "blocklist"
     domains: tuple[str, ...] = ()
     """Domains, such as example.com, which includes news.example.com."""
-    files: tuple[ListFile, ...] = Field(default=())
+    files: tuple[ListFile, ...] = ()
     """Files with more domains, each with its digest; every worker reads them."""
 
     @field_validator("domains")

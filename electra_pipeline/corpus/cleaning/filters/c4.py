@@ -4,34 +4,36 @@ They are those of section 2.2 and of its code (c4_utils.py in TensorFlow Dataset
 words of 1,000 characters).
 """
 
-import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from electra_pipeline.corpus.cleaning.filters.filter import Filter, Rejection
+from electra_pipeline.corpus.cleaning.filters.filter import Filter, Rejection, above, below
 from electra_pipeline.corpus.cleaning.filters.text_view import TextView
+from electra_pipeline.corpus.cleaning.text import PARAGRAPH_END
 from electra_pipeline.text.sentences import ends_sentence, split_sentences
 from electra_pipeline.text.words import split_words
 
 # C4 has the straight quotes; the others are their typographic forms.
 CLOSING_QUOTES = ('"', "'", "”", "’", "»", "」", "』")  # noqa: RUF001 - quotes
 ELLIPSIS = "..."
-JAVASCRIPT = ("javascript",)
-POLICIES = (
-    "terms of use",
-    "privacy policy",
-    "cookie policy",
-    "uses cookies",
-    "use of cookies",
-    "use cookies",
-)
+# By the switch that turns the rule on.
+PHRASES = {
+    "javascript": ("javascript",),
+    "policies": (
+        "terms of use",
+        "privacy policy",
+        "cookie policy",
+        "uses cookies",
+        "use of cookies",
+        "use cookies",
+    ),
+}
 LOREM_IPSUM = "lorem ipsum"
-PARAGRAPH_END = re.compile(r"\n{3,}")
 
 
 class C4Lines(Filter):
@@ -58,9 +60,9 @@ class C4Lines(Filter):
         """Return the remaining text and the number of lines removed for each reason."""
         # Most texts contain none of these: checking the whole text first saves time.
         phrases = {
-            reason: among
-            for reason, among in self._phrases().items()
-            if any(phrase in view.lower for phrase in among)
+            f"lines_about_{topic}": phrases
+            for topic, phrases in PHRASES.items()
+            if getattr(self, topic) and any(phrase in view.lower for phrase in phrases)
         }
         has_long_word = np.diff(view.ends).max() > self.max_word_characters
         removed: Counter[str] = Counter()
@@ -75,11 +77,6 @@ class C4Lines(Filter):
             return view.text, {}
         return PARAGRAPH_END.sub("\n\n", "\n".join(kept)).strip(), removed
 
-    def _phrases(self) -> dict[str, tuple[str, ...]]:
-        about: dict[str, tuple[str, ...]] = {"javascript": JAVASCRIPT if self.javascript else ()}
-        about |= {"policies": POLICIES if self.policies else ()}
-        return {f"lines_about_{topic}": phrases for topic, phrases in about.items()}
-
     def _reason(
         self, line: str, has_long_word: bool, phrases: Mapping[str, tuple[str, ...]]
     ) -> str | None:
@@ -89,11 +86,10 @@ class C4Lines(Filter):
             return "lines_without_end"
         if len(line.split(None, self.min_words)) < self.min_words > len(split_words(line)):
             return "lines_of_few_words"
-        if phrases:
-            lower = line.lower()
-            for reason, among in phrases.items():
-                if any(phrase in lower for phrase in among):
-                    return reason
+        lower = line.lower() if phrases else ""
+        for reason, among in phrases.items():
+            if any(phrase in lower for phrase in among):
+                return reason
         return None
 
 
@@ -117,16 +113,14 @@ class C4Page(Filter):
     min_sentences: int = Field(default=5, ge=0)
     """Least number of sentences."""
 
-    def reject(self, view: TextView, language: str | None) -> Rejection | None:
-        """Reject a page by the first of the rules that it breaks."""
-        if self.lorem_ipsum and LOREM_IPSUM in view.lower:
-            return Rejection("lorem_ipsum", str(view.lower.count(LOREM_IPSUM)))
-        if self.curly_bracket and "{" in view.text:
-            return Rejection("curly_bracket", str(view.text.count("{")))
+    def check(self, view: TextView, language: str | None) -> Iterator[Rejection | None]:
+        """Yield a rejection, or None, for each rule."""
+        if self.lorem_ipsum:
+            yield above("lorem_ipsum", view.lower.count(LOREM_IPSUM), 0, "d")
+        if self.curly_bracket:
+            yield above("curly_bracket", view.text.count("{"), 0, "d")
         num_sentences = _count_sentences(view, language, self.min_sentences)
-        if num_sentences < self.min_sentences:
-            return Rejection("few_sentences", str(num_sentences))
-        return None
+        yield below("few_sentences", num_sentences, self.min_sentences, "d")
 
 
 def _count_sentences(view: TextView, language: str | None, at_most: int) -> int:

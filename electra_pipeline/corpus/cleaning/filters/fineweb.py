@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from electra_pipeline.corpus.cleaning.filters.filter import Filter, Rejection
+from electra_pipeline.corpus.cleaning.filters.filter import Filter, Rejection, above, below
 from electra_pipeline.corpus.cleaning.filters.language_thresholds import (
     LanguageThresholds,
     find_thresholds,
@@ -41,29 +41,20 @@ class FineWeb(Filter):
     newlines, allow a tenth to be repeated and ignore short lines (fineweb-2); without an entry,
     ignore ended lines too. False: use the values here for all."""
 
-    def reject(self, view: TextView, language: str | None) -> Rejection | None:
-        """Reject a document by the first of the rules that it breaks."""
-        return next(self._violations(view, language), None)
-
-    def _violations(self, view: TextView, language: str | None) -> Iterator[Rejection]:
+    def check(self, view: TextView, language: str | None) -> Iterator[Rejection | None]:
+        """Yield a rejection, or None, for each rule."""
         lines = view.lines
-        is_other = self.per_language and language != "en"
         limits = LanguageThresholds(
             min_ended_lines=self.min_ended_lines, max_newlines=self.max_newlines
         )
-        max_repeated = self.max_repeated_characters
-        if is_other:
+        max_short, max_repeated = self.max_short_lines, self.max_repeated_characters
+        if self.per_language and language != "en":
             limits = find_thresholds(language, limits._replace(min_ended_lines=0.0))
-            max_repeated = REPEATED_CHARACTERS_OF_OTHERS
+            max_short, max_repeated = 1.0, REPEATED_CHARACTERS_OF_OTHERS
         ended = sum(map(ends_sentence, lines)) / len(lines)
-        if ended < limits.min_ended_lines:
-            yield Rejection("unended_lines", f"{ended:.3f}")
+        yield below("unended_lines", ended, limits.min_ended_lines)
         short = sum(len(line) <= self.short_line for line in lines) / len(lines)
-        if short > self.max_short_lines and not is_other:
-            yield Rejection("short_lines", f"{short:.3f}")
+        yield above("short_lines", short, max_short)
         repeated = repeated_parts(lines)[1] / sum(map(len, lines))
-        if repeated > max_repeated:
-            yield Rejection("repeated_lines", f"{repeated:.3f}")
-        newlines = view.text.count("\n") / view.num_words
-        if newlines > limits.max_newlines:
-            yield Rejection("newlines", f"{newlines:.3f}")
+        yield above("repeated_lines", repeated, max_repeated)
+        yield above("newlines", view.text.count("\n") / view.num_words, limits.max_newlines)

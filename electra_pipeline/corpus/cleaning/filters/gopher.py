@@ -3,13 +3,14 @@
 Rae et al. 2021, arXiv:2112.11446, appendix A.1.1 and table A1.
 """
 
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
 
-from electra_pipeline.corpus.cleaning.filters.filter import Filter, Rejection
+from electra_pipeline.corpus.cleaning.filters.filter import Filter, Rejection, above, below
 from electra_pipeline.corpus.cleaning.filters.language_thresholds import (
     LanguageThresholds,
     find_thresholds,
@@ -65,54 +66,44 @@ class GopherQuality(Filter):
     letters and stop words (fineweb-2); without an entry, ignore lengths and stop words. False: use
     the values here for all."""
 
-    def reject(self, view: TextView, language: str | None) -> Rejection | None:
-        """Reject a document by the first of the rules that it breaks."""
-        return next(self._violations(view, self._thresholds(language)), None)
-
     def _thresholds(self, language: str | None) -> LanguageThresholds:
         if self.per_language and language != "en":
             return find_thresholds(language, LanguageThresholds(None, self.min_alphabetic_words))
         lengths = self.min_mean_word_length, self.max_mean_word_length
         return LanguageThresholds(lengths, self.min_alphabetic_words, self.stop_words)
 
-    def _violations(self, view: TextView, limits: LanguageThresholds) -> Iterator[Rejection]:
+    def check(self, view: TextView, language: str | None) -> Iterator[Rejection | None]:
+        """Yield a rejection, or None, for each rule."""
+        limits = self._thresholds(language)
         words = view.words
         # Most words begin with a letter, and this check is fast.
         others = [word for word in words if not word[0].isalpha()]
         letterless = [word for word in others if not LETTER.search(word)]
         symbols = [word for word in letterless if not DIGIT.search(word)]
         num_words = (len(words) - len(symbols)) / view.words_per_word
-        if num_words < self.min_words:
-            yield Rejection("few_words", f"{num_words:g}")
-        if self.max_words is not None and num_words > self.max_words:
-            yield Rejection("many_words", f"{num_words:g}")
+        yield below("few_words", num_words, self.min_words, "g")
+        max_words = math.inf if self.max_words is None else self.max_words
+        yield above("many_words", num_words, max_words, "g")
         if limits.mean_word_length and view.has_spaces and num_words:
             characters = int(view.ends[-1]) - view.num_optional_marks - sum(map(len, symbols))
             mean = characters / num_words
             least, most = limits.mean_word_length
-            if mean < least:
-                yield Rejection("short_words", f"{mean:.2f}")
-            if mean > most:
-                yield Rejection("long_words", f"{mean:.2f}")
+            yield below("short_words", mean, least, ".2f")
+            yield above("long_words", mean, most, ".2f")
         hashes = view.text.count("#") / view.num_words
-        if hashes > self.max_symbols:
-            yield Rejection("hash_signs", f"{hashes:.3f}")
+        yield above("hash_signs", hashes, self.max_symbols)
         ellipses = sum(map(view.text.count, ELLIPSES)) / view.num_words
-        if ellipses > self.max_symbols:
-            yield Rejection("ellipses", f"{ellipses:.3f}")
+        yield above("ellipses", ellipses, self.max_symbols)
         bullets = sum(line.startswith(BULLETS) for line in view.lines) / len(view.lines)
-        if bullets > self.max_bullet_lines:
-            yield Rejection("bullet_lines", f"{bullets:.3f}")
+        yield above("bullet_lines", bullets, self.max_bullet_lines)
         ends = sum(line.endswith(ELLIPSES) for line in view.lines) / len(view.lines)
-        if ends > self.max_ellipsis_lines:
-            yield Rejection("ellipsis_lines", f"{ends:.3f}")
+        yield above("ellipsis_lines", ends, self.max_ellipsis_lines)
         alphabetic = 1 - len(letterless) / len(words)
-        if alphabetic < limits.min_alphabetic_words:
-            yield Rejection("few_letters", f"{alphabetic:.3f}")
-        among = view.text if limits.mean_word_length is None else view.bare_words
-        num_stop_words = sum(word in among for word in limits.stop_words)
-        if limits.stop_words and num_stop_words < self.min_stop_words:
-            yield Rejection("few_stop_words", str(num_stop_words))
+        yield below("few_letters", alphabetic, limits.min_alphabetic_words)
+        if limits.stop_words:
+            among = view.text if limits.mean_word_length is None else view.bare_words
+            num_stop_words = sum(word in among for word in limits.stop_words)
+            yield below("few_stop_words", num_stop_words, self.min_stop_words, "d")
 
 
 class GopherRepetition(Filter):
@@ -138,18 +129,19 @@ class GopherRepetition(Filter):
     max_duplicate_ngrams: tuple[float, float, float, float, float, float] = MAX_DUPLICATE_NGRAMS
     """Greatest fraction of characters in sequences of 5, 6, ... 10 words that occurred before."""
 
-    def reject(self, view: TextView, language: str | None) -> Rejection | None:
-        """Reject a document by the first of the rules that it breaks, in any language."""
-        return next(self._violations(view), None)
-
-    def _violations(self, view: TextView) -> Iterator[Rejection]:
-        limits = self.max_duplicate_paragraphs, self.max_duplicate_paragraph_characters
-        yield from _repeated_parts("paragraph", view.paragraphs, *limits, len(view.text))
-        limits = self.max_duplicate_lines, self.max_duplicate_line_characters
-        yield from _repeated_parts("line", view.lines, *limits, len(view.text))
+    def check(self, view: TextView, language: str | None) -> Iterator[Rejection | None]:
+        """Yield a rejection, or None, for each rule; they are equal in all languages."""
+        for kind, parts in (("paragraph", view.paragraphs), ("line", view.lines)):
+            count, characters = repeated_parts(parts)
+            fractions = {
+                f"duplicate_{kind}s": count / len(parts),
+                f"duplicate_{kind}_characters": characters / len(view.text),
+            }
+            for reason, fraction in fractions.items():  # limits are the fields max_REASON
+                yield above(reason, fraction, getattr(self, f"max_{reason}"))
         yield from self._repeated_ngrams(view)
 
-    def _repeated_ngrams(self, view: TextView) -> Iterator[Rejection]:
+    def _repeated_ngrams(self, view: TextView) -> Iterator[Rejection | None]:
         limits = (*self.max_top_ngrams, *self.max_duplicate_ngrams)
         longest = SHORTEST_TOP + len(limits) - 1
         unit = view.words_per_word
@@ -170,15 +162,4 @@ class GopherRepetition(Filter):
                 characters, reason = count * (length + space), f"top_{n}_gram"
             else:
                 characters, reason = repeated_characters(found), f"duplicate_{n}_grams"
-            if (share := characters / len(view.text)) > limits[n - SHORTEST_TOP]:
-                yield Rejection(reason, f"{share:.3f}")
-
-
-def _repeated_parts(
-    kind: str, parts: Sequence[str], most: float, most_characters: float, num_characters: int
-) -> Iterator[Rejection]:
-    count, characters = repeated_parts(parts)
-    if (share := count / len(parts)) > most:
-        yield Rejection(f"duplicate_{kind}s", f"{share:.3f}")
-    if (share := characters / num_characters) > most_characters:
-        yield Rejection(f"duplicate_{kind}_characters", f"{share:.3f}")
+            yield above(reason, characters / len(view.text), limits[n - SHORTEST_TOP])

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from electra_pipeline.corpus.cleaning.filters.text_view import TextView
-from electra_pipeline.corpus.word_hashes import MULTIPLIER, Hashes
+from electra_pipeline.corpus.word_hashes import MULTIPLIER, Hashes, hash_ngrams
 
 Positions = NDArray[np.intp]
 
@@ -34,7 +34,7 @@ def find_repeats(view: TextView, shortest: int, longest: int) -> Iterator[Repeat
 
     Stops at the first length without a repeat, as no longer sequence can occur twice.
     """
-    ngrams = view.ngrams(shortest)
+    ngrams = hash_ngrams(view.hashes, shortest)
     positions = np.arange(len(ngrams))
     for n in range(shortest, longest + 1):
         repeated = _repeated_positions(ngrams)

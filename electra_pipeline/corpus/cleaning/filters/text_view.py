@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from electra_pipeline.corpus.word_hashes import Hashes, hash_ngrams, hash_vocabulary
+from electra_pipeline.corpus.word_hashes import Hashes, hash_vocabulary
 from electra_pipeline.text.characters import OPTIONAL_MARKS, WORD_ENDS
 from electra_pipeline.text.words import CHARACTERS_PER_WORD, has_spaced_words, split_words
 
@@ -27,7 +27,6 @@ class TextView:
     def __init__(self, text: str, url: str | None = None) -> None:
         self.text = text
         self.url = url
-        self._ngrams: dict[int, Hashes] = {}
 
     @cached_property
     def words(self) -> list[str]:
@@ -56,12 +55,6 @@ class TextView:
         """Return (len(words),) uint64: the hash of each word."""
         num_words = len(self.words)
         return np.fromiter(map(self.vocabulary.__getitem__, self.words), np.uint64, num_words)
-
-    def ngrams(self, n: int) -> Hashes:
-        """Return (max(0, len(words) - n + 1),) uint64: a hash of each `n` consecutive words."""
-        if n not in self._ngrams:
-            self._ngrams[n] = hash_ngrams(self.hashes, n)
-        return self._ngrams[n]
 
     @cached_property
     def ends(self) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ from pydantic import TypeAdapter, ValidationError
 from electra_pipeline.corpus.cleaning.filters.blocklist import Blocklist
 from electra_pipeline.corpus.cleaning.filters.c4 import C4Lines, C4Page
 from electra_pipeline.corpus.cleaning.filters.gopher import GopherQuality
-from electra_pipeline.corpus.cleaning.filters.language_thresholds import languages_with_thresholds
+from electra_pipeline.corpus.cleaning.filters.language_thresholds import thresholds_by_language
 from electra_pipeline.corpus.cleaning.filters.registry import (
     PRESETS,
     AnyFilter,
@@ -116,5 +116,5 @@ def test_identity_depends_on_thresholds_and_order() -> None:
 
 
 def test_languages_with_thresholds_can_be_identified() -> None:
-    assert len(languages_with_thresholds()) > 60
-    assert set(languages_with_thresholds()) <= set(supported_languages())
+    assert len(thresholds_by_language()) > 60
+    assert thresholds_by_language().keys() <= set(supported_languages())

@@ -1,8 +1,6 @@
 # ruff: noqa: RUF001 - letters of other scripts are meant
-import numpy as np
-
 from electra_pipeline.corpus.cleaning.filters.text_view import TextView
-from electra_pipeline.corpus.word_hashes import hash_ngrams, hash_vocabulary
+from electra_pipeline.corpus.word_hashes import hash_vocabulary
 
 
 def test_views_of_a_text() -> None:
@@ -13,8 +11,6 @@ def test_views_of_a_text() -> None:
     assert view.paragraphs == ["One  two, two.\n Three", "Four"]
     vocabulary = hash_vocabulary(view.words)
     assert view.hashes.tolist() == [vocabulary[word] for word in view.words]
-    assert np.array_equal(view.ngrams(2), hash_ngrams(view.hashes, 2))
-    assert view.ngrams(2) is view.ngrams(2)
 
 
 def test_characters_stand_for_words_where_most_of_the_text_has_no_spaces() -> None:
