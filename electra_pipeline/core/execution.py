@@ -5,7 +5,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import (
@@ -216,6 +216,16 @@ class Executor(Protocol):
 
     def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
         """Run `function(worker)` on `scale.workers` workers that can reach each other."""
+
+
+def values_in_order(outcomes: Iterable[Outcome[Value]]) -> list[Value]:
+    """Return all values in the order of their items; raise the first error."""
+    values: dict[int, Value] = {}
+    for outcome in outcomes:
+        if outcome.error is not None:
+            raise outcome.error
+        values[outcome.index] = outcome.value  # type: ignore[assignment]
+    return [values[index] for index in sorted(values)]
 
 
 @dataclass(frozen=True)
