@@ -6,15 +6,18 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from electra_pipeline.core.errors import first_line
-from electra_pipeline.core.execution import Resources, TrainFunction
-from electra_pipeline.core.progress import Progress, Update
+from electra_pipeline.core.execution import LocalWorker, Resources, TrainFunction
+from electra_pipeline.core.progress import Progress
 from electra_pipeline.on_ray.capacity import PLACEMENT_SECONDS, ClusterCapacity
-from electra_pipeline.on_ray.logs import captured_logs
-from electra_pipeline.on_ray.messages import deliver_messages, flush, start_message_queue
+from electra_pipeline.on_ray.messages import (
+    RemoteProgress,
+    connected_worker,
+    deliver_messages,
+    start_message_queue,
+)
 from electra_pipeline.on_ray.tasks import WorkerDiedError
 
 if TYPE_CHECKING:
@@ -26,14 +29,8 @@ POLL_SECONDS = 0.5  # between two polls of the driver
 END_SECONDS = 5.0  # how long a training that was shut down may take to end; it takes 0.5
 
 
-@dataclass(frozen=True)
-class RayWorker:
-    """A Ray Train worker, for the training loop."""
-
-    rank: int
-    world_size: int
-    num_threads: int
-    queue: Any
+class RayWorker(LocalWorker):
+    """A Ray Train worker, for the training loop: Ray assigns its device."""
 
     @property
     def device(self) -> "torch.device":
@@ -41,9 +38,6 @@ class RayWorker:
 
         device: torch.device = ray.train.torch.get_device()
         return device
-
-    def report(self, update: Update) -> None:
-        self.queue.put.remote(update)
 
 
 def fit(
@@ -117,14 +111,9 @@ def start_fit(
     def train_one() -> None:
         context = ray.train.get_context()
         rank = context.get_world_rank()
-        queue.worker_started.remote()
         # Rank 0 logs for all workers.
-        level = logging.INFO if rank == 0 else logging.WARNING
-        try:
-            with captured_logs(queue.put.remote, level):
-                function(RayWorker(rank, context.get_world_size(), num_threads, queue))
-        finally:
-            flush(queue)
+        with connected_worker(queue, logging.INFO if rank == 0 else logging.WARNING):
+            function(RayWorker(RemoteProgress(queue), num_threads, rank, context.get_world_size()))
 
     trainer = TorchTrainer(
         train_one,
@@ -162,9 +151,9 @@ def run_in_daemon_thread(function: Callable[[], Value]) -> "Future[Value]":
 
 
 def application_error(failures: Iterable[Exception]) -> Exception | None:
-    """Return the exception of the training function; None if workers died or lost each other.
+    """Return the exception of the training function; None if workers died.
 
-    A worker that loses its peer gets a RuntimeError from torch.distributed, which is therefore
+    torch.distributed raises a RuntimeError in the other workers when one dies, so a RuntimeError is
     treated as the death of a worker.
     """
     for failure in failures:
