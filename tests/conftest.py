@@ -18,11 +18,13 @@ import hypothesis
 import psutil
 import pytest
 
-from tests.integration import is_integration, uses_shared_server
+from tests.integration import is_integration
 
 pytest_plugins = ["tests.tiny_models", "tests.tiny_world"]
 
 REMOVED = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "PREFECT_API_URL", "PREFECT_PROFILE")
+# pytest-xdist runs all tests that use one of these in one process, so that each starts once.
+SHARED_SERVERS = ("ray_cluster", "prefect_server")
 S3_KEY, S3_SECRET, S3_BUCKET = "test-key", "test-secret", "test-bucket"
 
 
@@ -71,10 +73,15 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the integration tests, and skip tests for which this machine lacks something."""
+    """Mark tests that use servers, distribute tests, and skip those that this machine cannot run.
+
+    The tests of a file stay in one process of pytest-xdist, since they share fixtures.
+    """
     for item in items:
         if is_integration(item):
             item.add_marker("integration")
+        shares = set(getattr(item, "fixturenames", ())).intersection(SHARED_SERVERS)
+        item.add_marker(pytest.mark.xdist_group("servers" if shares else item.location[0]))
         if item.get_closest_marker("gpu") and not _has_gpu():
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
         if item.get_closest_marker("data"):
@@ -82,28 +89,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if not given or not Path(given).is_dir():
                 reason = f"ELECTRA_PIPELINE_DATA is {given!r}, not a folder with the real corpora"
                 item.add_marker(pytest.mark.skip(reason=reason))
-    if hasattr(config, "workerinput"):  # a process of pytest-xdist, where the longest begin
-        integrated = {item.path for item in items if item.get_closest_marker("integration")}
-        items.sort(
-            key=lambda item: (not uses_shared_server(item.path), item.path not in integrated)
-        )
+    if hasattr(config, "workerinput"):  # in a process of pytest-xdist: the longest group first
+        items.sort(key=_start_order)
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Distribute whole files, since their tests share fixtures.
-
-    All files that use Ray or Prefect's server go to one process, so that each starts once. (The
-    marker xdist_group does not do that: xdist 3.8 renames tests in a way that pytest 9.2 ignores.)
-    """
-    from xdist.scheduler import LoadScopeScheduling
-
-    class FileScheduling(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.split("::")[0]
-            return "servers" if uses_shared_server(config.rootpath / file) else file
-
-    return FileScheduling(config, log)
+def _start_order(item: pytest.Item) -> int:
+    if item.get_closest_marker("xdist_group").args == ("servers",):
+        return 0
+    return 1 if item.get_closest_marker("integration") else 2
 
 
 def _has_gpu() -> bool:

@@ -3,10 +3,7 @@
 No test needs to be marked by hand: what a test calls is searched, as far as `tests` defines it.
 """
 
-import re
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -24,12 +21,6 @@ def is_integration(item: pytest.Item) -> bool:
     fixtures = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
     functions = [item.function, *(each.func for defined in fixtures for each in defined)]  # type: ignore[attr-defined]
     return any(starts_process(function) for function in functions)
-
-
-@cache
-def uses_shared_server(file: Path) -> bool:
-    """Return whether a file has a test that uses Ray or Prefect's server."""
-    return bool(re.search(r"\b(ray_cluster|prefect_server)\b", file.read_text()))
 
 
 def starts_process(function: Any, _searched: dict[Any, bool] = {}) -> bool:  # noqa: B006
