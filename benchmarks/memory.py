@@ -37,14 +37,15 @@ class RandomRows:
 
 def measure(size: Size, length: int, micro_batch: int) -> tuple[int, int]:
     """Return the number of trainable parameters and the peak memory in bytes."""
-    from electra_pipeline.core.execution import Worker
+    from electra_pipeline.core.execution import Scale, Worker
     from electra_pipeline.core.optim import Adam, clip_gradients, parameter_groups
     from electra_pipeline.pretraining.batches import BatchSource
     from electra_pipeline.pretraining.checkpoint import CheckpointStore, ResumePoint
+    from electra_pipeline.pretraining.config import PretrainConfig
     from electra_pipeline.pretraining.model import Electra, count_parameters
     from electra_pipeline.pretraining.objective import Masking, SpecialIds, num_slots
     from electra_pipeline.pretraining.outputs import peak_memory_bytes
-    from electra_pipeline.pretraining.step import Step, compute_dtype
+    from electra_pipeline.pretraining.step import Step
     from electra_pipeline.storage.folder import Folder
 
     worker = Worker()
@@ -52,7 +53,7 @@ def measure(size: Size, length: int, micro_batch: int) -> tuple[int, int]:
     masking = Masking(MASK_FRACTION, num_slots(length, MASK_FRACTION), False, special)
     model = Electra(SIZES[size], VOCAB_SIZE, masking, seed=0).to(worker.device)
     optimizer = Adam(parameter_groups(model, 0.01))
-    step = Step(worker, compute_dtype(worker.device, "auto"), 1.0, 50.0, micro_batch)
+    step = Step(worker, PretrainConfig(), Scale(micro_batch_sequences=micro_batch))
     source = BatchSource(RandomRows(length), 0, micro_batch + (micro_batch + 1) // 2, masking)
     model.train()
     for index in range(2):

@@ -38,14 +38,15 @@ from transformers import (
 
 from electra_pipeline import config as configuration
 from electra_pipeline import stages
-from electra_pipeline.core.execution import Worker
+from electra_pipeline.core.execution import Scale, Worker
 from electra_pipeline.core.optim import Adam, clip_gradients, learning_rate, parameter_groups
 from electra_pipeline.pretraining.batches import BatchSource
+from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.objective import Masking, SpecialIds, num_slots
 from electra_pipeline.pretraining.sequence_shards import SequenceReader
 from electra_pipeline.pretraining.sizes import SIZES
-from electra_pipeline.pretraining.step import Step, compute_dtype
+from electra_pipeline.pretraining.step import Step
 from electra_pipeline.pretraining.vocabulary import load_vocabulary
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.shards import TRAIN_PREFIX, open_shard
@@ -61,7 +62,7 @@ Examples = Callable[[int], list[list[int]]]
 
 def ours(model: Electra, source: BatchSource, device: torch.device) -> Run:
     """Return the step of `electra_pipeline.pretraining.loop`."""
-    step = Step(Worker(), compute_dtype(device, "auto"), 1.0, 50.0, None)
+    step = Step(Worker(), PretrainConfig(), Scale())
     optimizer = Adam(parameter_groups(model, 0.01))
     batches = source.batches(0, TOTAL_STEPS)
     model.train()

@@ -85,7 +85,7 @@ class Connection:
     def close(self) -> None:
         """Shut Ray down, which ends all work of this driver.
 
-        Any thread may call this, and returns when Ray is down. Two threads in `ray.shutdown` at the
+        Any thread may call this; it returns when Ray is down. Two threads in `ray.shutdown` at the
         same time would end the process or hang, so they call it one after the other.
         """
         import ray

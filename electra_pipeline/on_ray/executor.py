@@ -14,17 +14,23 @@ from electra_pipeline.core.execution import (
     Scale,
     TrainFunction,
     Worker,
+    values_in_order,
 )
 from electra_pipeline.core.progress import Progress, throttled
-from electra_pipeline.on_ray.capacity import ClusterCapacity
-from electra_pipeline.on_ray.logs import captured_logs, with_log_records
+from electra_pipeline.on_ray.capacity import (
+    ClusterCapacity,
+    count_fitting,
+    gpus_per_worker,
+    worker_resources,
+)
 from electra_pipeline.on_ray.messages import (
     RemoteProgress,
+    connected_worker,
     deliver_messages,
     flush,
     start_message_queue,
+    with_log_records,
 )
-from electra_pipeline.on_ray.placement import count_fitting, cpus_per_worker, gpus_per_worker
 from electra_pipeline.on_ray.tasks import WorkerDiedError, run_tasks
 from electra_pipeline.on_ray.training import fit
 from electra_pipeline.storage.folder import Folder
@@ -69,16 +75,8 @@ class RayExecutor(ClusterCapacity):
         """
         if (progress := options.get("progress")) is None:
             apply = partial(with_log_records, function)
-            return run_tasks(self, apply, items, options, self.max_retries, lambda: None)
-        return self._map_with_progress(function, items, options, progress)
-
-    def _map_with_progress(
-        self,
-        function: Callable[..., Value],
-        items: Sequence[Item],
-        options: MapOptions,
-        progress: Progress,
-    ) -> Iterator[Outcome[Value]]:
+            yield from run_tasks(self, apply, items, options, self.max_retries, lambda: None)
+            return
         if not items:
             return
         queue, channel = self._shared_queue(), uuid.uuid4().hex
@@ -109,9 +107,9 @@ class RayExecutor(ClusterCapacity):
         number of tasks runs at once.
         """
         nodes = self.nodes()
-        num_gpus = gpus_per_worker(nodes)
-        at_once = max(1, min(len(items), count_fitting(nodes, 1, num_gpus)))
-        resources = Resources(max(1, cpus_per_worker(nodes, at_once)), num_gpus)
+        smallest = Resources(1, gpus_per_worker(nodes))
+        at_once = max(1, min(len(items), count_fitting(nodes, smallest)))
+        resources = worker_resources(nodes, at_once) or smallest
         return self._train_each(function, items, resources, progress)
 
     def _train_each(
@@ -126,12 +124,8 @@ class RayExecutor(ClusterCapacity):
         worker = Worker(RemoteProgress(queue), resources.num_cpus)
 
         def run_one(item: Item) -> tuple[Value, list[logging.LogRecord]]:
-            queue.worker_started.remote()
-            try:
-                with captured_logs(queue.put.remote):
-                    return function(item, worker), []
-            finally:
-                flush(queue)
+            with connected_worker(queue):
+                return function(item, worker), []
 
         poll = partial(deliver_messages, self.connection, queue, progress)
         options: MapOptions = {"resources": lambda item: resources}
@@ -153,11 +147,11 @@ class RayExecutor(ClusterCapacity):
                 if scale.workers > 1:
                     return fit(self, function, scale.workers, resources, progress)
                 alone = replace(self, max_retries=0)
-                for outcome in alone._train_each(
-                    lambda _, worker: function(worker), [None], resources, progress
-                ):
-                    if outcome.error is not None:
-                        raise outcome.error
+                values_in_order(
+                    alone._train_each(
+                        lambda _, worker: function(worker), [None], resources, progress
+                    )
+                )
                 return None
             except WorkerDiedError as error:
                 if attempt == scale.retries:

@@ -2,16 +2,23 @@
 
 import logging
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from logging.handlers import QueueHandler
+from types import SimpleNamespace
+from typing import Any, TypeVar
 
 from electra_pipeline.core.progress import Progress, Update, deliver
 from electra_pipeline.on_ray import prometheus
 from electra_pipeline.on_ray.connection import Connection
-from electra_pipeline.on_ray.logs import log_in_driver
 
+Item = TypeVar("Item")
+Value = TypeVar("Value")
 Message = Update | logging.LogRecord
 
+PACKAGE = "electra_pipeline"
+RECORDS = "worker_log_records"  # attribute of an error that a task raised
 MAX_MESSAGES = 256  # of a channel; more than arrive between two polls of a driver
 
 
@@ -70,6 +77,17 @@ def flush(queue: Any) -> None:
     ray.get(queue.__ray_ready__.remote())
 
 
+@contextmanager
+def connected_worker(queue: Any, level: int = logging.INFO) -> Iterator[None]:
+    """In a training worker: send its start and its log records, and wait until all have arrived."""
+    queue.worker_started.remote()
+    try:
+        with captured_logs(queue.put.remote, level):
+            yield
+    finally:
+        flush(queue)
+
+
 def deliver_messages(
     connection: Connection, queue: Any, progress: Progress, channel: str = ""
 ) -> int:
@@ -89,3 +107,42 @@ def deliver_messages(
         else:
             deliver(message, progress)
     return int(num_started)
+
+
+@contextmanager
+def captured_logs(
+    put: Callable[[logging.LogRecord], None], level: int = logging.INFO
+) -> Iterator[None]:
+    """In a worker: call `put` with this package's records within the block, from `level` on."""
+    package = logging.getLogger(PACKAGE)
+    # It makes the records picklable.
+    handler = QueueHandler(SimpleNamespace(put_nowait=put))
+    handler.setLevel(level)
+    before = package.level
+    package.addHandler(handler)
+    package.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        package.removeHandler(handler)
+        package.setLevel(before)
+
+
+def log_in_driver(record: logging.LogRecord) -> None:
+    """In the driver: log a worker's record as if it had been made here."""
+    logger = logging.getLogger(record.name)
+    if logger.isEnabledFor(record.levelno):
+        logger.handle(record)
+
+
+def with_log_records(
+    function: Callable[[Item], Value], item: Item
+) -> tuple[Value, list[logging.LogRecord]]:
+    """Return the value and the log records of a call; an error has them as an attribute."""
+    records: list[logging.LogRecord] = []
+    try:
+        with captured_logs(records.append):
+            return function(item), records
+    except Exception as error:
+        setattr(error, RECORDS, records)
+        raise

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from electra_pipeline.core.errors import first_line
 from electra_pipeline.core.execution import MapOptions, Outcome, Waiting, one_cpu
 from electra_pipeline.on_ray.capacity import PLACEMENT_SECONDS, ClusterCapacity
-from electra_pipeline.on_ray.logs import RECORDS, log_in_driver
+from electra_pipeline.on_ray.messages import RECORDS, log_in_driver
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")

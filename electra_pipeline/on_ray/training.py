@@ -12,11 +12,10 @@ from electra_pipeline.core.errors import first_line
 from electra_pipeline.core.execution import Resources, TrainFunction, Worker
 from electra_pipeline.core.progress import Progress
 from electra_pipeline.on_ray.capacity import PLACEMENT_SECONDS, ClusterCapacity
-from electra_pipeline.on_ray.logs import captured_logs
 from electra_pipeline.on_ray.messages import (
     RemoteProgress,
+    connected_worker,
     deliver_messages,
-    flush,
     start_message_queue,
 )
 from electra_pipeline.on_ray.tasks import WorkerDiedError
@@ -31,7 +30,7 @@ END_SECONDS = 5.0  # how long a training that was shut down may take to end; it 
 
 
 class RayWorker(Worker):
-    """A Ray Train worker, for the training loop."""
+    """A Ray Train worker, for the training loop: Ray assigns its device."""
 
     @property
     def device(self) -> "torch.device":
@@ -112,15 +111,9 @@ def start_fit(
     def train_one() -> None:
         context = ray.train.get_context()
         rank = context.get_world_rank()
-        queue.worker_started.remote()
         # Rank 0 logs for all workers.
-        level = logging.INFO if rank == 0 else logging.WARNING
-        try:
-            with captured_logs(queue.put.remote, level):
-                progress = RemoteProgress(queue)
-                function(RayWorker(progress, num_threads, rank, context.get_world_size()))
-        finally:
-            flush(queue)
+        with connected_worker(queue, logging.INFO if rank == 0 else logging.WARNING):
+            function(RayWorker(RemoteProgress(queue), num_threads, rank, context.get_world_size()))
 
     trainer = TorchTrainer(
         train_one,
@@ -158,9 +151,9 @@ def run_in_daemon_thread(function: Callable[[], Value]) -> "Future[Value]":
 
 
 def application_error(failures: Iterable[Exception]) -> Exception | None:
-    """Return the exception of the training function; None if workers died or lost each other.
+    """Return the exception of the training function; None if workers died.
 
-    A worker that loses its peer gets a RuntimeError from torch.distributed, which is therefore
+    torch.distributed raises a RuntimeError in the other workers when one dies, so a RuntimeError is
     treated as the death of a worker.
     """
     for failure in failures:

@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,15 +25,6 @@ from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.storage.folder import NO_SPACE_ERRNOS, Folder
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Result:
-    """Size and time of a written checkpoint, or a warning that there was no space for it."""
-
-    bytes: int = 0
-    seconds: float = 0.0
-    warning: str = ""
 
 
 class AsyncCheckpointWriter:
@@ -57,9 +47,9 @@ class AsyncCheckpointWriter:
         self._num_steps = num_steps
         self._warn = warn
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
-        self._pending: Future[_Result] | None = None
+        self._pending: Future[tuple[int, float]] | None = None
         self._copy_seconds: list[float] = []
-        self._written: list[_Result] = []
+        self._written: list[tuple[int, float]] = []  # bytes and seconds of each checkpoint
 
     def __enter__(self) -> "AsyncCheckpointWriter":
         return self
@@ -109,11 +99,12 @@ class AsyncCheckpointWriter:
         if self._pending is None or not (wait or self._pending.done()):
             return
         pending, self._pending = self._pending, None
-        result = pending.result()
-        if result.warning:
-            self._warn(result.warning)
-        else:
-            self._written.append(result)
+        try:
+            self._written.append(pending.result())
+        except OSError as error:
+            if error.errno not in NO_SPACE_ERRNOS:
+                raise
+            self._warn(str(error.strerror))
 
     def last_good(self, step: int) -> str | None:
         """Return the newest checkpoint before a diverged `step`; remove the later ones."""
@@ -132,13 +123,16 @@ class AsyncCheckpointWriter:
         number = len(self._written)
         return {
             "checkpoints": number,
-            "checkpoint_bytes": self._written[-1].bytes,
+            "checkpoint_bytes": self._written[-1][0],
             "checkpoint_copy_seconds": round(sum(self._copy_seconds) / len(self._copy_seconds), 4),
-            "checkpoint_write_seconds": round(sum(w.seconds for w in self._written) / number, 4),
+            "checkpoint_write_seconds": round(sum(s for _, s in self._written) / number, 4),
         }
 
-    def _write(self, files: list[CheckpointFile], state: State) -> _Result:
-        """Write a checkpoint, which appears whole or not at all, and remove the oldest ones."""
+    def _write(self, files: list[CheckpointFile], state: State) -> tuple[int, float]:
+        """Write a checkpoint, whole or not at all, and remove the oldest ones.
+
+        Returns its size in bytes and the time in seconds. Raises OSError with the disk's errno.
+        """
         started = time.monotonic()
         num_bytes = 0
         for folder, name in files:
@@ -147,18 +141,19 @@ class AsyncCheckpointWriter:
                     torch.save(state, file)
             except Exception as error:  # torch hides the disk's error behind one of its own
                 reason = _os_error(error)
-                if reason is not None and reason.errno in NO_SPACE_ERRNOS:
-                    return _Result(warning=_no_space(state, folder))
-                raise OSError(
-                    reason.errno if reason is not None else errno.EIO,
-                    f"pretrain: the checkpoint of step {state['step']} cannot be written to "
-                    f"{folder}: {reason or error}; make the folder writable",
-                ) from error
+                code = errno.EIO if reason is None else reason.errno
+                problem = (
+                    _no_space(state, folder)
+                    if code in NO_SPACE_ERRNOS
+                    else f"pretrain: the checkpoint of step {state['step']} cannot be written to "
+                    f"{folder}: {reason or error}; make the folder writable"
+                )
+                raise OSError(code, problem) from error
             num_bytes = folder.size(name)
         newest = self._checkpoints.newest
         for name in newest.files()[: -self._scale.keep_checkpoints]:
             newest.remove(name)
-        return _Result(num_bytes, time.monotonic() - started)
+        return num_bytes, time.monotonic() - started
 
 
 def best_step(training_log: TrainingLog) -> int | None:

@@ -9,7 +9,6 @@ of an artifact.
 import logging
 import pickle
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch
 
 from electra_pipeline.core.errors import first_line
 from electra_pipeline.core.optim import Adam
+from electra_pipeline.pretraining import CHECKPOINTS
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.storage.artifact import Draft
 from electra_pipeline.storage.folder import Folder
@@ -79,17 +79,16 @@ class CheckpointStore:
 
         Raises ValueError if a checkpoint belongs to another configuration or other data.
         """
-        for _, (folder, name) in self._newest_first():
+        for _, folder, name in self._newest_first():
+            uri = f"{folder}/{name}"
             try:
                 with folder.open(name) as file:
                     state = torch.load(file, map_location=device, weights_only=True)
             except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
                 problem = first_line(error)
-                logger.warning(
-                    "%s/%s cannot be read (%s); trying an older checkpoint", folder, name, problem
-                )
+                logger.warning("%s cannot be read (%s); trying an older checkpoint", uri, problem)
                 continue
-            check_belongs_to(self.fingerprint, state, f"{folder}/{name}")
+            check_belongs_to(self.fingerprint, state, uri)
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
             logger.info("pretrain: resumed from step %d", state["step"])
@@ -107,20 +106,17 @@ class CheckpointStore:
         The loss of `step` was computed with the weights of the checkpoint of that number, so that
         one is removed too: a run that resumed from it would diverge again at once.
         """
-        for reached, (folder, name) in self._newest_first():
+        for reached, folder, name in self._newest_first():
             if reached < step:
                 return f"{folder}/{name}"
             folder.remove(name)
         return None
 
-    def _newest_first(self) -> Iterator[tuple[int, CheckpointFile]]:
-        """Yield step and file of each checkpoint of a step."""
-        found = [
-            (step, (folder, file_name(step)))
-            for folder in (self.newest, self.kept)
-            for step in steps_in(folder)
-        ]
-        yield from sorted(found, key=lambda each: each[0], reverse=True)
+    def _newest_first(self) -> list[tuple[int, Folder, str]]:
+        """Return step, folder and name of each checkpoint of a step."""
+        folders = (self.newest, self.kept)
+        found = [(step, each, file_name(step)) for each in folders for step in steps_in(each)]
+        return sorted(found, key=lambda each: each[0], reverse=True)
 
 
 def file_name(step: int) -> str:
@@ -136,7 +132,7 @@ def steps_in(folder: Folder) -> list[int]:
 
 def kept_folder(root: str, artifact: str) -> Folder:
     """Return the folder of the checkpoints kept for good; `artifact` is the run's folder name."""
-    return Folder(root) / "checkpoints" / artifact
+    return Folder(root) / CHECKPOINTS / artifact
 
 
 def check_belongs_to(fingerprint: str, state: State, uri: str) -> None:

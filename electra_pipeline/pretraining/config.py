@@ -9,6 +9,8 @@ from electra_pipeline.core.optim import Schedule
 from electra_pipeline.pretraining.initial_models import InitialModels
 from electra_pipeline.pretraining.sizes import ModelOverrides, Size
 
+STAGE = "pretrain"
+
 
 class PretrainConfig(Config):
     """The objective and its optimization. Defaults are ELECTRA-Small's (paper table 6)."""

@@ -5,6 +5,8 @@ dropped for any number of workers, any micro-batch and after resuming. On a CPU 
 faster than torch's generator, which draws one number after another.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -42,9 +44,7 @@ def keep(keys: Tensor, shape: tuple[int, ...], fraction: float) -> Tensor:
 
     keys: (b,) int64.
     """
-    num_elements = 1
-    for size in shape:
-        num_elements *= size
+    num_elements = math.prod(shape)
     counters = torch.arange(-(-num_elements // LANES), device=keys.device) * INCREMENT
     lanes = mix(keys[:, None] + counters).view(torch.int16)[:, :num_elements]
     return (lanes >= round(fraction * RESOLUTION) - RESOLUTION // 2).view(-1, *shape)

@@ -67,7 +67,11 @@ def check(source: str | InitialModels, shape: ModelConfig, length: int) -> None:
         for kind, directory in found.items():
             _check_config(kind, directory, shape)
     pair = read(source)
-    own = [name for name in _embeddings(pair.generator) if not _is_shared(pair, name)]
+    own = [
+        name
+        for name, weights in pair.generator.items()
+        if name.startswith(f"{EMBEDDINGS}.") and not torch.equal(weights, pair.discriminator[name])
+    ]
     if shape.embedding_sharing == "tied" and own:
         raise ValueError(
             f"pretrain.initialize_from: generator and discriminator differ in {own[0]}, and tied "
@@ -81,14 +85,6 @@ def check(source: str | InitialModels, shape: ModelConfig, length: int) -> None:
             "other positions are initialized randomly",
             *(num_positions, length),
         )
-
-
-def _embeddings(weights: Weights) -> list[str]:
-    return [name for name in weights if name.startswith(f"{EMBEDDINGS}.")]
-
-
-def _is_shared(pair: Pair, name: str) -> bool:
-    return torch.equal(pair.generator[name], pair.discriminator[name])
 
 
 def _check_config(kind: Kind, directory: Path, shape: ModelConfig) -> None:

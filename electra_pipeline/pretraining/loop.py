@@ -8,7 +8,7 @@ import logging
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,32 +18,29 @@ from torch.nn.parallel import DistributedDataParallel
 from electra_pipeline.core.execution import Scale, StageContext, Worker
 from electra_pipeline.core.optim import Adam, clip_gradients, learning_rate, parameter_groups
 from electra_pipeline.core.prior_baseline import no_better_than_prior
-from electra_pipeline.pretraining import initial_models, initialization
+from electra_pipeline.pretraining import TENSORBOARD, initial_models, initialization
 from electra_pipeline.pretraining.async_checkpoint import AsyncCheckpointWriter
 from electra_pipeline.pretraining.batches import BatchSource
 from electra_pipeline.pretraining.checkpoint import CheckpointStore, ResumePoint
-from electra_pipeline.pretraining.config import PretrainConfig
+from electra_pipeline.pretraining.config import STAGE, PretrainConfig
 from electra_pipeline.pretraining.initial_models import InitialModels
-from electra_pipeline.pretraining.metrics_log import MetricsLog, TensorBoardWriter, ThroughputMeter
+from electra_pipeline.pretraining.metrics_log import MetricsLog, ThroughputMeter, tensorboard_writer
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.objective import Masking, SpecialIds, num_slots
-from electra_pipeline.pretraining.outputs import (
-    counters,
-    measurements,
-    write_training_log,
-    write_weights,
-)
+from electra_pipeline.pretraining.outputs import measurements, write_outputs
 from electra_pipeline.pretraining.sequence_shards import SequenceReader
 from electra_pipeline.pretraining.sizes import model_config
-from electra_pipeline.pretraining.step import Step, compute_dtype, is_compiled
+from electra_pipeline.pretraining.step import Step, is_compiled
 from electra_pipeline.pretraining.vocabulary import Vocabulary, load_vocabulary
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.shards import HELD_OUT_PREFIX, TRAIN_PREFIX
 
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
 logger = logging.getLogger(__name__)
 
-STAGE = "pretrain"
 # 2: dropout by row; training lines of metrics.jsonl have prior_entropy.
 # 3: recipe clean corrects Adam's bias.
 FORMAT_VERSION = 3
@@ -167,14 +164,8 @@ def train(run: Run, worker: Worker) -> None:
         if config.initialize_from is not None:
             initialization.apply(model, config.initialize_from, vocabulary.ids)
     wrapped = DistributedDataParallel(model) if worker.world_size > 1 else model
-    step = Step(
-        worker,
-        compute_dtype(worker.device, scale.precision),
-        config.generator_weight,
-        config.discriminator_weight,
-        scale.micro_batch_sequences,
-    )
-    log = MetricsLog(STAGE, config.steps, worker, resumed, _tensorboard(run, worker, resumed))
+    step = Step(worker, config, scale)
+    log = MetricsLog(config.steps, worker, resumed, _tensorboard(run, worker, resumed))
     if worker.rank == 0:
         checkpoints.remove_temporary()
     with log, AsyncCheckpointWriter(checkpoints, scale, config.steps, log.warn) as writer:
@@ -217,10 +208,8 @@ def train(run: Run, worker: Worker) -> None:
             if files and torch.isfinite(norm):
                 writer.save(files, ResumePoint(done, log.lines, log.seconds), model, optimizer)
         if worker.rank == 0:
-            write_weights(run.draft, model)
-            write_training_log(run.draft, log.lines)
-            counted = counters(
-                config.steps, config.batch_sequences, run.sequences, model, log.lines
+            counted = write_outputs(
+                run.draft, model, log.lines, run.sequences, config.steps, config.batch_sequences
             )
             observed = {**measurements(counted, log.seconds, worker), **writer.statistics()}
             run.draft.work.write_json("summary.json", {"counters": counted, "observed": observed})
@@ -253,13 +242,13 @@ def _batch_source(run: Run, prefix: str, masking: Masking, worker: Worker) -> Ba
     )
 
 
-def _tensorboard(run: Run, worker: Worker, resumed: ResumePoint) -> TensorBoardWriter | None:
+def _tensorboard(run: Run, worker: Worker, resumed: ResumePoint) -> "SummaryWriter | None":
     """Return a TensorBoard writer on rank 0, if wanted and the root is on a local disk."""
-    folder = Folder(run.root) / "tensorboard" / run.draft.folder.name
+    folder = Folder(run.root) / TENSORBOARD / run.draft.folder.name
     if worker.rank != 0 or not run.scale.tensorboard or not folder.is_local:
         return None
     # the metrics of the step from which a run resumes exist already
-    return TensorBoardWriter(Path(folder.path), resumed.step + 1 if resumed.step else 0)
+    return tensorboard_writer(Path(folder.path), resumed.step + 1 if resumed.step else 0)
 
 
 def _stop_if_not_finite(

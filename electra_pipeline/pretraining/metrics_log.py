@@ -6,11 +6,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from electra_pipeline.core.execution import Worker
 from electra_pipeline.core.progress import Update
 from electra_pipeline.pretraining.checkpoint import ResumePoint, TrainingLog
+from electra_pipeline.pretraining.config import STAGE
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 REPORT_SECONDS = 1.0  # minimum interval of the progress updates of rank 0
 SHOWN = ("D loss", "G loss", "AUC", "lr", "tokens/s", "wait")  # in this order
@@ -63,27 +67,15 @@ class ThroughputMeter:
         return throughput
 
 
-class TensorBoardWriter:
-    """Writes the TensorBoard file of one attempt at a run; all attempts share `directory`.
+def tensorboard_writer(directory: Path, first_step: int) -> "SummaryWriter":
+    """Return the writer of one attempt at a run; all attempts share `directory`.
 
     The files are outside the artifact, because they contain times. TensorBoard hides the steps from
     `first_step` on of an earlier attempt that was interrupted: this one repeats them.
     """
+    from torch.utils.tensorboard import SummaryWriter  # takes a second to import
 
-    def __init__(self, directory: Path, first_step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # takes a second to import
-
-        self._writer = SummaryWriter(str(directory), purge_step=first_step)
-
-    def add(self, step: int, values: Mapping[str, float]) -> None:
-        """Write and flush the values of a step. Raises OSError."""
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
-        self._writer.flush()
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):  # each line was flushed when it was written
-            self._writer.close()
+    return SummaryWriter(str(directory), purge_step=first_step)
 
 
 class MetricsLog:
@@ -94,14 +86,13 @@ class MetricsLog:
 
     def __init__(
         self,
-        stage: str,
         num_steps: int,
         worker: Worker,
         resume_point: ResumePoint,
-        tensorboard: TensorBoardWriter | None,
+        tensorboard: "SummaryWriter | None",
     ) -> None:
         self.lines: TrainingLog = list(resume_point.training_log)
-        self._stage, self._num_steps = stage, num_steps
+        self._num_steps = num_steps
         self._worker = worker
         self._tensorboard = tensorboard
         self._writes_tensorboard = tensorboard is not None
@@ -117,7 +108,8 @@ class MetricsLog:
 
     def __exit__(self, *error: object) -> None:
         if self._tensorboard is not None:
-            self._tensorboard.close()
+            with contextlib.suppress(OSError):  # each line was flushed when it was written
+                self._tensorboard.close()
 
     @property
     def seconds(self) -> float:
@@ -145,7 +137,9 @@ class MetricsLog:
             scalars["speed/waiting_fraction"] = throughput.waiting_fraction
         if self._tensorboard is not None and self._writes_tensorboard:
             try:
-                self._tensorboard.add(step, scalars)
+                for name, value in scalars.items():
+                    self._tensorboard.add_scalar(name, value, step)
+                self._tensorboard.flush()
             except OSError as error:  # a TensorBoard error must not stop training
                 self._writes_tensorboard = False
                 self.warn(f"no more metrics for TensorBoard: {error}")
@@ -163,11 +157,11 @@ class MetricsLog:
     def warn(self, message: str) -> None:
         """Send a warning to the driver's log."""
         if self._worker.rank == 0:
-            self._worker.report(self._update(f"{self._stage}: {message}"))
+            self._worker.report(self._update(f"{STAGE}: {message}"))
 
     def _update(self, message: str = "") -> Update:
         shown = {name: self._shown[name] for name in SHOWN if name in self._shown}
-        return Update(self._stage, self._step, self._num_steps, "steps", shown, message)
+        return Update(STAGE, self._step, self._num_steps, "steps", shown, message)
 
 
 def progress_metrics(line: Mapping[str, Any]) -> dict[str, float | str]:

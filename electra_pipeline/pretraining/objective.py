@@ -1,9 +1,9 @@
 """The ELECTRA objective: mask, sample replacements, detect them. Tensors in, tensors out.
 
 Paper: Clark et al. 2020, section 3 (arXiv:2003.10555). Code: google-research/electra at 8a46635,
-pretrain/pretrain_helpers.py and run_pretraining.py. Shapes: b sequences, l tokens, n masked slots,
-v tokens in the
-vocabulary.
+pretrain/pretrain_helpers.py and run_pretraining.py.
+
+Shapes: b sequences, l tokens, n masked slots, v tokens in the vocabulary.
 """
 
 from dataclasses import dataclass

@@ -17,27 +17,25 @@ from electra_pipeline.pretraining.model import Electra, count_parameters
 from electra_pipeline.storage.artifact import Artifact, Draft
 
 
-def write_weights(draft: Draft, model: Electra) -> None:
-    """Write `generator/` and `discriminator/`, which plain transformers loads."""
+def write_outputs(
+    draft: Draft,
+    model: Electra,
+    training_log: TrainingLog,
+    sequences: Artifact,
+    steps: int,
+    batch_sequences: int,
+) -> dict[str, Any]:
+    """Write `generator/` and `discriminator/`, which plain transformers loads, and `metrics.jsonl`.
+
+    Returns the reproducible values of the manifest: data seen, model sizes, final held-out metrics.
+    Tokens exclude padding and are estimated from the mean of all sequences.
+    """
     with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch, quiet_transformers():
         for kind, part in zip(("generator", "discriminator"), model.published(), strict=True):
             part.save_pretrained(Path(scratch) / kind)
         draft.folder.upload(Path(scratch))
-
-
-def write_training_log(draft: Draft, training_log: TrainingLog) -> None:
-    """Write `metrics.jsonl`, one line of metrics each."""
     lines = b"".join(orjson.dumps(line) + b"\n" for line in training_log)
     draft.folder.write_bytes("metrics.jsonl", lines)
-
-
-def counters(
-    steps: int, batch_sequences: int, sequences: Artifact, model: Electra, training_log: TrainingLog
-) -> dict[str, Any]:
-    """Return the reproducible values of a manifest: data seen, model sizes, final held-out metrics.
-
-    Tokens exclude padding and are estimated from the mean of all sequences.
-    """
     text = sequences.counters["train"]
     num_sequences = steps * batch_sequences
     held_out = [line for line in training_log if line["split"] == "held_out"]

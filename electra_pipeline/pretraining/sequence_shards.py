@@ -70,18 +70,16 @@ class SequenceReader:
     def __init__(self, sequences: Artifact, prefix: str = TRAIN_PREFIX) -> None:
         self.length = int(sequences.config["length"])
         self.is_packed = sequences.config["layout"] == "packed"
-        self._ids: list[np.ndarray] = []
-        self._lengths: list[np.ndarray] = []
-        self._segment_b: list[np.ndarray] = []
+        self._batches: list[tuple[np.ndarray, ...]] = []
+        """Ids, lengths and starts of segment B of each record batch."""
         for name in sequences.file_names(prefix):
             reader = open_shard(sequences.local_file(name))
             for index in range(reader.num_record_batches):
-                batch = reader.get_batch(index)
-                flat = batch.column("input_ids").flatten().to_numpy(zero_copy_only=True)
-                self._ids.append(flat.reshape(-1, self.length))
-                self._lengths.append(batch.column("length").to_numpy())
-                self._segment_b.append(batch.column("segment_b").to_numpy())
-        self._starts = np.cumsum([0, *(len(rows) for rows in self._ids)])
+                ids, lengths, segment_b = reader.get_batch(index).columns
+                flat = ids.flatten().to_numpy(zero_copy_only=True)
+                rows = flat.reshape(-1, self.length)
+                self._batches.append((rows, lengths.to_numpy(), segment_b.to_numpy()))
+        self._starts = np.cumsum([0, *(len(rows) for rows, *_ in self._batches)])
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -92,13 +90,11 @@ class SequenceReader:
         Returns ids (n, length), lengths (n,) and starts of segment B (n,), all int64.
         """
         ids = np.empty((len(indices), self.length), dtype=np.int64)
-        lengths = np.empty(len(indices), dtype=np.int64)
-        segment_b = np.empty(len(indices), dtype=np.int64)
-        chunks = np.searchsorted(self._starts, indices, side="right") - 1
-        for chunk in np.unique(chunks):
-            here = chunks == chunk
-            local = indices[here] - self._starts[chunk]
-            ids[here] = self._ids[chunk][local]
-            lengths[here] = self._lengths[chunk][local]
-            segment_b[here] = self._segment_b[chunk][local]
+        lengths, segment_b = np.empty((2, len(indices)), dtype=np.int64)
+        numbers = np.searchsorted(self._starts, indices, side="right") - 1
+        for number in np.unique(numbers):
+            here = numbers == number
+            local = indices[here] - self._starts[number]
+            found = self._batches[number]
+            ids[here], lengths[here], segment_b[here] = (column[local] for column in found)
         return ids, lengths, segment_b

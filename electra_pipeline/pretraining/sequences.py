@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,22 +60,6 @@ class SequencesConfig(Config):
     """Seed of the random choices of the google layout; each document derives its own from it."""
 
 
-@dataclass(frozen=True)
-class ShardJob:
-    """One corpus shard to convert to one sequence shard."""
-
-    config: SequencesConfig
-    corpus: Artifact
-    tokenizer: Artifact
-    draft: Draft
-    shard: str
-
-    @property
-    def record(self) -> str:
-        """Name of the completion record, by which a resumed stage skips this shard."""
-        return f"{self.shard}.json"
-
-
 TokenCounts = dict[str, Counter[str]]
 
 
@@ -94,18 +78,18 @@ def build(
 
     def write(draft: Draft) -> Written:
         shards = corpus.file_names(TRAIN_PREFIX) + corpus.file_names(HELD_OUT_PREFIX)
-        jobs = [ShardJob(config, corpus, tokenizer, draft, shard) for shard in shards]
+        convert = partial(build_shard, config, corpus, tokenizer, draft)
         done: dict[str, float] = {}  # fraction of each shard
 
         def report(update: Update) -> None:
             done[update.item] = update.done
-            context.progress(Update(STAGE, sum(done.values()), len(jobs), "shards"))
+            context.progress(Update(STAGE, sum(done.values()), len(shards), "shards"))
 
-        for outcome in context.executor.map(build_shard, jobs, progress=report):
+        for outcome in context.executor.map(convert, shards, progress=report):
             if outcome.error is not None:
                 raise outcome.error
-            report(Update(STAGE, 1, 1, "shards", item=jobs[outcome.index].shard))
-        records = {job.shard: job.draft.work.read_json(job.record) for job in jobs}
+            report(Update(STAGE, 1, 1, "shards", item=shards[outcome.index]))
+        records = {shard: draft.work.read_json(f"{shard}.json") for shard in shards}
         counters = _counters(records, config)
         _warn_of_losses(counters["train"])
         return Written(counters, {})
@@ -121,29 +105,38 @@ def build(
     )
 
 
-def build_shard(job: ShardJob, progress: Progress = silent) -> None:
-    """Write one sequence shard and its completion record, unless the record exists.
+def build_shard(
+    config: SequencesConfig,
+    corpus: Artifact,
+    tokenizer: Artifact,
+    draft: Draft,
+    shard: str,
+    progress: Progress = silent,
+) -> None:
+    """Convert one corpus shard to one sequence shard.
 
-    `progress` receives the fraction that is done, with the shard's name as the item.
+    It is skipped if its completion record exists, which is written last. `progress` receives the
+    fraction that is done, with the shard's name as the item.
     """
-    if job.draft.work.exists(job.record):
+    record = f"{shard}.json"
+    if draft.work.exists(record):
         return
-    config, vocabulary = job.config, load_vocabulary(job.tokenizer)
+    vocabulary = load_vocabulary(tokenizer)
     schema = sequence_schema(config.length, vocabulary.id_type)
     counts: Counter[str] = Counter()
     tokens = _token_counts()
-    corpus_shard = job.corpus.local_file(job.shard)
+    corpus_shard = corpus.local_file(shard)
     update_seldom = throttled(progress, UPDATE_SECONDS)
 
     def report(fraction: float) -> None:
-        update_seldom(Update(STAGE, fraction, 1, "shards", item=job.shard))
+        update_seldom(Update(STAGE, fraction, 1, "shards", item=shard))
 
     documents = _documents(corpus_shard, config, vocabulary.tokenizer, tokens, counts, report)
     cls, sep = vocabulary.id_of("[CLS]"), vocabulary.id_of("[SEP]")
     rows = ROWS[config.layout](documents, config.length, cls, sep, counts)
-    with job.draft.create(job.shard) as file:
+    with draft.create(shard) as file:
         write_shard(file, schema, record_batches(rows, vocabulary, config.length, counts))
-    job.draft.work.write_json(job.record, {"counts": counts, **tokens})
+    draft.work.write_json(record, {"counts": counts, **tokens})
 
 
 def _documents(

@@ -58,31 +58,22 @@ class ModelConfig(Config):
             )
         return self
 
-    @property
-    def generator_num_layers(self) -> int:
-        return max(1, round(self.num_layers * self.generator_depth_fraction))
-
-    @property
-    def generator_hidden_size(self) -> int:
-        """The fraction of the hidden size (run_pretraining.py:338-348); feed-forward is 4x this."""
-        return round(self.hidden_size * self.generator_width_fraction)
-
-    @property
-    def generator_num_heads(self) -> int:
-        """One head for every 64 of the generator's width, at least one (run_pretraining.py:345)."""
-        heads = max(1, self.generator_hidden_size // 64)
-        return heads if self.generator_hidden_size % heads == 0 else 1
-
     def transformers_shape(self, kind: Kind) -> dict[str, int]:
-        """Return the keys of a `transformers.ElectraConfig` that shape one of the two models."""
+        """Return the keys of a `transformers.ElectraConfig` that shape one of the two models.
+
+        The generator has the fraction of the hidden size, a feed-forward width of 4x this, and one
+        head for every 64 of it, at least one (run_pretraining.py:338-348).
+        """
         if kind == "discriminator":
             return {key: getattr(self, field) for key, field in TRANSFORMERS_KEYS.items()}
+        width = round(self.hidden_size * self.generator_width_fraction)
+        num_heads = max(1, width // 64)
         return {
             "embedding_size": self.embedding_size,
-            "hidden_size": self.generator_hidden_size,
-            "num_hidden_layers": self.generator_num_layers,
-            "num_attention_heads": self.generator_num_heads,
-            "intermediate_size": 4 * self.generator_hidden_size,
+            "hidden_size": width,
+            "num_hidden_layers": max(1, round(self.num_layers * self.generator_depth_fraction)),
+            "num_attention_heads": num_heads if width % num_heads == 0 else 1,
+            "intermediate_size": 4 * width,
         }
 
 

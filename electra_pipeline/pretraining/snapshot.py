@@ -13,7 +13,7 @@ import torch
 from electra_pipeline.core.errors import first_line
 from electra_pipeline.core.execution import StageContext
 from electra_pipeline.core.identity import fingerprint
-from electra_pipeline.pretraining import loop
+from electra_pipeline.pretraining import STEP_SEPARATOR, loop
 from electra_pipeline.pretraining.checkpoint import (
     check_belongs_to,
     file_name,
@@ -21,7 +21,7 @@ from electra_pipeline.pretraining.checkpoint import (
     steps_in,
 )
 from electra_pipeline.pretraining.config import PretrainConfig
-from electra_pipeline.pretraining.outputs import counters, write_training_log, write_weights
+from electra_pipeline.pretraining.outputs import write_outputs
 from electra_pipeline.pretraining.vocabulary import load_vocabulary
 from electra_pipeline.storage.artifact import (
     Artifact,
@@ -88,16 +88,15 @@ def from_checkpoint(run: PretrainingRun, step: int) -> Artifact:
         model = loop.build_model(run.config, vocabulary, run.sequences)
         model.load_state_dict(state["model"])
         training_log = state["history"]  # the key in checkpoint files
-        write_weights(draft, model)
-        write_training_log(draft, training_log)
-        batch_sequences = run.config.batch_sequences
-        counted = counters(step, batch_sequences, run.sequences, model, training_log)
+        counted = write_outputs(
+            draft, model, training_log, run.sequences, step, run.config.batch_sequences
+        )
         return Written(counted, {"training_seconds": round(state["seconds"], 1)})
 
     return produce(
         root=run.context.root,
         stage=STAGE,
-        name=f"{run.context.name}@{step}",
+        name=f"{run.context.name}{STEP_SEPARATOR}{step}",
         format_version=FORMAT_VERSION,
         config={**run.identity["config"], "step": step},
         inputs={"pretrained": run.fingerprint, "tokenizer": run.tokenizer.fingerprint},

@@ -2,29 +2,25 @@
 
 import contextlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
+from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from electra_pipeline.core.execution import Worker
+from electra_pipeline.core.execution import Scale, Worker
 from electra_pipeline.pretraining.batches import Batch, BatchSource
-from electra_pipeline.pretraining.metrics import Tally, held_out_metrics, prior_entropy, tally
+from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.model import Electra
 
 # Loss sums of generator and discriminator, correct predictions of each, replaced tokens.
 NUM_SUMS = 5
-
-
-def compute_dtype(device: torch.device, precision: str) -> torch.dtype:
-    """Return the type of matrix products; `auto` is bfloat16 on GPUs with support, else float32."""
-    if precision == "auto":
-        has_bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if has_bfloat16 else torch.float32
-    return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
 def is_compiled(device: torch.device, choice: bool | None) -> bool:
@@ -40,10 +36,16 @@ class Step:
     """Computes a worker's part of a global batch."""
 
     worker: Worker
-    dtype: torch.dtype
-    generator_weight: float
-    discriminator_weight: float
-    micro_batch_sequences: int | None
+    config: PretrainConfig
+    scale: Scale
+
+    @cached_property
+    def dtype(self) -> torch.dtype:
+        """Type of matrix products; `auto` is bfloat16 on GPUs with support, else float32."""
+        precision = self.scale.precision
+        if precision == "auto" and self.worker.device.type == "cuda":
+            return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Return the outputs of `Electra.forward`, with matrix products in `dtype`."""
@@ -60,7 +62,7 @@ class Step:
         does not depend on how masked and padded tokens are distributed over workers.
         """
         sums = torch.zeros(NUM_SUMS, dtype=torch.float64, device=self.worker.device)
-        micro_batches = list(batch.split(self.micro_batch_sequences))
+        micro_batches = list(batch.split(self.scale.micro_batch_sequences))
         for index, micro_batch in enumerate(micro_batches):
             is_last = index == len(micro_batches) - 1
             # workers exchange gradients once a step, with the last micro-batch
@@ -108,10 +110,13 @@ class Step:
             tallies = [each for of_worker in gathered or [] for each in of_worker]
         if not tallies:
             return {}
-        return held_out_metrics(tallies, self.generator_weight, self.discriminator_weight)
+        return held_out_metrics(
+            tallies, self.config.generator_weight, self.config.discriminator_weight
+        )
 
     def _loss(self, generator: Any, discriminator: Any) -> Any:
-        return self.generator_weight * generator + self.discriminator_weight * discriminator
+        config = self.config
+        return config.generator_weight * generator + config.discriminator_weight * discriminator
 
 
 def _sums(outputs: dict[str, Tensor]) -> Tensor:
@@ -127,3 +132,77 @@ def _sums(outputs: dict[str, Tensor]) -> Tensor:
             (outputs["labels"] * outputs["present"]).sum().double(),
         ]
     )
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Sums and scores of one evaluation batch of one worker, from which metrics are computed."""
+
+    generator_loss_sum: float
+    discriminator_loss_sum: float
+    num_predictions: int
+    num_predicted: int
+    """Masked slots where the generator's most likely token is the original."""
+    num_sampled: int
+    """Masked slots where the generator's sampled token is the original."""
+    scores: np.ndarray
+    """(tokens,) float32, logits of the discriminator at non-padding tokens."""
+    labels: np.ndarray
+    """(tokens,) bool, true where the token is replaced."""
+
+
+def tally(outputs: dict[str, torch.Tensor]) -> Tally:
+    """Reduce the outputs of `model.Electra` for one batch to a `Tally`."""
+    used = outputs["weights"] > 0
+    present = outputs["present"]
+    original = outputs["original_ids"]
+    return Tally(
+        generator_loss_sum=outputs["generator_loss_sum"].item(),
+        discriminator_loss_sum=outputs["discriminator_loss_sum"].item(),
+        num_predictions=int(used.sum()),
+        num_predicted=int(((outputs["predicted_ids"] == original) & used).sum()),
+        num_sampled=int(((outputs["sampled_ids"] == original) & used).sum()),
+        scores=outputs["discriminator_logits"][present].float().cpu().numpy(),
+        labels=outputs["labels"][present].bool().cpu().numpy(),
+    )
+
+
+def prior_entropy(rate: float) -> float:
+    """Return the cross-entropy in nats of always predicting the rate of replaced tokens."""
+    if rate in (0.0, 1.0):
+        return 0.0
+    return -(rate * math.log(rate) + (1 - rate) * math.log(1 - rate))
+
+
+def held_out_metrics(
+    tallies: Sequence[Tally], generator_weight: float, discriminator_weight: float
+) -> dict[str, float]:
+    """Return metrics over all tallies together; non-padding tokens only.
+
+    `base_rate_accuracy` is the accuracy of predicting "original" for all tokens, `prior_entropy`
+    the loss of always predicting the rate of replaced tokens: a discriminator no better than both
+    has learnt nothing yet. AUC is left out if all tokens have the same label.
+    """
+    labels = np.concatenate([part.labels for part in tallies])
+    scores = np.concatenate([part.scores for part in tallies])
+    num_predictions = sum(part.num_predictions for part in tallies)
+    predicted = scores > 0  # a logit of 0 is a probability of one half
+    hits = int((predicted & labels).sum())
+    generator_loss = sum(part.generator_loss_sum for part in tallies) / num_predictions
+    discriminator_loss = sum(part.discriminator_loss_sum for part in tallies) / len(labels)
+    rate = float(labels.mean())
+    metrics = {
+        "loss": generator_weight * generator_loss + discriminator_weight * discriminator_loss,
+        "generator_loss": generator_loss,
+        "generator_accuracy": sum(part.num_predicted for part in tallies) / num_predictions,
+        "sampled_accuracy": sum(part.num_sampled for part in tallies) / num_predictions,
+        "discriminator_loss": discriminator_loss,
+        "discriminator_accuracy": float((predicted == labels).mean()),
+        "discriminator_precision": hits / max(1, int(predicted.sum())),
+        "discriminator_recall": hits / max(1, int(labels.sum())),
+        "base_rate_accuracy": 1.0 - rate,
+        "prior_entropy": prior_entropy(rate),
+    }
+    if 0.0 < rate < 1.0:
+        metrics["discriminator_auc"] = float(roc_auc_score(labels, scores))
+    return metrics

@@ -8,7 +8,7 @@ from typing import Literal
 from tokenizers import Tokenizer
 
 from electra_pipeline.text.sentences import split_sentences
-from electra_pipeline.text.tokenization import splits_at_spaces
+from electra_pipeline.text.tokenization import batches_of_texts, splits_at_spaces
 
 Split = Literal["sentences", "lines"]
 
@@ -64,7 +64,7 @@ class SentenceEncoder:
         the ids are those of the whole. It is cut inside a word only after `at_once` more characters
         without a space.
         """
-        for group in _groups(sentences, self._at_once):
+        for group in batches_of_texts(sentences, self._at_once):
             if len(group) == 1:
                 parts = self._part.findall(group[0])
                 yield list(chain.from_iterable(self._ids_of([part])[0] for part in parts))
@@ -115,17 +115,3 @@ class SentenceEncoder:
                 )
             first = last
         self._num_cached += end - len(words)
-
-
-def _groups(sentences: Iterable[str], at_once: int) -> Iterator[list[str]]:
-    """Yield consecutive sentences in groups of at most `at_once` characters or of one sentence."""
-    group: list[str] = []
-    num_characters = 0
-    for sentence in sentences:
-        if group and num_characters + len(sentence) > at_once:
-            yield group
-            group, num_characters = [], 0
-        group.append(sentence)
-        num_characters += len(sentence)
-    if group:
-        yield group

@@ -4,6 +4,7 @@ They are built from components that tokenizer.json stores, so that a published t
 code of this package.
 """
 
+from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import product
 
@@ -122,6 +123,23 @@ def splits_at_spaces(tokenizer: Tokenizer) -> bool:
 def parts(text: str) -> list[str]:
     """Return the parts of `text` between spaces and line ends, including empty ones."""
     return text.replace("\n", " ").split(" ")
+
+
+def batches_of_texts(texts: Iterable[str], max_characters: int) -> Iterator[list[str]]:
+    """Yield consecutive texts in lists, to bound the memory of the tokens of a list.
+
+    A list has at most `max_characters` characters or one text.
+    """
+    batch: list[str] = []
+    num_characters = 0
+    for text in texts:
+        if batch and num_characters + len(text) > max_characters:
+            yield batch
+            batch, num_characters = [], 0
+        batch.append(text)
+        num_characters += len(text)
+    if batch:
+        yield batch
 
 
 def _replace(pattern: str, by: str) -> normalizers.Normalizer:

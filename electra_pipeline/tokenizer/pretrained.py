@@ -15,8 +15,6 @@ from electra_pipeline.text.tokenizer_files import save_loadable
 if TYPE_CHECKING:  # takes seconds to import, and most commands do not need it
     from transformers import PreTrainedTokenizerFast
 
-# Settings that transformers adds to a loaded tokenizer, about the directory it was loaded from.
-
 
 def load_pretrained(source: str, max_length: int) -> "PreTrainedTokenizerFast":
     """Load a WordPiece tokenizer (see `location.tokenizer_directory`), to be saved as an artifact.

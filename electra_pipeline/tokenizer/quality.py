@@ -3,17 +3,17 @@
 from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from electra_pipeline.text.tokenization import parts, splits_at_spaces
+from electra_pipeline.text.tokenization import batches_of_texts, parts, splits_at_spaces
 from electra_pipeline.text.words import has_spaced_words, split_words
-from electra_pipeline.tokenizer.texts import BATCH_CHARACTERS, batches
 
 if TYPE_CHECKING:  # takes seconds to import, and most commands do not need it
     from transformers import PreTrainedTokenizerFast
+BATCH_CHARACTERS = 100_000  # most texts are words, each of which takes an object
 
 
 def measure(tokenizer: "PreTrainedTokenizerFast", texts: Iterable[str]) -> dict[str, Any]:
@@ -44,14 +44,14 @@ def measure(tokenizer: "PreTrainedTokenizerFast", texts: Iterable[str]) -> dict[
         total["spaced_words"] += is_spaced * len(words)
     occurrences = np.zeros(len(tokenizer), dtype=np.int64)
     for is_spaced, times in counts.items():
-        for batch in batches(times, BATCH_CHARACTERS // 10):  # most are words: an object for each
-            found = _tokenize(tokenizer, batch, np.array([times[text] for text in batch]))
-            occurrences += found.occurrences
-            total["unknown"] += found.unknown_characters
+        for batch in batches_of_texts(times, BATCH_CHARACTERS):
+            found, counted = _tokenize(tokenizer, batch, np.array([times[text] for text in batch]))
+            occurrences += found
+            total["unknown"] += counted["unknown"]
             if is_spaced:
-                total["spaced_tokens"] += int(found.occurrences.sum())
-                total["split_words"] += found.words
-                total["whole_words"] += found.whole_words
+                total["spaced_tokens"] += int(found.sum())
+                total["split_words"] += counted["words"]
+                total["whole_words"] += counted["whole_words"]
     spaced = counts[True]
     num_tokens = int(occurrences.sum())
     is_regular = np.ones(len(occurrences), dtype=bool)
@@ -74,22 +74,15 @@ def measure(tokenizer: "PreTrainedTokenizerFast", texts: Iterable[str]) -> dict[
     }
 
 
-class _TokenCounts(NamedTuple):
-    """Counts over tokenized texts, each text counted as often as it occurs."""
-
-    occurrences: NDArray[np.int64]
-    """(size of the vocabulary,) number of occurrences of each token."""
-    unknown_characters: int
-    words: int
-    """Words that the pre-tokenizer splits the texts into."""
-    whole_words: int
-    """Words that are one token other than [UNK]."""
-
-
 def _tokenize(
     tokenizer: "PreTrainedTokenizerFast", texts: list[str], times: NDArray[np.int64]
-) -> _TokenCounts:
-    """Count the tokens of texts; times: (texts,) number of occurrences of each text."""
+) -> tuple[NDArray[np.int64], dict[str, int]]:
+    """Count the tokens of texts, each text as often as it occurs; times: (texts,) int64.
+
+    Returns (size of the vocabulary,) the occurrences of each token, and the numbers of: `unknown`
+    characters; `words` into which the pre-tokenizer splits the texts; `whole_words`, which are one
+    token other than [UNK].
+    """
     encodings = tokenizer.backend_tokenizer.encode_batch(texts, add_special_tokens=False)
     ids = np.fromiter(chain.from_iterable(e.ids for e in encodings), np.int64)
     # For each token: the number of its word (nan: none), that of its text, the text's occurrences.
@@ -98,17 +91,19 @@ def _tokenize(
     times = times[text]
     occurrences = np.bincount(ids, times, len(tokenizer)).astype(np.int64)
     is_unknown = ids == tokenizer.unk_token_id
-    unknown_characters = 0
+    unknown = 0
     if is_unknown.any():
         spans = np.array([span for e in encodings for span in e.offsets], np.int64)[is_unknown]
-        unknown_characters = int((times[is_unknown] * (spans[:, 1] - spans[:, 0])).sum())
+        unknown = int((times[is_unknown] * (spans[:, 1] - spans[:, 0])).sum())
     is_first = np.ones(len(ids) + 1, bool)
     is_first[1:-1] = (np.diff(word) != 0) | (np.diff(text) != 0)
     is_word = is_first[:-1] & ~np.isnan(word)
     is_whole = is_word & is_first[1:] & ~is_unknown
-    return _TokenCounts(
-        occurrences, unknown_characters, int(times[is_word].sum()), int(times[is_whole].sum())
-    )
+    return occurrences, {
+        "unknown": unknown,
+        "words": int(times[is_word].sum()),
+        "whole_words": int(times[is_whole].sum()),
+    }
 
 
 def _ratio(part: int, whole: int) -> float:

@@ -14,8 +14,12 @@ from electra_pipeline.text.lost_text import warn_of_lost_text
 from electra_pipeline.tokenizer.config import STAGE, TokenizerConfig
 from electra_pipeline.tokenizer.pretrained import digest, load_pretrained, normalization, save
 from electra_pipeline.tokenizer.quality import measure
-from electra_pipeline.tokenizer.texts import PREFIXES, check_not_empty, sample_documents
-from electra_pipeline.tokenizer.vocabulary import assemble, train_vocabulary
+from electra_pipeline.tokenizer.vocabulary import (
+    PREFIXES,
+    assemble,
+    sample_documents,
+    train_vocabulary,
+)
 
 if TYPE_CHECKING:  # takes seconds to import, and most commands do not need it
     from transformers import PreTrainedTokenizerFast
@@ -45,6 +49,11 @@ def train(config: TokenizerConfig, corpus: Artifact, context: StageContext) -> A
         config = with_corpus_language(config, corpus)
 
     def write(draft: Draft) -> Written:
+        if not corpus.counters["documents"].get("train", 0):
+            raise ValueError(
+                f"{corpus.folder}: the corpus has no training documents; see its counters "
+                "(manifest.json) for the reasons and correct corpus.sources or the filters"
+            )
         tokenizer = existing or assemble(train_vocabulary(config, corpus, context.progress), config)
         with tempfile.TemporaryDirectory(prefix="electra-pipeline-") as scratch:
             save(tokenizer, Path(scratch))
@@ -85,7 +94,6 @@ def _existing(config: TokenizerConfig) -> "PreTrainedTokenizerFast | None":
 
 
 def _counters(tokenizer: "PreTrainedTokenizerFast", corpus: Artifact) -> dict[str, Any]:
-    check_not_empty(corpus)
     by_split = {
         split: measure(tokenizer, sample_documents(corpus, split, MAX_MEASURED_CHARACTERS))
         for split in PREFIXES

@@ -13,20 +13,23 @@ from tokenizers.processors import TemplateProcessing
 from tokenizers.trainers import WordPieceTrainer
 
 from electra_pipeline.core.progress import Progress, Update, silent
+from electra_pipeline.storage import shards
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.text.tokenization import (
     SPECIAL_TOKEN_ROLES,
     SPECIAL_TOKENS,
+    batches_of_texts,
     make_normalizer,
     make_pre_tokenizer,
     parts,
 )
 from electra_pipeline.tokenizer.config import STAGE, TokenizerConfig
-from electra_pipeline.tokenizer.texts import batches, check_not_empty, sample_documents
 
 if TYPE_CHECKING:  # takes seconds to import, and most commands do not need it
     from transformers import PreTrainedTokenizerFast
 
+PREFIXES = {"train": shards.TRAIN_PREFIX, "held_out": shards.HELD_OUT_PREFIX}
+BATCH_CHARACTERS = 1_000_000  # their token objects take about 100 MB
 CONTINUING_PREFIX = "##"
 MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
@@ -45,14 +48,15 @@ def train_vocabulary(
     tokens") and a limit that separates no two equally frequent characters. The second pass is then
     deterministic with any number of threads.
 
-    Raises ValueError if the corpus is empty or too small for `vocab_size`, or if its alphabet
+    Raises ValueError if the corpus is too small for `vocab_size`, or if its alphabet
     exceeds `vocab_size`.
     """
     num_characters = _check_size(config, corpus)
     normalizer, pre_tokenizer = _normalizer(config), make_pre_tokenizer()
 
     def read_texts(phase: str, num_done: int) -> Iterator[list[str]]:
-        for batch in batches(sample_documents(corpus, "train", config.max_training_characters)):
+        texts = sample_documents(corpus, "train", config.max_training_characters)
+        for batch in batches_of_texts(texts, BATCH_CHARACTERS):
             yield batch
             num_done += sum(map(len, batch))
             progress(Update(STAGE, num_done, 2 * num_characters, "characters", {"phase": phase}))
@@ -91,6 +95,18 @@ def train_vocabulary(
             f"set tokenizer.vocab_size to {len(ids)} or less, or give more text"
         )
     return sorted(ids, key=ids.__getitem__)
+
+
+def sample_documents(corpus: Artifact, split: str, max_characters: int) -> Iterator[str]:
+    """Yield about `max_characters` of text: evenly spaced whole documents, always the first."""
+    fraction = min(1.0, max_characters / corpus.counters["characters"][split])
+    due = taken = 0.0
+    for batch in shards.read_documents(corpus, PREFIXES[split]):
+        for text in batch.column(0).to_pylist():
+            due += fraction * len(text)
+            if taken < due:
+                taken += len(text)
+                yield text
 
 
 def alphabet(pairs: CharacterPairs, config: TokenizerConfig) -> list[str]:
@@ -168,7 +184,6 @@ def _normalizer(config: TokenizerConfig) -> Normalizer:
 
 def _check_size(config: TokenizerConfig, corpus: Artifact) -> int:
     """Return the number of characters to train on; raise ValueError if they are too few."""
-    check_not_empty(corpus)
     total: int = corpus.counters["characters"]["train"]
     # A character gives at most itself, itself after ##, and one merge.
     if len(SPECIAL_TOKENS) + 3 * total < config.vocab_size:

@@ -1,7 +1,7 @@
 """The rules by which `gc` keeps everything that a kept artifact needs."""
 
 from electra_pipeline.corpus.partitions import PARTITIONS_FOLDER
-from electra_pipeline.pretraining.folders import CHECKPOINTS, STEP_SEPARATOR, TENSORBOARD
+from electra_pipeline.pretraining import CHECKPOINTS, STEP_SEPARATOR, TENSORBOARD
 from electra_pipeline.storage.inventory import RetentionRules
 
 RETENTION_RULES = RetentionRules(

@@ -39,7 +39,7 @@ def test_messages_of_a_training_are_logged_once(ray_cluster, caplog):
 
 @pytest.mark.parametrize("level", [logging.INFO, logging.WARNING])
 def test_a_worker_captures_logs_from_a_level_on_and_leaves_the_logger_as_it_was(level):
-    from electra_pipeline.on_ray.logs import PACKAGE, captured_logs
+    from electra_pipeline.on_ray.messages import PACKAGE, captured_logs
 
     package, records = logging.getLogger(PACKAGE), []
     before = package.level, list(package.handlers)

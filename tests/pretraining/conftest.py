@@ -3,22 +3,26 @@
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from electra_pipeline.core.execution import LocalExecutor, StageContext
+from electra_pipeline.core.execution import LocalExecutor, Scale, StageContext
 from electra_pipeline.core.progress import silent
-from electra_pipeline.pretraining import objective
+from electra_pipeline.pretraining import loop, metrics_log, objective
 from electra_pipeline.pretraining import sequences as stage
 from electra_pipeline.pretraining.batches import Batch
+from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.objective import Masking, SpecialIds
 from electra_pipeline.pretraining.sequences import SequencesConfig
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.storage.shards import DOCUMENT_SCHEMA, shard_name, write_shard
+from tests.pretraining.runs import CONFIG, Watched
 
+UNCONFIGURED: dict[str, Any] = {"name": "test", "format_version": 1, "config": {}, "inputs": {}}
 WORDS = [a + b for a in ("ba", "ke", "li", "mo", "nu", "sa") for b in ("t", "r", "n", "ld", "st")]
 
 
@@ -52,15 +56,7 @@ def corpus(root: str) -> Artifact:
                 write_shard(file, DOCUMENT_SCHEMA, [batch])
         return Written({"documents": {"train": 100, "held_out": 20}}, {})
 
-    return produce(
-        root=root,
-        stage="corpus",
-        name="test",
-        format_version=1,
-        config={},
-        inputs={},
-        write=write,
-    )
+    return produce(root=root, stage="corpus", write=write, **UNCONFIGURED)
 
 
 @pytest.fixture(scope="session")
@@ -78,15 +74,7 @@ def tokenizer(root: str, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
         draft.folder.write_bytes("tokenizer/tokenizer.json", path.read_bytes())
         return Written({"vocab_size": len(vocabulary)}, {})
 
-    return produce(
-        root=root,
-        stage="tokenizer",
-        name="test",
-        format_version=1,
-        config={},
-        inputs={},
-        write=write,
-    )
+    return produce(root=root, stage="tokenizer", write=write, **UNCONFIGURED)
 
 
 @pytest.fixture(scope="session")
@@ -97,6 +85,30 @@ def sequences(root: str, corpus: Artifact, tokenizer: Artifact) -> Artifact:
         tokenizer,
         StageContext(root, "test", LocalExecutor(), silent),
     )
+
+
+@pytest.fixture
+def train(
+    tokenizer: Artifact, sequences: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Artifact]:
+    """A function that pre-trains below `tmp_path` with an executor of `runs`."""
+    monkeypatch.setattr(metrics_log, "REPORT_SECONDS", 0.0)  # report every step
+
+    def run(
+        config: PretrainConfig = CONFIG,
+        root: str = "runs",
+        executor: LocalExecutor | None = None,
+        **scale: Any,
+    ) -> Artifact:
+        return loop.pretrain(
+            config,
+            tokenizer,
+            sequences,
+            StageContext(str(tmp_path / root), "test", executor or Watched(), silent),
+            scale=Scale(**{"checkpoint_every_steps": 5, **scale}),
+        )
+
+    return run
 
 
 SPECIAL = SpecialIds(pad=0, cls=101, sep=102, mask=103)

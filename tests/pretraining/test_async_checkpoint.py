@@ -13,15 +13,9 @@ import pytest
 import torch
 
 from electra_pipeline.core.execution import (
-    LocalExecutor,
     Scale,
-    StageContext,
-    TrainFunction,
-    Worker,
 )
 from electra_pipeline.core.optim import Adam, parameter_groups
-from electra_pipeline.core.progress import Progress, Update, silent
-from electra_pipeline.pretraining import loop, metrics_log
 from electra_pipeline.pretraining.async_checkpoint import AsyncCheckpointWriter, best_step
 from electra_pipeline.pretraining.checkpoint import (
     CheckpointStore,
@@ -29,72 +23,9 @@ from electra_pipeline.pretraining.checkpoint import (
     check_belongs_to,
     steps_in,
 )
-from electra_pipeline.pretraining.config import PretrainConfig
-from electra_pipeline.pretraining.sizes import ModelOverrides
 from electra_pipeline.storage.artifact import Artifact, Draft, find_artifacts, verify
 from electra_pipeline.storage.folder import Folder
-
-CONFIG = PretrainConfig(
-    size="tiny",
-    model=ModelOverrides(
-        embedding_size=16, hidden_size=32, num_layers=1, num_heads=2, feed_forward_size=64
-    ),
-    steps=24,
-    batch_sequences=4,
-    learning_rate=2e-3,
-    warmup_steps=4,
-    log_every_steps=4,
-    evaluate_every_steps=8,
-    held_out_sequences=8,
-)
-
-
-class Killed(BaseException):
-    """Ends a run where a signal would."""
-
-
-class Watched(LocalExecutor):
-    """Calls `at_step` whenever a step is done."""
-
-    def __init__(self, at_step: Callable[[float], None]) -> None:
-        self.at_step = at_step
-
-    def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
-        def report(update: Update) -> None:
-            self.at_step(update.done)
-
-        function(Worker(progress=report, num_threads=1))
-
-
-@pytest.fixture
-def train(
-    tokenizer: Artifact, sequences: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Artifact]:
-    monkeypatch.setattr(metrics_log, "REPORT_SECONDS", 0.0)  # report every step
-
-    def run(
-        at_step: Callable[[float], None] = lambda step: None,
-        root: str = "runs",
-        config: PretrainConfig = CONFIG,
-        **scale: Any,
-    ) -> Artifact:
-        return loop.pretrain(
-            config,
-            tokenizer,
-            sequences,
-            StageContext(str(tmp_path / root), "test", Watched(at_step), silent),
-            scale=Scale(**{"checkpoint_every_steps": 5, **scale}),
-        )
-
-    return run
-
-
-def die_at(step: int) -> Callable[[float], None]:
-    def at_step(done: float) -> None:
-        if done >= step:
-            raise Killed
-
-    return at_step
+from tests.pretraining.runs import CONFIG, Killed, Watched, dies_at
 
 
 def checkpoint_names(folder: Path) -> list[str]:
@@ -105,7 +36,7 @@ def test_only_the_newest_checkpoints_are_kept_and_none_after_the_end(
     train: Callable[..., Artifact], tmp_path: Path
 ) -> None:
     with pytest.raises(Killed):
-        train(die_at(23), keep_checkpoints=2)
+        train(executor=dies_at(23), keep_checkpoints=2)
     names = [Path(name).name for name in checkpoint_names(tmp_path)]
     assert names == ["step-000000015.pt", "step-000000020.pt"]
     train()
@@ -117,7 +48,7 @@ def test_kept_checkpoints_are_beside_the_artifact_and_do_not_change_it(
 ) -> None:
     plain = train(root="plain")
     with pytest.raises(Killed):
-        train(die_at(22), keep_every_steps=10, keep_best=True)
+        train(executor=dies_at(22), keep_every_steps=10, keep_best=True)
     artifact = train(keep_every_steps=10, keep_best=True)
     assert artifact.manifest == plain.manifest
     assert verify(artifact) == []
@@ -138,16 +69,16 @@ def test_a_run_resumes_from_a_kept_checkpoint_that_is_newer(
 ) -> None:
     caplog.set_level("INFO")
     with pytest.raises(Killed):
-        train(die_at(13), keep_every_steps=6)
+        train(executor=dies_at(13), keep_every_steps=6)
     train()
     assert "resumed from step 12" in caplog.text
 
 
 def test_the_best_step_is_the_first_with_the_lowest_held_out_loss() -> None:
     losses = [(0, 1.0), (8, 3.0), (16, 2.0), (24, 2.0)]
-    history = [{"step": step, "split": "held_out", "loss": loss} for step, loss in losses]
-    assert best_step(history) == 16
-    assert best_step(history[:1]) is None
+    lines = [{"step": step, "split": "held_out", "loss": loss} for step, loss in losses]
+    assert best_step(lines) == 16
+    assert best_step(lines[:1]) is None
 
 
 def test_checkpoint_statistics_are_observed(train: Callable[..., Artifact]) -> None:
@@ -190,7 +121,7 @@ def test_no_space_for_a_checkpoint_keeps_the_old_one_and_training_continues(
                 raise Killed
 
         with pytest.raises(Killed):
-            train(at_step)
+            train(executor=Watched(at_step))
     warnings = [record.message for record in caplog.records if "no space" in record.message]
     assert len(warnings) == 2
     assert warnings[0].startswith(
@@ -208,7 +139,7 @@ def test_a_storage_error_is_raised_in_one_line_at_the_next_step(
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "checkpoints").write_text("a file where a folder must be")
     with pytest.raises(OSError, match="checkpoint of step 5 cannot be written to") as caught:
-        train(reached.append, keep_every_steps=5)
+        train(executor=Watched(reached.append), keep_every_steps=5)
     assert "\n" not in str(caught.value)
     assert caught.value.errno in (errno.EEXIST, errno.ENOTDIR)
     assert max(reached) <= 10  # the next checkpoint waits for it at the latest
@@ -221,7 +152,7 @@ def test_a_checkpoint_of_another_run_is_refused(
     other = CONFIG.model_copy(update=change)
     for config in (CONFIG, other):
         with pytest.raises(Killed):
-            train(die_at(8), config=config, root="other" if config is other else "runs")
+            train(executor=dies_at(8), config=config, root="other" if config is other else "runs")
     (own,) = (tmp_path / "runs").rglob("*.pt")
     (foreign,) = (tmp_path / "other").rglob("*.pt")
     own.replace(foreign)
@@ -246,7 +177,7 @@ def test_partial_files_of_a_killed_writer_are_removed(
     train: Callable[..., Artifact], tmp_path: Path
 ) -> None:
     with pytest.raises(Killed):
-        train(die_at(8))
+        train(executor=dies_at(8))
     (own,) = tmp_path.rglob("*.pt")
     half = own.with_name(".step-000000010.pt.0123abcd.tmp")
     half.write_bytes(b"half")
@@ -254,7 +185,7 @@ def test_partial_files_of_a_killed_writer_are_removed(
     def look(step: float) -> None:
         assert not half.exists()
 
-    train(look)
+    train(executor=Watched(look))
 
 
 def test_checkpoints_are_written_in_the_background_one_at_a_time(

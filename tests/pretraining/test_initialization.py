@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 import torch
 import transformers
@@ -17,24 +16,16 @@ from electra_pipeline.pretraining import initial_models, initialization, loop
 from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.initial_models import InitialModels
 from electra_pipeline.pretraining.initialization import Pair, initial_state, shared_rows
-from electra_pipeline.pretraining.sizes import ModelOverrides, model_config
+from electra_pipeline.pretraining.sizes import model_config
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.text.tokenization import SPECIAL_TOKENS
 from electra_pipeline.tokenizer import train as tokenizer_stage
 from electra_pipeline.tokenizer.config import TokenizerConfig
+from tests.pretraining import runs
+from tests.pretraining.runs import training_log
 
-CONFIG = PretrainConfig(
-    size="tiny",
-    model=ModelOverrides(
-        embedding_size=16, hidden_size=32, num_layers=2, num_heads=2, feed_forward_size=64
-    ),
-    steps=6,
-    batch_sequences=6,
-    learning_rate=2e-3,
-    warmup_steps=2,
-    log_every_steps=6,
-    evaluate_every_steps=6,
-    held_out_sequences=20,
+CONFIG = runs.CONFIG.model_copy(
+    update={"steps": 6, "warmup_steps": 2, "log_every_steps": 6, "evaluate_every_steps": 6}
 )
 SHAPE = model_config("tiny", CONFIG.model)
 TOKENS = (*SPECIAL_TOKENS, *"abcdefgh")
@@ -93,11 +84,6 @@ def pretrain(
     )
 
 
-def history(artifact: Artifact) -> list[dict[str, Any]]:
-    lines = artifact.folder.read_bytes("metrics.jsonl").splitlines()
-    return [orjson.loads(line) for line in lines]
-
-
 @pytest.fixture(scope="session")
 def trained(
     tokenizer: Artifact, sequences: Artifact, tmp_path_factory: pytest.TempPathFactory
@@ -131,7 +117,7 @@ def test_the_initial_metrics_are_the_final_ones_of_the_pair(
     config = CONFIG.model_copy(update={"initialize_from": str(published), "steps": 3})
     continued = pretrain(config, tokenizer, sequences, tmp_path)
     size = tokenizer.counters["vocab_size"]
-    assert history(continued)[0] == {**history(trained)[-1], "step": 0}
+    assert training_log(continued)[0] == {**training_log(trained)[-1], "step": 0}
     assert continued.counters["initialized_from"] == {"pieces": size, "shared_pieces": size}
     assert f"{size} of {size} tokens of the vocabulary are shared" in caplog.text
     assert continued.observed["initialized_from"] == str(published)

@@ -9,7 +9,6 @@ from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -18,83 +17,17 @@ from torch import distributed as dist
 from electra_pipeline.core.execution import (
     LocalExecutor,
     Scale,
-    StageContext,
     TrainFunction,
     Worker,
 )
-from electra_pipeline.core.progress import Progress, Update, silent
-from electra_pipeline.pretraining import loop, metrics_log
+from electra_pipeline.core.progress import Progress
+from electra_pipeline.pretraining import loop
 from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.sizes import ModelOverrides
 from electra_pipeline.storage.artifact import Artifact
+from tests.pretraining.runs import CONFIG, Killed, dies_at, training_log
 
-CONFIG = PretrainConfig(
-    size="tiny",
-    model=ModelOverrides(
-        embedding_size=16, hidden_size=32, num_layers=2, num_heads=2, feed_forward_size=64
-    ),
-    steps=24,
-    batch_sequences=6,
-    learning_rate=2e-3,
-    warmup_steps=4,
-    log_every_steps=4,
-    evaluate_every_steps=8,
-    held_out_sequences=20,
-)
 DROPOUT = CONFIG.model_copy(update={"model": CONFIG.model.model_copy(update={"dropout": 0.1})})
-
-
-class Killed(BaseException):
-    """Ends a run where a signal would."""
-
-
-class OneThread(LocalExecutor):
-    """One thread, so that two runs on a busy machine add up in the same order."""
-
-    def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
-        function(Worker(progress=progress, num_threads=1))
-
-
-class DiesAt(LocalExecutor):
-    """A worker that dies when it is about to report the given step."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def train(self, function: TrainFunction, scale: Scale, progress: Progress) -> None:
-        def report(update: Update) -> None:
-            if update.done >= self.step:
-                raise Killed
-
-        function(Worker(progress=report, num_threads=1))
-
-
-@pytest.fixture
-def train(
-    tokenizer: Artifact, sequences: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Artifact]:
-    monkeypatch.setattr(metrics_log, "REPORT_SECONDS", 0.0)  # report every step
-
-    def run(
-        config: PretrainConfig = CONFIG,
-        root: str = "runs",
-        executor: LocalExecutor | None = None,
-        **scale: Any,
-    ) -> Artifact:
-        return loop.pretrain(
-            config,
-            tokenizer,
-            sequences,
-            StageContext(str(tmp_path / root), "test", executor or OneThread(), silent),
-            scale=Scale(**{"checkpoint_every_steps": 5, **scale}),
-        )
-
-    return run
-
-
-def history(artifact: Artifact) -> list[dict[str, Any]]:
-    lines = artifact.folder.read_bytes("metrics.jsonl").splitlines()
-    return [orjson.loads(line) for line in lines]
 
 
 def weights(artifact: Artifact, kind: str = "discriminator") -> dict[str, torch.Tensor]:
@@ -103,7 +36,7 @@ def weights(artifact: Artifact, kind: str = "discriminator") -> dict[str, torch.
 
 def test_the_loss_falls_and_is_in_the_manifest(train: Callable[..., Artifact]) -> None:
     artifact = train()
-    lines = history(artifact)
+    lines = training_log(artifact)
     held_out = [line for line in lines if line["split"] == "held_out"]
     assert [line["step"] for line in held_out] == [0, 8, 16, 24]
     assert [line["step"] for line in lines if line["split"] == "train"] == [4, 8, 12, 16, 20, 24]
@@ -116,7 +49,7 @@ def test_the_loss_falls_and_is_in_the_manifest(train: Callable[..., Artifact]) -
 
 
 def test_train_lines_contain_the_learning_rate(train: Callable[..., Artifact]) -> None:
-    lines = [line for line in history(train()) if line["split"] == "train"]
+    lines = [line for line in training_log(train()) if line["split"] == "train"]
     # the line of `step` tells of the update before it, counted from 0
     assert lines[0]["learning_rate"] == pytest.approx(2e-3 * (1 - 3 / 24) * 3 / 4)
     assert lines[-1]["learning_rate"] == pytest.approx(2e-3 * (1 - 23 / 24))
@@ -129,7 +62,7 @@ def test_killed_and_resumed_gives_equal_manifest(
 ) -> None:
     undisturbed = train(config, "undisturbed")
     with pytest.raises(Killed):
-        train(config, "killed", DiesAt(killed_at))
+        train(config, "killed", dies_at(killed_at))
     resumed = train(config, "killed")
     assert resumed.observed["resumed"] == (killed_at > 5)  # the first checkpoint
     assert resumed.manifest == undisturbed.manifest
@@ -140,7 +73,7 @@ def test_an_unreadable_checkpoint_falls_back_to_an_older_one(
 ) -> None:
     undisturbed = train(CONFIG, "undisturbed")
     with pytest.raises(Killed):
-        train(CONFIG, "killed", DiesAt(23))
+        train(CONFIG, "killed", dies_at(23))
     newest = max(tmp_path.rglob("*.pt"))
     newest.write_bytes(newest.read_bytes()[:1000])
     assert train(CONFIG, "killed").manifest == undisturbed.manifest
@@ -250,7 +183,7 @@ def assert_close(one: Artifact, other: Artifact) -> None:
     for kind in ("discriminator", "generator"):
         for name, weight in weights(one, kind).items():
             assert torch.allclose(weight, weights(other, kind)[name], atol=2e-5), name
-    for seen, again in zip(history(one), history(other), strict=True):
+    for seen, again in zip(training_log(one), training_log(other), strict=True):
         assert seen.keys() == again.keys()
         for key, value in seen.items():
             if isinstance(value, float):
@@ -271,7 +204,7 @@ def test_a_run_resumes_with_another_number_of_workers(
     train: Callable[..., Artifact], tmp_path: Path
 ) -> None:
     with pytest.raises(Killed):
-        train(UNEQUAL, "killed", DiesAt(7))
+        train(UNEQUAL, "killed", dies_at(7))
     assert [path.name for path in tmp_path.rglob("*.pt")] == ["step-000000005.pt"]
     resumed = train(UNEQUAL, "killed", Processes(), workers=2)
     alone = train(UNEQUAL, "alone")

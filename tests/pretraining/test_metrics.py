@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import entropy
 from sklearn.metrics import precision_score, recall_score, roc_auc_score
 
-from electra_pipeline.pretraining.metrics import Tally, held_out_metrics, prior_entropy
+from electra_pipeline.pretraining.step import Tally, held_out_metrics, prior_entropy
 
 
 def part(seed: int, num_tokens: int) -> Tally:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.tensorboard import SummaryWriter
 
 from electra_pipeline.core.console import progress_line
 from electra_pipeline.core.execution import Worker
@@ -15,9 +16,9 @@ from electra_pipeline.pretraining import metrics_log
 from electra_pipeline.pretraining.checkpoint import ResumePoint
 from electra_pipeline.pretraining.metrics_log import (
     MetricsLog,
-    TensorBoardWriter,
     Throughput,
     ThroughputMeter,
+    tensorboard_writer,
 )
 
 TRAIN = {
@@ -31,11 +32,11 @@ BEGINNING = ResumePoint(0, [], 0.0)
 
 
 def start(
-    position: ResumePoint = BEGINNING, scalars: TensorBoardWriter | None = None
+    position: ResumePoint = BEGINNING, scalars: SummaryWriter | None = None
 ) -> tuple[MetricsLog, list[Update]]:
     updates: list[Update] = []
     worker = Worker(progress=updates.append)
-    return MetricsLog("pretrain", 1_000_000, worker, position, scalars), updates
+    return MetricsLog(1_000_000, worker, position, scalars), updates
 
 
 def test_the_progress_line_shows_losses_with_baselines_and_fits_a_terminal() -> None:
@@ -123,7 +124,7 @@ def curve(directory: Path, tag: str) -> list[tuple[int, float]]:
 def test_tensorboard_shows_no_step_twice(tmp_path: Path, resumed_at: int) -> None:
     first = resumed_at + 1 if resumed_at else 0
     for attempt, steps in enumerate((range(8), range(first, 12))):
-        scalars = TensorBoardWriter(tmp_path, steps.start)
+        scalars = tensorboard_writer(tmp_path, steps.start)
         log, _ = start(scalars=scalars)
         for step in steps:
             log.add(step, "train", TRAIN | {"generator_loss": float(attempt)}, Throughput(7.0, 0.5))
@@ -139,7 +140,7 @@ def test_a_tensorboard_error_does_not_stop_training(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = set(threading.enumerate())
-    scalars = TensorBoardWriter(tmp_path, 0)
+    scalars = tensorboard_writer(tmp_path, 0)
     log, _ = start(scalars=scalars)
     log.add(4, "train", TRAIN)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

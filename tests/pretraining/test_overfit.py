@@ -2,15 +2,15 @@
 
 import torch
 
-from electra_pipeline.core.execution import Worker
+from electra_pipeline.core.execution import Scale, Worker
 from electra_pipeline.core.optim import Adam, clip_gradients, learning_rate, parameter_groups
 from electra_pipeline.pretraining import objective
 from electra_pipeline.pretraining.batches import Batch
-from electra_pipeline.pretraining.metrics import held_out_metrics, tally
+from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.objective import Masking, SpecialIds
 from electra_pipeline.pretraining.sizes import ModelOverrides, model_config
-from electra_pipeline.pretraining.step import Step
+from electra_pipeline.pretraining.step import Step, held_out_metrics, tally
 
 SPECIAL = SpecialIds(pad=0, cls=2, sep=3, mask=4)
 NUM_SEQUENCES, LENGTH, VOCAB_SIZE, STEPS = 8, 24, 100, 400
@@ -41,7 +41,7 @@ def test_the_model_overfits_one_batch() -> None:
 
     overrides = ModelOverrides(hidden_size=64, feed_forward_size=128, embedding_size=32)
     model = Electra(model_config("tiny", overrides), VOCAB_SIZE, masking, 0, 0.13).train()
-    step = Step(Worker(), torch.float32, 1.0, 50.0, None)
+    step = Step(Worker(), PretrainConfig(), Scale(precision="float32"))
     optimizer = Adam(parameter_groups(model, 0.01))
     for index in range(STEPS):
         step.backward(model, batch())

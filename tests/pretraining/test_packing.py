@@ -15,7 +15,7 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from electra_pipeline.inputs.decompression import decompress
-from electra_pipeline.pretraining.packing import SENTENCE_END_WITHIN, Subsequence, cut, pack
+from electra_pipeline.pretraining.rows import SENTENCE_END_WITHIN, Subsequence, cut, pack
 from electra_pipeline.pretraining.text_encoding import SentenceEncoder, split_text
 
 CLS, SEP = 2, 3

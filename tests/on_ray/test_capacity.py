@@ -1,18 +1,18 @@
-"""Placement: counting against placing tasks on nodes one by one."""
+"""Capacity of a cluster: counting against placing tasks on nodes one by one."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from electra_pipeline.core.execution import Resources
-from electra_pipeline.on_ray.placement import (
+from electra_pipeline.on_ray.capacity import (
     CONTEXT_BYTES,
     PROCESS_BYTES,
     Node,
     count_fitting,
-    cpus_per_worker,
     describe,
     gpus_per_worker,
     trial_resources,
+    worker_resources,
 )
 
 NODES = st.lists(
@@ -33,24 +33,26 @@ def placed_one_by_one(nodes: list[Node], num_cpus: int, num_gpus: float) -> int:
 
 @given(NODES, st.integers(1, 10), st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0]))
 def test_count_equals_placing_one_by_one(nodes, num_cpus, num_gpus):
-    assert count_fitting(nodes, num_cpus, num_gpus) == placed_one_by_one(nodes, num_cpus, num_gpus)
+    counted = count_fitting(nodes, Resources(num_cpus, num_gpus))
+    assert counted == placed_one_by_one(nodes, num_cpus, num_gpus)
 
 
 @given(NODES, st.integers(1, 8))
 def test_cpus_per_worker_are_the_largest_number_that_fits(nodes, workers):
-    resources, num_gpus = cpus_per_worker(nodes, workers), gpus_per_worker(nodes)
-    if resources:
-        assert placed_one_by_one(nodes, resources, num_gpus) >= workers
-    assert placed_one_by_one(nodes, resources + 1, num_gpus) < workers
+    resources, num_gpus = worker_resources(nodes, workers), gpus_per_worker(nodes)
+    if resources is not None:
+        assert placed_one_by_one(nodes, resources.num_cpus, num_gpus) >= workers
+    more = 1 + (resources.num_cpus if resources else 0)
+    assert placed_one_by_one(nodes, more, num_gpus) < workers
 
 
 def test_fractions_of_a_gpu_that_are_not_exact_in_binary():
-    assert count_fitting([Node(num_cpus=16, num_gpus=1.0)], 1, 0.1) == 10
+    assert count_fitting([Node(num_cpus=16, num_gpus=1.0)], Resources(1, 0.1)) == 10
 
 
 def test_a_node_with_less_than_the_others_does_not_lower_the_count():
     # 18 CPUs over 3 workers would be 6 each, which the third node does not have.
-    assert cpus_per_worker([Node(8, 0), Node(8, 0), Node(2, 0)], 3) == 4
+    assert worker_resources([Node(8, 0), Node(8, 0), Node(2, 0)], 3) == Resources(4, 0)
 
 
 @given(
@@ -68,9 +70,9 @@ def test_a_node_with_less_than_the_others_does_not_lower_the_count():
 def test_a_trial_always_fits_and_never_overfills_a_node(nodes, memory_bytes):
     resources = trial_resources(nodes, 1, None, memory_bytes)
     assert resources.num_gpus == 0
-    assert count_fitting(nodes, 1, 0.0, resources.memory_bytes) >= 1
+    assert count_fitting(nodes, resources) >= 1
     for node in nodes:
-        at_once = count_fitting([node], 1, 0.0, resources.memory_bytes)
+        at_once = count_fitting([node], resources)
         assert at_once <= 1 or at_once * (memory_bytes + PROCESS_BYTES) <= node.memory_bytes
 
 
@@ -80,7 +82,7 @@ def test_trials_on_a_gpu_share_its_memory(name, memory_bytes):
     nodes = [Node(64, 2.0, 10**12, name), Node(64, 1.0, 10**12, "H200")]
     resources = trial_resources(nodes, 1, None, memory_bytes)
     at_once = round(1 / resources.num_gpus)
-    assert count_fitting(nodes, 1, resources.num_gpus) == 3 * at_once
+    assert count_fitting(nodes, resources) == 3 * at_once
     assert at_once == 1 or at_once * (memory_bytes + CONTEXT_BYTES) <= 0.9e9 * gigabytes
     assert resources.memory_bytes == PROCESS_BYTES
 
