@@ -24,7 +24,7 @@ from electra_pipeline.corpus.cleaning.filters.repetition import (
 from electra_pipeline.corpus.cleaning.filters.text_view import TextView
 
 LETTER = re.compile(r"[^\W\d_]")
-DIGIT = re.compile(r"[^\W_]")
+LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 BULLETS = ("•", "-")
 ELLIPSES = ("...", "…")
 SHORTEST_TOP = 2
@@ -79,7 +79,7 @@ class GopherQuality(Filter):
         # Most words begin with a letter, and this check is fast.
         others = [word for word in words if not word[0].isalpha()]
         letterless = [word for word in others if not LETTER.search(word)]
-        symbols = [word for word in letterless if not DIGIT.search(word)]
+        symbols = [word for word in letterless if not LETTER_OR_DIGIT.search(word)]
         num_words = (len(words) - len(symbols)) / view.words_per_word
         yield below("few_words", num_words, self.min_words, "g")
         max_words = math.inf if self.max_words is None else self.max_words

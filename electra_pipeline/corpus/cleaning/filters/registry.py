@@ -14,7 +14,7 @@ from electra_pipeline.corpus.cleaning.filters.gopher import GopherQuality, Gophe
 from electra_pipeline.corpus.cleaning.filters.scrub import Scrub
 from electra_pipeline.corpus.cleaning.filters.text_view import TextView
 
-# Add a filter here and nowhere else.
+# A new filter is added here; configuration, counters and card follow from it.
 AnyFilter = Annotated[
     Blocklist | GopherRepetition | GopherQuality | C4Lines | C4Page | FineWeb | Scrub,
     Field(discriminator="type"),
