@@ -20,7 +20,8 @@ class DocumentRules(Config):
     """Keep only documents in this language (ISO 639-1); null keeps every language."""
     language_min_score: float | None = Field(default=None, ge=0.0, le=1.0)
     """Least probability of that language; null takes the language's own threshold: 0.5 for most,
-    lower where the model is less sure (cleaning/filters/language_thresholds.yaml)."""
+    lower where the model is less sure (language_thresholds.yaml in
+    electra_pipeline/corpus/cleaning/filters/)."""
     min_characters: int = Field(default=50, ge=1)
     """Drop shorter documents. With fewer letters the language cannot be identified."""
     max_characters: int = Field(default=10_000_000, ge=1)
