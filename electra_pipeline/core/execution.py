@@ -153,6 +153,10 @@ class MapOptions(TypedDict, total=False):
     """With it, `function` is called as `function(item, progress=...)`; receives its updates."""
 
 
+class SkippedError(RuntimeError):
+    """An item of a fan-out was not run, because its parent failed or was skipped."""
+
+
 class Waiting:
     """The items of a fan-out that have not started: each may start once its parent is done."""
 
@@ -179,7 +183,7 @@ class Waiting:
             return
         for index in [each for each in self._waiting if self._after.get(each) == outcome.index]:
             self._waiting.remove(index)
-            error = RuntimeError(f"skipped: its parent failed ({outcome.error})")
+            error = SkippedError(f"skipped: its parent failed ({outcome.error})")
             yield from self.finish(Outcome(index, error=error))
 
 

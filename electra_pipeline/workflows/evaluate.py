@@ -16,6 +16,7 @@ from electra_pipeline.core.execution import (
     Executor,
     Outcome,
     Resources,
+    SkippedError,
     StageContext,
     Worker,
     cpus_of_this_process,
@@ -64,20 +65,21 @@ class Evaluation:
 
     @property
     def failed_trials(self) -> list[str]:
-        """Label and error of each failed trial; the label has the run where there are several."""
+        """Label and error of each failed or skipped trial, with the run if there are several."""
         several = len({trial.run for trial, _ in (*self.finished, *self.failed)}) > 1
-        return [
-            f"{trial.full_label if several else trial.label}: {error}"
-            for trial, error in self.failed
-        ]
+        return [_describe(trial, error, with_run=several) for trial, error in self.failed]
 
     def raise_errors(self) -> None:
         """Raise RuntimeError if a trial failed or rows are missing; the message names each."""
         problems = []
         if failed := self.failed_trials:
             num_trials = len(self.finished) + len(failed)
-            problems.append(f"{len(failed)} of {num_trials} trials failed, the others are recorded")
-            problems[-1] += f": {'; '.join(failed)}"
+            num_skipped = sum(isinstance(error, SkippedError) for _, error in self.failed)
+            skipped = f" and {num_skipped} were skipped" if num_skipped else ""
+            problems.append(
+                f"{len(failed) - num_skipped} of {num_trials} trials failed{skipped}, "
+                f"the others are recorded: {'; '.join(failed)}"
+            )
         if self.missing_rows:
             problems.append(
                 f"no rows of {len(self.missing_rows)} tasks, the others are recorded: "
@@ -85,6 +87,13 @@ class Evaluation:
             )
         if problems:
             raise RuntimeError("; ".join(problems))
+
+
+def _describe(trial: Trial, error: Exception, with_run: bool) -> str:
+    label = trial.full_label if with_run else trial.label
+    if isinstance(error, SkippedError) and trial.parent is not None:
+        return f"{label}: skipped, because its parent trial ({trial.parent.label}) did not finish"
+    return f"{label}: {str(error).removeprefix(f'{trial.label}: ')}"
 
 
 def find_model(uri: str) -> Artifact | str:

@@ -7,7 +7,7 @@ import pytest
 
 from electra_pipeline.cli import run
 from electra_pipeline.config import PipelineConfig
-from electra_pipeline.core.execution import Outcome
+from electra_pipeline.core.execution import Outcome, Waiting
 from electra_pipeline.results import aggregation
 from electra_pipeline.results.tables import results_table
 from electra_pipeline.workflows import evaluate
@@ -33,6 +33,24 @@ def test_errors_name_trials_and_tasks_and_the_run_where_there_are_several() -> N
         found.raise_errors()
     assert len(found.of_run("a").failed) == 1 and found.of_run("b").failed == []
     Evaluation([(trial("a", 0), artifact)]).raise_errors()
+
+
+def test_a_skipped_trial_is_counted_apart_and_names_its_parent() -> None:
+    parent = trial("a", 0)
+    child: Any = SimpleNamespace(
+        **{**vars(parent), "label": "rte, pretrained, seed 0"}, parent=parent
+    )
+    waiting = Waiting(2, {1: 0})
+    assert waiting.take() == 0
+    failed, skipped = waiting.finish(Outcome(0, error=ValueError(f"{parent.label}: NaN")))
+    found = Evaluation(failed=[(parent, failed.error), (child, skipped.error)])
+    with pytest.raises(RuntimeError) as caught:
+        found.raise_errors()
+    assert str(caught.value) == (
+        "1 of 2 trials failed and 1 were skipped, the others are recorded: "
+        "cola, pretrained, seed 0: NaN; rte, pretrained, seed 0: skipped, because its parent trial "
+        "(cola, pretrained, seed 0) did not finish"
+    )
 
 
 def test_the_command_shows_rows_and_report_and_then_fails(
