@@ -65,7 +65,7 @@ def test_no_call_unpickles_evaluates_or_unpacks_files_from_outside() -> None:
         assert "allow_pickle" not in keywords, place
         assert keywords.get("trust_remote_code", "False") == "False", place
         if name == "print" and "database_url" in text:
-            assert "redacted(" in text or "shown(" in text, place
+            assert "redacted" in text, place
         if name == "torch.load":
             assert keywords.get("weights_only") == "True", place
         # Only of this package's folders, of classes without remote code, or with NO_CODE.

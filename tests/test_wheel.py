@@ -5,19 +5,18 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 import yaml
 
+from electra_pipeline import __version__
 from tests.tiny_world import tiny_config
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("electra_pipeline", "flows")
-METADATA = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +72,7 @@ def output_of(*command: str | Path, cwd: Path) -> str:
 
 
 def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
-    assert wheel.name.startswith(f"electra_pipeline-{METADATA['version']}-py3-none-any")
+    assert wheel.name.startswith(f"electra_pipeline-{__version__}-py3-none-any")
     expected = {
         str(file.relative_to(ROOT))
         for name in PACKAGES

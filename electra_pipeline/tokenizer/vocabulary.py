@@ -102,7 +102,7 @@ def sample_documents(corpus: Artifact, split: str, max_characters: int) -> Itera
     fraction = min(1.0, max_characters / corpus.counters["characters"][split])
     due = taken = 0.0
     for batch in shards.read_documents(corpus, PREFIXES[split]):
-        for text in batch.column(0).to_pylist():
+        for text in batch.column("text").to_pylist():
             due += fraction * len(text)
             if taken < due:
                 taken += len(text)

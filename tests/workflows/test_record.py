@@ -48,7 +48,7 @@ def test_a_task_whose_rows_cannot_be_computed_leaves_those_of_the_others(
         return [{"task": task, "of": len(trials)}]
 
     recorded: list[Any] = []
-    monkeypatch.setattr(record.plan, "results", results)
+    monkeypatch.setattr(record, "reported_rows", results)
     monkeypatch.setattr(record.store, "record", lambda url, rows: recorded.extend(rows))
     trials: Any = [finished("a", 3), finished("broken"), finished("b", 1), finished("a", 3)]
     config = PipelineConfig.model_validate(
