@@ -1,6 +1,7 @@
 """Start a Prefect server, deploy, start a worker, and wait for a scheduled run to finish."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 PREFECT = [sys.executable, "-m", "prefect", "--no-prompt"]
 TIMEOUT_SECONDS = 600
+STOP_SECONDS = 15
 
 
 def main() -> None:
@@ -49,9 +51,21 @@ def start(stack: ExitStack, *command: str) -> None:
     """Start a command of Prefect that stays until the end; its output goes to a file."""
     log_file = Path(f"{command[0]}.log")
     log = stack.enter_context(log_file.open("w"))
-    process = subprocess.Popen([*PREFECT, *command], stdout=log, stderr=log)
-    stack.callback(process.wait)
-    stack.callback(process.terminate)
+    process = subprocess.Popen([*PREFECT, *command], stdout=log, stderr=log, start_new_session=True)
+    stack.callback(stop, process)
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """Stop a command with its child processes.
+
+    A worker with a run in progress does not end at SIGTERM while the schedule creates more runs.
+    """
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def is_up(url: str) -> bool:
