@@ -44,17 +44,18 @@ def decoded_text(stream: IO[bytes], name: str, encoding: str = "utf-8") -> Itera
             _check_beginning(block, name, codecs.lookup(encoding).name)
         try:
             text = decoder.decode(block, final=not block)
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
+            # Python 3.13 made the error about a missing mark a UnicodeDecodeError.
+            if not isinstance(error, UnicodeDecodeError) or "BOM" in error.reason:
+                raise ValueError(
+                    f"{name}: not valid {encoding} ({error}); set encoding to {encoding}-le or "
+                    f"{encoding}-be, which need no byte order mark, or to its actual encoding"
+                ) from error
             line = num_lines + error.object[: error.start].count(b"\n") + 1
             offset = num_bytes - num_pending + error.start
             raise ValueError(
                 f"{name}: line {line}, byte {offset}: not valid {encoding} ({error.reason}); "
                 f"{_remedy(error.object, encoding)}"
-            ) from error
-        except UnicodeError as error:  # of UTF-16 and UTF-32, for a missing mark
-            raise ValueError(
-                f"{name}: not valid {encoding} ({error}); set encoding to {encoding}-le or "
-                f"{encoding}-be, which need no byte order mark, or to its actual encoding"
             ) from error
         yield text.removeprefix(BYTE_ORDER_MARK) if num_bytes == 0 else text
         if not block:
