@@ -17,7 +17,7 @@ quickstart: install
 
 # Two processes, as the smallest machine has processors. PYTEST='-x -k corpus' adds options.
 PYTEST_WORKERS ?= 2
-RUN_PYTEST = $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder
+RUN_PYTEST = $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --no-loadscope-reorder
 
 # All tests, with real servers and killed processes.
 test: lint

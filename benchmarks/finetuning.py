@@ -43,7 +43,8 @@ from electra_pipeline.finetuning.config import FinetuneConfig
 from electra_pipeline.finetuning.plan import plan
 from electra_pipeline.finetuning.run import run_trial
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
-from electra_pipeline.tasks.catalog.user_task import TASKS, UserTask
+from electra_pipeline.tasks.catalog.published import TASKS
+from electra_pipeline.tasks.catalog.user_task import UserTask
 from electra_pipeline.tasks.data.load import load
 
 MAX_LENGTH, BATCH_EXAMPLES, WARMUP_FRACTION = 128, 32, 0.1

@@ -17,13 +17,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from electra_pipeline.corpus.cleaning.filters.language_thresholds import (
-    MIN_SCORE,
+    DEFAULTS,
     find_thresholds,
-    languages_with_thresholds,
+    thresholds_by_language,
 )
 from electra_pipeline.corpus.cleaning.language_id import WINDOW_CHARACTERS, Identified, identify
 from electra_pipeline.inputs.downloads import download_wheel
 
+MIN_SCORE = DEFAULTS.min_score
 REQUIREMENT = "django==5.2.19"
 SHA256 = "5965d974a5218a2b68a11dd1276434707f23886525c23f0598eccedaf4f4ca00"
 LANGUAGES = (
@@ -98,7 +99,7 @@ def show_accuracy(wheel: zipfile.ZipFile) -> None:
 def show_thresholds(wheel: zipfile.ZipFile) -> None:
     """Compare each language's own threshold with the common one, if they differ."""
     print("\nlanguage  own  by rule  2,000 characters: correct, kept, with 0.5  250: the same")
-    for language in languages_with_thresholds():
+    for language in thresholds_by_language():
         catalogs = CATALOGS.get(language, (language,))
         text = "\n".join(messages(wheel, catalog) for catalog in catalogs)
         short, long = (

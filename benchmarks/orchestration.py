@@ -65,7 +65,7 @@ def seconds(command: str, root: str) -> tuple[float, float]:
 
 
 def fan_out() -> float:
-    """Empty tasks per second through `on_ray`, with worker processes that are there already."""
+    """Empty tasks per second through `on_ray`, with existing worker processes."""
     from electra_pipeline.on_ray import cluster
 
     with cluster("local") as executor:

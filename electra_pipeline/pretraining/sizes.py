@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -77,20 +77,25 @@ class ModelConfig(Config):
         }
 
 
+def _override(name: str) -> Any:
+    """Return an optional field with the description of the field of `ModelConfig`."""
+    return Field(default=None, description=ModelConfig.model_fields[name].description)
+
+
 class ModelOverrides(Config):
     """Overrides of `ModelConfig`; null takes the value of the chosen size."""
 
-    embedding_size: int | None = None
-    hidden_size: int | None = None
-    num_layers: int | None = None
-    num_heads: int | None = None
-    feed_forward_size: int | None = None
-    generator_width_fraction: float | None = None
-    generator_depth_fraction: float | None = None
-    max_positions: int | None = None
-    dropout: float | None = None
-    attention_dropout: float | None = None
-    embedding_sharing: EmbeddingSharing | None = None
+    embedding_size: int | None = _override("embedding_size")
+    hidden_size: int | None = _override("hidden_size")
+    num_layers: int | None = _override("num_layers")
+    num_heads: int | None = _override("num_heads")
+    feed_forward_size: int | None = _override("feed_forward_size")
+    generator_width_fraction: float | None = _override("generator_width_fraction")
+    generator_depth_fraction: float | None = _override("generator_depth_fraction")
+    max_positions: int | None = _override("max_positions")
+    dropout: float | None = _override("dropout")
+    attention_dropout: float | None = _override("attention_dropout")
+    embedding_sharing: EmbeddingSharing | None = _override("embedding_sharing")
 
 
 # Paper table 6 and configure_pretraining.py. `tiny` has the shape of BERT-Tiny (Turc et al. 2019,

@@ -1,12 +1,12 @@
-"""A cluster of three nodes loses one in each stage that runs on it: the same bytes at the end.
+"""Kill a node of a three-node cluster in each stage that runs on it; the bytes must be the same.
 
-The driver's node has no CPU to give; the two others have one each. In the corpus, in pre-training
-on two workers and in fine-tuning, the work itself kills the node that it runs on, at a place in its
-code, so that no timing matters. Another node takes its place, but not before fine-tuning ends.
+The driver's node has no CPUs; the two others have one each. In the corpus, in pre-training on two
+workers and in fine-tuning, the work itself kills its node at a fixed line of the code, so that
+timing does not matter. A new node replaces it, except in fine-tuning.
 
-With `--cut`, which needs root, each node has a network of its own, and after the corpus it is not
-the node that dies but its cable. Its work goes on, unseen, while others do it again, and writes to
-the same root; when the cable is mended, the node learns that it was given up.
+With `--cut`, which needs root, each node has a network of its own, and after the corpus the node's
+network is cut instead. The node continues to write to the same root while others repeat its work;
+when the network is back, Ray tells the node that it was replaced.
 
     python -m tests.faults.lost_nodes FOLDER [--cut]
 """

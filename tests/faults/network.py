@@ -69,7 +69,7 @@ class Network:
         return ip
 
     def cut(self, ip: str) -> None:
-        """What is sent to the node at `ip`, or by it, is lost from now on, and no one is told."""
+        """Drop all packets to and from the node at `ip` silently."""
         _ip("link", "set", _cable(int(ip.rsplit(".", 1)[1])), "down")
 
     def mend(self, ip: str) -> None:

@@ -209,7 +209,7 @@ def test_checkpoints_are_written_in_the_background_one_at_a_time(
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with AsyncCheckpointWriter(checkpoints, Scale(), 24, print) as saver:
         saver.save([(checkpoints.newest, "first.pt")], ResumePoint(1, [], 0.0), model, optimizer)
-        assert not checkpoints.newest.exists()  # the work goes on although nothing is written yet
+        assert not checkpoints.newest.exists()  # training continues although nothing is written yet
         with torch.no_grad():
             model.weight.add_(1.0)  # the next step
         second = threading.Thread(

@@ -100,7 +100,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(train: Callable[..., Artifact])
 def test_divergence_names_the_last_good_checkpoint_and_removes_later_ones(
     train: Callable[..., Artifact], tmp_path: Path
 ) -> None:
-    for _ in range(2):  # the second goes on from there, and diverges at the same step
+    for _ in range(2):  # the second resumes, and diverges at the same step
         with pytest.raises(ValueError) as caught:
             train(DIVERGING, checkpoint_every_steps=1, keep_checkpoints=9)
         (left,) = tmp_path.rglob("*.pt")

@@ -87,7 +87,7 @@ def test_warnings_reach_the_drivers_log(caplog: pytest.LogCaptureFixture) -> Non
 
 
 class Clock:
-    """A time that passes where the test says so."""
+    """A clock that only the test advances."""
 
     def __init__(self) -> None:
         self.seconds = 100.0

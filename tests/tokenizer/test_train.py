@@ -566,7 +566,7 @@ def test_bert_vocabulary(data_directory: Path) -> None:
     assert_as_bert(loaded)
 
 
-# --- a tokenizer that is there already ------------------------------------------------------------
+# --- an existing tokenizer ------------------------------------------------------------
 
 
 def taken_over(place: object, corpus: Artifact, root: Path, **settings: object) -> Artifact:

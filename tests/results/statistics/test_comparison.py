@@ -228,7 +228,7 @@ def test_a_name_that_means_none_or_several_says_what_there_is(name, message):
 
 
 def trial(root, name, right, digest="same"):
-    """A finished trial whose predictions are right where `right` says so."""
+    """A finished trial whose predictions are right where `right` is true."""
     rows = [
         {
             "split": "validation",
