@@ -28,6 +28,7 @@ from electra_pipeline.core.progress import Progress, Update, deliver, silent
 if TYPE_CHECKING:  # torch takes seconds to import, and most commands do not need it
     import torch
 
+Precision = Literal["auto", "float32", "bfloat16"]
 StageName = Literal["corpus", "tokenizer", "sequences", "pretrain", "publish", "finetune"]
 
 Item = TypeVar("Item")
@@ -45,8 +46,9 @@ class Scale(Config):
 
     workers: int = Field(default=1, ge=1)
     """Pre-training workers; each takes one GPU where there are GPUs, else its part of the CPUs."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of the matrix products; auto is bfloat16 on GPUs that have it, else float32."""
+    precision: Precision = "auto"
+    """Arithmetic of the matrix products of pre-training and fine-tuning; auto is bfloat16 where the
+    processor or GPU has instructions for it, else float32."""
     compile: bool | None = None
     """Fuse the layers' operations with torch.compile; null does so on GPUs."""
     micro_batch_sequences: int | None = Field(default=None, ge=1)

@@ -15,6 +15,7 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from electra_pipeline.core.execution import Scale, Worker
+from electra_pipeline.core.precision import matrix_dtype
 from electra_pipeline.pretraining.batches import Batch, BatchSource
 from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.model import Electra
@@ -41,11 +42,8 @@ class Step:
 
     @cached_property
     def dtype(self) -> torch.dtype:
-        """Type of matrix products; `auto` is bfloat16 on GPUs with support, else float32."""
-        precision = self.scale.precision
-        if precision == "auto" and self.worker.device.type == "cuda":
-            return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-        return torch.bfloat16 if precision == "bfloat16" else torch.float32
+        """Type of matrix products."""
+        return matrix_dtype(self.scale.precision, self.worker.device)
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Return the outputs of `Electra.forward`, with matrix products in `dtype`."""
