@@ -14,6 +14,7 @@ from torch import nn
 # layer_norm, final_norm, attn_norm
 NO_DECAY = ("norm", "bias")
 
+UNCORRECTED_STEPS = 1e9  # 0.9999999 ** 1e9 is 4e-44
 Group = dict[str, Any]
 Schedule = Literal["linear", "cosine", "constant"]
 
@@ -155,20 +156,25 @@ class Adam(torch.optim.Optimizer):
                     self.state[p]["v"] = torch.zeros_like(p)
             m = [self.state[p]["m"] for p in parameters]
             v = [self.state[p]["v"] for p in parameters]
-            torch._foreach_lerp_(m, gradients, 1.0 - self.beta1)
-            torch._foreach_mul_(v, self.beta2)
-            torch._foreach_addcmul_(v, gradients, gradients, 1.0 - self.beta2)
-            denominators = torch._foreach_sqrt(v)
             group["num_steps"] += 1
-            rate = group["lr"]
-            if self.bias_correction:
-                rate /= 1.0 - self.beta1 ** group["num_steps"]
-                torch._foreach_div_(denominators, math.sqrt(1.0 - self.beta2 ** group["num_steps"]))
-            torch._foreach_add_(denominators, self.epsilon)
-            if group["weight_decay"]:
-                # decay uses the weights before the update, as the published code does
-                torch._foreach_mul_(parameters, 1.0 - group["lr"] * group["weight_decay"])
-            torch._foreach_addcdiv_(parameters, m, denominators, -rate)
+            # a count at which both powers of beta are 0 switches the correction off
+            count = group["num_steps"] if self.bias_correction else UNCORRECTED_STEPS
+            steps = torch.full((), count, dtype=torch.float32, device=parameters[0].device)
+            torch._fused_adamw_(
+                parameters,
+                gradients,
+                m,
+                v,
+                [],
+                [steps] * len(parameters),
+                lr=group["lr"],
+                beta1=self.beta1,
+                beta2=self.beta2,
+                weight_decay=group["weight_decay"],
+                eps=self.epsilon,
+                amsgrad=False,
+                maximize=False,
+            )
 
 
 def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> torch.Tensor:

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 import transformers
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from electra_pipeline.pretraining import objective, transformer
+from electra_pipeline.pretraining import generator_head, objective, transformer
 from electra_pipeline.pretraining.batches import Batch
 from electra_pipeline.pretraining.objective import Masking
 from electra_pipeline.pretraining.sizes import Kind, ModelConfig
@@ -110,39 +111,53 @@ class Electra(nn.Module):
     @property
     def _using(self) -> transformer.Kernels:
         """Compiled kernels in training only: evaluation has other shapes and takes little time."""
-        return self.kernels if self.training else transformer.PLAIN
+        if not self.training:
+            return transformer.PLAIN
+        from electra_pipeline.pretraining import layer_on_cpu
 
-    def generator_logits(
-        self, masked: objective.Masked, rows: Rows, dropout_keys: Tensor | None
+        return transformer.Kernels(layer_on_cpu.layer, transformer.PLAIN.keep)
+
+    def generator_states(
+        self,
+        masked: objective.Masked,
+        rows: Rows,
+        dropout_keys: Tensor | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> Tensor:
-        """Return vocabulary logits at the masked slots only, (b, n, v).
+        """Return the input of the generator's output matrix at the masked slots only, (b, n, e).
 
         Other positions have no loss; leaving them out makes small models several times faster.
         """
-        model = self.generator.electra
+        model, head = self.generator.electra, self.generator.generator_predictions
         embedded = transformer.embed(model.embeddings, masked.input_ids, rows)
-        hidden = transformer.encode(model, embedded, rows.visible, dropout_keys, self._using)
+        hidden = transformer.encode(model, embedded, rows.visible, dropout_keys, dtype, self._using)
         slots = masked.positions[..., None].expand(-1, -1, hidden.shape[-1])
-        head = self.generator.generator_predictions(hidden.gather(1, slots))
-        logits: Tensor = self.generator.generator_lm_head(head)
-        return logits
+        states = F.gelu(transformer.linear(hidden.gather(1, slots), head.dense))
+        return transformer.layer_norm(states, head.LayerNorm.weight, head.LayerNorm.bias)
 
     def discriminator_logits(
-        self, input_ids: Tensor, rows: Rows, dropout_keys: Tensor | None
+        self,
+        input_ids: Tensor,
+        rows: Rows,
+        dropout_keys: Tensor | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> Tensor:
-        """Return one logit per token, positive for "replaced", (b, l)."""
-        model = self.discriminator.electra
+        """Return one logit per token, positive for "replaced", (b, l) float32."""
+        model, head = self.discriminator.electra, self.discriminator.discriminator_predictions
         beneath = None if self.is_tied else self.generator.electra.embeddings
         embedded = transformer.embed(model.embeddings, input_ids, rows, beneath)
-        hidden = transformer.encode(model, embedded, rows.visible, dropout_keys, self._using)
-        logits: Tensor = self.discriminator.discriminator_predictions(hidden)
-        return logits
+        hidden = transformer.encode(model, embedded, rows.visible, dropout_keys, dtype, self._using)
+        states = F.gelu(transformer.linear(hidden, head.dense))
+        # in float32: thousands of tokens would share a logit of eight bits
+        return transformer.linear(states.float(), head.dense_prediction).squeeze(-1)
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
         """Return loss sums over this worker's rows and the inputs of the metrics.
 
-        Keys: generator_loss_sum, discriminator_loss_sum, () with gradient; predicted_ids,
-        sampled_ids, original_ids, weights, (b, n); discriminator_logits, labels, present, (b, l).
+        dtype: type of the matrix products and activations; losses are in float32.
+        Keys: generator_loss_sum, discriminator_loss_sum, () with gradient; predicted (whether the
+        generator's most likely token is the original), sampled_ids, original_ids, weights, (b, n);
+        discriminator_logits, labels, present, (b, l).
         """
         rows = layout(batch, self.masking.special.cls)
         generator_keys, discriminator_keys = (
@@ -156,18 +171,24 @@ class Electra(nn.Module):
             batch.slot_noise[..., 0],
             self.masking,
         )
-        generator_logits = self.generator_logits(masked, rows, generator_keys)
-        sampled_ids = objective.sample(generator_logits.detach(), batch.slot_noise[..., 1])
-        corrupted, labels = objective.corrupt(batch.input_ids, masked, sampled_ids)
-        discriminator_logits = self.discriminator_logits(corrupted, rows, discriminator_keys)
+        states = self.generator_states(masked, rows, generator_keys, dtype)
+        predictions = generator_head.predict(
+            states,
+            self.word_embeddings.to(dtype),
+            self.generator.generator_lm_head.bias.to(dtype),
+            masked,
+            batch.slot_noise[..., 1],
+        )
+        corrupted, labels = objective.corrupt(batch.input_ids, masked, predictions.sampled_ids)
+        discriminator_logits = self.discriminator_logits(corrupted, rows, discriminator_keys, dtype)
         present = objective.attention_mask(batch.lengths, batch.input_ids.shape[1])
         return {
-            "generator_loss_sum": objective.generator_loss_sum(generator_logits, masked),
+            "generator_loss_sum": predictions.loss_sum,
             "discriminator_loss_sum": objective.discriminator_loss_sum(
                 discriminator_logits, labels, present
             ),
-            "predicted_ids": generator_logits.detach().argmax(dim=-1),
-            "sampled_ids": sampled_ids,
+            "predicted": predictions.is_original,
+            "sampled_ids": predictions.sampled_ids,
             "original_ids": masked.original_ids,
             "weights": masked.weights,
             "discriminator_logits": discriminator_logits.detach(),

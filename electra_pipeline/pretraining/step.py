@@ -3,6 +3,7 @@
 import contextlib
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -47,9 +48,7 @@ class Step:
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Return the outputs of `Electra.forward`, with matrix products in `dtype`."""
-        enabled = self.dtype != torch.float32
-        with torch.autocast(self.worker.device.type, dtype=self.dtype, enabled=enabled):
-            outputs: dict[str, Tensor] = model(batch)
+        outputs: dict[str, Tensor] = model(batch, self.dtype)
         return outputs
 
     def backward(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -59,6 +58,8 @@ class Step:
         multiplied by the number of workers, because DistributedDataParallel averages. So the result
         does not depend on how masked and padded tokens are distributed over workers.
         """
+        if self._uses_threads:
+            return self._backward_in_threads(model, batch)
         sums = torch.zeros(NUM_SUMS, dtype=torch.float64, device=self.worker.device)
         micro_batches = list(batch.split(self.scale.micro_batch_sequences))
         for index, micro_batch in enumerate(micro_batches):
@@ -67,13 +68,73 @@ class Step:
             no_sync = isinstance(model, DistributedDataParallel) and not is_last
             with model.no_sync() if no_sync else contextlib.nullcontext():  # type: ignore[operator]
                 outputs = self.forward(model, micro_batch)
-                loss = self._loss(
-                    outputs["generator_loss_sum"] / batch.num_predictions,
-                    outputs["discriminator_loss_sum"] / batch.num_tokens,
-                )
-                (loss * self.worker.world_size).backward()
+                (self._mean_loss(outputs, batch) * self.worker.world_size).backward()
             sums += _sums(outputs)
         return sums
+
+    @property
+    def _uses_threads(self) -> bool:
+        """Whether each thread computes rows of its own, and not a part of each operation.
+
+        Most operations are too short to be divided: on two cores ELECTRA-Small gains 1.4 times from
+        threads in each operation and 1.8 times from threads with rows of their own.
+        """
+        worker = self.worker
+        return (
+            worker.device.type == "cpu"
+            and worker.num_threads > 1
+            and worker.world_size == 1
+            and not is_compiled(worker.device, self.scale.compile)
+        )
+
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(
+            self.worker.num_threads,
+            thread_name_prefix="rows",
+            initializer=torch.set_num_threads,
+            initargs=(1,),
+        )
+
+    def _backward_in_threads(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Do the same as `backward`: each thread computes a part of the rows.
+
+        The parts are always the same and added up in the same order.
+        """
+        num_threads = self.worker.num_threads
+        size = math.ceil(len(batch) / num_threads)
+        parts = list(batch.split(min(size, self.scale.micro_batch_sequences or size)))
+        parameters = [each for each in model.parameters() if each.requires_grad]
+
+        def compute(thread: int) -> tuple[list[Tensor], Tensor]:
+            gradients: list[Tensor] = []
+            sums = torch.zeros(NUM_SUMS, dtype=torch.float64)
+            for part in parts[thread::num_threads]:
+                outputs = self.forward(model, part)
+                found = list(torch.autograd.grad(self._mean_loss(outputs, batch), parameters))
+                if gradients:
+                    torch._foreach_add_(gradients, found)
+                gradients = gradients or found
+                sums += _sums(outputs)
+            return gradients, sums
+
+        computed = list(self._threads.map(compute, range(min(num_threads, len(parts)))))
+        torch.set_num_threads(num_threads)  # new threads lower it for the process
+        total, sums = computed[0]
+        for gradients, others in computed[1:]:
+            torch._foreach_add_(total, gradients)
+            sums += others
+        for parameter, gradient in zip(parameters, total, strict=True):
+            parameter.grad = gradient
+        return sums
+
+    def _mean_loss(self, outputs: dict[str, Tensor], batch: Batch) -> Tensor:
+        """Return the part of the global batch's loss that `outputs` contribute."""
+        loss: Tensor = self._loss(
+            outputs["generator_loss_sum"] / batch.num_predictions,
+            outputs["discriminator_loss_sum"] / batch.num_tokens,
+        )
+        return loss
 
     def train_metrics(self, sums: Tensor, batch: Batch) -> dict[str, float]:
         """Return the metrics of a training batch over all workers; every worker must call it."""
@@ -120,7 +181,7 @@ class Step:
 def _sums(outputs: dict[str, Tensor]) -> Tensor:
     """Return the sums for a log line, (NUM_SUMS,) float64, without waiting for the device."""
     detected = (outputs["discriminator_logits"] > 0) == (outputs["labels"] > 0)
-    predicted = (outputs["predicted_ids"] == outputs["original_ids"]) * outputs["weights"]
+    predicted = outputs["predicted"] * outputs["weights"]
     return torch.stack(
         [
             outputs["generator_loss_sum"].detach().double(),
@@ -158,7 +219,7 @@ def tally(outputs: dict[str, torch.Tensor]) -> Tally:
         generator_loss_sum=outputs["generator_loss_sum"].item(),
         discriminator_loss_sum=outputs["discriminator_loss_sum"].item(),
         num_predictions=int(used.sum()),
-        num_predicted=int(((outputs["predicted_ids"] == original) & used).sum()),
+        num_predicted=int((outputs["predicted"] & used).sum()),
         num_sampled=int(((outputs["sampled_ids"] == original) & used).sum()),
         scores=outputs["discriminator_logits"][present].float().cpu().numpy(),
         labels=outputs["labels"][present].bool().cpu().numpy(),

@@ -1,0 +1,160 @@
+"""A layer's forward and backward pass written out, for CPUs.
+
+Autograd keeps one kernel an operation, with a copy between most of them. Written out, gradients are
+added where they are (`addmm_`, `mul_`), heads are separated and joined by one copy each, and what
+dropout keeps is applied together with the residual. The values and gradients are those of
+`transformer.layer`, with which a test compares them; torch's fused attention takes ten times as
+long as these products in bfloat16 (benchmarks/LOG.md).
+
+Shapes: b rows, l tokens, h hidden size, d size of an attention head, f feed-forward width.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from electra_pipeline.pretraining.transformer import LAYER_NORM_EPSILON, LayerMasks, LayerWeights
+
+aten = torch.ops.aten
+
+
+def layer(
+    hidden: Tensor, bias: Tensor, masks: LayerMasks, weights: LayerWeights, num_heads: int
+) -> Tensor:
+    """Return the same as `transformer.layer`, (b, l, h)."""
+    result: Tensor = _Layer.apply(hidden, bias, num_heads, *masks, *weights)
+    return result
+
+
+def linear(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return the same as torch.nn.functional.linear, which first writes the bias into the result.
+
+    In bfloat16 oneDNN adds the bias itself, in the products' registers.
+    """
+    if values.dtype != torch.bfloat16:
+        return F.linear(values, weight, bias)
+    result: Tensor = torch.ops.mkldnn._linear_pointwise(values, weight, bias, "none", [], "")
+    return result
+
+
+class _Layer(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        bias: Tensor,
+        num_heads: int,
+        *masks_and_weights: Tensor | None,
+    ) -> Tensor:
+        masks, w = LayerMasks(*masks_and_weights[:3]), LayerWeights(*masks_and_weights[3:])
+        rows, length, width = hidden.shape
+        inputs = hidden.flatten(0, 1)
+        joint = linear(inputs, w.joint, w.joint_bias)
+        heads = joint.view(rows, length, 3, num_heads, -1).permute(2, 0, 3, 1, 4).contiguous()
+        queries, keys, values = heads.flatten(1, 2)
+        scores = torch.bmm(queries, keys.transpose(1, 2)).view(rows, num_heads, length, length)
+        probabilities = torch.softmax(scores.add_(bias), dim=-1).flatten(0, 1)
+        kept = _masked(probabilities, masks.probabilities)
+        mixed = torch.bmm(kept, values)
+        mixed = mixed.view(rows, num_heads, length, -1).transpose(1, 2).reshape(-1, width)
+        projected = linear(mixed, w.projection, w.projection_bias)
+        attended = _residual(inputs, projected, masks.projection)
+        middle, *moments = _normalise(attended, w.attention_scale, w.attention_shift)
+        widened = linear(middle, w.wide, w.wide_bias)
+        activated = F.gelu(widened)
+        narrowed = linear(activated, w.narrow, w.narrow_bias)
+        summed = _residual(middle, narrowed, masks.output)
+        output, *last_moments = _normalise(summed, w.output_scale, w.output_shift)
+        ctx.save_for_backward(
+            inputs, heads, probabilities, kept, mixed, attended, *moments,
+            middle, widened, activated, summed, *last_moments, *masks, *w,
+        )  # fmt: skip
+        return output.view_as(hidden)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (
+            inputs, heads, probabilities, kept, mixed, attended, mean, deviation,
+            middle, widened, activated, summed, last_mean, last_deviation, *masks_and_weights,
+        ) = ctx.saved_tensors  # fmt: skip
+        masks, w = LayerMasks(*masks_and_weights[:3]), LayerWeights(*masks_and_weights[3:])
+        rows, length, width = gradient.shape
+        queries, keys, values = heads.flatten(1, 2)
+
+        # feed-forward; `of_middle` collects both paths into it
+        of_middle, *of_output_norm = _normalise_backward(
+            gradient.reshape(-1, width), summed, last_mean, last_deviation,
+            w.output_scale, w.output_shift,
+        )  # fmt: skip
+        of_narrowed = _masked(of_middle, masks.output)
+        of_narrow = _weight_gradient(of_narrowed, activated)
+        of_widened = aten.gelu_backward(of_narrowed @ w.narrow, widened)
+        of_wide = _weight_gradient(of_widened, middle)
+        of_middle.addmm_(of_widened, w.wide)
+
+        # attention
+        of_inputs, *of_attention_norm = _normalise_backward(
+            of_middle, attended, mean, deviation, w.attention_scale, w.attention_shift
+        )
+        of_projected = _masked(of_inputs, masks.projection)
+        of_projection = _weight_gradient(of_projected, mixed)
+        of_mixed = (of_projected @ w.projection).view(rows, length, heads.shape[2], -1)
+        of_mixed = of_mixed.transpose(1, 2).reshape(values.shape)
+        of_heads = torch.empty_like(heads)
+        of_queries, of_keys, of_values = of_heads.flatten(1, 2)
+        torch.bmm(kept.transpose(1, 2), of_mixed, out=of_values)
+        of_probabilities = torch.bmm(of_mixed, values.transpose(1, 2))
+        if masks.probabilities is not None:
+            of_probabilities.mul_(masks.probabilities.view_as(of_probabilities))
+        of_scores = aten._softmax_backward_data(of_probabilities, probabilities, -1, keys.dtype)
+        torch.bmm(of_scores, keys, out=of_queries)
+        torch.bmm(of_scores.transpose(1, 2), queries, out=of_keys)
+        of_joint = of_heads.permute(1, 3, 0, 2, 4).reshape(rows * length, -1)
+        of_joint_weights = _weight_gradient(of_joint, inputs)
+        of_inputs.addmm_(of_joint, w.joint)
+        return (
+            of_inputs.view_as(gradient), None, None, None, None, None,
+            *of_joint_weights, *of_projection, *of_attention_norm,
+            *of_wide, *of_narrow, *of_output_norm,
+        )  # fmt: skip
+
+
+def _masked(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Return new values times a mask of as many elements; without one, the same values."""
+    return values if mask is None else values * mask.view_as(values)
+
+
+def _residual(values: Tensor, added: Tensor, mask: Tensor | None) -> Tensor:
+    """Return values + added * mask, written into `added` if there is no mask."""
+    return added.add_(values) if mask is None else torch.addcmul(values, added, mask.view_as(added))
+
+
+def _normalise(values: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    result: tuple[Tensor, Tensor, Tensor] = torch.native_layer_norm(
+        values, scale.shape, scale, shift, LAYER_NORM_EPSILON
+    )
+    return result
+
+
+def _normalise_backward(
+    gradient: Tensor,
+    values: Tensor,
+    mean: Tensor,
+    deviation: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    result: tuple[Tensor, Tensor, Tensor] = aten.native_layer_norm_backward(
+        gradient, values, scale.shape, mean, deviation, scale, shift, [True, True, True]
+    )
+    return result
+
+
+def _weight_gradient(outputs: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the gradients of weight and bias of a linear layer from those of its outputs."""
+    transposed = outputs.t()
+    if outputs.shape[1] < inputs.shape[1]:  # oneDNN transposes slower than torch
+        transposed = transposed.contiguous()
+    return transposed @ inputs, outputs.sum(0)
