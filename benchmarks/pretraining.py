@@ -47,6 +47,7 @@ from electra_pipeline.pretraining.objective import Masking, SpecialIds, num_slot
 from electra_pipeline.pretraining.sequence_shards import SequenceReader
 from electra_pipeline.pretraining.sizes import SIZES
 from electra_pipeline.pretraining.step import Step
+from electra_pipeline.pretraining.transformer import kernels
 from electra_pipeline.pretraining.vocabulary import load_vocabulary
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.shards import TRAIN_PREFIX, open_shard
@@ -300,7 +301,7 @@ def main() -> None:
 
         def model(compiled: bool = False) -> Electra:
             shape = SIZES[arguments.size]
-            return Electra(shape, vocabulary.size, masking, 0, compiled=compiled).to(device)
+            return Electra(shape, vocabulary.size, masking, 0, kernels=kernels(compiled)).to(device)
 
         by_line = one_line_a_row(corpus, loaded, length, batch)
         runs = {

@@ -70,11 +70,11 @@ class Electra(nn.Module):
         masking: Masking,
         seed: int,
         initial_replaced_fraction: float = 0.5,
-        compiled: bool = False,
+        kernels: transformer.Kernels = transformer.PLAIN,
     ) -> None:
         super().__init__()
         self.masking = masking
-        self.kernels = transformer.kernels(compiled)
+        self.kernels = kernels
         pad_id = masking.special.pad
         self.discriminator = transformers.ElectraForPreTraining(
             _electra_config(config, "discriminator", vocab_size, pad_id)
@@ -109,7 +109,7 @@ class Electra(nn.Module):
 
     @property
     def _using(self) -> transformer.Kernels:
-        """Compiled kernels in training only: evaluation has other shapes and takes little time."""
+        """Plain kernels in evaluation: it has other shapes, takes little time and memory."""
         return self.kernels if self.training else transformer.PLAIN
 
     def generator_logits(

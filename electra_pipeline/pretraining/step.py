@@ -63,7 +63,8 @@ class Step:
         micro_batches = list(batch.split(self.scale.micro_batch_sequences))
         for index, micro_batch in enumerate(micro_batches):
             is_last = index == len(micro_batches) - 1
-            # workers exchange gradients once a step, with the last micro-batch
+            # Whole models exchange gradients once a step, with the last micro-batch; sharded ones
+            # in each, because no worker has memory for all gradients.
             no_sync = isinstance(model, DistributedDataParallel) and not is_last
             with model.no_sync() if no_sync else contextlib.nullcontext():  # type: ignore[operator]
                 outputs = self.forward(model, micro_batch)
@@ -93,19 +94,18 @@ class Step:
 
     @torch.no_grad()
     def evaluate(self, model: Electra, source: BatchSource, num_rows: int) -> dict[str, float]:
-        """Return held-out metrics on rank 0, none on others; rows and noise are always the same."""
+        """Return held-out metrics, the same on all workers; rows and noise never change."""
         model.eval()
         tallies: list[Tally] = []
         for index in range(math.ceil(num_rows / source.batch_sequences)):
+            # A worker without rows takes part, too: a sharded model needs all workers.
             batch = source.held_out_batch(index, num_rows).to(self.worker.device)
-            if len(batch):
-                tallies.append(tally(self.forward(model, batch)))
+            tallies.append(tally(self.forward(model, batch)))
         model.train()
         if self.worker.world_size > 1:
-            is_first = self.worker.rank == 0
-            gathered: list[Any] | None = [None] * self.worker.world_size if is_first else None
-            dist.gather_object(tallies, gathered)
-            tallies = [each for of_worker in gathered or [] for each in of_worker]
+            of_workers: list[Any] = [None] * self.worker.world_size
+            dist.all_gather_object(of_workers, tallies)
+            tallies = [each for of_worker in of_workers for each in of_worker]
         if not tallies:
             return {}
         return held_out_metrics(

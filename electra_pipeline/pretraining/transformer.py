@@ -10,11 +10,14 @@ Shapes: b rows, l tokens, e embedding size, h hidden size, d size of an attentio
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from electra_pipeline.pretraining.dropout import drop, keep, keys_at
 
@@ -51,16 +54,19 @@ class Kernels:
 
     layer: Callable[..., Tensor]
     keep: Callable[..., Tensor]
+    recomputes: bool = False
+    """Whether the backward pass computes a layer's activations and masks again."""
 
 
-def kernels(compiled: bool) -> Kernels:
-    """Return the kernels of training; their first use compiles them in half a minute or more.
+def kernels(compiled: bool, recomputes: bool = False) -> Kernels:
+    """Return the kernels of training; with `compiled`, their first use takes half a minute or more.
 
     Shapes are static: with dynamic ones, torch 2.13 compiles `keep` for CPUs to wrong masks.
     """
     if not compiled:
-        return PLAIN
-    return Kernels(torch.compile(layer, dynamic=False), torch.compile(keep, dynamic=False))
+        return Kernels(layer, keep, recomputes)
+    compile_static = partial(torch.compile, dynamic=False)
+    return Kernels(compile_static(layer), compile_static(keep), recomputes)
 
 
 def embed(embeddings: Any, input_ids: Tensor, rows: Rows, beneath: Any = None) -> Tensor:
@@ -110,14 +116,14 @@ def encode(
     )
     if embedded.shape[-1] != width:
         hidden = model.embeddings_project(hidden)
-    for index, module in enumerate(model.encoder.layer):
-        first = DROPOUTS_PER_LAYER * index
+
+    def apply_layer(module: Any, first: int, hidden: Tensor) -> Tensor:
         masks = LayerMasks(
             kept(first, attention_fraction, num_heads, length, length),
             kept(first + 1, hidden_fraction, length, width),
             kept(first + 2, hidden_fraction, length, width),
         )
-        hidden = using.layer(
+        return using.layer(
             hidden,
             visible,
             masks,
@@ -126,7 +132,19 @@ def encode(
             attention_fraction,
             hidden_fraction,
         )
+
+    for index, module in enumerate(model.encoder.layer):
+        apply = partial(apply_layer, module, DROPOUTS_PER_LAYER * index)
+        if using.recomputes:  # exact: the masks are a function of the keys
+            apply = partial(checkpoint, apply, use_reentrant=False, preserve_rng_state=False)
+        # a sharded module gathers its weights before the call and frees them afterwards
+        hidden = module(apply, hidden) if is_sharded(module) else apply(hidden)
     return hidden
+
+
+def is_sharded(module: Any) -> bool:
+    """Return whether a module's parameters are sharded over the workers (`sharding.distribute`)."""
+    return isinstance(module, FSDPModule)
 
 
 def _parameters(layer: Any) -> tuple[Tensor, ...]:
@@ -167,7 +185,8 @@ def layer(
     joint = F.linear(
         hidden, torch.cat([query, key, value]), torch.cat([query_bias, key_bias, value_bias])
     )
-    heads = joint.view(*hidden.shape[:2], 3, num_heads, -1).permute(2, 0, 3, 1, 4)
+    shape = (*hidden.shape[:2], 3, num_heads, width // num_heads)  # there may be no rows
+    heads = joint.view(shape).permute(2, 0, 3, 1, 4)
     mixed = attend(heads, visible, masks.probabilities, attention_fraction)
     projected = F.linear(mixed.transpose(1, 2).flatten(2), projection, projection_bias)
     hidden = hidden + drop(projected, masks.projection, hidden_fraction)

@@ -239,6 +239,38 @@ def test_compiled_layers_compute_the_same(masking: MakeMasking, make_batch: Make
         assert (plain - fused).norm() < 1e-5 * plain.norm()  # other masks would be far off
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_activations_computed_again_give_equal_gradients(
+    masking: MakeMasking, make_batch: MakeBatch, dtype: torch.dtype
+) -> None:
+    """To the bit, with dropout on: its masks do not depend on a generator's state."""
+    found = []
+    for recomputes in (False, True):
+        using = transformer.kernels(compiled=False, recomputes=recomputes)
+        model = build(masking(32), DROPPING, kernels=using).train()
+        with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+            outputs = model(make_batch(model.masking))
+        found.append(gradients(model, loss(outputs)))
+    kept, again = found
+    assert kept.keys() == again.keys()
+    assert all(torch.equal(kept[name], again[name]) for name in kept)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["pairs", "packed"])
+def test_a_batch_without_rows_has_no_loss_and_no_gradient(
+    masking: MakeMasking, make_batch: MakeBatch, packed: bool
+) -> None:
+    """A worker may have none of an uneven batch, and still exchanges parts of a sharded model."""
+    model = build(masking(32), DROPPING).train()
+    some = make_batch(model.masking, packed=packed)
+    *_, empty = replace(some, most_rows=5).split(4)
+    outputs = model(empty)
+    found = gradients(model, loss(outputs))
+    assert not loss(outputs)
+    assert len(found) == len(list(model.parameters()))
+    assert not any(gradient.any() for gradient in found.values())
+
+
 def test_the_discriminator_loss_does_not_reach_the_generators_layers(
     tiny: Electra, make_batch: MakeBatch
 ) -> None:
