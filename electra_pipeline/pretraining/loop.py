@@ -5,16 +5,17 @@
 """
 
 import logging
+import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 from torch import distributed as dist
 
 from electra_pipeline.core.execution import Scale, StageContext, Worker
+from electra_pipeline.core.late_values import LateValues
 from electra_pipeline.core.optim import Adam, clip_gradients, learning_rate, parameter_groups
 from electra_pipeline.core.prior_baseline import no_better_than_prior
 from electra_pipeline.pretraining import TENSORBOARD, initial_models, initialization, sharding
@@ -184,26 +185,25 @@ def train(run: Run, worker: Worker) -> None:
         if resumed.step == 0:
             log.add(0, "held_out", step.evaluate(model, held_out, num_held_out))
         batches = meter.timed(source.batches(resumed.step, config.steps))
-        last_norm = torch.zeros(())
+        norms = LateValues(worker.device)
         for index, batch in zip(range(resumed.step, config.steps), batches, strict=True):
             rate = learning_rate(
                 index, config.learning_rate, config.steps, config.warmup_steps, config.schedule
             )
             sums = step.backward(wrapped, batch.to(worker.device))
             norm = clip_gradients(model.parameters(), config.gradient_clip)
-            # Checked one step late, so that a GPU never waits for the host.
-            _stop_if_not_finite(last_norm, index - 1, config, worker, writer)
+            for step_of_norm, value in norms.add(index, norm):
+                _stop_if_not_finite(value, step_of_norm, config, worker, writer)
             optimizer.set_learning_rate(rate)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            last_norm = norm
             meter.count(batch.num_tokens)
             writer.collect()
 
             done = index + 1
             if done % config.log_every_steps == 0 or done == config.steps:
-                _stop_if_not_finite(norm, index, config, worker, writer)
                 optimization = {"learning_rate": rate, "gradient_norm": norm.item()}
+                _stop_if_not_finite(optimization["gradient_norm"], index, config, worker, writer)
                 metrics = {**step.train_metrics(sums, batch), **optimization}
                 log.add(done, "train", metrics, meter.read())
             if done % config.evaluate_every_steps == 0 or done == config.steps:
@@ -278,13 +278,13 @@ def _tensorboard(run: Run, worker: Worker, resumed: ResumePoint) -> "SummaryWrit
 
 
 def _stop_if_not_finite(
-    norm: Tensor, step: int, config: PretrainConfig, worker: Worker, writer: AsyncCheckpointWriter
+    norm: float, step: int, config: PretrainConfig, worker: Worker, writer: AsyncCheckpointWriter
 ) -> None:
     """Raise ValueError on all workers if the gradient of `step` is not finite.
 
     All workers have the same gradient, and so the same norm: they stop at the same step.
     """
-    if torch.isfinite(norm):
+    if math.isfinite(norm):
         return
     message = [""]
     if worker.rank == 0:

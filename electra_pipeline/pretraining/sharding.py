@@ -29,7 +29,10 @@ def distribute(model: Electra, worker: Worker, scale: Scale) -> nn.Module:
     if worker.world_size == 1:
         return model.to(worker.device)
     if scale.sharding == "none":
-        return DistributedDataParallel(model.to(worker.device))
+        # The buffers of transformers' modules are constants that the forward pass does not use.
+        return DistributedDataParallel(
+            model.to(worker.device), broadcast_buffers=False, gradient_as_bucket_view=True
+        )
     everyone = dist.group.WORLD
     assert everyone is not None  # see Worker
     mesh = DeviceMesh.from_group(everyone, worker.device.type)
