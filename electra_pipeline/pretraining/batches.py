@@ -51,6 +51,9 @@ class Batch:
     """Masked slots of the *global* batch: denominator of the generator's loss."""
     most_rows: int
     """Rows of the worker that has the most."""
+    num_parts: int
+    """Most documents and paddings of a row of the global batch, or a few more: of compiled
+    functions there is one for each number."""
     is_packed: bool
     """Whether rows hold several documents, each beginning with [CLS]."""
 
@@ -156,8 +159,16 @@ class BatchSource:
             num_tokens=int(lengths.sum()),
             num_predictions=int(counts.sum()),
             most_rows=math.ceil(num_rows / self.world_size),
+            num_parts=self._num_parts(ids),
             is_packed=self.reader.is_packed,
         )
+
+    def _num_parts(self, ids: torch.Tensor) -> int:
+        """Return the most parts of a row, rounded up to a power of two."""
+        if not self.reader.is_packed:
+            return 2
+        most = int((ids == self.masking.special.cls).sum(dim=1).max()) + 1
+        return 1 << (most - 1).bit_length()
 
     def log_frequencies(self, vocab_size: int) -> torch.Tensor:
         """Return log frequencies of the tokens at maskable positions, (vocab_size,) float32.

@@ -160,6 +160,7 @@ def make_batch() -> Callable[..., Batch]:
             num_tokens=int(lengths.sum()),
             num_predictions=int(counts.sum()),
             most_rows=num_rows,
+            num_parts=4,
             is_packed=packed,
         )
 

@@ -37,6 +37,7 @@ def test_the_model_overfits_one_batch() -> None:
             int(lengths.sum()),
             int(counts.sum()),
             NUM_SEQUENCES,
+            2,
             is_packed=False,
         )
 
