@@ -31,7 +31,7 @@ def distribute(model: Electra, worker: Worker, scale: Scale) -> nn.Module:
     if scale.sharding == "none":
         # The buffers of transformers' modules are constants that the forward pass does not use.
         return DistributedDataParallel(
-            model.to(worker.device), broadcast_buffers=False, gradient_as_bucket_view=True
+            model.to(worker.device), forward_sync_buffers=False, gradient_as_bucket_view=True
         )
     everyone = dist.group.WORLD
     assert everyone is not None  # see Worker
