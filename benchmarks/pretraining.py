@@ -42,6 +42,7 @@ from electra_pipeline.core.execution import Scale, Worker
 from electra_pipeline.core.optim import Adam, clip_gradients, learning_rate, parameter_groups
 from electra_pipeline.pretraining.batches import BatchSource
 from electra_pipeline.pretraining.config import PretrainConfig
+from electra_pipeline.pretraining.kernels import kernels
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.objective import Masking, SpecialIds, num_slots
 from electra_pipeline.pretraining.sequence_shards import SequenceReader
@@ -300,7 +301,9 @@ def main() -> None:
 
         def model(compiled: bool = False) -> Electra:
             shape = SIZES[arguments.size]
-            return Electra(shape, vocabulary.size, masking, 0, compiled=compiled).to(device)
+            return Electra(
+                shape, vocabulary.size, masking, 0, kernels=kernels(device, Scale(compile=compiled))
+            ).to(device)
 
         by_line = one_line_a_row(corpus, loaded, length, batch)
         runs = {

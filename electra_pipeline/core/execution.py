@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and most commands do not nee
     import torch
 
 Precision = Literal["auto", "float32", "bfloat16"]
+Sharding = Literal["none", "full"]
 StageName = Literal["corpus", "tokenizer", "sequences", "pretrain", "publish", "finetune"]
 
 Item = TypeVar("Item")
@@ -51,6 +52,13 @@ class Scale(Config):
     processor or GPU has instructions for it, else float32."""
     compile: bool | None = None
     """Fuse the layers' operations with torch.compile; null does so on GPUs."""
+    sharding: Sharding = "none"
+    """What each pre-training worker holds: none, the whole model; full, its part of the parameters,
+    gradients and optimizer state (FSDP2), for models that do not fit in the memory of one GPU. A
+    run may resume with the other value. One worker always holds all."""
+    gradient_checkpointing: bool = False
+    """Whether pre-training computes each layer again in the backward pass instead of keeping its
+    activations: a third more arithmetic for a fraction of the memory."""
     micro_batch_sequences: int | None = Field(default=None, ge=1)
     """Largest number of sequences in one forward pass of a worker; null: all at once."""
     checkpoint_every_steps: int = Field(default=1000, ge=1)

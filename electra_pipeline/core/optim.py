@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 # optimization.py: exclude_from_weight_decay names LayerNorm and bias; other architectures have
 # layer_norm, final_norm, attn_norm
@@ -149,13 +150,14 @@ class Adam(torch.optim.Optimizer):
             parameters = [p for p in group["params"] if p.grad is not None]
             if not parameters:
                 continue
-            gradients = [p.grad for p in parameters]
             for p in parameters:
                 if not self.state[p]:
                     self.state[p]["m"] = torch.zeros_like(p)
                     self.state[p]["v"] = torch.zeros_like(p)
-            m = [self.state[p]["m"] for p in parameters]
-            v = [self.state[p]["v"] for p in parameters]
+            m = [_local(self.state[p]["m"]) for p in parameters]
+            v = [_local(self.state[p]["v"]) for p in parameters]
+            gradients = [_local(p.grad) for p in parameters]
+            parameters = [_local(p) for p in parameters]
             group["num_steps"] += 1
             # a count at which both powers of beta are 0 switches the correction off
             count = group["num_steps"] if self.bias_correction else UNCORRECTED_STEPS
@@ -177,12 +179,19 @@ class Adam(torch.optim.Optimizer):
             )
 
 
-def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> torch.Tensor:
+def _local(tensor: Tensor) -> Tensor:
+    """Return this worker's part of a sharded tensor: all that is done with it is elementwise."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:
     """Scale all gradients by max_norm / max(norm, max_norm); return their norm before.
 
     TensorFlow's `clip_by_global_norm`, over all parameters together (optimization.py:63).
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
-    torch._foreach_mul_(gradients, max_norm / norm.clamp(min=max_norm))
+    if isinstance(norm, DTensor):
+        norm = norm.full_tensor()
+    torch._foreach_mul_([_local(each) for each in gradients], max_norm / norm.clamp(min=max_norm))
     return norm

@@ -2,9 +2,7 @@
 
 import contextlib
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
@@ -15,6 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from electra_pipeline.core.identity import Config
+from electra_pipeline.core.late_values import LateValues
 from electra_pipeline.core.optim import (
     Adam,
     Schedule,
@@ -107,7 +106,7 @@ def train(
     warmup_steps = int(num_steps * hyperparameters.warmup_fraction)
     batches = _endless(features, hyperparameters.batch_examples, seed)
     micro_batches = MicroBatches(hyperparameters.batch_examples)
-    losses = LateLosses(device)
+    losses = LateValues(device)
     last_loss = math.nan
     num_examples = 0
 
@@ -186,36 +185,3 @@ def _endless(
     while True:
         yield from training_batches(lengths, batch_examples, seed, epoch)
         epoch += 1
-
-
-@dataclass
-class LateLosses:
-    """The loss of each step, in order; on a GPU one step late, so that no step waits for it.
-
-    The copy into pinned memory is queued behind the step. By the time the next step has been
-    queued, it has finished.
-    """
-
-    device: torch.device
-    waiting: deque[tuple[int, Tensor, Any]] = field(default_factory=deque)
-
-    def add(self, step: int, loss: Tensor) -> Iterator[tuple[int, float]]:
-        """Add the loss of a step; yield the steps and losses that can be read by now."""
-        event = None
-        if self.device.type == "cuda":
-            loss = loss.to("cpu", non_blocking=True)
-            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            event.record()
-        self.waiting.append((step, loss, event))
-        return self._read(num_left=1 if event is not None else 0)
-
-    def remaining(self) -> Iterator[tuple[int, float]]:
-        """Yield the steps and losses that were not read yet."""
-        return self._read(num_left=0)
-
-    def _read(self, num_left: int) -> Iterator[tuple[int, float]]:
-        while len(self.waiting) > num_left:
-            step, loss, event = self.waiting.popleft()
-            if event is not None:
-                event.synchronize()
-            yield step, float(loss)

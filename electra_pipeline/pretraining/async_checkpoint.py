@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class AsyncCheckpointWriter:
-    """Copies the state of the training, and lets one background thread write it.
+    """Copies the state of the training, and lets one background thread of rank 0 write it.
 
     A context manager, which waits for the last checkpoint at its end. `warn` is called in the
     thread of the caller if a checkpoint was not written because the disk is full; training
@@ -41,11 +41,13 @@ class AsyncCheckpointWriter:
         scale: Scale,
         num_steps: int,
         warn: Callable[[str], None],
+        rank: int = 0,
     ) -> None:
         self._checkpoints = checkpoints
         self._scale = scale
         self._num_steps = num_steps
         self._warn = warn
+        self._rank = rank
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: Future[tuple[int, float]] | None = None
         self._copy_seconds: list[float] = []
@@ -84,10 +86,16 @@ class AsyncCheckpointWriter:
     def save(
         self, files: list[CheckpointFile], reached: ResumePoint, model: Electra, optimizer: Adam
     ) -> None:
-        """Wait for the previous checkpoint, copy the state to memory and start to write it."""
+        """Wait for the previous checkpoint, copy the state to memory and start to write it.
+
+        Every worker calls it, because each sends its part of a sharded model to rank 0.
+        """
         started = time.monotonic()
         self.collect(wait=True)
-        state = self._checkpoints.state(reached, model, optimizer)
+        is_kept = self._rank == 0
+        state = self._checkpoints.state(reached, model, optimizer, is_kept=is_kept)
+        if not is_kept:
+            return
         self._copy_seconds.append(time.monotonic() - started)
         self._pending = self._pool.submit(self._write, files, state)
 

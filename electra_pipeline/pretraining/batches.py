@@ -4,6 +4,7 @@ Nothing here depends on the number of workers: a worker takes its rows of the gl
 noise of those rows. The step is the only state of the data.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
@@ -48,6 +49,11 @@ class Batch:
     """Non-padding tokens of the *global* batch: denominator of the discriminator's loss."""
     num_predictions: int
     """Masked slots of the *global* batch: denominator of the generator's loss."""
+    most_rows: int
+    """Rows of the worker that has the most."""
+    num_parts: int
+    """Most documents and paddings of a row of the global batch, or a few more: of compiled
+    functions there is one for each number."""
     is_packed: bool
     """Whether rows hold several documents, each beginning with [CLS]."""
 
@@ -63,9 +69,13 @@ class Batch:
         return self._each(lambda tensor: tensor.pin_memory())
 
     def split(self, num_rows: int | None) -> Iterator["Batch"]:
-        """Yield micro-batches of at most `num_rows` rows, with the counts of the global batch."""
-        step = num_rows or max(1, len(self))
-        for start in range(0, len(self), step):
+        """Yield micro-batches of at most `num_rows` rows, with the counts of the global batch.
+
+        All workers have the same number of them, because workers with a part of the model exchange
+        it in each. So the last one of a worker with fewer rows may be empty.
+        """
+        step = num_rows or self.most_rows
+        for start in range(0, self.most_rows, step):
             part = slice(start, start + step)
             yield self._each(lambda tensor, part=part: tensor[part])  # type: ignore[misc]
 
@@ -148,8 +158,17 @@ class BatchSource:
             dropout_keys=own_rows(torch.from_numpy(keys)),
             num_tokens=int(lengths.sum()),
             num_predictions=int(counts.sum()),
+            most_rows=math.ceil(num_rows / self.world_size),
+            num_parts=self._num_parts(ids),
             is_packed=self.reader.is_packed,
         )
+
+    def _num_parts(self, ids: torch.Tensor) -> int:
+        """Return the most parts of a row, rounded up to a power of two."""
+        if not self.reader.is_packed:
+            return 2
+        most = int((ids == self.masking.special.cls).sum(dim=1).max()) + 1
+        return 1 << (most - 1).bit_length()
 
     def log_frequencies(self, vocab_size: int) -> torch.Tensor:
         """Return log frequencies of the tokens at maskable positions, (vocab_size,) float32.

@@ -18,6 +18,7 @@ from electra_pipeline.core.errors import first_line
 from electra_pipeline.core.optim import Adam
 from electra_pipeline.pretraining import CHECKPOINTS
 from electra_pipeline.pretraining.model import Electra
+from electra_pipeline.pretraining.sharding import gathered
 from electra_pipeline.storage.artifact import Draft
 from electra_pipeline.storage.folder import Folder
 
@@ -43,6 +44,13 @@ class ResumePoint:
     seconds: float
     """Training time so far."""
 
+    @classmethod
+    def of(cls, state: "State | None") -> "ResumePoint":
+        """Return the progress in the content of a checkpoint; without one, none."""
+        if state is None:
+            return cls(0, [], 0.0)
+        return cls(state["step"], state["history"], state["seconds"])
+
 
 @dataclass(frozen=True)
 class CheckpointStore:
@@ -59,8 +67,13 @@ class CheckpointStore:
         kept = kept_folder(root, draft.folder.name)
         return cls(draft.fingerprint, draft.work / "checkpoints", kept)
 
-    def state(self, reached: ResumePoint, model: Electra, optimizer: Adam) -> State:
+    def state(
+        self, reached: ResumePoint, model: Electra, optimizer: Adam, *, is_kept: bool = True
+    ) -> State:
         """Return the content of a checkpoint, copied to the CPU's memory.
+
+        All workers of a sharded training must call it, and it `is_kept` on one of them: the others
+        only send their parts. The content is the same however the model is sharded.
 
         Weights and optimizer moments are all there is to save besides the step: the data, the masks
         and the samples are functions of (seed, step).
@@ -71,11 +84,12 @@ class CheckpointStore:
             "step": reached.step,
             "history": list(reached.training_log),  # the key in checkpoint files
             "seconds": reached.seconds,
-            **_copied({"model": model.state_dict(), "optimizer": optimizer.state_dict()}),
+            "model": copied(model.state_dict(keep_vars=True), is_kept=is_kept),
+            "optimizer": copied(optimizer.state_dict(), is_kept=is_kept),
         }
 
-    def restore(self, model: Electra, optimizer: Adam, device: torch.device) -> ResumePoint:
-        """Load the newest readable checkpoint; return step 0 if there is none.
+    def load(self) -> State | None:
+        """Return the newest readable checkpoint in the CPU's memory; None if there is none.
 
         Raises ValueError if a checkpoint belongs to another configuration or other data.
         """
@@ -83,17 +97,15 @@ class CheckpointStore:
             uri = f"{folder}/{name}"
             try:
                 with folder.open(name) as file:
-                    state = torch.load(file, map_location=device, weights_only=True)
+                    state: State = torch.load(file, map_location="cpu", weights_only=True)
             except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
                 problem = first_line(error)
                 logger.warning("%s cannot be read (%s); trying an older checkpoint", uri, problem)
                 continue
             check_belongs_to(self.fingerprint, state, uri)
-            model.load_state_dict(state["model"])
-            optimizer.load_state_dict(state["optimizer"])
             logger.info("pretrain: resumed from step %d", state["step"])
-            return ResumePoint(state["step"], state["history"], state["seconds"])
-        return ResumePoint(0, [], 0.0)
+            return state
+        return None
 
     def remove_temporary(self) -> None:
         """Remove partial files of killed writers; call it only while nothing is being written."""
@@ -146,13 +158,14 @@ def check_belongs_to(fingerprint: str, state: State, uri: str) -> None:
         )
 
 
-def _copied(state: Any) -> Any:
-    """Copy nested dicts and lists, with all tensors in the CPU's memory.
+def copied(state: Any, *, is_kept: bool = True) -> Any:
+    """Copy nested dicts and lists, with all tensors in full and in the CPU's memory.
 
     A tensor with several names (tied embeddings) is copied once and shared again. Copies from a GPU
-    go through pinned memory, which torch's allocator reuses for the next checkpoint.
+    go through pinned memory, which torch's allocator reuses for the next checkpoint. Unless the
+    copy `is_kept`, sharded tensors are gathered for the other workers alone.
     """
-    copies: dict[tuple[Any, ...], torch.Tensor] = {}
+    copies: dict[int, torch.Tensor | None] = {}
 
     def copy(value: Any) -> Any:
         if isinstance(value, dict):
@@ -161,14 +174,18 @@ def _copied(state: Any) -> Any:
             return [copy(each) for each in value]
         if not isinstance(value, torch.Tensor):
             return value
-        key = (value.data_ptr(), value.shape, value.stride(), value.dtype)
-        if key not in copies:
-            target = torch.empty_like(value, device="cpu", pin_memory=value.is_cuda)
-            copies[key] = target.copy_(value, non_blocking=True)
-        return copies[key]
+        if id(value) not in copies:
+            whole = gathered(value)
+            copies[id(value)] = _to_cpu(whole) if is_kept else None
+        return copies[id(value)]
 
     with torch.no_grad():
         result = copy(state)
-    if any(tensor.is_pinned() for tensor in copies.values()):
+    if any(tensor is not None and tensor.is_pinned() for tensor in copies.values()):
         torch.cuda.synchronize()
     return result
+
+
+def _to_cpu(tensor: torch.Tensor) -> torch.Tensor:
+    target = torch.empty_like(tensor, device="cpu", pin_memory=tensor.is_cuda)
+    return target.copy_(tensor, non_blocking=True)

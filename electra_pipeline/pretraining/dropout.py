@@ -89,5 +89,8 @@ def _in_each_lane(value: int) -> int:
 
 
 def scale(fraction: float) -> float:
-    """Return the factor that makes up for dropped elements, for values times their mask."""
-    return 1.0 / (KEPT * (1.0 - fraction))
+    """Return the factor that makes up for dropped elements, for values times their mask.
+
+    Without dropout there is no mask, and the factor is 1.
+    """
+    return 1.0 / (KEPT * (1.0 - fraction)) if fraction else 1.0

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from electra_pipeline.pretraining.layer_on_cpu import linear
 from electra_pipeline.pretraining.objective import Masked
+from electra_pipeline.pretraining.weights import Linear
 
 CHUNK = 2**19  # logits that are computed at once on a CPU: one megabyte of float32
 BLOCK = 128  # tokens whose probabilities are summed before one of them is sampled
@@ -31,17 +33,14 @@ class Predictions(NamedTuple):
     """(b, n) bool, true where no token is more likely than the original."""
 
 
-def predict(
-    states: Tensor, table: Tensor, bias: Tensor, masked: Masked, uniforms: Tensor
-) -> Predictions:
-    """Return loss, samples and hits of the logits `states @ table.T + bias`.
+def predict(states: Tensor, vocabulary: Linear, masked: Masked, uniforms: Tensor) -> Predictions:
+    """Return loss, samples and hits of the logits of a linear layer of (v, e).
 
-    states: (b, n, e); table: (v, e); bias: (v,); uniforms: (b, n) in [0, 1), one for each sample.
+    states: (b, n, e); uniforms: (b, n) in [0, 1), one for each sample.
     """
     loss_sum, sampled_ids, is_original = _Head.apply(
         states.flatten(0, 1),
-        table,
-        bias,
+        *vocabulary,
         masked.original_ids.flatten(),
         masked.weights.flatten(),
         uniforms.flatten(),
@@ -64,7 +63,7 @@ class _Head(torch.autograd.Function):
         uniforms: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """states: (m, e); targets, weights, uniforms: (m,)."""
-        logits = torch.addmm(bias, states, table.t())
+        logits = linear(states, Linear(table, bias))
         step = max(1, CHUNK // len(table)) if states.device.type == "cpu" else len(states)
         losses, sampled_ids, is_original = [], [], []
         of_bias = torch.zeros_like(bias, dtype=torch.float32)

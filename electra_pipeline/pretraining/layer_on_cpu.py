@@ -9,33 +9,43 @@ long as these products in bfloat16 (benchmarks/LOG.md).
 Shapes: b rows, l tokens, h hidden size, d size of an attention head, f feed-forward width.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from electra_pipeline.pretraining.transformer import LAYER_NORM_EPSILON, LayerMasks, LayerWeights
+from electra_pipeline.pretraining.transformer import LAYER_NORM_EPSILON, LayerMasks
+from electra_pipeline.pretraining.weights import Layer, Linear, Norm
 
 aten = torch.ops.aten
 
 
-def layer(
-    hidden: Tensor, bias: Tensor, masks: LayerMasks, weights: LayerWeights, num_heads: int
-) -> Tensor:
+def layer(hidden: Tensor, bias: Tensor, masks: LayerMasks, w: Layer, num_heads: int) -> Tensor:
     """Return the same as `transformer.layer`, (b, l, h)."""
-    result: Tensor = _Layer.apply(hidden, bias, num_heads, *masks, *weights)
+    flat = (tensor for part in w for tensor in part)
+    result: Tensor = _Layer.apply(hidden, bias, num_heads, *masks, *flat)
     return result
 
 
-def linear(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return the same as torch.nn.functional.linear, which first writes the bias into the result.
+def _weights(flat: Sequence[Tensor]) -> Layer:
+    pairs = tuple(zip(flat[::2], flat[1::2], strict=True))
+    joint, projection, attention_norm, wide, narrow, output_norm = pairs
+    return Layer(
+        Linear(*joint), Linear(*projection), Norm(*attention_norm),
+        Linear(*wide), Linear(*narrow), Norm(*output_norm),
+    )  # fmt: skip
 
-    In bfloat16 oneDNN adds the bias itself, in the products' registers.
+
+def linear(values: Tensor, w: Linear) -> Tensor:
+    """Return the same as `transformer.linear`, without a gradient.
+
+    On CPUs torch first writes the bias into the result; oneDNN adds it itself, in registers.
     """
-    if values.dtype != torch.bfloat16:
-        return F.linear(values, weight, bias)
-    result: Tensor = torch.ops.mkldnn._linear_pointwise(values, weight, bias, "none", [], "")
+    if values.dtype != torch.bfloat16 or values.device.type != "cpu":
+        return F.linear(values, w.matrix, w.bias)
+    result: Tensor = torch.ops.mkldnn._linear_pointwise(values, *w, "none", [], "")
     return result
 
 
@@ -48,10 +58,10 @@ class _Layer(torch.autograd.Function):
         num_heads: int,
         *masks_and_weights: Tensor | None,
     ) -> Tensor:
-        masks, w = LayerMasks(*masks_and_weights[:3]), LayerWeights(*masks_and_weights[3:])
+        masks, w = LayerMasks(*masks_and_weights[:3]), _weights(masks_and_weights[3:])
         rows, length, width = hidden.shape
         inputs = hidden.flatten(0, 1)
-        joint = linear(inputs, w.joint, w.joint_bias)
+        joint = linear(inputs, w.joint)
         heads = joint.view(rows, length, 3, num_heads, -1).permute(2, 0, 3, 1, 4).contiguous()
         queries, keys, values = heads.flatten(1, 2)
         scores = torch.bmm(queries, keys.transpose(1, 2)).view(rows, num_heads, length, length)
@@ -59,17 +69,17 @@ class _Layer(torch.autograd.Function):
         kept = _masked(probabilities, masks.probabilities)
         mixed = torch.bmm(kept, values)
         mixed = mixed.view(rows, num_heads, length, -1).transpose(1, 2).reshape(-1, width)
-        projected = linear(mixed, w.projection, w.projection_bias)
+        projected = linear(mixed, w.projection)
         attended = _residual(inputs, projected, masks.projection)
-        middle, *moments = _normalise(attended, w.attention_scale, w.attention_shift)
-        widened = linear(middle, w.wide, w.wide_bias)
+        middle, *moments = _normalise(attended, w.attention_norm)
+        widened = linear(middle, w.wide)
         activated = F.gelu(widened)
-        narrowed = linear(activated, w.narrow, w.narrow_bias)
+        narrowed = linear(activated, w.narrow)
         summed = _residual(middle, narrowed, masks.output)
-        output, *last_moments = _normalise(summed, w.output_scale, w.output_shift)
+        output, *last_moments = _normalise(summed, w.output_norm)
         ctx.save_for_backward(
             inputs, heads, probabilities, kept, mixed, attended, *moments,
-            middle, widened, activated, summed, *last_moments, *masks, *w,
+            middle, widened, activated, summed, *last_moments, *masks_and_weights,
         )  # fmt: skip
         return output.view_as(hidden)
 
@@ -79,28 +89,27 @@ class _Layer(torch.autograd.Function):
             inputs, heads, probabilities, kept, mixed, attended, mean, deviation,
             middle, widened, activated, summed, last_mean, last_deviation, *masks_and_weights,
         ) = ctx.saved_tensors  # fmt: skip
-        masks, w = LayerMasks(*masks_and_weights[:3]), LayerWeights(*masks_and_weights[3:])
+        masks, w = LayerMasks(*masks_and_weights[:3]), _weights(masks_and_weights[3:])
         rows, length, width = gradient.shape
         queries, keys, values = heads.flatten(1, 2)
 
         # feed-forward; `of_middle` collects both paths into it
         of_middle, *of_output_norm = _normalise_backward(
-            gradient.reshape(-1, width), summed, last_mean, last_deviation,
-            w.output_scale, w.output_shift,
-        )  # fmt: skip
+            gradient.reshape(-1, width), summed, last_mean, last_deviation, w.output_norm
+        )
         of_narrowed = _masked(of_middle, masks.output)
         of_narrow = _weight_gradient(of_narrowed, activated)
-        of_widened = aten.gelu_backward(of_narrowed @ w.narrow, widened)
+        of_widened = aten.gelu_backward(of_narrowed @ w.narrow.matrix, widened)
         of_wide = _weight_gradient(of_widened, middle)
-        of_middle.addmm_(of_widened, w.wide)
+        of_middle.addmm_(of_widened, w.wide.matrix)
 
         # attention
         of_inputs, *of_attention_norm = _normalise_backward(
-            of_middle, attended, mean, deviation, w.attention_scale, w.attention_shift
+            of_middle, attended, mean, deviation, w.attention_norm
         )
         of_projected = _masked(of_inputs, masks.projection)
         of_projection = _weight_gradient(of_projected, mixed)
-        of_mixed = (of_projected @ w.projection).view(rows, length, heads.shape[2], -1)
+        of_mixed = (of_projected @ w.projection.matrix).view(rows, length, heads.shape[2], -1)
         of_mixed = of_mixed.transpose(1, 2).reshape(values.shape)
         of_heads = torch.empty_like(heads)
         of_queries, of_keys, of_values = of_heads.flatten(1, 2)
@@ -113,7 +122,7 @@ class _Layer(torch.autograd.Function):
         torch.bmm(of_scores.transpose(1, 2), queries, out=of_keys)
         of_joint = of_heads.permute(1, 3, 0, 2, 4).reshape(rows * length, -1)
         of_joint_weights = _weight_gradient(of_joint, inputs)
-        of_inputs.addmm_(of_joint, w.joint)
+        of_inputs.addmm_(of_joint, w.joint.matrix)
         return (
             of_inputs.view_as(gradient), None, None, None, None, None,
             *of_joint_weights, *of_projection, *of_attention_norm,
@@ -131,23 +140,20 @@ def _residual(values: Tensor, added: Tensor, mask: Tensor | None) -> Tensor:
     return added.add_(values) if mask is None else torch.addcmul(values, added, mask.view_as(added))
 
 
-def _normalise(values: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _normalise(values: Tensor, w: Norm) -> tuple[Tensor, Tensor, Tensor]:
+    """Return LayerNorm of values, their means and the inverse of their deviations."""
     result: tuple[Tensor, Tensor, Tensor] = torch.native_layer_norm(
-        values, scale.shape, scale, shift, LAYER_NORM_EPSILON
+        values, w.scale.shape, *w, LAYER_NORM_EPSILON
     )
     return result
 
 
 def _normalise_backward(
-    gradient: Tensor,
-    values: Tensor,
-    mean: Tensor,
-    deviation: Tensor,
-    scale: Tensor,
-    shift: Tensor,
+    gradient: Tensor, values: Tensor, mean: Tensor, deviation: Tensor, w: Norm
 ) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of values, scale and shift."""
     result: tuple[Tensor, Tensor, Tensor] = aten.native_layer_norm_backward(
-        gradient, values, scale.shape, mean, deviation, scale, shift, [True, True, True]
+        gradient, values, w.scale.shape, mean, deviation, *w, [True, True, True]
     )
     return result
 

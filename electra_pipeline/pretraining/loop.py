@@ -5,33 +5,37 @@
 """
 
 import logging
+import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 from torch import distributed as dist
-from torch.nn.parallel import DistributedDataParallel
 
 from electra_pipeline.core.execution import Scale, StageContext, Worker
+from electra_pipeline.core.late_values import LateValues
+from electra_pipeline.core.memory import keep_freed_memory
 from electra_pipeline.core.optim import Adam, clip_gradients, learning_rate, parameter_groups
 from electra_pipeline.core.prior_baseline import no_better_than_prior
-from electra_pipeline.pretraining import TENSORBOARD, initial_models, initialization
+from electra_pipeline.pretraining import TENSORBOARD, initial_models, initialization, sharding
 from electra_pipeline.pretraining.async_checkpoint import AsyncCheckpointWriter
 from electra_pipeline.pretraining.batches import BatchSource
-from electra_pipeline.pretraining.checkpoint import CheckpointStore, ResumePoint
+from electra_pipeline.pretraining.checkpoint import CheckpointStore, ResumePoint, copied
 from electra_pipeline.pretraining.config import STAGE, PretrainConfig
 from electra_pipeline.pretraining.initial_models import InitialModels
+from electra_pipeline.pretraining.kernels import kernels
 from electra_pipeline.pretraining.metrics_log import MetricsLog, ThroughputMeter, tensorboard_writer
 from electra_pipeline.pretraining.model import Electra
 from electra_pipeline.pretraining.objective import Masking, SpecialIds, num_slots
 from electra_pipeline.pretraining.outputs import measurements, write_outputs
 from electra_pipeline.pretraining.sequence_shards import SequenceReader
 from electra_pipeline.pretraining.sizes import model_config
-from electra_pipeline.pretraining.step import Step, is_compiled
+from electra_pipeline.pretraining.step import Step
+from electra_pipeline.pretraining.transformer import PLAIN, Kernels
 from electra_pipeline.pretraining.vocabulary import Vocabulary, load_vocabulary
+from electra_pipeline.pretraining.weights import is_sharded
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.shards import HELD_OUT_PREFIX, TRAIN_PREFIX
@@ -143,9 +147,23 @@ def train(run: Run, worker: Worker) -> None:
     """Take the remaining steps, evaluate and save. All workers run this; rank 0 writes."""
     config, scale = run.config, run.scale
     torch.set_num_threads(worker.num_threads)
+    keep_freed_memory()
     vocabulary = load_vocabulary(run.tokenizer)
-    compiled = is_compiled(worker.device, scale.compile)
-    model = build_model(config, vocabulary, run.sequences, compiled).to(worker.device)
+    model = build_model(config, vocabulary, run.sequences, kernels(worker.device, scale))
+    checkpoints = CheckpointStore.of(run.draft, run.root)
+    state = checkpoints.load()
+    resumed = ResumePoint.of(state)
+    source = _batch_source(run, TRAIN_PREFIX, model.masking, worker)
+    held_out = _batch_source(run, HELD_OUT_PREFIX, model.masking, worker)
+    num_held_out = min(len(held_out.reader), config.held_out_sequences)
+    if state is None:
+        if config.initial_token_bias == "frequency":
+            model.set_token_bias(source.log_frequencies(vocabulary.size))
+        if config.initialize_from is not None:
+            initialization.apply(model, config.initialize_from, vocabulary.ids)
+    else:
+        model.load_state_dict(state["model"])
+    wrapped = sharding.distribute(model, worker, scale)
     optimizer = Adam(
         parameter_groups(model, config.weight_decay),
         beta1=config.adam_beta1,
@@ -153,46 +171,40 @@ def train(run: Run, worker: Worker) -> None:
         epsilon=config.adam_epsilon,
         bias_correction=config.has_bias_correction,
     )
-    checkpoints = CheckpointStore.of(run.draft, run.root)
-    resumed = checkpoints.restore(model, optimizer, worker.device)
-    source = _batch_source(run, TRAIN_PREFIX, model.masking, worker)
-    held_out = _batch_source(run, HELD_OUT_PREFIX, model.masking, worker)
-    num_held_out = min(len(held_out.reader), config.held_out_sequences)
-    if resumed.step == 0:
-        if config.initial_token_bias == "frequency":
-            model.set_token_bias(source.log_frequencies(vocabulary.size))
-        if config.initialize_from is not None:
-            initialization.apply(model, config.initialize_from, vocabulary.ids)
-    wrapped = DistributedDataParallel(model) if worker.world_size > 1 else model
+    if state is not None:
+        optimizer.load_state_dict(sharding.shard_state(state["optimizer"], optimizer))
+        del state  # as large as the training's own
     step = Step(worker, config, scale)
     log = MetricsLog(config.steps, worker, resumed, _tensorboard(run, worker, resumed))
     if worker.rank == 0:
         checkpoints.remove_temporary()
-    with log, AsyncCheckpointWriter(checkpoints, scale, config.steps, log.warn) as writer:
+    with (
+        log,
+        AsyncCheckpointWriter(checkpoints, scale, config.steps, log.warn, worker.rank) as writer,
+    ):
         meter = ThroughputMeter()
         if resumed.step == 0:
             log.add(0, "held_out", step.evaluate(model, held_out, num_held_out))
         batches = meter.timed(source.batches(resumed.step, config.steps))
-        last_norm = torch.zeros(())
+        norms = LateValues(worker.device)
         for index, batch in zip(range(resumed.step, config.steps), batches, strict=True):
             rate = learning_rate(
                 index, config.learning_rate, config.steps, config.warmup_steps, config.schedule
             )
             sums = step.backward(wrapped, batch.to(worker.device))
             norm = clip_gradients(model.parameters(), config.gradient_clip)
-            # Checked one step late, so that a GPU never waits for the host.
-            _stop_if_not_finite(last_norm, index - 1, config, worker, writer)
+            for step_of_norm, value in norms.add(index, norm):
+                _stop_if_not_finite(value, step_of_norm, config, worker, writer)
             optimizer.set_learning_rate(rate)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            last_norm = norm
             meter.count(batch.num_tokens)
             writer.collect()
 
             done = index + 1
             if done % config.log_every_steps == 0 or done == config.steps:
-                _stop_if_not_finite(norm, index, config, worker, writer)
                 optimization = {"learning_rate": rate, "gradient_norm": norm.item()}
+                _stop_if_not_finite(optimization["gradient_norm"], index, config, worker, writer)
                 metrics = {**step.train_metrics(sums, batch), **optimization}
                 log.add(done, "train", metrics, meter.read())
             if done % config.evaluate_every_steps == 0 or done == config.steps:
@@ -204,19 +216,34 @@ def train(run: Run, worker: Worker) -> None:
                     log.warn(f"at step {done}, {verdict}")
             log.report_progress(done)
             # If the norm is not finite, the next step raises, on all workers at once.
-            files = writer.files_due(done, log.lines) if worker.rank == 0 else []
+            files = writer.files_due(done, log.lines)
             if files and torch.isfinite(norm):
                 writer.save(files, ResumePoint(done, log.lines, log.seconds), model, optimizer)
+        trained = _whole(model, run, vocabulary, worker)
         if worker.rank == 0:
             counted = write_outputs(
-                run.draft, model, log.lines, run.sequences, config.steps, config.batch_sequences
+                run.draft, trained, log.lines, run.sequences, config.steps, config.batch_sequences
             )
             observed = {**measurements(counted, log.seconds, worker), **writer.statistics()}
             run.draft.work.write_json("summary.json", {"counters": counted, "observed": observed})
 
 
+def _whole(model: Electra, run: Run, vocabulary: Vocabulary, worker: Worker) -> Electra:
+    """Return the model with all its weights on rank 0; every worker must call it."""
+    if not is_sharded(model):
+        return model
+    weights = copied(model.state_dict(keep_vars=True), is_kept=worker.rank == 0)
+    whole = build_model(run.config, vocabulary, run.sequences)
+    if worker.rank == 0:
+        whole.load_state_dict(weights)
+    return whole
+
+
 def build_model(
-    config: PretrainConfig, vocabulary: Vocabulary, sequences: Artifact, compiled: bool = False
+    config: PretrainConfig,
+    vocabulary: Vocabulary,
+    sequences: Artifact,
+    using: Kernels = PLAIN,
 ) -> Electra:
     """Return the two models of a run as they are before its first step."""
     special = SpecialIds(*(vocabulary.id_of(t) for t in ("[PAD]", "[CLS]", "[SEP]", "[MASK]")))
@@ -227,7 +254,7 @@ def build_model(
         Masking(config.mask_fraction, slots, config.recipe == "clean", special),
         config.seed,
         config.initial_replaced_fraction,
-        compiled,
+        using,
     )
 
 
@@ -252,13 +279,13 @@ def _tensorboard(run: Run, worker: Worker, resumed: ResumePoint) -> "SummaryWrit
 
 
 def _stop_if_not_finite(
-    norm: Tensor, step: int, config: PretrainConfig, worker: Worker, writer: AsyncCheckpointWriter
+    norm: float, step: int, config: PretrainConfig, worker: Worker, writer: AsyncCheckpointWriter
 ) -> None:
     """Raise ValueError on all workers if the gradient of `step` is not finite.
 
     All workers have the same gradient, and so the same norm: they stop at the same step.
     """
-    if torch.isfinite(norm):
+    if math.isfinite(norm):
         return
     message = [""]
     if worker.rank == 0:

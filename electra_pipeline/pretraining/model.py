@@ -16,7 +16,8 @@ from electra_pipeline.pretraining import generator_head, objective, transformer
 from electra_pipeline.pretraining.batches import Batch
 from electra_pipeline.pretraining.objective import Masking
 from electra_pipeline.pretraining.sizes import Kind, ModelConfig
-from electra_pipeline.pretraining.transformer import Rows
+from electra_pipeline.pretraining.transformer import Kernels, Rows
+from electra_pipeline.pretraining.weights import Weights, weights_of
 
 INITIALIZER_STANDARD_DEVIATION = 0.02  # truncated at two deviations; model/modeling.py of the code
 
@@ -71,11 +72,11 @@ class Electra(nn.Module):
         masking: Masking,
         seed: int,
         initial_replaced_fraction: float = 0.5,
-        compiled: bool = False,
+        kernels: Kernels = transformer.PLAIN,
     ) -> None:
         super().__init__()
         self.masking = masking
-        self.kernels = transformer.kernels(compiled)
+        self.kernels = kernels
         pad_id = masking.special.pad
         self.discriminator = transformers.ElectraForPreTraining(
             _electra_config(config, "discriminator", vocab_size, pad_id)
@@ -109,56 +110,55 @@ class Electra(nn.Module):
         return table
 
     @property
-    def _using(self) -> transformer.Kernels:
-        """Compiled kernels in training only: evaluation has other shapes and takes little time."""
-        if not self.training:
-            return transformer.PLAIN
-        from electra_pipeline.pretraining import layer_on_cpu
+    def _using(self) -> Kernels:
+        """Plain kernels in evaluation: it has other shapes, takes little time and memory."""
+        return self.kernels if self.training else transformer.PLAIN
 
-        return transformer.Kernels(layer_on_cpu.layer, transformer.PLAIN.keep)
+    def weights(self, dtype: torch.dtype) -> Weights:
+        """Return the weights of a step as functions of the parameters; matrices in `dtype`."""
+        return weights_of(self.generator, self.discriminator, dtype, dropped=self.training)
 
     def generator_states(
-        self,
-        masked: objective.Masked,
-        rows: Rows,
-        dropout_keys: Tensor | None = None,
-        dtype: torch.dtype = torch.float32,
+        self, w: Weights, masked: objective.Masked, rows: Rows, dropout_keys: Tensor | None = None
     ) -> Tensor:
         """Return the input of the generator's output matrix at the masked slots only, (b, n, e).
 
         Other positions have no loss; leaving them out makes small models several times faster.
         """
-        model, head = self.generator.electra, self.generator.generator_predictions
-        embedded = transformer.embed(model.embeddings, masked.input_ids, rows)
-        hidden = transformer.encode(model, embedded, rows.visible, dropout_keys, dtype, self._using)
+        model, dtype = self.generator.electra, w.vocabulary.matrix.dtype
+        embedded = transformer.embed(w.generator_embeddings, masked.input_ids, rows)
+        hidden = transformer.encode(
+            model, w.generator, embedded, rows.visible, dropout_keys, dtype, self._using
+        )
         slots = masked.positions[..., None].expand(-1, -1, hidden.shape[-1])
-        states = F.gelu(transformer.linear(hidden.gather(1, slots), head.dense))
-        return transformer.layer_norm(states, head.LayerNorm.weight, head.LayerNorm.bias)
+        states = F.gelu(transformer.linear(hidden.gather(1, slots), w.generator_dense))
+        return transformer.layer_norm(states, w.generator_norm)
 
     def discriminator_logits(
-        self,
-        input_ids: Tensor,
-        rows: Rows,
-        dropout_keys: Tensor | None = None,
-        dtype: torch.dtype = torch.float32,
+        self, w: Weights, input_ids: Tensor, rows: Rows, dropout_keys: Tensor | None = None
     ) -> Tensor:
         """Return one logit per token, positive for "replaced", (b, l) float32."""
-        model, head = self.discriminator.electra, self.discriminator.discriminator_predictions
-        beneath = None if self.is_tied else self.generator.electra.embeddings
-        embedded = transformer.embed(model.embeddings, input_ids, rows, beneath)
-        hidden = transformer.encode(model, embedded, rows.visible, dropout_keys, dtype, self._using)
-        states = F.gelu(transformer.linear(hidden, head.dense))
-        # in float32: thousands of tokens would share a logit of eight bits
-        return transformer.linear(states.float(), head.dense_prediction).squeeze(-1)
+        model, dtype = self.discriminator.electra, w.vocabulary.matrix.dtype
+        beneath = None if self.is_tied else w.generator_embeddings
+        embedded = transformer.embed(w.discriminator_embeddings, input_ids, rows, beneath)
+        hidden = transformer.encode(
+            model, w.discriminator, embedded, rows.visible, dropout_keys, dtype, self._using
+        )
+        states = F.gelu(transformer.linear(hidden, w.discriminator_dense))
+        return transformer.linear(states.float(), w.discriminator_output).squeeze(-1)
 
-    def forward(self, batch: Batch, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+    def forward(
+        self, batch: Batch, dtype: torch.dtype = torch.float32, weights: Weights | None = None
+    ) -> dict[str, Tensor]:
         """Return loss sums over this worker's rows and the inputs of the metrics.
 
-        dtype: type of the matrix products and activations; losses are in float32.
+        dtype: type of matrix products and activations; losses are in float32. weights: those of
+        this step, if they were converted already.
         Keys: generator_loss_sum, discriminator_loss_sum, () with gradient; predicted (whether the
         generator's most likely token is the original), sampled_ids, original_ids, weights, (b, n);
         discriminator_logits, labels, present, (b, l).
         """
+        w = self.weights(dtype) if weights is None else weights
         rows = layout(batch, self.masking.special.cls)
         generator_keys, discriminator_keys = (
             batch.dropout_keys.unbind(1) if self.training else (None, None)
@@ -171,16 +171,14 @@ class Electra(nn.Module):
             batch.slot_noise[..., 0],
             self.masking,
         )
-        states = self.generator_states(masked, rows, generator_keys, dtype)
         predictions = generator_head.predict(
-            states,
-            self.word_embeddings.to(dtype),
-            self.generator.generator_lm_head.bias.to(dtype),
+            self.generator_states(w, masked, rows, generator_keys),
+            w.vocabulary,
             masked,
             batch.slot_noise[..., 1],
         )
         corrupted, labels = objective.corrupt(batch.input_ids, masked, predictions.sampled_ids)
-        discriminator_logits = self.discriminator_logits(corrupted, rows, discriminator_keys, dtype)
+        discriminator_logits = self.discriminator_logits(w, corrupted, rows, discriminator_keys)
         present = objective.attention_mask(batch.lengths, batch.input_ids.shape[1])
         return {
             "generator_loss_sum": predictions.loss_sum,

@@ -19,18 +19,12 @@ from electra_pipeline.core.execution import Scale, Worker
 from electra_pipeline.core.precision import matrix_dtype
 from electra_pipeline.pretraining.batches import Batch, BatchSource
 from electra_pipeline.pretraining.config import PretrainConfig
+from electra_pipeline.pretraining.kernels import is_compiled
 from electra_pipeline.pretraining.model import Electra
+from electra_pipeline.pretraining.weights import detached, tensors
 
 # Loss sums of generator and discriminator, correct predictions of each, replaced tokens.
 NUM_SUMS = 5
-
-
-def is_compiled(device: torch.device, choice: bool | None) -> bool:
-    """Return whether to compile the model's layers; without a choice, on GPUs only.
-
-    On a CPU, compiling needs a C++ compiler and a minute, and gains a tenth: useful for long runs.
-    """
-    return device.type == "cuda" if choice is None else choice
 
 
 @dataclass(frozen=True)
@@ -58,13 +52,15 @@ class Step:
         multiplied by the number of workers, because DistributedDataParallel averages. So the result
         does not depend on how masked and padded tokens are distributed over workers.
         """
-        if self._uses_threads:
+        if self._has_own_rows:
+            assert isinstance(model, Electra)
             return self._backward_in_threads(model, batch)
         sums = torch.zeros(NUM_SUMS, dtype=torch.float64, device=self.worker.device)
         micro_batches = list(batch.split(self.scale.micro_batch_sequences))
         for index, micro_batch in enumerate(micro_batches):
             is_last = index == len(micro_batches) - 1
-            # workers exchange gradients once a step, with the last micro-batch
+            # Whole models exchange gradients once a step, with the last micro-batch; sharded ones
+            # in each, because no worker has memory for all gradients.
             no_sync = isinstance(model, DistributedDataParallel) and not is_last
             with model.no_sync() if no_sync else contextlib.nullcontext():  # type: ignore[operator]
                 outputs = self.forward(model, micro_batch)
@@ -73,18 +69,13 @@ class Step:
         return sums
 
     @property
-    def _uses_threads(self) -> bool:
-        """Whether each thread computes rows of its own, and not a part of each operation.
-
-        Most operations are too short to be divided: on two cores ELECTRA-Small gains 1.4 times from
-        threads in each operation and 1.8 times from threads with rows of their own.
-        """
+    def _has_own_rows(self) -> bool:
+        """Whether each thread computes rows of its own, and not a part of each operation."""
         worker = self.worker
         return (
             worker.device.type == "cpu"
-            and worker.num_threads > 1
             and worker.world_size == 1
-            and not is_compiled(worker.device, self.scale.compile)
+            and not is_compiled(worker.device, self.scale)
         )
 
     @cached_property
@@ -96,25 +87,30 @@ class Step:
             initargs=(1,),
         )
 
-    def _backward_in_threads(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Do the same as `backward`: each thread computes a part of the rows.
+    def _backward_in_threads(self, model: Electra, batch: Batch) -> Tensor:
+        """Do the same as `backward` on a CPU: each thread computes a part of the rows.
 
-        The parts are always the same and added up in the same order.
+        Most operations are too short to be divided: on two cores ELECTRA-Small gains 1.4 times from
+        threads in each operation, 1.6 to 1.8 times from threads with rows of their own. The parts
+        are always the same and added up in the same order. All threads use the same converted
+        weights, whose gradients are passed on to the parameters together.
         """
         num_threads = self.worker.num_threads
         size = math.ceil(len(batch) / num_threads)
         parts = list(batch.split(min(size, self.scale.micro_batch_sequences or size)))
-        parameters = [each for each in model.parameters() if each.requires_grad]
+        converted = model.weights(self.dtype)
+        weights = detached(converted)
+        leaves = tensors(weights)
+        # two parts are added in the type of the products; more could vanish in a sum in bfloat16
+        gradient_dtype = None if len(parts) <= 2 else torch.float32
 
         def compute(thread: int) -> tuple[list[Tensor], Tensor]:
             gradients: list[Tensor] = []
             sums = torch.zeros(NUM_SUMS, dtype=torch.float64)
             for part in parts[thread::num_threads]:
-                outputs = self.forward(model, part)
-                found = list(torch.autograd.grad(self._mean_loss(outputs, batch), parameters))
-                if gradients:
-                    torch._foreach_add_(gradients, found)
-                gradients = gradients or found
+                outputs = model(part, self.dtype, weights)
+                found = torch.autograd.grad(self._mean_loss(outputs, batch), leaves)
+                gradients = added(gradients, found, gradient_dtype)
                 sums += _sums(outputs)
             return gradients, sums
 
@@ -122,10 +118,9 @@ class Step:
         torch.set_num_threads(num_threads)  # new threads lower it for the process
         total, sums = computed[0]
         for gradients, others in computed[1:]:
-            torch._foreach_add_(total, gradients)
+            total = added(total, gradients, gradient_dtype)
             sums += others
-        for parameter, gradient in zip(parameters, total, strict=True):
-            parameter.grad = gradient
+        pass_on(tensors(converted), total)
         return sums
 
     def _mean_loss(self, outputs: dict[str, Tensor], batch: Batch) -> Tensor:
@@ -154,19 +149,18 @@ class Step:
 
     @torch.no_grad()
     def evaluate(self, model: Electra, source: BatchSource, num_rows: int) -> dict[str, float]:
-        """Return held-out metrics on rank 0, none on others; rows and noise are always the same."""
+        """Return held-out metrics, the same on all workers; rows and noise never change."""
         model.eval()
         tallies: list[Tally] = []
         for index in range(math.ceil(num_rows / source.batch_sequences)):
+            # A worker without rows takes part, too: a sharded model needs all workers.
             batch = source.held_out_batch(index, num_rows).to(self.worker.device)
-            if len(batch):
-                tallies.append(tally(self.forward(model, batch)))
+            tallies.append(tally(self.forward(model, batch)))
         model.train()
         if self.worker.world_size > 1:
-            is_first = self.worker.rank == 0
-            gathered: list[Any] | None = [None] * self.worker.world_size if is_first else None
-            dist.gather_object(tallies, gathered)
-            tallies = [each for of_worker in gathered or [] for each in of_worker]
+            of_workers: list[Any] = [None] * self.worker.world_size
+            dist.all_gather_object(of_workers, tallies)
+            tallies = [each for of_worker in of_workers for each in of_worker]
         if not tallies:
             return {}
         return held_out_metrics(
@@ -176,6 +170,33 @@ class Step:
     def _loss(self, generator: Any, discriminator: Any) -> Any:
         config = self.config
         return config.generator_weight * generator + config.discriminator_weight * discriminator
+
+
+def added(
+    total: list[Tensor], gradients: Sequence[Tensor], dtype: torch.dtype | None
+) -> list[Tensor]:
+    """Return the sums of two lists of gradients, dense or sparse; the first may be empty.
+
+    dtype: of dense sums, or None for the gradients' own.
+    """
+    if not total:
+        return [each if each.is_sparse else each.to(dtype or each.dtype) for each in gradients]
+    for index, each in enumerate(gradients):
+        total[index] = total[index] + each if each.is_sparse else total[index].add_(each)
+    return total
+
+
+def pass_on(weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+    """Accumulate the gradients of converted weights in the parameters; tables may have sparse ones.
+
+    gradients: as from `added`.
+    """
+    pairs = list(zip(weights, gradients, strict=True))
+    dense = [(weight, each.to(weight.dtype)) for weight, each in pairs if not each.is_sparse]
+    torch.autograd.backward(*zip(*dense, strict=True))
+    for weight, each in pairs:
+        if each.is_sparse:
+            weight.grad = each.to_dense() if weight.grad is None else weight.grad.add_(each)
 
 
 def _sums(outputs: dict[str, Tensor]) -> Tensor:

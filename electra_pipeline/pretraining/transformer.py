@@ -6,21 +6,21 @@ masks are functions of the row; several documents may share a row; activations h
 matrix products; and a layer is one function of tensors, which torch.compile compiles once for all
 layers of a model.
 
-Weights are converted once a step (`layer_weights`), and what scales activations is folded into
-them: it is cheaper to scale a matrix than what it is multiplied by.
-
 Shapes: b rows, l tokens, e embedding size, h hidden size, d size of an attention head.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
-from electra_pipeline.pretraining import dropout
+from electra_pipeline.pretraining import dropout, weights
+from electra_pipeline.pretraining.weights import Embeddings, Encoder, Layer, Linear, Norm
 
 DROPOUTS_PER_LAYER = 3  # of the attention probabilities and of both residual branches
 LAYER_NORM_EPSILON = 1e-12  # of the published configurations (google/electra-*), as in BERT
@@ -49,68 +49,39 @@ class LayerMasks(NamedTuple):
     """(b, l, h)."""
 
 
-class LayerWeights(NamedTuple):
-    """Weights of a layer in the order of their use; matrices (out, in) in the products' type."""
-
-    joint: Tensor
-    """(3h, h): query, key and value; queries are scaled by d ** -0.5, values by the dropout."""
-    joint_bias: Tensor
-    projection: Tensor
-    """(h, h), scaled by the dropout."""
-    projection_bias: Tensor
-    attention_scale: Tensor
-    """(h,) float32, as the other weights of the LayerNorms."""
-    attention_shift: Tensor
-    wide: Tensor
-    wide_bias: Tensor
-    narrow: Tensor
-    """(h, feed-forward width), scaled by the dropout."""
-    narrow_bias: Tensor
-    output_scale: Tensor
-    output_shift: Tensor
-
-
 @dataclass(frozen=True)
 class Kernels:
-    """The functions that take most of the time, plain or compiled."""
+    """The functions that take most of the time, plain, written out for CPUs or compiled."""
 
     layer: Callable[..., Tensor]
     keep: Callable[..., Tensor]
+    recomputes: bool = False
+    """Whether the backward pass computes a layer's activations and masks again."""
 
 
-def kernels(compiled: bool) -> Kernels:
-    """Return the kernels of training; their first use compiles them in half a minute or more."""
-    if not compiled:
-        return PLAIN
-    return Kernels(torch.compile(layer, dynamic=False), torch.compile(dropout.keep, dynamic=False))
+def embed(table: Embeddings, ids: Tensor, rows: Rows, beneath: Any = None) -> Tensor:
+    """Return the normalised sum of word, type and position vectors, (b, l, e) float32.
 
-
-def embed(embeddings: Any, input_ids: Tensor, rows: Rows, beneath: Any = None) -> Tensor:
-    """Return the normalised sum of word, type and position vectors, (b, l, e).
-
-    embeddings: a `transformers` embedding block; beneath: another one whose vectors are added
-    without a gradient (gradient-disentangled sharing, He et al. 2021, arXiv:2111.09543, section 3).
+    beneath: another table whose vectors are added without a gradient (gradient-disentangled
+    sharing, He et al. 2021, arXiv:2111.09543, section 3).
     """
-    summed = _look_up(embeddings, input_ids, rows)
+    summed = _look_up(table, ids, rows)
     if beneath is not None:
         with torch.no_grad():
-            below = _look_up(beneath, input_ids, rows)
+            below = _look_up(beneath, ids, rows)
         summed = summed + below
-    normalised: Tensor = embeddings.LayerNorm(summed)
-    return normalised
+    return layer_norm(summed, table.norm)
 
 
-def _look_up(embeddings: Any, input_ids: Tensor, rows: Rows) -> Tensor:
-    vectors: Tensor = (
-        embeddings.word_embeddings(input_ids)
-        + embeddings.token_type_embeddings(rows.types)
-        + embeddings.position_embeddings(rows.positions)
-    )
-    return vectors
+def _look_up(table: Embeddings, ids: Tensor, rows: Rows) -> Tensor:
+    words = F.embedding(ids, table.words, table.pad, sparse=table.is_sparse)
+    types = F.embedding(rows.types, table.types)
+    return words + types + F.embedding(rows.positions, table.positions)
 
 
 def encode(
     model: Any,
+    encoder: Encoder,
     embedded: Tensor,
     visible: Tensor,
     row_keys: Tensor | None,
@@ -119,7 +90,8 @@ def encode(
 ) -> Tensor:
     """Return the last hidden states, (b, l, h) in `dtype`, of a `transformers.ElectraModel`.
 
-    embedded: (b, l, e); visible: as in `Rows`; row_keys: (b,) int64, or None for no dropout.
+    encoder: weights of the model; embedded: (b, l, e); visible: as in `Rows`; row_keys: (b,) int64,
+    or None for no dropout, in which case the weights are without its factors.
     """
     config = model.config
     length = embedded.shape[1]
@@ -138,20 +110,33 @@ def encode(
         of_lines, of_groups = factors.lines[index, :, :lines], factors.groups[index]
         return using.keep(of_lines, of_groups, columns, fraction, dtype)
 
-    bias = attention_bias(visible, dtype)
-    hidden = drop(embedded, mask(num_dropouts - 1, hidden_fraction, *embedded.shape[1:]))
-    hidden = hidden.to(dtype) * _scale(hidden_fraction)
-    if embedded.shape[-1] != width:
-        hidden = linear(hidden, model.embeddings_project)
-    for index, module in enumerate(model.encoder.layer):
+    def apply_layer(index: int, hidden: Tensor) -> Tensor:
         first = DROPOUTS_PER_LAYER * index
         masks = LayerMasks(
             mask(first, attention_fraction, num_heads * length, length),
             mask(first + 1, hidden_fraction, length, width),
             mask(first + 2, hidden_fraction, length, width),
         )
-        weights = layer_weights(module, _scale(attention_fraction), _scale(hidden_fraction), dtype)
-        hidden = using.layer(hidden, bias, masks, weights, num_heads)
+        layer = encoder.layers[index]
+        if layer is None:
+            module = model.encoder.layer[index]
+            layer = weights.layer_of(module, config, dtype, dropped=row_keys is not None)
+        return using.layer(hidden, bias, masks, layer, num_heads)
+
+    bias = attention_bias(visible, dtype)
+    hidden = embedded
+    if hidden_fraction:
+        dropped = mask(num_dropouts - 1, hidden_fraction, length, embedded.shape[-1])
+        hidden = drop(embedded, dropped) * dropout.scale(hidden_fraction)
+    hidden = hidden.to(dtype)
+    if encoder.projection is not None:
+        hidden = linear(hidden, encoder.projection)
+    for index, module in enumerate(model.encoder.layer):
+        apply = partial(apply_layer, index)
+        if using.recomputes:  # exact: the masks are a function of the keys
+            apply = partial(checkpoint, apply, use_reentrant=False, preserve_rng_state=False)
+        # a sharded module gathers its weights before the call and frees them afterwards
+        hidden = module(apply, hidden) if weights.is_sharded(module) else apply(hidden)
     return hidden
 
 
@@ -161,76 +146,16 @@ def attention_bias(visible: Tensor, dtype: torch.dtype) -> Tensor:
     return zeros.masked_fill_(~visible, torch.finfo(dtype).min)
 
 
-def linear(values: Tensor, module: Any) -> Tensor:
-    """Apply a `torch.nn.Linear` in the type of `values`."""
-    return F.linear(values, module.weight.to(values.dtype), module.bias.to(values.dtype))
-
-
-def _scale(fraction: float) -> float:
-    return dropout.scale(fraction) if fraction else 1.0
-
-
-def layer_weights(
-    layer: Any, attention_scale: float, hidden_scale: float, dtype: torch.dtype
-) -> LayerWeights:
-    """Return the weights of a `transformers` layer, scaled in float32 and converted to `dtype`.
-
-    attention_scale, hidden_scale: `dropout.scale` of the dropouts, or 1 without them.
-    """
-    attention = layer.attention
-    query, key, value = attention.self.query, attention.self.key, attention.self.value
-    query_scale = attention.self.attention_head_size**-0.5
-
-    def scaled(module: Any, factor: float) -> tuple[Tensor, Tensor]:
-        if factor == 1.0:
-            return module.weight.to(dtype), module.bias.to(dtype)
-        return (module.weight * factor).to(dtype), (module.bias * factor).to(dtype)
-
-    joint = zip(
-        scaled(query, query_scale), scaled(key, 1.0), scaled(value, attention_scale), strict=True
-    )
-    return LayerWeights(
-        *(torch.cat(parts) for parts in joint),
-        *scaled(attention.output.dense, hidden_scale),
-        attention.output.LayerNorm.weight,
-        attention.output.LayerNorm.bias,
-        *scaled(layer.intermediate.dense, 1.0),
-        *scaled(layer.output.dense, hidden_scale),
-        layer.output.LayerNorm.weight,
-        layer.output.LayerNorm.bias,
-    )
-
-
-def layer(
-    hidden: Tensor, bias: Tensor, masks: LayerMasks, weights: LayerWeights, num_heads: int
-) -> Tensor:
+def layer(hidden: Tensor, bias: Tensor, masks: LayerMasks, w: Layer, num_heads: int) -> Tensor:
     """Apply attention and feed-forward, each with dropout, residual and LayerNorm; (b, l, h).
 
-    hidden: (b, l, h); bias: as from `attention_bias`.
+    hidden: (b, l, h); bias: as from `attention_bias`; w: with the factors of dropout folded in.
     """
-    joint = F.linear(hidden, weights.joint, weights.joint_bias)
-    mixed = attend(joint, bias, masks.probabilities, num_heads)
-    projected = F.linear(mixed, weights.projection, weights.projection_bias)
-    hidden = hidden + drop(projected, masks.projection)
-    hidden = layer_norm(hidden, weights.attention_scale, weights.attention_shift)
-    widened = F.gelu(F.linear(hidden, weights.wide, weights.wide_bias))
-    narrowed = F.linear(widened, weights.narrow, weights.narrow_bias)
-    hidden = hidden + drop(narrowed, masks.output)
-    return layer_norm(hidden, weights.output_scale, weights.output_shift)
-
-
-def drop(values: Tensor, mask: Tensor | None) -> Tensor:
-    """Return values times a mask of `dropout.keep`; the caller's weights make up for its scale."""
-    return values if mask is None else values * mask
-
-
-def layer_norm(hidden: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """Return LayerNorm of (..., h) in the type of `hidden`, with float32 weights and sums."""
-    if hidden.is_cuda:  # torch's kernel for CPUs takes two types, that for GPUs does not
-        return F.layer_norm(hidden.float(), scale.shape, scale, shift, LAYER_NORM_EPSILON).to(
-            hidden.dtype
-        )
-    return F.layer_norm(hidden, scale.shape, scale, shift, LAYER_NORM_EPSILON)
+    mixed = attend(linear(hidden, w.joint), bias, masks.probabilities, num_heads)
+    hidden = hidden + drop(linear(mixed, w.projection), masks.projection)
+    hidden = layer_norm(hidden, w.attention_norm)
+    narrowed = linear(F.gelu(linear(hidden, w.wide)), w.narrow)
+    return layer_norm(hidden + drop(narrowed, masks.output), w.output_norm)
 
 
 def attend(joint: Tensor, bias: Tensor, mask: Tensor | None, num_heads: int) -> Tensor:
@@ -239,17 +164,35 @@ def attend(joint: Tensor, bias: Tensor, mask: Tensor | None, num_heads: int) -> 
     joint: (b, l, 3h), queries, keys and values; bias: as from `attention_bias`; mask: of the
     dropout of the probabilities, or None.
     """
-    heads = joint.view(*joint.shape[:2], 3, num_heads, -1).permute(2, 0, 3, 1, 4)
-    queries, keys, values = heads.unbind(0)
+    num_rows, length, width = joint.shape
+    # no dimension is left to be inferred: there may be no rows
+    heads = joint.view(num_rows, length, 3, num_heads, width // (3 * num_heads))
+    queries, keys, values = heads.permute(2, 0, 3, 1, 4).unbind(0)
     if mask is None and joint.is_cuda:
         mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=1.0)
     else:
         scores = queries @ keys.transpose(-1, -2) + bias
         probabilities = torch.softmax(scores, dim=-1)
-        if mask is not None:
-            probabilities = probabilities * mask.view_as(probabilities)
-        mixed = probabilities @ values
+        mixed = drop(probabilities, None if mask is None else mask.view_as(scores)) @ values
     return mixed.transpose(1, 2).flatten(2)
+
+
+def drop(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Return values times a mask of `dropout.keep`; the caller's weights make up for its scale."""
+    return values if mask is None else values * mask
+
+
+def linear(values: Tensor, w: Linear) -> Tensor:
+    """Apply a linear layer to (..., in)."""
+    return F.linear(values, w.matrix, w.bias)
+
+
+def layer_norm(values: Tensor, w: Norm) -> Tensor:
+    """Return LayerNorm of (..., h) in the type of `values`, with float32 weights and sums."""
+    if values.is_cuda and values.dtype != torch.float32:
+        # torch's kernel for CPUs takes weights of another type, that for GPUs does not
+        return layer_norm(values.float(), w).to(values.dtype)
+    return F.layer_norm(values, w.scale.shape, w.scale, w.shift, LAYER_NORM_EPSILON)
 
 
 PLAIN = Kernels(layer, dropout.keep)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import ElectraConfig
 
-from electra_pipeline.finetuning.loop import Hyperparameters, LateLosses, backward, train
+from electra_pipeline.finetuning.loop import Hyperparameters, backward, train
 from electra_pipeline.tasks.kinds.inference import predict_logits
 from electra_pipeline.tasks.kinds.kind import IGNORED, Feature
 from electra_pipeline.tasks.kinds.microbatch import MicroBatches, is_out_of_memory
@@ -159,17 +159,3 @@ def test_cpu_error_of_torch_is_recognized():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60, dtype=torch.uint8)
     assert is_out_of_memory(caught.value)
-
-
-def test_losses_of_a_cpu_are_read_at_once():
-    losses = LateLosses(torch.device("cpu"))
-    assert list(losses.add(0, torch.tensor(2.0))) == [(0, 2.0)]
-    assert list(losses.remaining()) == []
-
-
-@pytest.mark.gpu
-def test_losses_of_a_gpu_are_read_one_step_late():
-    losses = LateLosses(torch.device("cuda"))
-    found = [list(losses.add(step, torch.tensor(float(step), device="cuda"))) for step in range(3)]
-    assert found == [[], [(0, 0.0)], [(1, 1.0)]]
-    assert list(losses.remaining()) == [(2, 2.0)]

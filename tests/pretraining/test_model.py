@@ -11,7 +11,9 @@ import pytest
 import torch
 from transformers import AutoModelForMaskedLM, AutoModelForPreTraining
 
+from electra_pipeline.core.execution import Scale
 from electra_pipeline.pretraining import objective, transformer
+from electra_pipeline.pretraining.kernels import kernels
 from electra_pipeline.pretraining.batches import Batch
 from electra_pipeline.pretraining.model import Electra, count_parameters, layout
 from electra_pipeline.pretraining.objective import Masking
@@ -146,7 +148,9 @@ def test_the_forward_pass_is_that_of_transformers_in_value_and_gradient(
         some.slot_noise[..., 0],
         tiny.masking,
     )
-    few = tiny.generator_logits(masked, rows, None)
+    weights = tiny.weights(torch.float32)
+    states = tiny.generator_states(weights, masked, rows)
+    few = transformer.linear(states, weights.vocabulary)
     everywhere = tiny.generator(input_ids=masked.input_ids, **inputs).logits
     gathered = everywhere.gather(1, masked.positions[..., None].expand(-1, -1, 2000))
     assert torch.allclose(few, gathered, atol=1e-5)
@@ -154,7 +158,7 @@ def test_the_forward_pass_is_that_of_transformers_in_value_and_gradient(
         gradients(tiny, objective.generator_loss_sum(few, masked)),
         gradients(tiny, objective.generator_loss_sum(gathered, masked)),
     )
-    ours = tiny.discriminator_logits(some.input_ids, rows, None)
+    ours = tiny.discriminator_logits(tiny.weights(torch.float32), some.input_ids, rows)
     theirs = tiny.discriminator(input_ids=some.input_ids, **inputs).logits
     present = inputs["attention_mask"]
     assert torch.allclose(ours[present], theirs[present], atol=1e-6)
@@ -162,17 +166,6 @@ def test_the_forward_pass_is_that_of_transformers_in_value_and_gradient(
         gradients(tiny, ours[present].square().sum()),
         gradients(tiny, theirs[present].square().sum()),
     )
-
-
-def test_attention_with_dropout_is_attention_where_all_is_kept(
-    tiny: Electra, make_batch: MakeBatch
-) -> None:
-    """The explicit form that training takes, against torch's fused one."""
-    rows = layout(make_batch(tiny.masking, packed=True), tiny.masking.special.cls)
-    heads = torch.randn(3, 4, 2, 32, 16)
-    everything = torch.ones(4, 2, 32, 32, dtype=torch.bool)
-    explicit = transformer.attend(heads, rows.visible, everything, 0.0)
-    assert torch.allclose(explicit, transformer.attend(heads, rows.visible, None, 0.0), atol=1e-6)
 
 
 @pytest.mark.parametrize("distinct", [False, True], ids=["google", "clean"])
@@ -203,7 +196,7 @@ def test_documents_of_a_packed_row_do_not_attend_to_each_other(
     tiny.eval()
     packed = make_batch(tiny.masking, num_rows=3, packed=True)
     rows = layout(packed, tiny.masking.special.cls)
-    together = tiny.discriminator_logits(packed.input_ids, rows, None)
+    together = tiny.discriminator_logits(tiny.weights(torch.float32), packed.input_ids, rows)
     for row, length in enumerate(packed.lengths.tolist()):
         starts = sorted({*rows_starts(packed.input_ids[row, :length]), length})
         assert len(starts) > 2
@@ -227,16 +220,49 @@ def test_compiled_layers_compute_the_same(masking: MakeMasking, make_batch: Make
     embedded = torch.randn(*some.input_ids.shape, electra.config.embedding_size)
     direction = torch.randn(*some.input_ids.shape, electra.config.hidden_size)
 
-    def run(compiled: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    def run(using: transformer.Kernels) -> tuple[torch.Tensor, torch.Tensor]:
+        weights = model.weights(torch.float32).discriminator
+        keys = some.dropout_keys[:, 0]
         hidden = transformer.encode(
-            electra, embedded, rows.visible, some.dropout_keys[:, 0], transformer.kernels(compiled)
+            electra, weights, embedded, rows.visible, keys, torch.float32, using
         )
         weight = electra.encoder.layer[0].attention.self.value.weight
         (gradient,) = torch.autograd.grad((hidden * direction).sum(), weight)
         return hidden, gradient
 
-    for plain, fused in zip(run(False), run(True), strict=True):
+    compiled = kernels(torch.device("cpu"), Scale(compile=True))
+    for plain, fused in zip(run(transformer.PLAIN), run(compiled), strict=True):
         assert (plain - fused).norm() < 1e-5 * plain.norm()  # other masks would be far off
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_activations_computed_again_give_equal_gradients(
+    masking: MakeMasking, make_batch: MakeBatch, dtype: torch.dtype
+) -> None:
+    """To the bit, with dropout on: its masks do not depend on a generator's state."""
+    found = []
+    for recomputes in (False, True):
+        using = kernels(torch.device("cpu"), Scale(gradient_checkpointing=recomputes))
+        model = build(masking(32), DROPPING, kernels=using).train()
+        found.append(gradients(model, loss(model(make_batch(model.masking), dtype))))
+    kept, again = found
+    assert kept.keys() == again.keys()
+    assert all(torch.equal(kept[name], again[name]) for name in kept)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["pairs", "packed"])
+def test_a_batch_without_rows_has_no_loss_and_no_gradient(
+    masking: MakeMasking, make_batch: MakeBatch, packed: bool
+) -> None:
+    """A worker may have none of an uneven batch, and still exchanges parts of a sharded model."""
+    model = build(masking(32), DROPPING).train()
+    some = make_batch(model.masking, packed=packed)
+    *_, empty = replace(some, most_rows=5).split(4)
+    outputs = model(empty)
+    found = gradients(model, loss(outputs))
+    assert not loss(outputs)
+    assert len(found) == len(list(model.parameters()))
+    assert not any(gradient.any() for gradient in found.values())
 
 
 def test_the_discriminator_loss_does_not_reach_the_generators_layers(
@@ -264,11 +290,10 @@ def test_disentangled_embeddings_keep_the_discriminators_gradient_out_of_the_gen
     assert "discriminator.electra.embeddings.word_embeddings.weight" in found
     # at the start the discriminator's own tables are 0: both models see the generator's
     rows = layout(some, model.masking.special.cls)
-    embeddings = model.generator.electra.embeddings
-    ours = transformer.embed(
-        model.discriminator.electra.embeddings, some.input_ids, rows, beneath=embeddings
-    )
-    assert torch.equal(ours, transformer.embed(embeddings, some.input_ids, rows))
+    weights = model.weights(torch.float32)
+    table, own = weights.generator_embeddings, weights.discriminator_embeddings
+    both = transformer.embed(own, some.input_ids, rows, beneath=table)
+    assert torch.equal(both, transformer.embed(table, some.input_ids, rows))
 
 
 @pytest.mark.parametrize("overrides", [OVERRIDES, GDES], ids=["tied", "gdes"])
@@ -292,7 +317,7 @@ def test_published_parts_load_in_plain_transformers(
         "token_type_ids": rows.types,
     }
     with torch.no_grad():
-        ours = model.discriminator_logits(some.input_ids, rows, None)
+        ours = model.discriminator_logits(model.weights(torch.float32), some.input_ids, rows)
         assert torch.allclose(discriminator(**inputs).logits[present], ours[present], atol=1e-5)
         assert torch.equal(generator(**inputs).logits, model.generator(**inputs).logits)
     assert generator.get_output_embeddings().weight is generator.get_input_embeddings().weight
