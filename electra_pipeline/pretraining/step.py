@@ -98,7 +98,6 @@ class Step:
         model.eval()
         tallies: list[Tally] = []
         for index in range(math.ceil(num_rows / source.batch_sequences)):
-            # A worker without rows takes part, too: a sharded model needs all workers.
             batch = source.held_out_batch(index, num_rows).to(self.worker.device)
             tallies.append(tally(self.forward(model, batch)))
         model.train()

@@ -185,8 +185,7 @@ def layer(
     joint = F.linear(
         hidden, torch.cat([query, key, value]), torch.cat([query_bias, key_bias, value_bias])
     )
-    shape = (*hidden.shape[:2], 3, num_heads, width // num_heads)  # there may be no rows
-    heads = joint.view(shape).permute(2, 0, 3, 1, 4)
+    heads = joint.view(*hidden.shape[:2], 3, num_heads, -1).permute(2, 0, 3, 1, 4)
     mixed = attend(heads, visible, masks.probabilities, attention_fraction)
     projected = F.linear(mixed.transpose(1, 2).flatten(2), projection, projection_bias)
     hidden = hidden + drop(projected, masks.projection, hidden_fraction)
