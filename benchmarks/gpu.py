@@ -106,7 +106,7 @@ def measure(case: Case, rounds: int, steps: int) -> Result:
     ).to(device)
     model.train()
     optimizer = Adam(parameter_groups(model, 0.01))
-    step = Step(worker, PretrainConfig(), Scale())
+    step = Step(worker, PretrainConfig(), scale)
     source = BatchSource(PackedRows(case.length), 0, case.rows, masking)
     batches = source.batches(0, (rounds + 2) * steps)
     norms = LateValues(device)

@@ -77,7 +77,7 @@ def measure(what: Measured, store: str, rank: int) -> tuple[int, int]:
         dist.init_process_group(backend, f"file://{store}", rank=rank, world_size=worker.world_size)
     special = SpecialIds(pad=0, cls=101, sep=102, mask=103)
     masking = Masking(MASK_FRACTION, num_slots(what.length, MASK_FRACTION), False, special)
-    using = kernels(torch.device("cpu"), Scale(gradient_checkpointing=what.gradient_checkpointing))
+    using = kernels(worker.device, Scale(gradient_checkpointing=what.gradient_checkpointing))
     model = Electra(SIZES[what.size], VOCAB_SIZE, masking, seed=0, kernels=using)
     scale = Scale(micro_batch_sequences=what.micro_batch, sharding="full")
     wrapped = distribute(model, worker, scale)

@@ -31,17 +31,16 @@ def is_fused(device: torch.device, dtype: torch.dtype, head_size: int) -> bool:
     )
 
 
-def boundaries(input_ids: Tensor, lengths: Tensor, cls: int, num_parts: int) -> Tensor:
+def boundaries(begins: Tensor, num_parts: int) -> Tensor:
     """Return where each part begins in all rows one after another, (b * n + 1,) int32, ascending.
 
-    input_ids: (b, l), documents begin with `cls`; lengths: (b,). The last entry is the end of all
+    begins: (b, l) bool, true at the first token of each part. The last entry is the end of all
     rows. A row with fewer than `num_parts` parts repeats its end: the parts there are empty.
     """
-    num_rows, length = input_ids.shape
-    position = torch.arange(length, device=input_ids.device)
-    begins = (input_ids == cls) | (position == 0) | (position == lengths[:, None])
+    num_rows, length = begins.shape
+    position = torch.arange(length, device=begins.device)
     starts = torch.where(begins, position, length).sort(dim=1).values[:, :num_parts]
-    starts = starts + torch.arange(num_rows, device=input_ids.device)[:, None] * length
+    starts = starts + torch.arange(num_rows, device=begins.device)[:, None] * length
     end = starts.new_full((1,), num_rows * length)
     return torch.cat([starts.flatten(), end]).to(torch.int32)
 

@@ -49,8 +49,6 @@ class Batch:
     """Non-padding tokens of the *global* batch: denominator of the discriminator's loss."""
     num_predictions: int
     """Masked slots of the *global* batch: denominator of the generator's loss."""
-    most_rows: int
-    """Rows of the worker that has the most."""
     num_parts: int
     """Most documents and paddings of a row of the global batch, or a few more: of compiled
     functions there is one for each number."""
@@ -69,13 +67,9 @@ class Batch:
         return self._each(lambda tensor: tensor.pin_memory())
 
     def split(self, num_rows: int | None) -> Iterator["Batch"]:
-        """Yield micro-batches of at most `num_rows` rows, with the counts of the global batch.
-
-        All workers have the same number of them, because workers with a part of the model exchange
-        it in each. So the last one of a worker with fewer rows may be empty.
-        """
-        step = num_rows or self.most_rows
-        for start in range(0, self.most_rows, step):
+        """Yield micro-batches of at most `num_rows` rows, with the counts of the global batch."""
+        step = num_rows or max(1, len(self))
+        for start in range(0, len(self), step):
             part = slice(start, start + step)
             yield self._each(lambda tensor, part=part: tensor[part])  # type: ignore[misc]
 
@@ -120,7 +114,10 @@ class BatchSource:
     world_size: int = 1
 
     def batch(self, step: int) -> Batch:
-        """Return this worker's rows (rank, rank + world_size, ...) of global batch `step`."""
+        """Return this worker's rows (rank, rank + world_size, ...) of global batch `step`.
+
+        If they are fewer than those of other workers, a row without tokens follows.
+        """
         rows = global_rows(self.seed, step, len(self.reader), self.batch_sequences)
         return self._batch(rows, philox(self.seed, NOISE, step), philox(self.seed, DROPOUT, step))
 
@@ -145,8 +142,14 @@ class BatchSource:
         ids, lengths, segment_b = (torch.from_numpy(column) for column in self.reader.rows(rows))
         counts = self.masking.count(ids, lengths)
 
+        # Workers that hold parts of a model call it equally often, so all have as many rows: an
+        # additional one of length 0, without masked positions, has no loss and no gradient.
+        most_rows = math.ceil(num_rows / self.world_size)
+        num_missing = most_rows - len(range(self.rank, num_rows, self.world_size))
+
         def own_rows(tensor: torch.Tensor) -> torch.Tensor:
-            return tensor[self.rank :: self.world_size].contiguous()
+            own = tensor[self.rank :: self.world_size]
+            return torch.cat([own, own.new_zeros(num_missing, *own.shape[1:])])
 
         return Batch(
             input_ids=own_rows(ids),
@@ -158,7 +161,6 @@ class BatchSource:
             dropout_keys=own_rows(torch.from_numpy(keys)),
             num_tokens=int(lengths.sum()),
             num_predictions=int(counts.sum()),
-            most_rows=math.ceil(num_rows / self.world_size),
             num_parts=self._num_parts(ids),
             is_packed=self.reader.is_packed,
         )

@@ -70,7 +70,9 @@ def keep(
     """
     num_rows, num_groups = len(lines), -(-columns // LANES)
     products = lines.new_empty(num_rows, lines.shape[1], num_groups)
-    step = max(1, CHUNK // products[0].numel()) if lines.device.type == "cpu" else num_rows
+    step = max(1, CHUNK // (lines.shape[1] * num_groups))
+    if lines.device.type != "cpu":
+        step = num_rows
     for start in range(0, num_rows, step):
         rows = slice(start, start + step)
         bits = products[rows]

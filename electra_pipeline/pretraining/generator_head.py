@@ -38,7 +38,7 @@ def predict(states: Tensor, vocabulary: Linear, masked: Masked, uniforms: Tensor
 
     states: (b, n, e); uniforms: (b, n) in [0, 1), one for each sample.
     """
-    loss_sum, sampled_ids, is_original = _Head.apply(
+    loss_sum, sampled_ids, is_original = _Head.apply(  # type: ignore[no-untyped-call]
         states.flatten(0, 1),
         *vocabulary,
         masked.original_ids.flatten(),
@@ -104,7 +104,7 @@ class _Head(torch.autograd.Function):
 def sums_of_blocks(values: Tensor) -> Tensor:
     """Return sums of BLOCK neighbouring columns, (m, ceil(v / BLOCK)); values: (m, v)."""
     whole = values.shape[1] // BLOCK * BLOCK
-    sums = values[:, :whole].unflatten(1, (-1, BLOCK)).sum(dim=2)
+    sums = values[:, :whole].reshape(len(values), -1, BLOCK).sum(dim=2)
     if whole == values.shape[1]:
         return sums
     return torch.cat([sums, values[:, whole:].sum(dim=1, keepdim=True)], dim=1)

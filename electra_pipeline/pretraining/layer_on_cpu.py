@@ -25,11 +25,13 @@ aten = torch.ops.aten
 def layer(hidden: Tensor, bias: Tensor, masks: LayerMasks, w: Layer, num_heads: int) -> Tensor:
     """Return the same as `transformer.layer`, (b, l, h)."""
     flat = (tensor for part in w for tensor in part)
-    result: Tensor = _Layer.apply(hidden, bias, num_heads, *masks, *flat)
+    result: Tensor = _Layer.apply(  # type: ignore[no-untyped-call]
+        hidden, bias, num_heads, *masks, *flat
+    )
     return result
 
 
-def _weights(flat: Sequence[Tensor]) -> Layer:
+def _weights(flat: Sequence[Any]) -> Layer:
     pairs = tuple(zip(flat[::2], flat[1::2], strict=True))
     joint, projection, attention_norm, wide, narrow, output_norm = pairs
     return Layer(

@@ -128,7 +128,7 @@ class Electra(nn.Module):
         model, dtype = self.generator.electra, w.vocabulary.matrix.dtype
         embedded = transformer.embed(w.generator_embeddings, masked.input_ids, rows)
         hidden = transformer.encode(
-            model, w.generator, embedded, rows.visible, dropout_keys, dtype, self._using
+            model, w.generator, embedded, rows, dropout_keys, dtype, self._using
         )
         slots = masked.positions[..., None].expand(-1, -1, hidden.shape[-1])
         states = F.gelu(transformer.linear(hidden.gather(1, slots), w.generator_dense))
@@ -142,7 +142,7 @@ class Electra(nn.Module):
         beneath = None if self.is_tied else w.generator_embeddings
         embedded = transformer.embed(w.discriminator_embeddings, input_ids, rows, beneath)
         hidden = transformer.encode(
-            model, w.discriminator, embedded, rows.visible, dropout_keys, dtype, self._using
+            model, w.discriminator, embedded, rows, dropout_keys, dtype, self._using
         )
         states = F.gelu(transformer.linear(hidden, w.discriminator_dense))
         return transformer.linear(states.float(), w.discriminator_output).squeeze(-1)
@@ -216,17 +216,15 @@ def _tables(part: Any) -> tuple[nn.Parameter, ...]:
 
 
 def layout(batch: Batch, cls: int) -> Rows:
-    """Return types, positions and visibility of a batch's tokens, the same for both models."""
+    """Return types, positions and documents of a batch's tokens, the same for both models."""
     length = batch.input_ids.shape[1]
     present = objective.attention_mask(batch.lengths, length)
     types = objective.token_type_ids(batch.segment_b, batch.lengths, length)
     positions = torch.arange(length, device=batch.input_ids.device).expand_as(batch.input_ids)
-    visible = present[:, None, None, :]
     if not batch.is_packed:
-        return Rows(types, positions, visible)
+        return Rows(types, positions, present, None, batch.num_parts)
     starts = objective.document_starts(batch.input_ids, cls)
-    same_document = starts[:, None, :, None] == starts[:, None, None, :]
-    return Rows(types, positions - starts, visible & same_document)
+    return Rows(types, positions - starts, present, starts, batch.num_parts)
 
 
 def count_parameters(module: nn.Module) -> int:

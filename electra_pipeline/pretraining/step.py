@@ -64,7 +64,7 @@ class Step:
             no_sync = isinstance(model, DistributedDataParallel) and not is_last
             with model.no_sync() if no_sync else contextlib.nullcontext():  # type: ignore[operator]
                 outputs = self.forward(model, micro_batch)
-                (self._mean_loss(outputs, batch) * self.worker.world_size).backward()
+                (self._mean_loss(outputs, batch) * self.worker.world_size).backward()  # type: ignore[no-untyped-call]
             sums += _sums(outputs)
         return sums
 
@@ -153,7 +153,6 @@ class Step:
         model.eval()
         tallies: list[Tally] = []
         for index in range(math.ceil(num_rows / source.batch_sequences)):
-            # A worker without rows takes part, too: a sharded model needs all workers.
             batch = source.held_out_batch(index, num_rows).to(self.worker.device)
             tallies.append(tally(self.forward(model, batch)))
         model.train()
@@ -192,8 +191,10 @@ def pass_on(weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
     gradients: as from `added`.
     """
     pairs = list(zip(weights, gradients, strict=True))
-    dense = [(weight, each.to(weight.dtype)) for weight, each in pairs if not each.is_sparse]
-    torch.autograd.backward(*zip(*dense, strict=True))
+    dense = [(weight, each) for weight, each in pairs if not each.is_sparse]
+    torch.autograd.backward(
+        [weight for weight, _ in dense], [each.to(weight.dtype) for weight, each in dense]
+    )
     for weight, each in pairs:
         if each.is_sparse:
             weight.grad = each.to_dense() if weight.grad is None else weight.grad.add_(each)

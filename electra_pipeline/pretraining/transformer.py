@@ -11,7 +11,7 @@ Shapes: b rows, l tokens, e embedding size, h hidden size, d size of an attentio
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from electra_pipeline.pretraining import dropout, weights
+from electra_pipeline.pretraining import attention, dropout, weights
 from electra_pipeline.pretraining.weights import Embeddings, Encoder, Layer, Linear, Norm
 
 DROPOUTS_PER_LAYER = 3  # of the attention probabilities and of both residual branches
@@ -34,8 +34,29 @@ class Rows:
     """(b, l) int64, segment of each token."""
     positions: Tensor
     """(b, l) int64, position of each token in its document."""
-    visible: Tensor
-    """(b, 1, 1 or l, l) bool, true where a token (dimension 2) may attend to one (dimension 3)."""
+    present: Tensor
+    """(b, l) bool, true at tokens that are not padding."""
+    starts: Tensor | None
+    """(b, l) int64, start of each token's document; None if each row has one document."""
+    num_parts: int
+    """Most documents and paddings of a row."""
+
+    @cached_property
+    def visible(self) -> Tensor:
+        """(b, 1, 1 or l, l) bool, true where a token (dimension 2) may attend to (dimension 3)."""
+        visible = self.present[:, None, None, :]
+        if self.starts is None:
+            return visible
+        return visible & (self.starts[:, None, :, None] == self.starts[:, None, None, :])
+
+    @cached_property
+    def boundaries(self) -> Tensor:
+        """(b * num_parts + 1,) int32, first tokens of documents and paddings in all rows."""
+        position = torch.arange(self.present.shape[1], device=self.present.device)
+        begins = position == (0 if self.starts is None else self.starts)
+        return attention.boundaries(
+            begins | (position == self.present.sum(dim=1, keepdim=True)), self.num_parts
+        )
 
 
 class LayerMasks(NamedTuple):
@@ -83,15 +104,15 @@ def encode(
     model: Any,
     encoder: Encoder,
     embedded: Tensor,
-    visible: Tensor,
+    rows: Rows,
     row_keys: Tensor | None,
     dtype: torch.dtype,
     using: Kernels,
 ) -> Tensor:
     """Return the last hidden states, (b, l, h) in `dtype`, of a `transformers.ElectraModel`.
 
-    encoder: weights of the model; embedded: (b, l, e); visible: as in `Rows`; row_keys: (b,) int64,
-    or None for no dropout, in which case the weights are without its factors.
+    encoder: weights of the model; embedded: (b, l, e); row_keys: (b,) int64, or None for no
+    dropout, in which case the weights are without its factors.
     """
     config = model.config
     length = embedded.shape[1]
@@ -121,9 +142,12 @@ def encode(
         if layer is None:
             module = model.encoder.layer[index]
             layer = weights.layer_of(module, config, dtype, dropped=row_keys is not None)
-        return using.layer(hidden, bias, masks, layer, num_heads)
+        return using.layer(hidden, visible, masks, layer, num_heads)
 
-    bias = attention_bias(visible, dtype)
+    if not attention_fraction and attention.is_fused(embedded.device, dtype, width // num_heads):
+        visible = rows.boundaries
+    else:
+        visible = attention_bias(rows.visible, dtype)
     hidden = embedded
     if hidden_fraction:
         dropped = mask(num_dropouts - 1, hidden_fraction, length, embedded.shape[-1])
@@ -146,32 +170,35 @@ def attention_bias(visible: Tensor, dtype: torch.dtype) -> Tensor:
     return zeros.masked_fill_(~visible, torch.finfo(dtype).min)
 
 
-def layer(hidden: Tensor, bias: Tensor, masks: LayerMasks, w: Layer, num_heads: int) -> Tensor:
+def layer(hidden: Tensor, visible: Tensor, masks: LayerMasks, w: Layer, num_heads: int) -> Tensor:
     """Apply attention and feed-forward, each with dropout, residual and LayerNorm; (b, l, h).
 
-    hidden: (b, l, h); bias: as from `attention_bias`; w: with the factors of dropout folded in.
+    hidden: (b, l, h); visible: `attention_bias` or, on a GPU, `Rows.boundaries`; w: with the
+    factors of dropout folded in.
     """
-    mixed = attend(linear(hidden, w.joint), bias, masks.probabilities, num_heads)
+    mixed = attend(linear(hidden, w.joint), visible, masks.probabilities, num_heads)
     hidden = hidden + drop(linear(mixed, w.projection), masks.projection)
     hidden = layer_norm(hidden, w.attention_norm)
     narrowed = linear(F.gelu(linear(hidden, w.wide)), w.narrow)
     return layer_norm(hidden + drop(narrowed, masks.output), w.output_norm)
 
 
-def attend(joint: Tensor, bias: Tensor, mask: Tensor | None, num_heads: int) -> Tensor:
+def attend(joint: Tensor, visible: Tensor, mask: Tensor | None, num_heads: int) -> Tensor:
     """Return attention with scaled queries, (b, l, h).
 
-    joint: (b, l, 3h), queries, keys and values; bias: as from `attention_bias`; mask: of the
-    dropout of the probabilities, or None.
+    joint: (b, l, 3h), queries, keys and values; visible: `attention_bias`, or `Rows.boundaries`
+    where nothing is dropped; mask: of the dropout of the probabilities, or None.
     """
+    if visible.dtype == torch.int32:
+        return attention.attend_documents(joint, visible, num_heads, scale=1.0)
     num_rows, length, width = joint.shape
     # no dimension is left to be inferred: there may be no rows
     heads = joint.view(num_rows, length, 3, num_heads, width // (3 * num_heads))
     queries, keys, values = heads.permute(2, 0, 3, 1, 4).unbind(0)
     if mask is None and joint.is_cuda:
-        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=1.0)
+        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=visible, scale=1.0)
     else:
-        scores = queries @ keys.transpose(-1, -2) + bias
+        scores = queries @ keys.transpose(-1, -2) + visible
         probabilities = torch.softmax(scores, dim=-1)
         mixed = drop(probabilities, None if mask is None else mask.view_as(scores)) @ values
     return mixed.transpose(1, 2).flatten(2)

@@ -159,7 +159,6 @@ def make_batch() -> Callable[..., Batch]:
             dropout_keys=torch.randint(-(2**63), 2**63 - 1, (num_rows, 2), generator=generator),
             num_tokens=int(lengths.sum()),
             num_predictions=int(counts.sum()),
-            most_rows=num_rows,
             num_parts=4,
             is_packed=packed,
         )

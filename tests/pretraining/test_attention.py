@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -10,8 +11,9 @@ from torch.nn import functional as F
 
 from electra_pipeline.pretraining import attention
 from electra_pipeline.pretraining.batches import Batch
-from electra_pipeline.pretraining.model import layout
+from electra_pipeline.pretraining.model import Electra, layout
 from electra_pipeline.pretraining.objective import Masking
+from electra_pipeline.pretraining.sizes import ModelOverrides, model_config
 
 LENGTH, NUM_HEADS, HEAD_SIZE = 32, 2, 16
 SCALE = HEAD_SIZE**-0.5
@@ -27,7 +29,7 @@ def batch(
 
 
 def starts_of(batch: Batch) -> Tensor:
-    return attention.boundaries(batch.input_ids, batch.lengths, 101, batch.num_parts)
+    return layout(batch, 101).boundaries
 
 
 def one_by_one(
@@ -112,3 +114,30 @@ def test_other_devices_and_types_keep_the_explicit_form(
     device: str, dtype: torch.dtype, head_size: int
 ) -> None:
     assert not attention.is_fused(torch.device(device), dtype, head_size)
+
+
+def test_both_models_take_the_kernel_where_nothing_is_dropped(
+    batch: Batch, masking: Callable[..., Masking], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Losses and gradients are those of the explicit form."""
+    shape = model_config("tiny", ModelOverrides(hidden_size=32, feed_forward_size=64, dropout=0.1))
+    model = Electra(shape, 2000, masking(LENGTH), seed=0).train()
+
+    def gradients() -> list[Tensor]:
+        outputs = model(batch)
+        loss = outputs["generator_loss_sum"] + outputs["discriminator_loss_sum"]
+        return list(torch.autograd.grad(loss, list(model.parameters())))
+
+    expected = gradients()
+    calls = []
+
+    def kernel(*arguments: Any, **options: Any) -> Tensor:
+        calls.append(arguments)
+        return one_by_one(*arguments, **options)
+
+    monkeypatch.setattr(attention, "varlen_attn", kernel)
+    monkeypatch.setattr(attention, "is_fused", lambda *_: True)
+    found = gradients()
+    assert len(calls) == 4  # layers of both models
+    for one, other in zip(expected, found, strict=True):
+        assert torch.allclose(one, other, atol=1e-4, rtol=1e-4)

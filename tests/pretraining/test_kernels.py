@@ -5,8 +5,13 @@ import torch
 from torch import Tensor
 
 from electra_pipeline.core.execution import Scale
-from electra_pipeline.pretraining import dropout, generator_head, layer_on_cpu, objective
-from electra_pipeline.pretraining import transformer
+from electra_pipeline.pretraining import (
+    dropout,
+    generator_head,
+    layer_on_cpu,
+    objective,
+    transformer,
+)
 from electra_pipeline.pretraining.kernels import kernels
 from electra_pipeline.pretraining.objective import Masked
 from electra_pipeline.pretraining.transformer import LayerMasks

@@ -36,7 +36,6 @@ def test_the_model_overfits_one_batch() -> None:
             torch.randint(2**62, (NUM_SEQUENCES, 2), generator=generator),
             int(lengths.sum()),
             int(counts.sum()),
-            NUM_SEQUENCES,
             2,
             is_packed=False,
         )

@@ -25,7 +25,7 @@ SHARDED: dict[str, Any] = {"workers": 2, "sharding": "full"}
 @pytest.mark.parametrize(
     ("config", "scale"),
     [
-        # rank 0 has three micro-batches, rank 1 has two and an empty one
+        # rank 0 has three micro-batches, rank 1 has two and one without tokens
         (UNEQUAL, {"micro_batch_sequences": 1, "gradient_checkpointing": True}),
         (GDES, {}),
     ],
