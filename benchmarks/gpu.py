@@ -101,9 +101,9 @@ def measure(case: Case, rounds: int, steps: int) -> Result:
     device = worker.device
     masking = Masking(MASK_FRACTION, num_slots(case.length, MASK_FRACTION), True, SPECIAL)
     shape = model_config(case.size, ModelOverrides(attention_dropout=case.attention_dropout))
-    model = Electra(
-        shape, VOCAB_SIZE, masking, 0, kernels=kernels(device, Scale(compile=case.compiled))
-    ).to(device)
+    scale = Scale(compile=case.compiled)
+    using = kernels(device, scale)
+    model = Electra(shape, VOCAB_SIZE, masking, 0, kernels=using).to(device)
     model.train()
     optimizer = Adam(parameter_groups(model, 0.01))
     step = Step(worker, PretrainConfig(), scale)
