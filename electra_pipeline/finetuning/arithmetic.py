@@ -24,32 +24,38 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
 
 
-@contextlib.contextmanager
-def fast_training(model: Any, dtype: torch.dtype) -> Iterator[None]:
-    """Train faster inside the context if `dtype` is bfloat16 and the model on a CPU.
+def fast_dropout(
+    device: torch.device, dtype: torch.dtype
+) -> contextlib.AbstractContextManager[Any]:
+    """Return a context in which dropout is drawn faster, if `dtype` is bfloat16 on a CPU.
 
-    There torch's fused attention takes 1.1 to 1.3 times as long as plain matrix products, and
-    drawing dropout masks a fifth of a step (benchmarks/LOG.md). In float32 nothing changes.
+    There torch's own takes a fifth of a step (benchmarks/LOG.md). In float32 nothing changes.
     """
-    device = next(model.parameters()).device
-    if device.type == "cpu" and dtype == torch.bfloat16:
-        with _eager_attention(model), LaneDropout():
-            yield
-    else:
-        yield
+    return LaneDropout() if _is_bfloat16_cpu(device, dtype) else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
-def _eager_attention(model: Any) -> Iterator[None]:
-    """Compute attention by plain matrix products, in models that leave the choice."""
+def fast_attention(model: Any, dtype: torch.dtype) -> Iterator[None]:
+    """Train with plain matrix products in attention, if `dtype` is bfloat16 on a CPU.
+
+    There a step with torch's fused attention takes 1.1 to 1.3 times as long (benchmarks/LOG.md). In
+    float32, and in models that leave no choice, nothing changes.
+    """
+    if not _is_bfloat16_cpu(next(model.parameters()).device, dtype):
+        yield
+        return
     chosen = model.config._attn_implementation
-    with quiet_transformers():  # warns where a model has no choice
+    with quiet_transformers():  # warns where a model leaves no choice
         model.set_attn_implementation("eager")
     try:
         yield
     finally:
         with quiet_transformers():
             model.set_attn_implementation(chosen)
+
+
+def _is_bfloat16_cpu(device: torch.device, dtype: torch.dtype) -> bool:
+    return device.type == "cpu" and dtype == torch.bfloat16
 
 
 class LaneDropout(TorchFunctionMode):

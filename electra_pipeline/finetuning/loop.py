@@ -22,7 +22,7 @@ from electra_pipeline.core.optim import (
     layerwise_groups,
     learning_rate,
 )
-from electra_pipeline.finetuning.arithmetic import autocast, fast_training
+from electra_pipeline.finetuning.arithmetic import autocast, fast_attention, fast_dropout
 from electra_pipeline.tasks.kinds.batches import training_batches
 from electra_pipeline.tasks.kinds.inference import forward
 from electra_pipeline.tasks.kinds.kind import Feature, TaskKind
@@ -128,7 +128,7 @@ def train(
 
     gradient = partial(backward, model, kind, reduction=hyperparameters.loss_reduction, dtype=dtype)
     model.train()
-    with fast_training(model, dtype):
+    with fast_attention(model, dtype):
         for step in range(num_steps):
             chosen = [features[position] for position in next(batches)]
             check(losses.add(step, micro_batches.run(gradient, chosen)))
@@ -170,7 +170,7 @@ def backward(
     model.zero_grad(set_to_none=True)
     totals, counts = [], []
     for part in parts:
-        with autocast(device, dtype):
+        with autocast(device, dtype), fast_dropout(device, dtype):
             logits, targets = forward(model, kind, part)
         total, count = kind.loss(logits, targets)
         divided = reduction == "mean" and len(parts) == 1

@@ -8,7 +8,12 @@ import transformers
 from torch.nn import functional
 
 from electra_pipeline.core.execution import StageContext
-from electra_pipeline.finetuning.arithmetic import LaneDropout, autocast, fast_training
+from electra_pipeline.finetuning.arithmetic import (
+    LaneDropout,
+    autocast,
+    fast_attention,
+    fast_dropout,
+)
 from electra_pipeline.finetuning.config import FinetuneConfig
 from electra_pipeline.finetuning.plan import plan
 from electra_pipeline.finetuning.run import run_trial
@@ -49,7 +54,7 @@ def gradient(model, dtype):
     mask = torch.ones_like(ids)
     mask[1, 5:] = 0
     model.zero_grad()
-    with fast_training(model, dtype), autocast(CPU, dtype):
+    with fast_attention(model, dtype), autocast(CPU, dtype), fast_dropout(CPU, dtype):
         logits = model(input_ids=ids, attention_mask=mask).logits.float()
     functional.cross_entropy(logits, torch.tensor([0, 1, 2])).backward()
     found = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
