@@ -39,6 +39,7 @@ from transformers import ElectraConfig, ElectraForPreTraining, ElectraTokenizerF
 from electra_pipeline.core.execution import Precision, StageContext
 from electra_pipeline.core.precision import dtype_name, matrix_dtype
 from electra_pipeline.core.progress import Update
+from electra_pipeline.finetuning import cache
 from electra_pipeline.finetuning.config import FinetuneConfig
 from electra_pipeline.finetuning.plan import plan
 from electra_pipeline.finetuning.run import run_trial
@@ -144,6 +145,7 @@ def _ours(
     learning_rate: float,
     seed: int,
 ) -> Result:
+    cache._cached.clear()  # else the second round would not tokenize
     clock = Clock()
     config = FinetuneConfig(
         tasks=(files.task(),),

@@ -5,8 +5,8 @@ Files, weights and settings are those of `finetuning.py`, and Trainer computes i
 the accuracies on the validation split, and how far each side's mean lies from that of ours in
 bfloat16, with the 95 % interval and the p-value of Welch's t-test over the seeds.
 
-Differences below the interval cannot be seen with so many seeds. A model from random weights learns
-little from few examples, so give one that is pre-trained.
+Differences smaller than the interval cannot be seen with so many seeds. The model is a pre-trained
+one, because random weights learn little from few examples.
 
     python benchmarks/finetuning_scores.py --model MODEL --tasks sst2 mrpc --seeds 5
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 import transformers
-from finetuning import make_model, ours, trainer, write_files
+from finetuning import ours, trainer, write_files
 from scipy.stats import ttest_ind
 
 OURS = "ours, bfloat16"
@@ -45,7 +45,7 @@ def show(found: Mapping[str, Sequence[float]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default=os.environ.get("ELECTRA_PIPELINE_DATA"))
-    parser.add_argument("--model", help="folder of an encoder; by default a tiny one, random")
+    parser.add_argument("--model", required=True, help="folder of a pre-trained encoder")
     parser.add_argument("--tasks", nargs="+", default=["sst2", "mrpc"])
     parser.add_argument("--examples", type=int, default=640, help="to train on")
     parser.add_argument("--epochs", type=float, default=2.0)
@@ -67,12 +67,13 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as place:
         data, folder = Path(arguments.data), Path(place)
-        model = arguments.model or make_model("tiny", data, folder)
         for task in arguments.tasks:
             files = write_files(task, data, folder, arguments.examples, None)
             found = {
                 name: [
-                    run(model, files, arguments.epochs, arguments.learning_rate, seed).accuracy
+                    run(
+                        arguments.model, files, arguments.epochs, arguments.learning_rate, seed
+                    ).accuracy
                     for seed in range(arguments.seeds)
                 ]
                 for name, run in runs.items()
