@@ -29,6 +29,7 @@ SIZE = {
     "num_labels": 3,
 }
 DEBERTA = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "type_vocab_size": 0}
+DISTILBERT = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64}
 MODERNBERT = {f"{name}_token_id": 0 for name in ("pad", "bos", "cls", "eos", "sep")}
 ARCHITECTURES = {
     "electra": ("ElectraConfig", {"embedding_size": 16}),
@@ -36,6 +37,7 @@ ARCHITECTURES = {
     "roberta": ("RobertaConfig", {}),
     "albert": ("AlbertConfig", {"embedding_size": 16}),
     "deberta-v2": ("DebertaV2Config", DEBERTA),  # its attention is not one of transformers' choices
+    "distilbert": ("DistilBertConfig", DISTILBERT),
     "modernbert": ("ModernBertConfig", MODERNBERT),
 }
 
