@@ -38,7 +38,7 @@ def fast_dropout(
 def fast_attention(model: Any, dtype: torch.dtype) -> Iterator[None]:
     """Train with plain matrix products in attention, if `dtype` is bfloat16 on a CPU.
 
-    There a step with torch's fused attention takes 1.1 to 1.3 times as long (benchmarks/LOG.md). In
+    There a step with torch's fused attention takes 1.1 to 1.4 times as long (benchmarks/LOG.md). In
     float32, and in models that leave no choice, nothing changes.
     """
     if not _is_bfloat16_cpu(next(model.parameters()).device, dtype):
