@@ -9,9 +9,7 @@ own grouping by length. Ours is a trial: read the files, tokenize, train, score,
 All have the same files, starting weights, number of epochs, learning rate with its linear warm-up
 and decay, weight decay, gradient norm, batch size and threads; they run by turns in this process.
 Printed are examples/s from files to scores and of the steps alone, by the wall's clock and by the
-processor's, with the ratio of each round, and then the scores of several seeds of each. For the
-scores a small model is trained from random weights, on more examples: what it learns in minutes
-tells whether both loops learn alike.
+processor's, with the ratio of each round. `finetuning_scores.py` compares the scores of both.
 
 Needs Trainer's own requirement (`pip install accelerate`) and a folder with the GLUE archive and a
 WordPiece vocabulary (`ELECTRA_PIPELINE_DATA`, with `tasks/glue/` and `vocab/`).
@@ -28,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +36,10 @@ import torch
 import transformers
 from transformers import ElectraConfig, ElectraForPreTraining, ElectraTokenizerFast
 
-from electra_pipeline.core.execution import StageContext
+from electra_pipeline.core.execution import Precision, StageContext
+from electra_pipeline.core.precision import dtype_name, matrix_dtype
 from electra_pipeline.core.progress import Update
+from electra_pipeline.finetuning import cache
 from electra_pipeline.finetuning.config import FinetuneConfig
 from electra_pipeline.finetuning.plan import plan
 from electra_pipeline.finetuning.run import run_trial
@@ -107,8 +108,8 @@ class Result:
         }
 
 
-Run = Callable[[Artifact, Files, float, float, int], Result]
-"""Takes model, files, epochs, learning rate and seed."""
+Run = Callable[[Artifact | str, Files, float, float, int], Result]
+"""Takes model (an artifact, or the folder of one), files, epochs, learning rate and seed."""
 
 
 class Clock:
@@ -131,8 +132,20 @@ class Clock:
         )
 
 
-def ours(model: Artifact, files: Files, epochs: float, learning_rate: float, seed: int) -> Result:
+def ours(precision: Precision) -> Run:
     """One trial, as `electra-pipeline finetune` runs it."""
+    return partial(_ours, precision)
+
+
+def _ours(
+    precision: Precision,
+    model: Artifact | str,
+    files: Files,
+    epochs: float,
+    learning_rate: float,
+    seed: int,
+) -> Result:
+    cache._cached.clear()  # else the second round would not tokenize
     clock = Clock()
     config = FinetuneConfig(
         tasks=(files.task(),),
@@ -153,16 +166,20 @@ def ours(model: Artifact, files: Files, epochs: float, learning_rate: float, see
 
     with tempfile.TemporaryDirectory() as root:
         (trial,) = plan(config, model, StageContext(root, "benchmark"))
-        artifact = run_trial(trial, num_threads=torch.get_num_threads(), progress=progress)
+        artifact = run_trial(
+            trial, num_threads=torch.get_num_threads(), precision=precision, progress=progress
+        )
         return clock.result(artifact.counters["metrics"]["validation"]["accuracy"])
 
 
-def trainer(pad_to_max_length: bool, grouped: bool = False) -> Run:
+def trainer(precision: Precision, *, pad_to_max_length: bool, grouped: bool = False) -> Run:
     """What transformers' examples/pytorch/text-classification/run_glue.py does with files."""
     import datasets
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
     datasets.disable_progress_bars()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    is_bfloat16 = matrix_dtype(precision, device) == torch.bfloat16
 
     class Steps(TrainerCallback):  # type: ignore[misc]
         def __init__(self, clock: Clock) -> None:
@@ -172,7 +189,7 @@ def trainer(pad_to_max_length: bool, grouped: bool = False) -> Run:
             self.clock.step()
 
     def run(
-        model: Artifact, files: Files, epochs: float, learning_rate: float, seed: int
+        model: Artifact | str, files: Files, epochs: float, learning_rate: float, seed: int
     ) -> Result:
         clock = Clock()
         transformers.set_seed(seed)
@@ -183,7 +200,7 @@ def trainer(pad_to_max_length: bool, grouped: bool = False) -> Run:
                 cache_dir=scratch,
             )
             labels = sorted(set(raw["train"]["label"]))
-            directory = model.local_folder("discriminator")
+            directory = model if isinstance(model, str) else model.local_folder("discriminator")
             tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
             classifier = transformers.AutoModelForSequenceClassification.from_pretrained(
                 directory, num_labels=len(labels)
@@ -205,7 +222,8 @@ def trainer(pad_to_max_length: bool, grouped: bool = False) -> Run:
                 num_train_epochs=epochs,
                 warmup_steps=WARMUP_FRACTION,  # below 1 it is a share of the steps
                 train_sampling_strategy="group_by_length" if grouped else "random",
-                bf16=torch.cuda.is_available(),
+                bf16=is_bfloat16,
+                use_cpu=not torch.cuda.is_available(),
                 save_strategy="no",
                 report_to=[],
                 disable_tqdm=True,
@@ -315,10 +333,12 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--score-task", default="sst2", choices=["cola", "sst2", "mrpc", "rte"])
-    parser.add_argument("--score-examples", type=int, default=10_000)
-    parser.add_argument("--score-learning-rate", type=float, default=1e-3)
-    parser.add_argument("--score-seeds", type=int, default=5, help="0 leaves the scores out")
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        choices=["auto", "float32", "bfloat16"],
+        help="of both sides; auto is each one's faster type on this machine",
+    )
     arguments = parser.parse_args()
     if not arguments.data or not importlib.util.find_spec("accelerate"):
         print(
@@ -330,11 +350,12 @@ def main() -> None:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(arguments.threads)
+    precision: Precision = arguments.precision
     runs: dict[str, Run] = {
-        "ours": ours,
-        "Trainer, as run_glue": trainer(pad_to_max_length=True),
-        "Trainer, padded to the batch": trainer(pad_to_max_length=False),
-        "Trainer, grouped by length": trainer(pad_to_max_length=False, grouped=True),
+        "ours": ours(precision),
+        "Trainer, as run_glue": trainer(precision, pad_to_max_length=True),
+        "Trainer, padded to the batch": trainer(precision, pad_to_max_length=False),
+        "Trainer, grouped by length": trainer(precision, pad_to_max_length=False, grouped=True),
     }
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -349,29 +370,16 @@ def main() -> None:
             for name, run in runs.items():
                 found = run(model, files, arguments.epochs, arguments.learning_rate, round_number)
                 results[name].append(found)
-        device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+        on_gpu = torch.cuda.is_available()
+        device = torch.cuda.get_device_name() if on_gpu else torch.backends.cpu.get_cpu_capability()
+        dtype = dtype_name(matrix_dtype(precision, torch.device("cuda" if on_gpu else "cpu")))
         print(
             f"{arguments.task}, {files.num_train} examples, {arguments.epochs:g} epochs, batch "
-            f"{BATCH_EXAMPLES}, electra-{arguments.shape}, {device}, {arguments.threads} threads, "
-            f"{arguments.rounds} rounds, torch {torch.__version__}, "
+            f"{BATCH_EXAMPLES}, electra-{arguments.shape}, {device}, {dtype}, "
+            f"{arguments.threads} threads, {arguments.rounds} rounds, torch {torch.__version__}, "
             f"transformers {transformers.__version__}"
         )
         show_rates(results, round(files.num_train * arguments.epochs))
-        if arguments.score_seeds:
-            files = write_files(arguments.score_task, data, folder, arguments.score_examples, None)
-            print(
-                f"accuracy on {arguments.score_task}'s validation split, {files.num_train} "
-                f"training examples, 3 epochs, {arguments.score_seeds} seeds, electra-tiny"
-            )
-            for name in ("ours", "Trainer, as run_glue"):
-                scores = [
-                    runs[name](tiny, files, 3.0, arguments.score_learning_rate, seed).accuracy
-                    for seed in range(arguments.score_seeds)
-                ]
-                print(
-                    f"  {name:32} median {statistics.median(scores):.2f} "
-                    f"({min(scores):.2f} to {max(scores):.2f})"
-                )
     sys.stdout.flush()
 
 

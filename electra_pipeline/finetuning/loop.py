@@ -21,6 +21,7 @@ from electra_pipeline.core.optim import (
     layerwise_groups,
     learning_rate,
 )
+from electra_pipeline.finetuning.arithmetic import autocast, fast_attention, fast_dropout
 from electra_pipeline.tasks.kinds.batches import training_batches
 from electra_pipeline.tasks.kinds.inference import forward
 from electra_pipeline.tasks.kinds.kind import Feature, TaskKind
@@ -58,8 +59,10 @@ class Hyperparameters(Config):
 def reproducible(seed: int, num_threads: int) -> Iterator[None]:
     """Seed torch and set its number of threads inside the context; restore both afterwards.
 
-    Nothing but torch uses global random state here. On a CPU the same seed and number of threads
-    give the same bits; on a GPU, sums of gradients may differ in their last bits.
+    Nothing but torch uses global random state here: new weights and dropout, in the order of the
+    model's calls; in bfloat16 on a CPU dropout draws other numbers (`LaneDropout`). On a CPU the
+    same seed, precision and number of threads give the same bits; on a GPU, sums of gradients may
+    differ in their last bits.
     """
     threads = torch.get_num_threads()
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
@@ -79,14 +82,16 @@ def train(
     hyperparameters: Hyperparameters,
     *,
     seed: int,
+    dtype: torch.dtype = torch.float32,
     report: Callable[[int, int, float], None],
 ) -> dict[str, float]:
     """Train `model` in place on its device; return the numbers of steps and features, and the loss.
 
-    `report` receives the step, the number of steps and the mean loss of the batch. When memory runs
-    out, batches are split into halves from then on, with the same gradient but other dropout;
-    `micro_batch_examples` is the final size of the parts. Raise ValueError if the loss is NaN or
-    infinite, or if one example alone does not fit into memory.
+    `dtype` is the type of matrix products; weights and their updates are float32 (Micikevicius et
+    al. 2018, arXiv:1710.03740). `report` receives the step, the number of steps and the mean loss
+    of the batch. When memory runs out, batches are split into halves from then on, with the same
+    gradient but other dropout; `micro_batch_examples` is the final size of the parts. Raise
+    ValueError if the loss is NaN or infinite, or if one example alone does not fit into memory.
     """
     device = next(model.parameters()).device
     optimizer = Adam(
@@ -120,25 +125,24 @@ def train(
                 )
             report(step + 1, num_steps, last_loss)
 
+    gradient = partial(backward, model, kind, reduction=hyperparameters.loss_reduction, dtype=dtype)
     model.train()
-    for step in range(num_steps):
-        chosen = [features[position] for position in next(batches)]
-        mean_loss = micro_batches.run(
-            partial(backward, model, kind, reduction=hyperparameters.loss_reduction), chosen
-        )
-        check(losses.add(step, mean_loss))
-        clip_gradients(parameters, hyperparameters.max_gradient_norm)
-        optimizer.set_learning_rate(
-            learning_rate(
-                step,
-                hyperparameters.learning_rate,
-                num_steps,
-                warmup_steps,
-                hyperparameters.schedule,
+    with fast_attention(model, dtype):
+        for step in range(num_steps):
+            chosen = [features[position] for position in next(batches)]
+            check(losses.add(step, micro_batches.run(gradient, chosen)))
+            clip_gradients(parameters, hyperparameters.max_gradient_norm)
+            optimizer.set_learning_rate(
+                learning_rate(
+                    step,
+                    hyperparameters.learning_rate,
+                    num_steps,
+                    warmup_steps,
+                    hyperparameters.schedule,
+                )
             )
-        )
-        optimizer.step()
-        num_examples += len(chosen)
+            optimizer.step()
+            num_examples += len(chosen)
     check(losses.remaining())
     return {
         "steps": num_steps,
@@ -154,16 +158,19 @@ def backward(
     parts: Sequence[Sequence[Feature]],
     *,
     reduction: Literal["sum", "mean"],
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Compute the gradient of a batch's loss in the model, and return its mean loss, of shape ().
 
     parts: the batch in parts, which are computed one after another. The gradient is that of the
     whole batch, up to the order of summation: a mean is over all summands of the batch.
     """
+    device = next(model.parameters()).device
     model.zero_grad(set_to_none=True)
     totals, counts = [], []
     for part in parts:
-        logits, targets = forward(model, kind, part)
+        with autocast(device, dtype), fast_dropout(device, dtype):
+            logits, targets = forward(model, kind, part)
         total, count = kind.loss(logits, targets)
         divided = reduction == "mean" and len(parts) == 1
         loss = total / count if divided else total

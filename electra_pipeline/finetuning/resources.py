@@ -63,8 +63,8 @@ class EncoderShape:
         Memory: 16 bytes a parameter, and for each token and layer 34 x width + 7 x heads x length
         bytes in 16 bits, so twice as many in float32 (Korthikanti et al. 2022, arXiv:2205.05198,
         equation 1, which has 5 for the 7: on a CPU dropout's mask is of floats). ELECTRA-Small took
-        0.46 GB for 8 x 128 tokens and 1.35 GB for 4 x 512 on a CPU; estimated were 0.52 and 1.35. A
-        GPU that computes in bfloat16 needs less.
+        0.46 GB for 8 x 128 tokens and 1.35 GB for 4 x 512 on a CPU; estimated were 0.52 and 1.35.
+        In bfloat16 less is needed, half as much for 4 x 512.
         """
         longest = hyperparameters.max_length
         lengths = [min(len(text) / CHARACTERS_PER_TOKEN + 2, longest) for text in texts]

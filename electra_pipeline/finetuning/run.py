@@ -10,8 +10,11 @@ from typing import Any
 import torch
 import transformers
 
+from electra_pipeline.core.execution import Precision
+from electra_pipeline.core.precision import dtype_name, matrix_dtype
 from electra_pipeline.core.progress import Progress, Update, silent
 from electra_pipeline.core.transformers_logging import quiet_transformers
+from electra_pipeline.finetuning.arithmetic import autocast
 from electra_pipeline.finetuning.cache import load_encoded
 from electra_pipeline.finetuning.loop import reproducible, train
 from electra_pipeline.finetuning.scoring import calibrated, score
@@ -27,7 +30,13 @@ from electra_pipeline.text.tokenizer_files import save_loadable
 from electra_pipeline.text.words import count_characters
 
 
-def run_trial(trial: Trial, *, num_threads: int = 1, progress: Progress = silent) -> Artifact:
+def run_trial(
+    trial: Trial,
+    *,
+    num_threads: int = 1,
+    precision: Precision = "auto",
+    progress: Progress = silent,
+) -> Artifact:
     """Fine-tune and score one trial; return the finished artifact if it exists.
 
     The artifact has `predictions.parquet`, `model/` if the trial keeps it, and as counters the
@@ -35,42 +44,48 @@ def run_trial(trial: Trial, *, num_threads: int = 1, progress: Progress = silent
     or the loss is not finite.
     """
     return produce(
-        **identity(trial), write=lambda draft: _write(trial, draft, num_threads, progress)
+        **identity(trial),
+        write=lambda draft: _write(trial, draft, num_threads, precision, progress),
     )
 
 
-def _write(trial: Trial, draft: Draft, num_threads: int, progress: Progress) -> Written:
+def _write(
+    trial: Trial, draft: Draft, num_threads: int, precision: Precision, progress: Progress
+) -> Written:
     def report(done: int, total: int, unit: str, metrics: Mapping[str, Any]) -> None:
         progress(Update(STAGE, done, total, unit, metrics, item=trial.full_label))
 
     hyperparameters = trial.hyperparameters
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = matrix_dtype(precision, device)
     try:
         with reproducible(trial.seed, num_threads):
             model, tokenizer, data, encoded = _load(trial)
-            model = model.to("cuda" if torch.cuda.is_available() else "cpu")
+            model = model.to(device)
             training = train(
                 model,
                 data.kind,
                 encoded.features,
                 hyperparameters,
                 seed=trial.seed,
+                dtype=dtype,
                 report=lambda step, steps, loss: report(step, steps, "steps", {"loss": loss}),
             )
-            trained_on = str(next(model.parameters()).device)
             data.kind.finish(model)
 
             def predicted(
                 kind: TaskKind[Any, Any], examples: Sequence[Any], step: str
             ) -> list[Any]:
-                return predict(
-                    model,
-                    tokenizer,
-                    kind,
-                    examples,
-                    max_length=hyperparameters.max_length,
-                    batch_examples=hyperparameters.batch_examples,
-                    report=lambda done, total: report(done, total, "inputs", {"step": step}),
-                )[1]
+                with autocast(device, torch.float32 if kind.scored_in_float32 else dtype):
+                    return predict(
+                        model,
+                        tokenizer,
+                        kind,
+                        examples,
+                        max_length=hyperparameters.max_length,
+                        batch_examples=hyperparameters.batch_examples,
+                        report=lambda done, total: report(done, total, "inputs", {"step": step}),
+                    )[1]
 
             data, calibration = calibrated(data, predicted)
             scores = score(data, predicted, draft)
@@ -93,7 +108,12 @@ def _write(trial: Trial, draft: Draft, num_threads: int, progress: Progress) -> 
         "unknown_train_examples": num_unknown(encoded.features, tokenizer),
         "training": training,
     }
-    return Written(counters, {"device": trained_on, "num_threads": num_threads})
+    observed = {
+        "device": str(device),
+        "num_threads": num_threads,
+        "precision": dtype_name(dtype),
+    }
+    return Written(counters, observed)
 
 
 def _load(trial: Trial) -> tuple[Any, Any, TaskData, Encoded]:

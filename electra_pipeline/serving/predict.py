@@ -163,7 +163,7 @@ def load_predictor(model: str, task: str | None = None, device: str | None = Non
         if head.is_task and fitting and task not in fitting:
             raise ValueError(_untrained(model, config, task, "its head is another one"))
         loader = getattr(transformers, head.auto_class)
-        # in float32 as in scoring, whatever the dtype of the files
+        # in float32, whatever the dtype of the files and of the trial's matrix products
         module, report = source.load(loader, dtype=torch.float32, output_loading_info=True)
         tokenizer = load_tokenizer(source, config, of_words=task == "token-classification")
         is_artifact = any(open_artifact(Folder(at)) for at in (model, str(Path(directory).parent)))

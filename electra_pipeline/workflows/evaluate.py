@@ -156,11 +156,16 @@ def run_trials(
         else:
             missing.append(trial)
     missing = longest_first(missing)
-    started, made = time.monotonic(), []
+    started = time.monotonic()
+    made: list[tuple[Trial, Artifact]] = []
     resources_by_memory = _resources_by_memory(config, missing, context.executor)
     with metered(config.database_url, config.name, "finetune", context.executor) as meter:
         outcomes = meter.map(
-            partial(finetuning.run_trial, num_threads=config.scale.cpus_per_trial),
+            partial(
+                finetuning.run_trial,
+                num_threads=config.scale.cpus_per_trial,
+                precision=config.scale.precision,
+            ),
             missing,
             resources=lambda trial: resources_by_memory[trial.estimate.memory_bytes],
             after=parents(missing),
@@ -170,6 +175,10 @@ def run_trials(
             context.progress(Update("finetune", num_done, len(trials), "trials"))
             trial = missing[outcome.index]
             if outcome.value is not None:
+                if not made:
+                    logger.info(
+                        "finetune: matrix products in %s", outcome.value.observed["precision"]
+                    )
                 made.append((trial, outcome.value))
             yield replace(outcome, index=positions[id(trial)])
     if len(missing) > 1:

@@ -38,7 +38,7 @@ def trials(published, task_files, tmp_path):
 def config(tmp_path):
     corpus = {"sources": [{"type": "files", "urls": ["a.txt"]}]}
     values = {"name": "test", "root": str(tmp_path / "runs"), "corpus": corpus}
-    return PipelineConfig.model_validate(values)
+    return PipelineConfig.model_validate({**values, "scale": {"precision": "float32"}})
 
 
 def test_an_interrupted_evaluation_runs_only_the_missing_trials(trials, config, monkeypatch):
@@ -116,6 +116,8 @@ def test_children_run_after_their_parents_and_are_skipped_if_those_fail(
     }
     (line,) = [each.getMessage() for each in caplog.records if "utilization" in each.getMessage()]
     assert line.startswith("finetune: 2 trials in ") and ", 1 at a time, utilization " in line
+    (line,) = [each.getMessage() for each in caplog.records if "products" in each.getMessage()]
+    assert line == "finetune: matrix products in float32"
 
 
 def test_utilization_is_busy_time_over_slots_times_wall_time(trials, config):

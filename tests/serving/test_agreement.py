@@ -1,4 +1,7 @@
-"""`predict` gives what scoring wrote into `predictions.parquet`, for every kind of task."""
+"""`predict` gives what scoring wrote into `predictions.parquet`, for every kind of task.
+
+Of trials in float32, in which `predict` computes; bfloat16 rounds differently.
+"""
 
 import itertools
 import unicodedata
@@ -182,7 +185,7 @@ def trial(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     )
     start = MODELS[model](folder / "model")
     (trial,) = plan(config, start, StageContext(str(folder / "runs"), "test"))
-    return kind, run_trial(trial), inputs
+    return kind, run_trial(trial, precision="float32"), inputs
 
 
 def scored(kind: str, answer: dict[str, Any]) -> tuple[Any, Any]:

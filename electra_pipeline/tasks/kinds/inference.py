@@ -1,6 +1,5 @@
 """Model outputs and predictions of a task's examples: the one way for scoring and serving."""
 
-import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -73,6 +72,7 @@ def forward(
 ) -> tuple[Tensor, Tensor]:
     """Return the float32 logits of a batch and its targets, on the model's device.
 
+    Matrix products are in float32, or in the type of the caller's `torch.autocast`.
     Padding has the lowest logit: else a softmax over positions would depend on the length of the
     other examples of the batch.
     """
@@ -82,8 +82,7 @@ def forward(
     if not is_padded:  # transformers would check it on the device and wait for the result
         del inputs["attention_mask"]
     inputs = {name: _to_device(tensor, device) for name, tensor in inputs.items()}
-    with _autocast(device):
-        logits = kind.logits(model(**inputs)).float()
+    logits = kind.logits(model(**inputs)).float()
     if is_padded and logits.ndim == 3:  # (batch, length, out)
         padding = inputs["attention_mask"].unsqueeze(-1) == 0
         logits = logits.masked_fill(padding, torch.finfo(torch.float32).min)
@@ -95,9 +94,3 @@ def _to_device(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
-
-
-def _autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    if device.type == "cuda" and torch.cuda.is_bf16_supported():
-        return torch.autocast("cuda", torch.bfloat16)
-    return contextlib.nullcontext()

@@ -60,6 +60,8 @@ class TaskKind(ABC, Generic[Example, Prediction]):
     """As in the type of a task, such as question-answering."""
     auto_class: ClassVar[str]
     """The class of transformers that loads its models."""
+    scored_in_float32: ClassVar[bool] = False
+    """Whether 8 bits of an output are too few to score it."""
 
     @property
     def head(self) -> Mapping[str, Any]:
