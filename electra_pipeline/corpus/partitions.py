@@ -27,7 +27,7 @@ from electra_pipeline.corpus.sources.plan import Partition
 from electra_pipeline.inputs.decompression import log_warning
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.shards import DOCUMENT_SCHEMA, write_shard
-from electra_pipeline.text.words import split_words
+from electra_pipeline.text.words import count_words
 
 SIZES = ("num_words", "num_characters", "num_bytes")
 PARTITION_SCHEMA = pa.schema(
@@ -220,7 +220,7 @@ def document_row(text: str, label: str, url: str | None, language: str | None) -
         "source": label,
         "url": url,
         "language": language,
-        "num_words": len(split_words(text)),
+        "num_words": count_words(text),
         "num_characters": len(text),
         "num_bytes": len(text.encode()),
     }

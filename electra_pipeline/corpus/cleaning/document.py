@@ -92,11 +92,11 @@ def clean_document(raw: RawDocument, rules: DocumentRules) -> Document:
         repairs = {**repairs, "truncated_documents": 1}
     if reason := _wrong_length(text, rules):
         return Document(text, raw.url, None, reason, str(len(text)), repairs)
-    identified = identify(text)
-    language, wanted = identified.code, rules.language
+    wanted, min_score = rules.language, rules.min_score if rules.language else 0.0
+    language, score = identify(text, wanted, min_score)
     # A document with too few letters to identify its language is kept.
-    if wanted and language and (language != wanted or identified.score < rules.min_score):
-        value = f"{language} {identified.score:.2f}"
+    if wanted and language and (language != wanted or score < min_score):
+        value = f"{language} {score:.2f}"
         return Document(text, raw.url, language, "language", value, repairs)
     text, rejection, edits = registry.apply(rules.filters, text, raw.url, language)
     repairs = {**repairs, **edits}

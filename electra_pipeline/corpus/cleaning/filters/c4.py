@@ -14,8 +14,8 @@ from pydantic import Field
 
 from electra_pipeline.corpus.cleaning.filters.filter import Filter, Rejection, above, below
 from electra_pipeline.corpus.cleaning.filters.text_view import TextView
-from electra_pipeline.corpus.cleaning.text import PARAGRAPH_END
 from electra_pipeline.text.sentences import ends_sentence, split_sentences
+from electra_pipeline.text.spaces import single_blank_lines
 from electra_pipeline.text.words import split_words
 
 # C4 has the straight quotes; the others are their typographic forms.
@@ -75,7 +75,7 @@ class C4Lines(Filter):
                 removed[reason] += 1
         if not removed:
             return view.text, {}
-        return PARAGRAPH_END.sub("\n\n", "\n".join(kept)).strip(), removed
+        return single_blank_lines("\n".join(kept)).strip(), removed
 
     def _reason(
         self, line: str, has_long_word: bool, phrases: Mapping[str, tuple[str, ...]]
