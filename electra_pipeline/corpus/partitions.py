@@ -19,15 +19,16 @@ import xxhash
 from electra_pipeline.core.execution import Executor
 from electra_pipeline.core.identity import fingerprint
 from electra_pipeline.core.progress import Progress, Update, silent, throttled
-from electra_pipeline.corpus.cleaning.document import DocumentRules, clean_document
+from electra_pipeline.corpus.cleaning.document import DocumentRules, clean_documents
 from electra_pipeline.corpus.cleaning.text import content_id
 from electra_pipeline.corpus.dropped import Sampler, sample_row
 from electra_pipeline.corpus.progress import STAGE, reported, step_report
+from electra_pipeline.corpus.sources.documents import RawDocument
 from electra_pipeline.corpus.sources.plan import Partition
 from electra_pipeline.inputs.decompression import log_warning
 from electra_pipeline.storage.folder import Folder
 from electra_pipeline.storage.shards import DOCUMENT_SCHEMA, write_shard
-from electra_pipeline.text.words import split_words
+from electra_pipeline.text.words import count_words
 
 SIZES = ("num_words", "num_characters", "num_bytes")
 PARTITION_SCHEMA = pa.schema(
@@ -40,6 +41,9 @@ DOCUMENTS = "documents.arrow"
 RECORD = "record.json"
 BATCH_DOCUMENTS = 1024
 BATCH_BYTES = 16 << 20
+# Documents that are cleaned together: as many as a core's cache holds.
+CLEANED_DOCUMENTS = 256
+CLEANED_BYTES = 1 << 20
 NOT_SAMPLED = "not_sampled"
 TRAILING_BYTES = "files_with_trailing_bytes"  # after a compressed stream, and ignored
 UPDATE_SECONDS = 1.0  # between two updates of a partition
@@ -177,6 +181,32 @@ def _kept_batches(
     """Yield the kept documents; count all of them and sample the dropped ones."""
     rows: list[dict[str, Any]] = []
     num_bytes = 0
+    for keys, raws in _sampled_batches(task, counts, progress):
+        for key, document in zip(keys, clean_documents(raws, task.rules), strict=True):
+            counts.repaired.update(document.repairs)
+            if document.reason is not None:
+                counts.dropped[document.reason] += 1
+                columns = {"source": counts.label, "url": document.url, "text": document.text}
+                sampler.add(key, sample_row(document.reason, document.value, columns))
+                continue
+            counts.kept += 1
+            row = document_row(document.text, counts.label, document.url, document.language)
+            rows.append(row)
+            num_bytes += row["num_bytes"]
+            if len(rows) == BATCH_DOCUMENTS or num_bytes >= BATCH_BYTES:
+                yield pa.RecordBatch.from_pylist(rows, PARTITION_SCHEMA)
+                rows, num_bytes = [], 0
+    if rows:
+        yield pa.RecordBatch.from_pylist(rows, PARTITION_SCHEMA)
+
+
+def _sampled_batches(
+    task: PartitionTask, counts: PartitionCounts, progress: Progress
+) -> Iterator[tuple[list[int], list[RawDocument]]]:
+    """Yield the documents that are processed, in small batches, with their keys; count all."""
+    keys: list[int] = []
+    raws: list[RawDocument] = []
+    num_bytes = 0
     limit = int(task.rules.sample_fraction * 2**64)
 
     def warn(message: str) -> None:
@@ -194,22 +224,13 @@ def _kept_batches(
         if key >= limit:
             counts.dropped[NOT_SAMPLED] += 1
             continue
-        document = clean_document(raw, task.rules)
-        counts.repaired.update(document.repairs)
-        if document.reason is not None:
-            counts.dropped[document.reason] += 1
-            columns = {"source": counts.label, "url": document.url, "text": document.text}
-            sampler.add(key, sample_row(document.reason, document.value, columns))
-            continue
-        counts.kept += 1
-        row = document_row(document.text, counts.label, document.url, document.language)
-        rows.append(row)
-        num_bytes += row["num_bytes"]
-        if len(rows) == BATCH_DOCUMENTS or num_bytes >= BATCH_BYTES:
-            yield pa.RecordBatch.from_pylist(rows, PARTITION_SCHEMA)
-            rows, num_bytes = [], 0
-    if rows:
-        yield pa.RecordBatch.from_pylist(rows, PARTITION_SCHEMA)
+        keys.append(key)
+        raws.append(raw)
+        num_bytes += len(encoded)
+        if len(raws) == CLEANED_DOCUMENTS or num_bytes >= CLEANED_BYTES:
+            yield keys, raws
+            keys, raws, num_bytes = [], [], 0
+    yield keys, raws
 
 
 def document_row(text: str, label: str, url: str | None, language: str | None) -> dict[str, Any]:
@@ -220,7 +241,7 @@ def document_row(text: str, label: str, url: str | None, language: str | None) -
         "source": label,
         "url": url,
         "language": language,
-        "num_words": len(split_words(text)),
+        "num_words": count_words(text),
         "num_characters": len(text),
         "num_bytes": len(text.encode()),
     }

@@ -1,9 +1,6 @@
 """Hash words and sequences of words."""
 
-from collections.abc import Sequence
-
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint64]
@@ -12,9 +9,15 @@ Hashes = NDArray[np.uint64]
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
-def hash_vocabulary(words: Sequence[str]) -> dict[str, int]:
-    """Return each distinct word with its hash: xxh3 of its UTF-8, equal on every machine."""
-    return {word: xxhash.xxh3_64_intdigest(word.encode()) for word in set(words)}
+def hash_numbers(numbers: NDArray[np.integer]) -> Hashes:
+    """Return a hash of each number: the finalizer of SplitMix64 (Steele et al. 2014, figure 16).
+
+    It is a bijection: different numbers have different hashes.
+    """
+    hashes = numbers.astype(np.uint64) * MULTIPLIER
+    hashes = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    hashes = (hashes ^ (hashes >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return hashes ^ (hashes >> np.uint64(31))
 
 
 def hash_ngrams(hashes: Hashes, n: int) -> Hashes:

@@ -128,13 +128,13 @@ class SourceFile:
         suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes]
         return [*suffixes[:-1], *(SUFFIXES.get(each, each) for each in suffixes[-1:])]
 
-    @property
+    @cached_property
     def compression(self) -> str | None:
         """The compression by its name, such as `.gz`, or None; `open` decides by the content."""
         last = self._suffixes[-1] if self._suffixes else ""
         return last if last in CODECS else None
 
-    @property
+    @cached_property
     def suffix(self) -> str:
         """The suffix of the format, such as `.jsonl`, without that of the compression; or empty."""
         suffixes = self._suffixes[:-1] if self.compression else self._suffixes

@@ -6,6 +6,7 @@ A path that exists, or that a pattern matched, is literal: it may contain `*`, `
 
 import glob
 import logging
+import posixpath
 import re
 import weakref
 import zipfile
@@ -57,6 +58,8 @@ def resolve(url: str) -> tuple[Any, str]:
     Raises FileNotFoundError if a chain's archive is missing, ValueError if it is damaged or if
     there is no driver for the URL.
     """
+    if _is_plain_path(url):  # most of many files: saves 50 microseconds each
+        return LocalFileSystem(), url
     try:
         if "\0" in url:
             raise ValueError("contains a NUL character")
@@ -118,6 +121,8 @@ def find(url: str, filesystem: Any, path: str) -> dict[str, Mapping[str, Any] | 
 
 def open_location(url: str) -> IO[bytes]:
     """Open the stored bytes of a file. Raises FileNotFoundError if it does not exist."""
+    if _is_plain_path(url):
+        return open(url, "rb")  # noqa: PTH123 - a Path takes as long as opening the file
     filesystem, path = resolve(url)
     file: IO[bytes] = filesystem.open(path, "rb")
     # An archive's filesystem closes it when garbage collected: keep it as long as the file.
@@ -221,6 +226,15 @@ def _type(filesystem: Any, path: str, listed: str) -> str:
     if not is_local(filesystem) or listed == "file":
         return listed
     return "file" if Path(path).is_file() else "directory" if Path(path).is_dir() else "other"
+
+
+def _is_plain_path(url: str) -> bool:
+    """Return whether this is an absolute path of a local file, written as its driver returns it."""
+    return (
+        url.startswith("/")
+        and not any(part in url for part in ("//", "::", "\0"))
+        and posixpath.normpath(url) == url
+    )
 
 
 def _exists(path: Path) -> bool:

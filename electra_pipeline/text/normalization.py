@@ -20,6 +20,7 @@ STRAY = (
     f"(?![{WITH_ZERO_WIDTH_SPACE}])"
     f"|[{JOINERS}](?<![{JOINING}][{JOINERS}])"
 )
+MAYBE_STRAY = ZERO_WIDTH_SPACE + JOINERS
 _ALWAYS_REMOVED, _STRAY = re.compile(ALWAYS_REMOVED), re.compile(STRAY)
 
 
@@ -30,4 +31,6 @@ def normalize(text: str) -> str:
         return text
     # First NFC orders the marks; again, since removing may bring a letter and its accent together.
     text = unicodedata.normalize("NFC", text)
+    if not any(character in text for character in MAYBE_STRAY):
+        return text
     return unicodedata.normalize("NFC", _STRAY.sub("", text))

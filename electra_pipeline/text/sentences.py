@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from sentencex import segment
 
@@ -41,7 +42,12 @@ CLAUSE = re.compile(
 
 def ends_sentence(text: str) -> bool:
     """Return whether the last character ends a sentence in any script."""
-    return SENTENCE_END.match(text[-1:]) is not None
+    return _is_sentence_end(text[-1:])
+
+
+@cache
+def _is_sentence_end(character: str) -> bool:
+    return SENTENCE_END.match(character) is not None
 
 
 def split_sentences(line: str, language: str | None) -> Iterator[str]:

@@ -17,6 +17,7 @@ from electra_pipeline.text.characters import (
     WORDSPACE,
     ZERO_WIDTH_SPACE,
 )
+from electra_pipeline.text.spaces import one_line
 
 # A Chinese word has 1.5 to 1.7 characters, a Japanese one about 2 (a Thai one 3 or more).
 CHARACTERS_PER_WORD = 2
@@ -38,6 +39,14 @@ def split_words(text: str) -> list[str]:
     if _has_other_words(text):
         return WORD.findall(text)
     return text.split()
+
+
+def count_words(text: str) -> int:
+    """Return `len(split_words(text))`, in less time."""
+    if _has_other_words(text):
+        return len(WORD.findall(text))
+    line = one_line(text)
+    return line.count(" ") + 1 if line else 0
 
 
 def has_spaced_words(text: str, words: Sequence[str] | None = None) -> bool:

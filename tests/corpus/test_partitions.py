@@ -18,6 +18,7 @@ def test_a_long_partition_reports_its_progress(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(partitions, "UPDATE_SECONDS", 0.0)
+    monkeypatch.setattr(partitions, "CLEANED_DOCUMENTS", 25)
     for name in ("a", "b"):
         (tmp_path / "in").mkdir(exist_ok=True)
         texts = [prose(ENGLISH, seed, 60) for seed in range(100)] + ["too short"]

@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from electra_pipeline.text.characters import UNSPACED, UNSPACED_MARKS
-from electra_pipeline.text.words import count_characters, has_spaced_words, split_words
+from electra_pipeline.text.words import (
+    count_characters,
+    count_words,
+    has_spaced_words,
+    split_words,
+)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +43,12 @@ from electra_pipeline.text.words import count_characters, has_spaced_words, spli
 )
 def test_words(text: str, words: list[str]) -> None:
     assert split_words(text) == words
+    assert count_words(text) == len(words)
+
+
+@given(st.text(st.sampled_from(" \n\t\u00a0\u2028\u200bab字ไ\u0f0b")))
+def test_words_are_counted_as_they_are_split(text: str) -> None:
+    assert count_words(text) == len(split_words(text))
 
 
 @given(st.text() | st.text("aก่\u200b\u200d ་།፡人\ufe0f."))

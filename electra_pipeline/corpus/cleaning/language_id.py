@@ -2,14 +2,14 @@
 
 import functools
 import importlib.util
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import fasttext
 import yaml
@@ -20,12 +20,14 @@ import yaml
 WINDOW_CHARACTERS = 250
 MAX_WINDOWS = 4
 MIN_LETTERS = 50  # the model is unreliable with fewer, and always gives some language
+ASCII_LETTERS = re.compile(f"(?:[^A-Za-z]*+[A-Za-z]){{{MIN_LETTERS}}}")
 NUM_CANDIDATES = 5
+# fastText adds 1e-5 to each factor of a probability, which may therefore be slightly above 1.
+MAX_PROBABILITY = 1.01
 LABEL_PREFIX = "__label__"
 
 
-@dataclass(frozen=True)
-class Identified:
+class Identified(NamedTuple):
     """The most probable language and its mean probability; code None for too few letters."""
 
     code: str | None
@@ -74,14 +76,14 @@ def _other_codes() -> Mapping[str, str]:
     return {other: code for code, others in rows.items() for other in others.split("; ")}
 
 
-def _is_letter(character: str) -> bool:
-    # Marks count too: str.isalpha() is false for the vowel signs of Indic scripts.
-    return unicodedata.category(character)[0] in "LM"
+def identify(text: str, wanted: str | None = None, min_score: float = 1.0) -> Identified:
+    """Identify the language of `text` by the mean probability in windows spread over it.
 
-
-def identify(text: str) -> Identified:
-    """Identify the language of `text` by the mean probability in windows spread over it."""
-    if sum(1 for _ in islice(filter(_is_letter, text), MIN_LETTERS)) < MIN_LETTERS:
+    Windows are read until the rest can change neither the language nor whether its probability is
+    at least `min_score`; the score is then a lower bound. If the language is not the `wanted` one
+    (null: any), all windows are read.
+    """
+    if not _has_letters(text):
         return Identified(None, 0.0)
     flat = text.replace("\n", " ")
     if flat.isupper():  # headlines: probability 0.1 in capitals, 0.9 in lower case
@@ -91,10 +93,27 @@ def identify(text: str) -> Identified:
         step = (len(flat) - WINDOW_CHARACTERS) / (MAX_WINDOWS - 1)
         starts = [int(index * step) for index in range(MAX_WINDOWS)]
     windows = [flat[start : start + WINDOW_CHARACTERS] for start in starts]
+    num_characters = num_unread = sum(map(len, windows))
     total: Counter[str] = Counter()
     for window in windows:
         # Windows are weighted by length, as a last one of ten characters is unreliable.
         for label, probability in zip(*_model().predict(window, k=NUM_CANDIDATES), strict=True):
             total[label] += probability * len(window)
-    label, weight = max(total.items(), key=lambda item: (item[1], item[0]))
-    return Identified(label.removeprefix(LABEL_PREFIX), weight / sum(map(len, windows)))
+        num_unread -= len(window)
+        (weight, label), *others = sorted(((w, each) for each, w in total.items()), reverse=True)
+        found = Identified(label.removeprefix(LABEL_PREFIX), weight / num_characters)
+        reachable = (others[0][0] if others else 0.0) + num_unread * MAX_PROBABILITY
+        if weight > reachable and found.score >= min_score and wanted in (None, found.code):
+            break
+    return found
+
+
+def _has_letters(text: str) -> bool:
+    """Return whether the text has `MIN_LETTERS` letters; most texts begin with that many of ASCII.
+
+    Marks count too: `str.isalpha` is false for the vowel signs of Indic scripts.
+    """
+    if ASCII_LETTERS.match(text):
+        return True
+    letters = filter(lambda character: unicodedata.category(character)[0] in "LM", text)
+    return sum(1 for _ in islice(letters, MIN_LETTERS)) == MIN_LETTERS

@@ -13,6 +13,7 @@ import ftfy.fixes
 import xxhash
 
 from electra_pipeline.text.normalization import normalize
+from electra_pipeline.text.spaces import one_line, single_blank_lines, single_spaces
 
 # Encoding repair only: curly quotes, ligatures and full-width forms are the author's choice, which
 # the tokenizer handles. ftfy changed 0 of 2,588 good documents with this, and 168 by default.
@@ -23,18 +24,25 @@ MOJIBAKE_CONFIG = ftfy.TextFixerConfig(
     fix_character_width=False,
     normalization="NFC",
 )
-LINE_END = re.compile(r"\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 REPLACEMENT = re.compile("\ufffd")  # a character that was lost before this stage
-# Each of ftfy's patterns of damage has a non-ASCII character and at most 6 characters. Non-ASCII
-# spans whose contexts overlap are searched as one.
+# Each of ftfy's patterns of damage has at most 6 characters. It contains one of `ALONE`, or two
+# adjacent non-ASCII characters, not both of which are letters of Greek, Cyrillic or a script that
+# ftfy does not list, or usual punctuation.
 CONTEXT = 8
-NOT_ASCII = re.compile(rf"[^\x00-\x7f]++(?:[\x00-\x7f]{{1,{2 * CONTEXT}}}[^\x00-\x7f]++)*+")
+ALONE = "\x80-\x9f\u0152\u0153\xc3\xc2"
+USUAL = ("common", "lower_common", "upper_common")
+SUSPICIOUS = "".join(
+    characters
+    for category, characters in ftfy.badness.MOJIBAKE_CATEGORIES.items()
+    if category not in USUAL
+)
+SUSPICIOUS += "\u0402"  # Cyrillic, in damaged punctuation
+NOT_ASCII = r"[^\x00-\x7f]"
+SUSPICIOUS_SPAN = re.compile(
+    rf"[{ALONE}{SUSPICIOUS}](?:(?<=[{ALONE}])|{NOT_ASCII}|(?<={NOT_ASCII}{NOT_ASCII}))"
+)
 SURROGATE = re.compile("[\ud800-\udfff]")
 ENTITY = re.compile(r"&#?[0-9A-Za-z]{1,24};")
-# Every run of whitespace within a line except a single space, which is the most frequent and stays.
-HORIZONTAL_SPACE = re.compile(r"[^\S\n ][^\S\n]*| [^\S\n]+")
-SPACE_AROUND_LINE_END = re.compile(r" \n ?|\n ")
-PARAGRAPH_END = re.compile(r"\n{3,}")
 
 
 def clean(text: str, *, unescape_html: bool = True) -> tuple[str, Mapping[str, int]]:
@@ -53,11 +61,9 @@ def clean(text: str, *, unescape_html: bool = True) -> tuple[str, Mapping[str, i
             text = unescaped
     if not text.isascii():
         text = _repair_unicode(text, repairs)
-    text = LINE_END.sub("\n", text)
-    text = normalize(text)
-    text = HORIZONTAL_SPACE.sub(" ", text)
-    text = SPACE_AROUND_LINE_END.sub("\n", text)
-    return PARAGRAPH_END.sub("\n\n", text).strip(), repairs
+    text = single_spaces(normalize("\n".join(text.splitlines())))
+    text = text.replace(" \n", "\n").replace("\n ", "\n")
+    return single_blank_lines(text).strip(), repairs
 
 
 def _repair_unicode(text: str, repairs: dict[str, int]) -> str:
@@ -75,13 +81,13 @@ def _repair_unicode(text: str, repairs: dict[str, int]) -> str:
 
 
 def is_damaged(text: str) -> bool:
-    """Return `ftfy.badness.is_bad`, which takes 1 s for 8 MB, by checking only non-ASCII spans."""
+    """Return `ftfy.badness.is_bad`, which takes 1 s for 8 MB, by checking only suspicious spans."""
     return any(
         ftfy.badness.BADNESS_RE.search(text, max(0, found.start() - CONTEXT), found.end() + CONTEXT)
-        for found in NOT_ASCII.finditer(text)
+        for found in SUSPICIOUS_SPAN.finditer(text)
     )
 
 
 def content_id(text: str) -> str:
     """Return a hash of 32 hex digits that ignores case and whitespace, equal for duplicates."""
-    return xxhash.xxh3_128_hexdigest(" ".join(text.lower().split()).encode())
+    return xxhash.xxh3_128_hexdigest(one_line(text.lower()).encode())

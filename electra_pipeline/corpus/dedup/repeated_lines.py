@@ -23,7 +23,6 @@ from pydantic import Field
 from electra_pipeline.core.execution import Executor, values_in_order
 from electra_pipeline.core.identity import Config
 from electra_pipeline.corpus.cleaning.document import DocumentRules
-from electra_pipeline.corpus.cleaning.text import PARAGRAPH_END
 from electra_pipeline.corpus.dropped import Sampler, sample_row
 from electra_pipeline.corpus.partitions import (
     PARTITION_SCHEMA,
@@ -36,6 +35,7 @@ from electra_pipeline.corpus.partitions import (
 )
 from electra_pipeline.corpus.word_hashes import Hashes
 from electra_pipeline.storage.folder import Folder
+from electra_pipeline.text.spaces import one_line, single_blank_lines
 
 BOILERPLATE = "boilerplate"
 LINE_KEYS = "lines.bin"
@@ -184,7 +184,7 @@ def remove_lines(config: RepeatedLines, text: str, boilerplate: Hashes) -> tuple
     removed = set(numbers[is_boilerplate].tolist())
     rest = (line for number, line in enumerate(lines) if number not in removed)
     text = SEPARATORS[config.unit].join(rest)
-    return PARAGRAPH_END.sub("\n\n", text).strip(), len(removed)
+    return single_blank_lines(text).strip(), len(removed)
 
 
 def _split(config: RepeatedLines, text: str) -> tuple[list[str], NDArray[np.int64], Hashes]:
@@ -192,8 +192,7 @@ def _split(config: RepeatedLines, text: str) -> tuple[list[str], NDArray[np.int6
     lines = text.split(SEPARATORS[config.unit])
     numbers = [number for number, line in enumerate(lines) if len(line) >= config.min_characters]
     keys = (
-        xxhash.xxh3_64_intdigest(" ".join(lines[number].lower().split()).encode())
-        for number in numbers
+        xxhash.xxh3_64_intdigest(one_line(lines[number].lower()).encode()) for number in numbers
     )
     return lines, np.array(numbers, np.int64), np.fromiter(keys, np.uint64, len(numbers))
 

@@ -6,6 +6,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from electra_pipeline.corpus.sources.config import FileReading, shaping_fields
@@ -42,7 +43,7 @@ class FilePartition:
         """Return how the bytes are interpreted, such as `.jsonl.zst`."""
         return ".group" if self.is_group else self._kind(self.files[0])
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Return the digest of the content; of a group, over the kinds and digests of its files."""
         if not self.is_group:

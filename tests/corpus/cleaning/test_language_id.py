@@ -1,6 +1,7 @@
 # ruff: noqa: RUF001 - letters of other scripts are meant
 import pytest
 
+from electra_pipeline.corpus.cleaning import language_id
 from electra_pipeline.corpus.cleaning.language_id import (
     _other_codes,
     check_language,
@@ -47,6 +48,33 @@ def test_a_preface_in_another_language_does_not_decide() -> None:
 def test_the_score_is_the_mean_over_windows() -> None:
     scores = identify((TEXTS["en"] + " ") * 50 + (TEXTS["ru"] + " ") * 50)
     assert 0.4 < scores.score < 0.65
+
+
+@pytest.mark.parametrize("min_score", [0.0, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("wanted", [None, "en", "ru"])
+def test_reading_stops_early_with_the_same_verdict(wanted: str | None, min_score: float) -> None:
+    for num_english in range(0, 24, 3):
+        text = (TEXTS["en"] + " ") * num_english + (TEXTS["ru"] + " ") * (21 - num_english)
+        whole, verdict = identify(text), identify(text, wanted, min_score)
+        assert verdict.code == whole.code
+        assert (verdict.score >= min_score) == (whole.score >= min_score)
+        assert verdict.score == whole.score or wanted in (None, whole.code)
+
+
+def test_windows_that_cannot_matter_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    windows: list[str] = []
+    model = language_id._model()
+
+    class Recorder:
+        def predict(self, window: str, k: int) -> object:
+            windows.append(window)
+            return model.predict(window, k)
+
+    monkeypatch.setattr(language_id, "_model", Recorder)
+    for wanted, min_score, expected in ((None, 0.0, 3), ("en", 0.5, 3), ("de", 0.5, 4)):
+        windows.clear()
+        identify((TEXTS["en"] + " ") * 50, wanted, min_score)
+        assert len(windows) == expected
 
 
 def test_unsupported_codes_are_refused_with_the_supported_ones() -> None:

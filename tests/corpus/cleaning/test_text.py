@@ -1,12 +1,15 @@
 # ruff: noqa: RUF001 - letters of other scripts are meant
+import re
 import unicodedata
 
 import ftfy
 import pytest
+import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline.corpus.cleaning.text import clean, content_id, is_damaged
+from electra_pipeline.corpus.cleaning.text import USUAL, clean, content_id, is_damaged
+from electra_pipeline.text.normalization import normalize
 
 SAME = [
     "Plain text.\nSecond line.\n\nSecond paragraph.",
@@ -87,6 +90,24 @@ def test_duplicates_share_an_id_whatever_their_case_and_spaces() -> None:
     )  # xxHash's published XXH3_128 of nothing
 
 
+@settings(deadline=None)
+@given(st.lists(st.text("aZÄΣσİ字") | DEBRIS).map("".join))
+def test_ids_are_hashes_of_the_words_in_lower_case(text: str) -> None:
+    text = clean(text, unescape_html=False)[0]
+    plain = " ".join(text.lower().split())
+    assert content_id(text) == xxhash.xxh3_128_hexdigest(plain.encode())
+
+
+@settings(deadline=None)
+@given(st.lists(st.text("aä", max_size=3) | DEBRIS | st.just("\x1f")).map("".join))
+def test_spaces_and_lines_are_those_of_plain_expressions(text: str) -> None:
+    plain = ftfy.fixes.fix_surrogates(text).replace("\ufffd", "") if not text.isascii() else text
+    plain = normalize(re.sub(r"\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]", "\n", plain))
+    plain = re.sub(r" ?\n ?", "\n", re.sub(r"[^\S\n]+", " ", plain))
+    if not is_damaged(text):
+        assert clean(text)[0] == re.sub(r"\n{3,}", "\n\n", plain).strip()
+
+
 # Texts that were encoded and decoded otherwise, some twice, and what stands around them.
 ENCODINGS = ("latin-1", "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1257", "mac-roman")
 
@@ -106,3 +127,20 @@ def test_damage_is_found_as_by_ftfy(text: str, encoding: str, around: str) -> No
         f"{around}{damaged[:2]}",
     ):
         assert is_damaged(each) == ftfy.badness.is_bad(each)
+
+
+def test_no_single_character_but_those_listed_is_damage() -> None:
+    listed = {*map(chr, range(0x80, 0xA0)), *"ŒœÃÂ"}
+    for character in set(map(chr, range(0x80, 0x3000))) - listed:
+        around = f"{character}a {character} A{character}1 {character}.{character}!{character} "
+        assert not ftfy.badness.is_bad(around), character
+
+
+USUAL_CLASS = "".join(ftfy.badness.MOJIBAKE_CATEGORIES[name] for name in USUAL)
+USUAL_CHARACTERS = re.findall(f"[{USUAL_CLASS}]", "".join(map(chr, range(0x80, 0x3000))))
+
+
+@settings(deadline=None)
+@given(st.text(st.sampled_from([*" aZ.", *USUAL_CHARACTERS])))
+def test_usual_characters_are_damage_as_for_ftfy(text: str) -> None:
+    assert is_damaged(text) == ftfy.badness.is_bad(text)

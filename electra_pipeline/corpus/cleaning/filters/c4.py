@@ -9,13 +9,12 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
 from electra_pipeline.corpus.cleaning.filters.filter import Filter, Rejection, above, below
 from electra_pipeline.corpus.cleaning.filters.text_view import TextView
-from electra_pipeline.corpus.cleaning.text import PARAGRAPH_END
 from electra_pipeline.text.sentences import ends_sentence, split_sentences
+from electra_pipeline.text.spaces import single_blank_lines
 from electra_pipeline.text.words import split_words
 
 # C4 has the straight quotes; the others are their typographic forms.
@@ -64,7 +63,7 @@ class C4Lines(Filter):
             for topic, phrases in PHRASES.items()
             if getattr(self, topic) and any(phrase in view.lower for phrase in phrases)
         }
-        has_long_word = np.diff(view.ends).max() > self.max_word_characters
+        has_long_word = view.lengths.max() > self.max_word_characters
         removed: Counter[str] = Counter()
         kept = []
         for line in map(str.strip, view.text.split("\n")):
@@ -75,7 +74,7 @@ class C4Lines(Filter):
                 removed[reason] += 1
         if not removed:
             return view.text, {}
-        return PARAGRAPH_END.sub("\n\n", "\n".join(kept)).strip(), removed
+        return single_blank_lines("\n".join(kept)).strip(), removed
 
     def _reason(
         self, line: str, has_long_word: bool, phrases: Mapping[str, tuple[str, ...]]
@@ -125,6 +124,8 @@ class C4Page(Filter):
 
 def _count_sentences(view: TextView, language: str | None, at_most: int) -> int:
     """Count the sentences, up to `at_most`. The end of a line ends a sentence."""
+    if len(view.lines) >= at_most:
+        return at_most
     sentences = (
         sentence
         for line in view.lines

@@ -6,6 +6,7 @@ Rae et al. 2021, arXiv:2112.11446, appendix A.1.1 and table A1.
 import math
 import re
 from collections.abc import Iterator
+from itertools import filterfalse
 from typing import Literal
 
 from pydantic import Field
@@ -76,8 +77,8 @@ class GopherQuality(Filter):
         """Yield a rejection, or None, for each rule."""
         limits = self._thresholds(language)
         words = view.words
-        # Most words begin with a letter, and this check is fast.
-        others = [word for word in words if not word[0].isalpha()]
+        # Most words are letters alone or begin with one, and these checks are fast.
+        others = [word for word in filterfalse(str.isalpha, words) if not word[0].isalpha()]
         letterless = [word for word in others if not LETTER.search(word)]
         symbols = [word for word in letterless if not LETTER_OR_DIGIT.search(word)]
         num_words = (len(words) - len(symbols)) / view.words_per_word

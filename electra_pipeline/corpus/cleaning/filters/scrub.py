@@ -16,6 +16,8 @@ RESERVED_DOMAIN = re.compile(r"[@.]example\.(?:com|net|org)$", re.IGNORECASE)  #
 IPV4 = re.compile(r"[0-9](?<![\w.].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?!\.?\w)")
 # All global addresses so far begin with 2 or 3 (RFC 4291, 2.4); a::b in a program does not match.
 IPV6 = re.compile(r"[23](?<![\w:.].)[0-9a-fA-F]{3}:[0-9a-fA-F:]{2,34}(?!\.?\w|:)")
+# Parts of these addresses that most texts lack, and that are found faster.
+IN_IPV4, IN_IPV6 = re.compile(r"\.[0-9]{1,3}\.[0-9]"), re.compile(":[0-9a-fA-F:]{2}")
 # The international form only: a plus sign, a country code, groups of digits.
 PHONE_NUMBER = re.compile(r"(?<![\w+])\+[1-9]\d{0,2}(?:[ .-]?\(?\d{1,4}\)?){2,6}(?!\w)")
 MIN_PHONE_DIGITS, MAX_PHONE_DIGITS = 8, 15  # E.164 has the most; shorter ones are not international
@@ -45,8 +47,11 @@ class Scrub(Filter):
         if self.emails and "@" in text:
             text, counts["emails"] = _replace(EMAIL, _is_personal_email, EXAMPLE_EMAIL, text)
         if self.public_ips:
-            text, num_v4 = _replace(IPV4, _is_public, EXAMPLE_IPV4, text)
-            text, num_v6 = _replace(IPV6, _is_public, EXAMPLE_IPV6, text)
+            num_v4 = num_v6 = 0
+            if IN_IPV4.search(text):
+                text, num_v4 = _replace(IPV4, _is_public, EXAMPLE_IPV4, text)
+            if IN_IPV6.search(text):
+                text, num_v6 = _replace(IPV6, _is_public, EXAMPLE_IPV6, text)
             counts["public_ips"] = num_v4 + num_v6
         if self.phone_numbers and "+" in text:
             text, counts["phone_numbers"] = _replace(

@@ -9,11 +9,12 @@ all of them contain a letter: rules on such numbers differ from datatrove's near
 import re
 from collections.abc import Mapping, Set
 from functools import cached_property
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
-from electra_pipeline.corpus.word_hashes import Hashes, hash_vocabulary
+from electra_pipeline.corpus.word_hashes import Hashes, hash_numbers
 from electra_pipeline.text.characters import OPTIONAL_MARKS, WORD_ENDS
 from electra_pipeline.text.words import CHARACTERS_PER_WORD, has_spaced_words, split_words
 
@@ -35,8 +36,14 @@ class TextView:
 
     @cached_property
     def vocabulary(self) -> Mapping[str, int]:
-        """Return each distinct word with its hash."""
-        return hash_vocabulary(self.words)
+        """Return each distinct word with its number, from 0, in the order of first occurrences."""
+        return dict(zip(dict.fromkeys(self.words), count()))
+
+    @cached_property
+    def numbers(self) -> NDArray[np.int64]:
+        """Return (len(words),) int64: the number of each word in the vocabulary."""
+        numbers = map(self.vocabulary.__getitem__, self.words)
+        return np.fromiter(numbers, np.int64, len(self.words))
 
     @cached_property
     def num_optional_marks(self) -> int:
@@ -46,21 +53,26 @@ class TextView:
     @cached_property
     def bare_words(self) -> Set[str]:
         """Return each distinct word as stop words are spelled: without optional marks."""
-        if self.text.isascii():
+        has_other_ends = not self.text.isascii() and any(end in self.text for end in WORD_ENDS)
+        if not self.num_optional_marks and not has_other_ends:
             return self.vocabulary.keys()
         return {OPTIONAL_MARK.sub("", word).rstrip(WORD_ENDS) for word in self.vocabulary}
 
     @cached_property
     def hashes(self) -> Hashes:
-        """Return (len(words),) uint64: the hash of each word."""
-        num_words = len(self.words)
-        return np.fromiter(map(self.vocabulary.__getitem__, self.words), np.uint64, num_words)
+        """Return (len(words),) uint64: a hash of each word, equal for equal words of this text."""
+        return hash_numbers(np.arange(len(self.vocabulary)))[self.numbers]
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """Return (len(words),) int64: the characters in each word."""
+        return np.fromiter(map(len, self.vocabulary), np.int64)[self.numbers]
 
     @cached_property
     def ends(self) -> NDArray[np.int64]:
         """Return (len(words) + 1,) int64: the characters in the words before each, and in all."""
         ends = np.zeros(len(self.words) + 1, np.int64)
-        np.cumsum(np.fromiter(map(len, self.words), np.int64, len(self.words)), out=ends[1:])
+        np.cumsum(self.lengths, out=ends[1:])
         return ends
 
     @cached_property
