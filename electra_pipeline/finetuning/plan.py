@@ -7,7 +7,7 @@ from typing import Any
 
 from electra_pipeline.core.execution import StageContext
 from electra_pipeline.finetuning.config import FinetuneConfig
-from electra_pipeline.finetuning.loop import Hyperparameters
+from electra_pipeline.finetuning.hyperparameters import Hyperparameters
 from electra_pipeline.finetuning.order import longest_first
 from electra_pipeline.finetuning.recipes import recipe_values
 from electra_pipeline.finetuning.resources import EncoderShape

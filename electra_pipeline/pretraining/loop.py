@@ -16,8 +16,9 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from electra_pipeline.core.execution import Scale, StageContext, Worker
-from electra_pipeline.core.optim import Adam, clip_gradients, learning_rate, parameter_groups
+from electra_pipeline.core.optim import Adam, clip_gradients, parameter_groups
 from electra_pipeline.core.prior_baseline import no_better_than_prior
+from electra_pipeline.core.schedule import learning_rate
 from electra_pipeline.pretraining import TENSORBOARD, initial_models, initialization
 from electra_pipeline.pretraining.async_checkpoint import AsyncCheckpointWriter
 from electra_pipeline.pretraining.batches import BatchSource

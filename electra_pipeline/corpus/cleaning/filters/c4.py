@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
 from electra_pipeline.corpus.cleaning.filters.filter import Filter, Rejection, above, below
@@ -64,7 +63,7 @@ class C4Lines(Filter):
             for topic, phrases in PHRASES.items()
             if getattr(self, topic) and any(phrase in view.lower for phrase in phrases)
         }
-        has_long_word = np.diff(view.ends).max() > self.max_word_characters
+        has_long_word = (view.ends[1:] - view.ends[:-1]).max() > self.max_word_characters
         removed: Counter[str] = Counter()
         kept = []
         for line in map(str.strip, view.text.split("\n")):

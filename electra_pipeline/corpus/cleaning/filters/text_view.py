@@ -9,13 +9,16 @@ all of them contain a letter: rules on such numbers differ from datatrove's near
 import re
 from collections.abc import Mapping, Set
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from electra_pipeline.corpus.word_hashes import Hashes, hash_vocabulary
 from electra_pipeline.text.characters import OPTIONAL_MARKS, WORD_ENDS
 from electra_pipeline.text.words import CHARACTERS_PER_WORD, has_spaced_words, split_words
+
+if TYPE_CHECKING:  # a configuration has filters, but no documents
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from electra_pipeline.corpus.word_hashes import Hashes
 
 OPTIONAL_MARK = re.compile(f"[{OPTIONAL_MARKS}]")
 PARAGRAPH_END = re.compile(r"\n\s*\n")
@@ -36,6 +39,8 @@ class TextView:
     @cached_property
     def vocabulary(self) -> Mapping[str, int]:
         """Return each distinct word with its hash."""
+        from electra_pipeline.corpus.word_hashes import hash_vocabulary
+
         return hash_vocabulary(self.words)
 
     @cached_property
@@ -51,14 +56,18 @@ class TextView:
         return {OPTIONAL_MARK.sub("", word).rstrip(WORD_ENDS) for word in self.vocabulary}
 
     @cached_property
-    def hashes(self) -> Hashes:
+    def hashes(self) -> "Hashes":
         """Return (len(words),) uint64: the hash of each word."""
+        import numpy as np
+
         num_words = len(self.words)
         return np.fromiter(map(self.vocabulary.__getitem__, self.words), np.uint64, num_words)
 
     @cached_property
-    def ends(self) -> NDArray[np.int64]:
+    def ends(self) -> "NDArray[np.int64]":
         """Return (len(words) + 1,) int64: the characters in the words before each, and in all."""
+        import numpy as np
+
         ends = np.zeros(len(self.words) + 1, np.int64)
         np.cumsum(np.fromiter(map(len, self.words), np.int64, len(self.words)), out=ends[1:])
         return ends
