@@ -21,7 +21,7 @@ from electra_pipeline.corpus import build as corpus_stage
 from electra_pipeline.corpus.config import CorpusConfig
 from electra_pipeline.inputs.files import UrlFile, fetch
 from electra_pipeline.pretraining import sequences as sequences_stage
-from electra_pipeline.pretraining.sequences import SequencesConfig
+from electra_pipeline.pretraining.config import SequencesConfig
 from electra_pipeline.storage.artifact import Artifact, find_artifacts
 from electra_pipeline.tokenizer import train
 from electra_pipeline.tokenizer.config import TokenizerConfig

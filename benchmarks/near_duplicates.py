@@ -32,7 +32,8 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from electra_pipeline.corpus.cleaning.text import content_id
-from electra_pipeline.corpus.dedup.minhash import NearDuplicates, band_keys, shingle_sets
+from electra_pipeline.corpus.dedup.config import NearDuplicates
+from electra_pipeline.corpus.dedup.minhash import band_keys, shingle_sets
 from electra_pipeline.corpus.dedup.near_duplicates import find
 from electra_pipeline.inputs.files import expand, fetch
 from electra_pipeline.inputs.records import read_records

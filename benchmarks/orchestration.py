@@ -1,12 +1,13 @@
-"""Seconds that the workflow adds: the chain under Prefect and Ray beside plain calls of its stages.
+"""Seconds until the work begins: of commands, workers' processes and the workflow.
 
-Both run the same small configuration from nothing, by turns, on one training worker. The plain
-calls run one after another in one process; the flow starts its own Prefect server and its own Ray,
-as `electra-pipeline run` does on a laptop, and runs the fine-tuning trials side by side. Processor
-seconds are those of all processes of a command: what other work on the machine does not change.
+The chain under Prefect and Ray is run beside plain calls of its stages: the same small
+configuration from nothing, by turns, on one training worker. The plain calls run one after another
+in one process; the flow starts its own Prefect server and its own Ray, as `electra-pipeline run`
+does on a laptop, and runs the fine-tuning trials side by side. Processor seconds are those of all
+processes of a command: what other work on the machine does not change.
 
     python benchmarks/orchestration.py --rounds 3
-    python benchmarks/orchestration.py --rounds 0     # the fan-out and the idle stack alone
+    python benchmarks/orchestration.py --rounds 0     # all but the chain
 """
 
 import argparse
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterable
 
 import psutil
 
@@ -29,6 +31,13 @@ OVERRIDES = [
     "finetune.tasks.0.max_examples=400",
     "finetune.tasks.1.max_examples=400",
 ]
+LIGHT_COMMANDS = (
+    ("--help",),
+    ("presets",),
+    ("config", "--preset", "quickstart"),
+    ("results", "--preset", "quickstart"),
+)
+LIGHT_ROUNDS = 5
 NUM_TASKS = 1000
 LOOK_SECONDS = 0.2  # a process that lives shorter is not counted
 IDLE_SECONDS = 20.0
@@ -41,13 +50,11 @@ def family(process: psutil.Process) -> list[psutil.Process]:
     return []
 
 
-def seconds(command: str, root: str) -> tuple[float, float]:
+def seconds(*arguments: str) -> tuple[float, float]:
     """Wall and processor seconds of one command with all its processes, from start to exit."""
-    preset = ["--preset", "quickstart", "--root", root]
-    options = [part for override in OVERRIDES for part in ("--set", override)]
     started = time.perf_counter()
     process = psutil.Popen(
-        [sys.executable, "-m", "electra_pipeline.cli", command, *preset, *options],
+        [sys.executable, "-m", "electra_pipeline.cli", *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"},
@@ -60,19 +67,72 @@ def seconds(command: str, root: str) -> tuple[float, float]:
                 used[each.pid, each.create_time()] = times.user + times.system
         time.sleep(LOOK_SECONDS)
     if process.returncode != 0:
-        raise RuntimeError(f"{command} ended with {process.returncode}")
+        raise RuntimeError(f"{arguments[0]} ended with {process.returncode}")
     return time.perf_counter() - started, sum(used.values())
 
 
-def fan_out() -> float:
-    """Empty tasks per second through `on_ray`, with existing worker processes."""
+def chain_seconds(command: str, root: str) -> tuple[float, float]:
+    """Wall and processor seconds of the small configuration below a root."""
+    options = [part for override in OVERRIDES for part in ("--set", override)]
+    return seconds(command, "--preset", "quickstart", "--root", root, *options)
+
+
+def light_command_seconds() -> dict[str, tuple[float, float]]:
+    """Median wall and processor seconds of each light command, by turns."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for _ in range(LIGHT_ROUNDS):
+        for arguments in LIGHT_COMMANDS:
+            started, before = time.perf_counter(), os.times()
+            subprocess.run(
+                [sys.executable, "-m", "electra_pipeline.cli", *arguments],
+                capture_output=True,
+                check=True,
+            )
+            after = os.times()
+            user = after.children_user - before.children_user
+            system = after.children_system - before.children_system
+            wall = time.perf_counter() - started
+            found.setdefault(" ".join(arguments), []).append((wall, user + system))
+    return {name: medians(pairs) for name, pairs in found.items()}
+
+
+def medians(pairs: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    wall, processor = (statistics.median(side) for side in zip(*pairs, strict=True))
+    return wall, processor
+
+
+def become_ready(_: object) -> tuple[float, float]:
+    """In a worker: return the processor seconds of its process before and after a trial's imports.
+
+    The first include the start of Python and Ray; the second do not yet build a model.
+    """
+    before = time.process_time()
+    import electra_pipeline.finetuning.run  # noqa: F401
+
+    return before, time.process_time()
+
+
+def measure_ray() -> None:
+    """Print the start of Ray, of a trial's process, and the rate of empty tasks."""
     from electra_pipeline.on_ray import cluster
 
+    started = time.perf_counter()
     with cluster("local") as executor:
+        executor.nodes()
+        print(f"Ray is started after {time.perf_counter() - started:.1f} s")
+        started = time.perf_counter()
+        (outcome,) = executor.map(become_ready, [None])
+        wall = time.perf_counter() - started
+        before, after = outcome.value or (0.0, 0.0)
+        print(
+            f"a trial's process is ready {wall:.1f} s after Ray, processor {after:.1f} s: "
+            f"{before:.1f} for Python and Ray, {after - before:.1f} for imports"
+        )
         list(executor.map(abs, range(10)))
         started = time.perf_counter()
         list(executor.map(abs, range(NUM_TASKS)))
-        return NUM_TASKS / (time.perf_counter() - started)
+        rate = NUM_TASKS / (time.perf_counter() - started)
+    print(f"{rate:.0f} empty tasks/s")
 
 
 def idle_megabytes() -> dict[str, float]:
@@ -125,6 +185,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
+    for name, (wall, processor) in light_command_seconds().items():
+        print(f"{name:30} {wall:6.2f} s, processor {processor:6.2f} s")
     names = {"plain": "finetune", "Prefect and Ray": "run"}
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     again: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
@@ -132,15 +194,18 @@ def main() -> None:
         for round_number in range(arguments.rounds):
             for name, command in names.items():
                 root = f"{place}/{command}-{round_number}"
-                taken[name].append(seconds(command, root))
-                again[name].append(seconds(command, root))
+                taken[name].append(chain_seconds(command, root))
+                again[name].append(chain_seconds(command, root))
                 print(f"{name}: {taken[name][-1]}, again {again[name][-1]}", flush=True)
     for what, rounds in (("from nothing", taken), ("when all is there", again)):
         for name, pairs in rounds.items():
             if pairs:
-                wall, processor = (statistics.median(side) for side in zip(*pairs, strict=True))
+                wall, processor = medians(pairs)
                 print(f"{name:16} {what:18} {wall:6.1f} s, processor {processor:6.1f} s")
-    print(f"{fan_out():.0f} empty tasks/s")
+    if taken["plain"]:
+        added = medians(taken["Prefect and Ray"])[0] - medians(taken["plain"])[0]
+        print(f"the workflow adds {added:.1f} s")
+    measure_ray()
     for name, megabytes in idle_megabytes().items():
         print(f"{name:40} {megabytes:5.0f} MB idle")
 

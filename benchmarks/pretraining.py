@@ -39,7 +39,8 @@ from transformers import (
 from electra_pipeline import config as configuration
 from electra_pipeline import stages
 from electra_pipeline.core.execution import Scale, Worker
-from electra_pipeline.core.optim import Adam, clip_gradients, learning_rate, parameter_groups
+from electra_pipeline.core.optim import Adam, clip_gradients, parameter_groups
+from electra_pipeline.core.schedule import learning_rate
 from electra_pipeline.pretraining.batches import BatchSource
 from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.kernels import kernels

@@ -17,10 +17,8 @@ from electra_pipeline.core.yaml_text import decode_yaml, parse_yaml
 from electra_pipeline.corpus.config import CorpusConfig
 from electra_pipeline.finetuning.config import FinetuneConfig
 from electra_pipeline.presets import preset_text
-from electra_pipeline.pretraining.config import PretrainConfig
-from electra_pipeline.pretraining.sequences import SequencesConfig
+from electra_pipeline.pretraining.config import PretrainConfig, SequencesConfig
 from electra_pipeline.publishing.huggingface import PublishConfig
-from electra_pipeline.results.database import default_database
 from electra_pipeline.storage.stores import open_store
 from electra_pipeline.storage.uri import redacted
 from electra_pipeline.tokenizer.config import TokenizerConfig
@@ -74,6 +72,8 @@ class PipelineConfig(Config):
 
     @property
     def database_url(self) -> str:
+        from electra_pipeline.results.database import default_database  # imports SQLAlchemy
+
         return self.database or default_database(self.root)
 
     def context(

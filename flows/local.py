@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from electra_pipeline.config import PipelineConfig
@@ -91,17 +92,20 @@ def start_temporary_server() -> None:
     A terminal sends SIGINT to all processes of a command. If it ends Prefect's server, the run
     cannot report its final state, and retries for a minute. A blocked signal stays blocked in child
     processes.
+
+    The server takes three seconds to start, as do the imports of the stages: both are done at once.
     """
+    from prefect.client.orchestration import get_client
 
     def start() -> None:
-        from prefect.client.orchestration import get_client
-
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         get_client(sync_client=True)
 
     # The mask is that of this thread, which ends; the main thread can still be interrupted.
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(start).result()
+        started = thread.submit(start)
+        import_module("electra_pipeline.workflows.evaluate")
+        started.result()
 
 
 def without_traceback(record: logging.LogRecord) -> bool:

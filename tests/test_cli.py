@@ -49,6 +49,32 @@ def predict(model: Path, text: bytes, cwd: Path) -> subprocess.CompletedProcess[
     )
 
 
+# Each takes a tenth of a second to some seconds to import.
+HEAVY = ("torch", "transformers", "numpy", "scipy", "sklearn", "pyarrow", "datasets", "pandas")
+HEAVY += ("matplotlib", "prefect", "ray", "huggingface_hub", "httpx", "jinja2")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("config", "--preset", "quickstart"), ("results", "--preset", "small"), ("presets",)],
+)
+def test_a_light_command_imports_nothing_heavy(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    code = f"""
+import sys
+from electra_pipeline.cli.app import main
+sys.argv = ["electra-pipeline", *{arguments}]
+try:
+    main()
+except SystemExit as left:
+    assert not left.code
+print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=600
+    )
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a corpus of made-up documents and a configuration for it."""

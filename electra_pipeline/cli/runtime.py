@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 if TYPE_CHECKING:
     from electra_pipeline.config import PipelineConfig
     from electra_pipeline.core.execution import StageContext
@@ -25,6 +23,8 @@ def local_runtime(
     `use_ray` None takes Ray for several workers, and where RAY_ADDRESS is set.
     `ELECTRA_PIPELINE_LOG_FORMAT=json` writes the log as JSON lines.
     """
+    from rich.console import Console
+
     from electra_pipeline.core.console import progress_display, set_up_logging
 
     console = Console(stderr=True)
@@ -63,4 +63,6 @@ def trial_runtime(
 
 def print_error(line: str) -> None:
     """Print one line in red on standard error."""
+    from rich.console import Console
+
     Console(stderr=True).print(line, style="red", markup=False, soft_wrap=True)

@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 
 from electra_pipeline.cli.options import (
     ConfigOption,
@@ -55,6 +52,9 @@ def config(
 
 def presets() -> None:
     """List the presets."""
+    from rich.console import Console
+    from rich.table import Column, Table
+
     from electra_pipeline.presets import preset_names, preset_text
 
     table = Table("preset", Column("description", overflow="fold"))
@@ -69,6 +69,10 @@ def doctor(where: Location) -> None:
 
     With a configuration, of its root and database.
     """
+    from rich.console import Console
+    from rich.table import Column, Table
+    from rich.text import Text
+
     from electra_pipeline.workflows.doctor import CHECKS, Target, examine
 
     target = Target(where.root, where.database)

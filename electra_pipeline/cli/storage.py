@@ -5,9 +5,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 
 from electra_pipeline.cli.options import Location
 from electra_pipeline.cli.runtime import print_error
@@ -69,6 +66,10 @@ def gc(
     Kept are the newest artifacts of each name, all of the runs given with --keep-run, and the
     artifacts that those were made from. The rows of the results table are kept.
     """
+    from rich.console import Console
+    from rich.table import Column, Table
+    from rich.text import Text
+
     from electra_pipeline.storage import gc as retention
     from electra_pipeline.storage import inventory
     from electra_pipeline.storage.folder import Folder

@@ -4,10 +4,8 @@ from typing import Any
 
 from pydantic import Field
 
-from electra_pipeline.corpus.cleaning.document import DocumentRules
-from electra_pipeline.corpus.dedup.decontamination import Decontamination
-from electra_pipeline.corpus.dedup.minhash import SIGNATURE_VERSION, NearDuplicates
-from electra_pipeline.corpus.dedup.repeated_lines import RepeatedLines
+from electra_pipeline.corpus.cleaning.config import DocumentRules
+from electra_pipeline.corpus.dedup.config import Decontamination, NearDuplicates, RepeatedLines
 from electra_pipeline.corpus.sources import config as sources_config
 from electra_pipeline.corpus.sources.config import Source
 
@@ -40,5 +38,7 @@ class CorpusConfig(DocumentRules):
         settings |= super().identity
         settings["sources"] = [sources_config.identity(source) for source in self.sources]
         if self.near_duplicates is not None:
+            from electra_pipeline.corpus.dedup.minhash import SIGNATURE_VERSION  # imports NumPy
+
             settings["signatures"] = SIGNATURE_VERSION
         return settings

@@ -43,7 +43,7 @@ def inspect(
         raise ValueError(f"{corpus.folder} has no source {source!r}; it has {', '.join(sources)}")
     choice = random.Random(seed)
     by_reason: dict[str, list[ShownDocument]] = {KEPT: []}
-    for row in pq.read_table(corpus.local_file(DROPPED)).to_pylist():
+    for row in pq.ParquetFile(corpus.local_file(DROPPED)).read().to_pylist():
         by_reason.setdefault(row["reason"], []).append(ShownDocument(**row))
     if reason is not None and reason not in by_reason:
         raise ValueError(

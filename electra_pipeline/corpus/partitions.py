@@ -19,7 +19,8 @@ import xxhash
 from electra_pipeline.core.execution import Executor
 from electra_pipeline.core.identity import fingerprint
 from electra_pipeline.core.progress import Progress, Update, silent, throttled
-from electra_pipeline.corpus.cleaning.document import DocumentRules, clean_documents
+from electra_pipeline.corpus.cleaning.config import DocumentRules
+from electra_pipeline.corpus.cleaning.document import clean_documents
 from electra_pipeline.corpus.cleaning.text import content_id
 from electra_pipeline.corpus.dropped import Sampler, sample_row
 from electra_pipeline.corpus.progress import STAGE, reported, step_report

@@ -7,14 +7,14 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from electra_pipeline.core.identity import Config
-from electra_pipeline.core.optim import Schedule
-from electra_pipeline.finetuning.grid_selection import SelectBy
+from electra_pipeline.core.schedule import Schedule
 from electra_pipeline.finetuning.recipes import Recipe
 from electra_pipeline.finetuning.trial import MAJORITY, PRETRAINED, RANDOM
 from electra_pipeline.results.pretraining import TASK as PRETRAINING
 from electra_pipeline.tasks.catalog.published import TASKS
 from electra_pipeline.tasks.catalog.user_task import GivenTask, find_task
 
+SelectBy = Literal["median", "best"]
 GridKey = Literal[
     "learning_rate",
     "layer_decay",

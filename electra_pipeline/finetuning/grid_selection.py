@@ -2,14 +2,13 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
-from electra_pipeline.finetuning.loop import Hyperparameters
+from electra_pipeline.finetuning.config import SelectBy
+from electra_pipeline.finetuning.hyperparameters import Hyperparameters
 from electra_pipeline.results.validation import validation_score
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.tasks.task import VALIDATION
-
-SelectBy = Literal["median", "best"]
 
 
 def select_trials(trials: Sequence[Artifact], by: SelectBy) -> list[tuple[Artifact, str | None]]:

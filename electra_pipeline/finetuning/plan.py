@@ -3,15 +3,17 @@
 import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from electra_pipeline.core.execution import StageContext
 from electra_pipeline.finetuning.config import FinetuneConfig
-from electra_pipeline.finetuning.loop import Hyperparameters
+from electra_pipeline.finetuning.hyperparameters import Hyperparameters
 from electra_pipeline.finetuning.order import longest_first
 from electra_pipeline.finetuning.recipes import recipe_values
-from electra_pipeline.finetuning.resources import EncoderShape
-from electra_pipeline.finetuning.trial import PRETRAINED, RANDOM, Trial
+from electra_pipeline.finetuning.resources import EncoderShape, Estimate
+from electra_pipeline.finetuning.trial import PRETRAINED, RANDOM, Trial, find_trial
 from electra_pipeline.inputs.files import FileReference, PackageFile, UrlFile
 from electra_pipeline.storage.artifact import Artifact
 from electra_pipeline.storage.uri import absolute_uri
@@ -50,7 +52,7 @@ def plan(config: FinetuneConfig, model: Artifact | str, context: StageContext) -
     inits: dict[str, Encoder | None] = {PRETRAINED: tested}
     inits |= {each: None if each == RANDOM else find_encoder(each) for each in config.baselines}
     architectures = {init: architecture(each or tested) for init, each in inits.items()}
-    shapes = {init: EncoderShape.of(each) for init, each in architectures.items()}
+    shape_of = cache(lambda init: EncoderShape.of(architectures[init]))  # takes a second
     data = _data_folder(config)
     parent_tasks = _parent_tasks(config)
     trials: dict[tuple[Any, ...], Trial] = {}
@@ -62,10 +64,10 @@ def plan(config: FinetuneConfig, model: Artifact | str, context: StageContext) -
             inits, enumerate(config.points())
         ):
             hyperparameters = resolve(configured, task, architectures[init])
-            estimate = shapes[init].estimate(texts, hyperparameters)
+            estimate: Estimate | None = None
             for seed in config.seeds:
                 is_first = init == PRETRAINED and seed == config.seeds[0]
-                trials[task.name, init, number, seed] = Trial(
+                trial = Trial(
                     run=context.name,
                     root=absolute_uri(context.root),
                     task=task,
@@ -80,10 +82,14 @@ def plan(config: FinetuneConfig, model: Artifact | str, context: StageContext) -
                     keep_model=config.keep_models == "all"
                     or (config.keep_models == "first-seed" and is_first)
                     or task.name in parent_tasks,
-                    estimate=estimate,
+                    estimate=Estimate(0.0, 0),
                     parent=trials.get((config.intermediate.get(task.name), init, number, seed)),
                     grid_point=point,
                 )
+                if find_trial(trial) is None:  # of a finished one, nothing is left to be done
+                    estimate = estimate or shape_of(init).estimate(texts, hyperparameters)
+                    trial = replace(trial, estimate=estimate)
+                trials[task.name, init, number, seed] = trial
     return longest_first(list(trials.values()))
 
 

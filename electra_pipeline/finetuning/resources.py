@@ -4,11 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-import transformers
-from torch import nn
-
-from electra_pipeline.finetuning.loop import Hyperparameters
+from electra_pipeline.finetuning.hyperparameters import Hyperparameters
 
 # English text in BERT's vocabulary of 30,522 tokens has 4 to 5 characters a token, with spaces.
 CHARACTERS_PER_TOKEN = 4.0
@@ -39,12 +35,15 @@ class EncoderShape:
     @classmethod
     def of(cls, architecture: Any) -> "EncoderShape":
         """Return the shape of a transformers config; no memory is allocated for weights."""
+        import torch  # here, as both take seconds and only planning needs them
+        import transformers
+
         with torch.device("meta"):
             encoder = transformers.AutoModel.from_config(architecture)
         tables = sum(
             module.weight.numel()
             for module in encoder.modules()
-            if isinstance(module, nn.Embedding)
+            if isinstance(module, torch.nn.Embedding)
         )
         num_parameters = sum(parameter.numel() for parameter in encoder.parameters())
         return cls(

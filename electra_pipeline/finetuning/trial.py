@@ -3,14 +3,16 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from electra_pipeline.core.identity import fingerprint
-from electra_pipeline.finetuning.loop import Hyperparameters
-from electra_pipeline.finetuning.resources import Estimate
 from electra_pipeline.storage.artifact import Artifact, locate, open_artifact
-from electra_pipeline.tasks.encoder import Encoder
 from electra_pipeline.tasks.task import Task
+
+if TYPE_CHECKING:  # configurations import this module
+    from electra_pipeline.finetuning.hyperparameters import Hyperparameters
+    from electra_pipeline.finetuning.resources import Estimate
+    from electra_pipeline.tasks.encoder import Encoder
 
 STAGE = "finetune"
 # 4: the config's metrics are those that suit the data; empty records are counted, not scored; the
@@ -34,15 +36,15 @@ class Trial:
     init: str
     """The model's name in the results: pretrained, random, or a baseline's as in the config."""
     seed: int
-    model: Encoder
+    model: "Encoder"
     """The model under test; the rows of baselines bear its fingerprint too."""
-    encoder: Encoder | None
+    encoder: "Encoder | None"
     """The initial weights; None: random weights for the model's architecture."""
-    hyperparameters: Hyperparameters
+    hyperparameters: "Hyperparameters"
     digests: Mapping[str, str]
     """sha256 of each split's examples when the trial was planned."""
     keep_model: bool
-    estimate: Estimate
+    estimate: "Estimate"
     """Expected operations and memory, for scheduling; not part of the trial's identity."""
     parent: "Trial | None" = None
     """In the second of two rounds, the trial whose fine-tuned encoder is the initial one."""
@@ -61,7 +63,7 @@ class Trial:
         return f"{self.run}, {self.label}"
 
     @property
-    def source(self) -> Encoder:
+    def source(self) -> "Encoder":
         """The encoder whose architecture and tokenizer the trial uses."""
         return self.encoder or self.model
 

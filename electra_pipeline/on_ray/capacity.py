@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from electra_pipeline.core.execution import Resources, Scale
+from electra_pipeline.core.execution import Resources, Scale, Worker, cpus_of_this_process
 from electra_pipeline.on_ray.connection import Connection
 
 logger = logging.getLogger(__name__)
@@ -148,6 +148,13 @@ class ClusterCapacity:
             *(work, PLACEMENT_SECONDS, resources.num_cpus, resources.num_gpus, self.address),
             *(describe(self.nodes()), free.get("CPU", 0.0), free.get("GPU", 0.0)),
         )
+
+
+def fits_this_machine(scale: Scale) -> bool:
+    """Return whether this machine has the CPUs of the scale; False where it has GPUs."""
+    needed = max(scale.workers, scale.cpus_per_trial)
+    has_gpus = scale.gpus_per_trial or Worker().device.type == "cuda"
+    return needed <= cpus_of_this_process() and not has_gpus
 
 
 def count_fitting(nodes: Sequence[Node], resources: Resources) -> int:

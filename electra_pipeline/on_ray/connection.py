@@ -1,5 +1,6 @@
 """Connect to, start and shut down Ray."""
 
+import ctypes
 import logging
 import os
 import secrets
@@ -9,9 +10,10 @@ import socket
 import sys
 import sysconfig
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from electra_pipeline.core.errors import first_line
 from electra_pipeline.core.execution import THREAD_ENVIRONMENT
 from electra_pipeline.storage import local_folders
 
+LOCAL = "local"  # the address of a Ray that is started for this run only
 CONNECT_TIMEOUT_SECONDS = 5.0  # Ray itself tries an unreachable address for minutes
 CLOSE_TIMEOUT_SECONDS = 10.0  # a call takes half a second, more only if Ray hangs
 # Results travel as artifacts, not through Ray: its default of 30 % of the memory would be wasted.
@@ -55,14 +58,20 @@ logger = logging.getLogger(__name__)
 
 
 class Connection:
-    """Guards the calls into Ray until it is shut down.
+    """Guards the calls into Ray: the first connects to it, and after its shutdown none is made.
+
+    A run that finds everything finished makes no call, and never starts Ray, which takes seconds.
 
     A thread that calls Ray after its shutdown ends the whole process, from C++ and silently. So
     each call is made inside `with connection:`, and `close` waits for the current ones. Long calls
     are divided into short ones; only `TorchTrainer.fit` stays inside Ray, which tolerates that.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, start: Callable[[], None] = lambda: None) -> None:
+        self._start = start
+        self._starting = threading.RLock()  # the checks are inside, too
+        self._is_started = False
+        self._checks: list[Callable[[], None]] = []
         self._closing = threading.Lock()
         self._changed = threading.Condition()
         self._num_inside = 0
@@ -71,11 +80,32 @@ class Connection:
         self.message_queue: Any = None
         """A `MessageQueue` for the fan-outs of this connection, started by the first of them."""
 
+    def when_started(self, check: Callable[[], None]) -> None:
+        """Call `check` now if Ray is started, else between its start and the first call into it."""
+        with self._starting:
+            if not self._is_started:
+                return self._checks.append(check)
+        return check()
+
+    def check_open(self) -> None:
+        """Raise RuntimeError after the shutdown; does not start Ray."""
+        if self._closed:
+            raise RuntimeError("Ray was shut down: the run was interrupted")
+
     def __enter__(self) -> None:
         with self._changed:
-            if self._closed:
-                raise RuntimeError("Ray was shut down: the run was interrupted")
+            self.check_open()
             self._num_inside += 1
+        try:
+            with self._starting:
+                if not self._is_started:
+                    self._start()
+                    self._is_started = True
+                    for check in self._checks:
+                        check()
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __exit__(self, *error: object) -> None:
         with self._changed:
@@ -88,22 +118,23 @@ class Connection:
         Any thread may call this; it returns when Ray is down. Two threads in `ray.shutdown` at the
         same time would end the process or hang, so they call it one after the other.
         """
-        import ray
-
         with self._closing:
             with self._changed:
                 self._closed = True
                 self._changed.wait_for(lambda: self._num_inside == 0, CLOSE_TIMEOUT_SECONDS)
-            ray.shutdown()
+            if self._is_started:
+                import ray
+
+                ray.shutdown()
 
 
 @contextmanager
 def connect(address: str) -> Iterator[Connection]:
-    """Connect to Ray at `address` until the end of the block; see `cluster`."""
+    """Provide a connection to Ray at `address` until the end of the block; see `cluster`."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     options: dict[str, Any] = {"address": address, "log_to_driver": False}
-    if address == "local":
+    if address == LOCAL:
         _check_not_imported()
         local_folders.of_ray().check()
         _keep_local()
@@ -112,24 +143,22 @@ def connect(address: str) -> Iterator[Connection]:
         _check_reachable(address)
         _choose_authentication()
 
-    import ray
-
-    connection = Connection()
-    if ray.is_initialized():
-        yield connection
+    if _is_connected():
+        yield Connection()
         return
-    # In the main thread ray.init would replace the handler of SIGTERM, and Prefect would record a
-    # cancelled run as crashed. In another thread it keeps the handlers, but that thread must
-    # outlive Ray: the kernel kills Ray's processes when the thread that started them ends
-    # (PR_SET_PDEATHSIG).
     stop = threading.Event()
+    connection = Connection(partial(_start, address, options, stop))
     try:
-        _start(address, options, stop)
-        _restore_sigterm()
         yield connection
     finally:
         connection.close()
         stop.set()
+
+
+def _is_connected() -> bool:
+    """Return whether this process is connected to Ray, without importing it."""
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
 
 
 def _start(address: str, options: Mapping[str, Any], stop: threading.Event) -> None:
@@ -144,7 +173,7 @@ def _start(address: str, options: Mapping[str, Any], stop: threading.Event) -> N
                 logger.warning(
                     "Ray did not start within 30 seconds: the machine is busy; trying again"
                 )
-            elif address == "local":
+            elif address == LOCAL:
                 raise ValueError(
                     f"cannot start Ray on this machine: {first_line(error)}; if the machine is "
                     "busy, try again later, or set RAY_ADDRESS to a running Ray"
@@ -159,6 +188,13 @@ def _start(address: str, options: Mapping[str, Any], stop: threading.Event) -> N
 
 
 def _hold(options: Mapping[str, Any], started: "Future[None]", stop: threading.Event) -> None:
+    """Connect to Ray in this thread, and keep the thread until `stop`.
+
+    In the main thread ray.init would replace the handler of SIGTERM, and Prefect would record a
+    cancelled run as crashed. In another thread it keeps Python's handlers, but that thread must
+    outlive Ray: the kernel kills Ray's processes when the thread that started them ends
+    (PR_SET_PDEATHSIG).
+    """
     import ray
     from ray.job_config import JobConfig
 
@@ -168,7 +204,8 @@ def _hold(options: Mapping[str, Any], started: "Future[None]", stop: threading.E
     # not for a job of a client, and this flag changes nothing else (_private/worker.py).
     job = JobConfig(_client_job=True, _py_driver_sys_path=own_import_paths())
     try:
-        ray.init(**options, job_config=job, configure_logging=False)
+        with _kept_sigterm():
+            ray.init(**options, job_config=job, configure_logging=False)
     except BaseException as error:
         started.set_exception(error)
         return
@@ -189,21 +226,27 @@ def own_import_paths() -> list[str]:
     return list(dict.fromkeys(own))[::-1]
 
 
-def _restore_sigterm() -> None:
-    """Restore the handler of SIGTERM from before Ray was started.
+@contextmanager
+def _kept_sigterm() -> Iterator[None]:
+    """Restore the process's handler of SIGTERM at the end of the block.
 
     Below Python, Ray installs absl's handler (InstallFailureSignalHandler), which aborts the
-    process three seconds later, while it is still shutting down.
+    process three seconds later, while it is still shutting down. `signal.signal` restores a handler
+    only in the main thread, so these are the functions that it calls.
     """
-    handler = signal.getsignal(signal.SIGTERM)
-    if threading.current_thread() is threading.main_thread() and handler is not None:
-        signal.signal(signal.SIGTERM, handler)
+    get, replace = ctypes.pythonapi.PyOS_getsig, ctypes.pythonapi.PyOS_setsig
+    get.argtypes, get.restype = [ctypes.c_int], ctypes.c_void_p
+    replace.argtypes, replace.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
+    handler = get(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        replace(signal.SIGTERM, handler)
 
 
 def _check_not_imported() -> None:
     """Raise ValueError if Ray was imported too early: it reads its environment on import."""
-    ray = sys.modules.get("ray")
-    if ray is not None and not ray.is_initialized() and "RAY_AUTH_MODE" not in os.environ:
+    if "ray" in sys.modules and not _is_connected() and "RAY_AUTH_MODE" not in os.environ:
         raise ValueError(
             "ray was imported before a local Ray could be restricted to this machine; import it "
             "inside functions, call ray.init() yourself, or set RAY_ADDRESS to a cluster"

@@ -20,9 +20,11 @@ from electra_pipeline.core.progress import Progress, throttled
 from electra_pipeline.on_ray.capacity import (
     ClusterCapacity,
     count_fitting,
+    fits_this_machine,
     gpus_per_worker,
     worker_resources,
 )
+from electra_pipeline.on_ray.connection import LOCAL
 from electra_pipeline.on_ray.messages import (
     RemoteProgress,
     connected_worker,
@@ -52,16 +54,24 @@ class RayExecutor(ClusterCapacity):
 
     def check_open(self) -> None:
         """Raise RuntimeError after Ray was shut down, to stop work that does not call Ray."""
-        with self.connection:
-            pass
+        self.connection.check_open()
 
     def check(self, scale: Scale, root: str) -> None:
-        """Raise ValueError for a root in this process's memory or a scale beyond the cluster."""
+        """Raise ValueError for a root in this process's memory or a scale beyond the cluster.
+
+        A Ray of this machine that has the CPUs is only asked when it starts for the first work.
+        """
         if Folder(root).is_memory:
             raise ValueError(
                 f"root is {root!r}, which Ray's worker processes cannot see; "
                 "give a path or an object store that all of them reach"
             )
+        if self.address == LOCAL and fits_this_machine(scale):
+            self.connection.when_started(partial(self._check_scale, scale))
+        else:
+            self._check_scale(scale)
+
+    def _check_scale(self, scale: Scale) -> None:
         self.check_workers(scale)
         self.check_fits(Resources(scale.cpus_per_trial, scale.gpus_per_trial or 0.0))
 
@@ -73,11 +83,11 @@ class RayExecutor(ClusterCapacity):
         An outcome's error is the exception that `function` raised, or a RuntimeError if the worker
         process died each time. Closing the iterator cancels the running tasks.
         """
+        if not items:
+            return
         if (progress := options.get("progress")) is None:
             apply = partial(with_log_records, function)
             yield from run_tasks(self, apply, items, options, self.max_retries, lambda: None)
-            return
-        if not items:
             return
         queue, channel = self._shared_queue(), uuid.uuid4().hex
 

@@ -1,15 +1,34 @@
-"""Configuration of pre-training: all values are identity, with published defaults and sources."""
+"""Configuration of sequences and pre-training: all values are identity, with their sources."""
 
 from typing import Literal
 
 from pydantic import Field
 
 from electra_pipeline.core.identity import Config
-from electra_pipeline.core.optim import Schedule
+from electra_pipeline.core.schedule import Schedule
 from electra_pipeline.pretraining.initial_models import InitialModels
+from electra_pipeline.pretraining.rows import Layout
 from electra_pipeline.pretraining.sizes import ModelOverrides, Size
+from electra_pipeline.pretraining.text_encoding import Split
 
 STAGE = "pretrain"
+
+
+class SequencesConfig(Config):
+    """How documents become sequences."""
+
+    length: int = Field(default=128, ge=8, le=65535)
+    """Tokens in a sequence, including [CLS], [SEP] and padding (paper table 6: small 128, base
+    512)."""
+    layout: Layout = "google"
+    """google: the published pairs of segments A and B, padded; text that is too long is discarded.
+    packed: all text, in subsequences of one document each; several fill a row and do not attend to
+    each other."""
+    split: Split = "sentences"
+    """Units between which documents are preferably cut: sentences, or lines as in the published
+    code."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of the random choices of the google layout; each document derives its own from it."""
 
 
 class PretrainConfig(Config):

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import transformers
 
 from electra_pipeline.core.errors import first_line
 from electra_pipeline.core.identity import Config, canonical_json
@@ -137,6 +136,8 @@ def read_vocabulary(directory: Path) -> dict[str, int]:
             f"{directory} has no tokenizer.json or vocab.txt; add "
             "it, because it maps the tokens to rows of the embeddings"
         )
+    import transformers  # takes half a second
+
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(directory, **NO_CODE)
     except Exception as error:  # of tokenizers, which raises Exception itself, and transformers

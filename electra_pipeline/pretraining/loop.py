@@ -17,8 +17,9 @@ from torch import distributed as dist
 from electra_pipeline.core.execution import Scale, StageContext, Worker
 from electra_pipeline.core.late_values import LateValues
 from electra_pipeline.core.memory import keep_freed_memory
-from electra_pipeline.core.optim import Adam, clip_gradients, learning_rate, parameter_groups
+from electra_pipeline.core.optim import Adam, clip_gradients, parameter_groups
 from electra_pipeline.core.prior_baseline import no_better_than_prior
+from electra_pipeline.core.schedule import learning_rate
 from electra_pipeline.pretraining import TENSORBOARD, initial_models, initialization, sharding
 from electra_pipeline.pretraining.async_checkpoint import AsyncCheckpointWriter
 from electra_pipeline.pretraining.batches import BatchSource
@@ -47,7 +48,8 @@ logger = logging.getLogger(__name__)
 
 # 2: dropout by row; training lines of metrics.jsonl have prior_entropy.
 # 3: recipe clean corrects Adam's bias.
-FORMAT_VERSION = 3
+# 4: another law of dropout masks; activations in the type of the products; sums in another order.
+FORMAT_VERSION = 4
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
 from tokenizers import Tokenizer
 
 from electra_pipeline.core.execution import StageContext
-from electra_pipeline.core.identity import Config
 from electra_pipeline.core.progress import Progress, Update, silent, throttled
-from electra_pipeline.pretraining.rows import COUNTED, ROWS, Document, Layout
+from electra_pipeline.pretraining.config import SequencesConfig
+from electra_pipeline.pretraining.rows import COUNTED, ROWS, Document
 from electra_pipeline.pretraining.sequence_shards import record_batches, sequence_schema
-from electra_pipeline.pretraining.text_encoding import SentenceEncoder, Split, split_text
+from electra_pipeline.pretraining.text_encoding import SentenceEncoder, split_text
 from electra_pipeline.pretraining.vocabulary import load_vocabulary
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.storage.shards import (
@@ -41,23 +40,6 @@ ALWAYS_COUNTED = (
     "reordered",
 )
 UPDATE_SECONDS = 1.0  # between two progress updates of a shard
-
-
-class SequencesConfig(Config):
-    """How documents become sequences."""
-
-    length: int = Field(default=128, ge=8, le=65535)
-    """Tokens in a sequence, including [CLS], [SEP] and padding (paper table 6: small 128, base
-    512)."""
-    layout: Layout = "google"
-    """google: the published pairs of segments A and B, padded; text that is too long is discarded.
-    packed: all text, in subsequences of one document each; several fill a row and do not attend to
-    each other."""
-    split: Split = "sentences"
-    """Units between which documents are preferably cut: sentences, or lines as in the published
-    code."""
-    seed: int = Field(default=0, ge=0)
-    """Seed of the random choices of the google layout; each document derives its own from it."""
 
 
 TokenCounts = dict[str, Counter[str]]

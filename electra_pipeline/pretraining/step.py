@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
@@ -285,5 +284,7 @@ def held_out_metrics(
         "prior_entropy": prior_entropy(rate),
     }
     if 0.0 < rate < 1.0:
+        from sklearn.metrics import roc_auc_score  # takes half a second, and only workers need it
+
         metrics["discriminator_auc"] = float(roc_auc_score(labels, scores))
     return metrics

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
 
-import jinja2
 import orjson
 import yaml
 from pydantic import Field
@@ -140,6 +139,8 @@ class Card:
 
 def render(card: Card) -> str:
     """Return the card as Markdown, with the YAML front matter of the Hugging Face hub."""
+    import jinja2  # no configuration needs it
+
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from electra_pipeline.storage.artifact import Artifact, Draft
@@ -25,9 +24,6 @@ SCHEMA = pa.schema(
 )
 
 JSON_COLUMNS = ("expected", "prediction", "detail")
-LABELLED = pc.is_valid(pc.field("score")) & pc.is_valid(pc.field("expected"))
-"""Selects the rows that have a label, hence a score."""
-
 Shown = Mapping[str, Any]
 """A row of the file with Python values instead of JSON, as `TaskKind.row` returns it."""
 
@@ -44,16 +40,27 @@ def writer(draft: Draft) -> Iterator[Callable[[Iterable[Shown]], None]]:
         )
 
 
+def is_labelled(row: Shown) -> bool:
+    """Return whether a row of the file has a label, hence a score."""
+    return row["score"] is not None and row["expected"] is not None
+
+
 def read(
-    artifact: Artifact, selected: pc.Expression | None = None
+    artifact: Artifact, is_selected: Callable[[Shown], bool] = lambda row: True
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows of a finished trial (or those selected) by split, in the file's order."""
+    """Return the selected rows of a finished trial by split, in the file's order.
+
+    `is_selected` gets rows as they are in the file: with JSON.
+    """
     found: dict[str, list[dict[str, Any]]] = {}
-    table = pq.read_table(artifact.local_file(FILE), schema=SCHEMA, filters=selected)
-    for row in table.to_pylist():
-        for name in JSON_COLUMNS:
-            row[name] = None if row[name] is None else orjson.loads(row[name])
-        found.setdefault(row["split"], []).append(row)
+    absent = dict.fromkeys(SCHEMA.names)  # columns that an older version did not write
+    # read_table, and expressions to filter with, would import pandas
+    with pq.ParquetFile(artifact.local_file(FILE)) as file:
+        for batch in file.iter_batches():
+            for row in filter(is_selected, (absent | row for row in batch.to_pylist())):
+                for name in JSON_COLUMNS:
+                    row[name] = None if row[name] is None else orjson.loads(row[name])
+                found.setdefault(row["split"], []).append(row)
     return found
 
 

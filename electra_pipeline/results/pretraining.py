@@ -1,10 +1,12 @@
 """Held-out metrics of a pre-trained model as rows of the results table."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from electra_pipeline.results.store import Row
 from electra_pipeline.storage.artifact import Artifact
+
+if TYPE_CHECKING:  # its module imports SQLAlchemy, which no configuration needs
+    from electra_pipeline.results.store import Row
 
 TASK = "pretraining"  # the task column of these rows; reserved, so that no user task has this name
 SPLIT = "held_out"
@@ -40,7 +42,7 @@ def rows(
     ]
 
 
-def split(rows: Iterable[Row]) -> tuple[list[Row], list[Row]]:
+def split(rows: "Iterable[Row]") -> "tuple[list[Row], list[Row]]":
     """Split rows into those of tasks and those of pre-training; the order is kept."""
     tasks: list[Row] = []
     pretraining: list[Row] = []
@@ -62,7 +64,7 @@ def cells(values: dict[str, float]) -> list[str]:
     return ["-" if value is None else f"{value:.4f}" for value in shown]
 
 
-def table(summaries: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+def table(summaries: "Sequence[Row]") -> tuple[list[str], list[list[str]]]:
     """Return column names and one row for each pre-trained model, from aggregated rows."""
     models: dict[tuple[str, str, int], dict[str, float]] = {}
     for row in summaries:

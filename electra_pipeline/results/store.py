@@ -6,6 +6,7 @@ Writing a row whose key exists replaces it.
 import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import Any
 
 from sqlalchemy import (
@@ -24,7 +25,6 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateColumn, CreateTable
 
@@ -132,7 +132,8 @@ def _record(database: str, table: Table, rows: Iterable[Row]) -> None:
         _create(engine, table)
         if not values:
             return
-        dialect = sqlite if engine.dialect.name == "sqlite" else postgresql
+        # of this database alone: reading needs neither dialect
+        dialect = import_module(f"sqlalchemy.dialects.{engine.dialect.name}")
         statement = dialect.insert(table)
         statement = statement.on_conflict_do_update(
             index_elements=key,

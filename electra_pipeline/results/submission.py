@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import pyarrow.compute as pc
 
 from electra_pipeline.results import predictions
 from electra_pipeline.results.validation import validation_score
@@ -149,7 +148,7 @@ def squad_files(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def _rows(trial: Artifact, split: str) -> list[dict[str, Any]]:
     """Return the trial's predictions of one split, in the order of the examples."""
-    return predictions.read(trial, pc.field("split") == split).get(split, [])
+    return predictions.read(trial, lambda row: row["split"] == split).get(split, [])
 
 
 def _why(trial: Artifact) -> str:

@@ -21,6 +21,9 @@ from electra_pipeline.tasks.kinds.kind import TaskKind
 
 # Files whose contents make up a model; cards and pictures do not.
 MODEL_SUFFIXES = (".json", ".safetensors", ".bin", ".txt", ".model", ".jinja")
+# Types of models whose table of positions has `max_position_embeddings` rows and reserves none. To
+# build a model, in order to look, takes a second: transformers imports torch's compiler for it.
+PLAIN_POSITIONS = ("bert", "electra")
 DIGITS = 12  # as many hex digits as an artifact's fingerprint has
 
 
@@ -153,6 +156,8 @@ def num_positions(config: Any) -> int | None:
 
     RoBERTa and similar models reserve the first rows of their position table for padding.
     """
+    if config.model_type in PLAIN_POSITIONS:
+        return int(config.max_position_embeddings)
     with torch.device("meta"), quiet_transformers():
         encoder = transformers.AutoModel.from_config(config)
     for name, module in encoder.named_modules():

@@ -7,7 +7,7 @@ from pydantic import StringConstraints
 
 from electra_pipeline.core.identity import Config
 from electra_pipeline.inputs.files import FileReference
-from electra_pipeline.inputs.records import Format
+from electra_pipeline.inputs.formats import Format
 
 Kind = Literal["classification", "regression", "tagging", "question-answering", "multiple-choice"]
 TaskName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]

@@ -11,7 +11,7 @@ from transformers import (
     get_cosine_schedule_with_warmup,
 )
 
-from electra_pipeline.core import optim
+from electra_pipeline.core import optim, schedule
 
 
 # google-research/electra optimization.py:36-45 worked out by hand
@@ -20,12 +20,12 @@ from electra_pipeline.core import optim
     [(0, 0.0), (5000, 2.4875e-4), (10_000, 4.95e-4), (100_000, 4.5e-4), (500_000, 2.5e-4)],
 )
 def test_learning_rate_of_small(step: int, expected: float) -> None:
-    assert optim.learning_rate(step, 5e-4, 1_000_000, 10_000) == pytest.approx(expected)
+    assert schedule.learning_rate(step, 5e-4, 1_000_000, 10_000) == pytest.approx(expected)
 
 
 def test_peaks_of_base_and_large() -> None:
-    assert optim.learning_rate(10_000, 2e-4, 766_000, 10_000) == pytest.approx(1.97389e-4)
-    assert optim.learning_rate(10_000, 2e-4, 400_000, 10_000) == pytest.approx(1.95e-4)
+    assert schedule.learning_rate(10_000, 2e-4, 766_000, 10_000) == pytest.approx(1.97389e-4)
+    assert schedule.learning_rate(10_000, 2e-4, 400_000, 10_000) == pytest.approx(1.95e-4)
 
 
 @pytest.mark.parametrize("step", [0, 3, 10, 25, 50, 100, 120])
@@ -33,10 +33,10 @@ def test_other_schedules_are_those_of_transformers(step: int) -> None:
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=1.0)
     constant = get_constant_schedule_with_warmup(optimizer, 10).lr_lambdas[0](step)
-    assert optim.learning_rate(step, 1.0, 100, 10, "constant") == pytest.approx(constant)
+    assert schedule.learning_rate(step, 1.0, 100, 10, "constant") == pytest.approx(constant)
     # theirs counts the cosine from the end of the warm-up, so compare it without one
     cosine = get_cosine_schedule_with_warmup(optimizer, 0, 100).lr_lambdas[0](min(step, 100))
-    assert optim.learning_rate(step, 1.0, 100, 0, "cosine") == pytest.approx(cosine)
+    assert schedule.learning_rate(step, 1.0, 100, 0, "cosine") == pytest.approx(cosine)
 
 
 def test_constant_gradient_ratios() -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra_pipeline.corpus.cleaning.document import DocumentRules, clean_document
+from electra_pipeline.corpus.cleaning.config import DocumentRules
+from electra_pipeline.corpus.cleaning.document import clean_document
 from electra_pipeline.corpus.cleaning.language_id import identify
 from electra_pipeline.corpus.config import CorpusConfig
 from electra_pipeline.corpus.sources.documents import RawDocument

@@ -7,7 +7,8 @@ import pytest
 import torch
 from transformers import ElectraConfig
 
-from electra_pipeline.finetuning.loop import Hyperparameters, backward, train
+from electra_pipeline.finetuning.hyperparameters import Hyperparameters
+from electra_pipeline.finetuning.loop import backward, train
 from electra_pipeline.tasks.kinds.inference import predict_logits
 from electra_pipeline.tasks.kinds.kind import IGNORED, Feature
 from electra_pipeline.tasks.kinds.microbatch import MicroBatches, is_out_of_memory

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from electra_pipeline.inputs import columnar, decoding, records
 from electra_pipeline.inputs.files import SourceFile
-from electra_pipeline.inputs.records import Format, read_records
+from electra_pipeline.inputs.formats import Format
+from electra_pipeline.inputs.records import read_records
 
 ROWS = [{"id": "1", "text": 'say "hi",\nthere'}, {"id": "2", "text": "Größe\u2028x"}]
 Write = Callable[[str, bytes], SourceFile]

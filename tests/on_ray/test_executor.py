@@ -23,7 +23,7 @@ import pytest
 
 from electra_pipeline.core.execution import Outcome, Resources, Scale
 from electra_pipeline.core.progress import Update, silent
-from electra_pipeline.on_ray import RayExecutor, cluster
+from electra_pipeline.on_ray import RayExecutor, capacity, cluster
 from electra_pipeline.on_ray import connection as connecting
 from electra_pipeline.on_ray.connection import Connection, _check_reachable
 
@@ -365,14 +365,43 @@ def test_a_local_ray_that_did_not_start_in_time_is_restarted(monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     monkeypatch.setattr(ray, "init", init)
-    with cluster("local"):
+    with cluster("local") as executor, executor.connection:
         assert len(attempts) == 2
         attempts[0].join(120)  # Ray's processes end with the thread that started them
         assert not attempts[0].is_alive() and attempts[1].is_alive()
     refused = pytest.raises(ValueError, match=r"^cannot start Ray on this machine: .* again later")
-    with refused, cluster("local"):
+    with refused, cluster("local") as executor, executor.connection:
         pass
     assert len(attempts) == 2 + 4
+
+
+def test_ray_is_started_by_the_first_work_alone(monkeypatch, tmp_path):
+    import ray
+
+    started = []
+    monkeypatch.setattr(ray, "is_initialized", lambda: bool(started))
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.setattr(ray, "init", lambda **options: started.append(options))
+    node = {"Alive": True, "Resources": {"CPU": 1.0}}
+    monkeypatch.setattr(ray, "nodes", lambda: [node])
+    monkeypatch.setattr(capacity, "cpus_of_this_process", lambda: 2)
+    with cluster("local") as executor:
+        executor.check(Scale(workers=2), str(tmp_path))
+        executor.check_open()
+        assert list(executor.map(abs, [])) == []
+        assert not started
+        # Ray counts less CPUs than the process has, as in a container with a limit
+        with pytest.raises(ValueError, match=r"^scale\.workers is 2.* 1 CPUs"):
+            executor.nodes()
+        assert len(started) == 1
+        assert executor.nodes()[0].num_cpus == 1
+    with pytest.raises(RuntimeError, match="Ray was shut down"):
+        executor.check_open()
+    started.clear()
+    with cluster("local") as executor:
+        with pytest.raises(ValueError, match=r"^scale\.workers is 3"):
+            executor.check(Scale(workers=3), str(tmp_path))
+        assert len(started) == 1
 
 
 DRIVER = """

@@ -15,9 +15,8 @@ from electra_pipeline.core.progress import silent
 from electra_pipeline.pretraining import loop, metrics_log, objective
 from electra_pipeline.pretraining import sequences as stage
 from electra_pipeline.pretraining.batches import Batch
-from electra_pipeline.pretraining.config import PretrainConfig
+from electra_pipeline.pretraining.config import PretrainConfig, SequencesConfig
 from electra_pipeline.pretraining.objective import Masking, SpecialIds
-from electra_pipeline.pretraining.sequences import SequencesConfig
 from electra_pipeline.storage.artifact import Artifact, Draft, Written, produce
 from electra_pipeline.storage.shards import DOCUMENT_SCHEMA, shard_name, write_shard
 from tests.pretraining.runs import CONFIG, Watched

@@ -3,7 +3,8 @@
 import torch
 
 from electra_pipeline.core.execution import Scale, Worker
-from electra_pipeline.core.optim import Adam, clip_gradients, learning_rate, parameter_groups
+from electra_pipeline.core.optim import Adam, clip_gradients, parameter_groups
+from electra_pipeline.core.schedule import learning_rate
 from electra_pipeline.pretraining import objective
 from electra_pipeline.pretraining.batches import Batch
 from electra_pipeline.pretraining.config import PretrainConfig

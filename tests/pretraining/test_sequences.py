@@ -11,9 +11,9 @@ import pytest
 from electra_pipeline.core.execution import LocalExecutor, Outcome, StageContext
 from electra_pipeline.core.progress import Update, silent
 from electra_pipeline.pretraining import sequences as stage
+from electra_pipeline.pretraining.config import SequencesConfig
 from electra_pipeline.pretraining.rows import Layout, cut
 from electra_pipeline.pretraining.sequence_shards import SequenceReader, sequence_schema
-from electra_pipeline.pretraining.sequences import SequencesConfig
 from electra_pipeline.pretraining.text_encoding import SentenceEncoder, split_text
 from electra_pipeline.pretraining.vocabulary import load_vocabulary
 from electra_pipeline.storage.artifact import Artifact

@@ -14,52 +14,20 @@ from itertools import chain, islice
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
-from electra_pipeline.core.identity import Config
+from electra_pipeline.corpus.dedup.config import Decontamination
 from electra_pipeline.corpus.dedup.shingles import ngrams, plain_words
 from electra_pipeline.corpus.sources.config import default_label
 from electra_pipeline.corpus.word_hashes import MULTIPLIER, Hashes
-from electra_pipeline.inputs.files import FileReference, SourceFile, expand, fetch
-from electra_pipeline.inputs.records import Format, read_records, resolve_format
+from electra_pipeline.inputs.files import SourceFile, expand, fetch
+from electra_pipeline.inputs.formats import Format
+from electra_pipeline.inputs.records import read_records, resolve_format
 from electra_pipeline.text.normalization import normalize
 from electra_pipeline.text.words import CHARACTERS_PER_WORD, has_spaced_words
 
 BATCH_EXAMPLES = 1024
 # Entries of the table, which ends most lookups, per hash: 1 of 32 other hashes passes it.
 TABLE_ENTRIES_PER_HASH = 32
-
-
-class Decontamination(Config):
-    """Which documents count as containing an example of evaluation data."""
-
-    ngram_words: int = Field(default=13, ge=1)
-    """A document contains an example if it has so many consecutive words of it; 13 is GPT-3's. In
-    scripts without spaces, twice as many characters are needed."""
-    min_words: int = Field(default=8, ge=1)
-    """A document must have all words of an example with fewer words than `ngram_words`. Examples
-    with fewer words than this are ignored, as they occur by chance; 8 is GPT-3's minimum."""
-    max_documents: int | None = Field(default=10, ge=1)
-    """A word sequence that more documents have is a common phrase or a legal notice and does not
-    count; 10 is GPT-3's, null counts every sequence."""
-    tasks: bool = True
-    """Whether to include the tasks that the same configuration fine-tunes on."""
-    files: tuple[FileReference, ...] = ()
-    """More evaluation data: paths, URLs or patterns; a file's name is the name of its task."""
-    text_columns: tuple[str, ...] = Field(default=("text",), min_length=1)
-    """Columns with an example's texts; each record needs one of them. In a text file, each line is
-    an example. In a list, such as answers to choose from, each item is a text."""
-    format: Format = "auto"
-    """Format of the files; auto uses the name's suffix (.txt, .jsonl, .csv, .parquet, ...)."""
-
-    @model_validator(mode="after")
-    def _lengths_are_ordered(self) -> "Decontamination":
-        if self.min_words > self.ngram_words:
-            raise ValueError(
-                f"min_words is {self.min_words}, more than ngram_words {self.ngram_words}; "
-                "lower it, or raise ngram_words"
-            )
-        return self
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,9 @@ from numpy.typing import NDArray
 from electra_pipeline.core.execution import Executor, values_in_order
 from electra_pipeline.core.identity import fingerprint
 from electra_pipeline.corpus.dedup import near_duplicates
+from electra_pipeline.corpus.dedup.config import NearDuplicates
 from electra_pipeline.corpus.dedup.decontamination import Index, find_sequences, tasks_held
-from electra_pipeline.corpus.dedup.minhash import (
-    SIGNATURE_VERSION,
-    NearDuplicates,
-    band_keys,
-    shingle_sets,
-)
+from electra_pipeline.corpus.dedup.minhash import SIGNATURE_VERSION, band_keys, shingle_sets
 from electra_pipeline.corpus.document_table import DocumentTable, Mask
 from electra_pipeline.corpus.partitions import DOCUMENTS, read_columns, read_partition
 from electra_pipeline.corpus.word_hashes import Hashes

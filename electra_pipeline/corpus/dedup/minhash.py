@@ -9,9 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import rensa
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
-from electra_pipeline.core.identity import Config
+from electra_pipeline.corpus.dedup.config import NearDuplicates
 from electra_pipeline.corpus.dedup.shingles import Rows, ngrams, plain_words
 from electra_pipeline.corpus.word_hashes import MULTIPLIER, Hashes
 
@@ -19,35 +18,6 @@ from electra_pipeline.corpus.word_hashes import MULTIPLIER, Hashes
 # whenever words, shingles or keys change; the second is the version of rensa's MinHash.
 SIGNATURE_VERSION = (2, rensa.RMinHash.ALGORITHM_VERSION)
 SEED = 42  # arbitrary; another seed finds other pairs
-
-
-class NearDuplicates(Config):
-    """When two documents count as copies of each other although some words differ.
-
-    A pair of Jaccard similarity s becomes a candidate with probability 1 - (1 - s^rows)^bands, 0.05
-    at 0.5, 0.56 at 0.7, 0.92 at 0.8 and 0.9996 at 0.9 with the defaults, which are FineWeb's.
-    """
-
-    bands: int = Field(default=14, ge=1)
-    """Number of keys of a document; two documents with a key in common are candidates."""
-    rows: int = Field(default=8, ge=1)
-    """Number of hashes in a key."""
-    shingle_words: int = Field(default=5, ge=1)
-    """Documents are compared as sets of so many consecutive words, or characters in scripts without
-    spaces; shorter documents are never near-duplicates."""
-    min_jaccard: float = Field(default=0.7, gt=0.0, le=1.0)
-    """Least exact Jaccard similarity of the sets of a pair. FineWeb joins all candidates. 0.7 is
-    slightly below (1/bands)^(1/rows) = 0.72, where candidates become likely."""
-
-    @model_validator(mode="after")
-    def _candidates_are_found(self) -> "NearDuplicates":
-        found = 1 - (1 - self.min_jaccard**self.rows) ** self.bands
-        if found < 0.1:
-            raise ValueError(
-                f"{self.bands} bands of {self.rows} rows would find {found:.0%} of the pairs at "
-                f"min_jaccard {self.min_jaccard}; give more bands or fewer rows"
-            )
-        return self
 
 
 def band_keys(

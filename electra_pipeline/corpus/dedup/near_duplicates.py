@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from electra_pipeline.corpus.dedup.minhash import NearDuplicates
+from electra_pipeline.corpus.dedup.config import NearDuplicates
 from electra_pipeline.corpus.document_table import Mask
 from electra_pipeline.corpus.word_hashes import Hashes
 

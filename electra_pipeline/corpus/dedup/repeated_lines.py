@@ -12,17 +12,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import xxhash
 from numpy.typing import NDArray
-from pydantic import Field
 
 from electra_pipeline.core.execution import Executor, values_in_order
-from electra_pipeline.core.identity import Config
-from electra_pipeline.corpus.cleaning.document import DocumentRules
+from electra_pipeline.corpus.cleaning.config import DocumentRules
+from electra_pipeline.corpus.dedup.config import RepeatedLines
 from electra_pipeline.corpus.dropped import Sampler, sample_row
 from electra_pipeline.corpus.partitions import (
     PARTITION_SCHEMA,
@@ -41,18 +40,6 @@ BOILERPLATE = "boilerplate"
 LINE_KEYS = "lines.bin"
 SEPARATORS = {"line": "\n", "paragraph": "\n\n"}
 MAX_KEYS = 1 << 24  # sorted at a time, in at most 1 GB of memory
-
-
-class RepeatedLines(Config):
-    """Which lines are boilerplate."""
-
-    unit: Literal["line", "paragraph"] = "line"
-    """What is compared: lines, or paragraphs (separated by blank lines)."""
-    min_documents: int = Field(default=7, ge=2)
-    """Remove lines that at least so many documents have. Llama 3 removed those seen more than 6
-    times in 30 million documents (Dubey et al. 2024, section 3.1.1)."""
-    min_characters: int = Field(default=20, ge=1)
-    """Keep shorter lines, which dialogue, verse and headings repeat. The value is our choice."""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from pydantic import Discriminator, Field, Tag, field_validator
 from electra_pipeline.core.identity import Config
 from electra_pipeline.inputs.decompression import MAX_EXPANSION
 from electra_pipeline.inputs.files import FileReference, FoundFile, PackageFile
+from electra_pipeline.inputs.formats import Format
 from electra_pipeline.inputs.locations import file_name, is_http
-from electra_pipeline.inputs.records import Format
 from electra_pipeline.storage.uri import printable
 
 # The formats of data files, and formats for documents only.

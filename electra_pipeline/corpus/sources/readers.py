@@ -13,9 +13,10 @@ from electra_pipeline.corpus.sources.web import read_warc, read_wet
 from electra_pipeline.corpus.sources.wikipedia import read_wikipedia
 from electra_pipeline.inputs.decoding import MAX_RECORD_BYTES, decoded_text
 from electra_pipeline.inputs.files import SourceFile
+from electra_pipeline.inputs.formats import Format
 from electra_pipeline.inputs.multistream import count_dump_parts
 from electra_pipeline.inputs.parts import Part
-from electra_pipeline.inputs.records import Format, num_parts, read_records, resolve_format
+from electra_pipeline.inputs.records import num_parts, read_records, resolve_format
 
 ARCHIVE_SUFFIXES: dict[str, DocumentFormat] = {".warc": "warc", ".wet": "wet"}
 

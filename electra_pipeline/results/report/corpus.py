@@ -112,7 +112,7 @@ def _samples(corpus: Artifact) -> dict[str, list[dict[str, Any]]]:
     if DROPPED not in corpus.file_names():
         return {}
     samples: dict[str, list[dict[str, Any]]] = {}
-    for row in pq.read_table(corpus.local_file(DROPPED)).to_pylist():
+    for row in pq.ParquetFile(corpus.local_file(DROPPED)).read().to_pylist():
         text = " ".join(row["text"].split())
         shown = samples.setdefault(row["reason"], [])
         short = text[:SAMPLE_CHARACTERS] + ("…" if len(text) > SAMPLE_CHARACTERS else "")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from electra_pipeline.results.predictions import FILE, LABELLED, read
+from electra_pipeline.results.predictions import FILE, is_labelled, read
 from electra_pipeline.storage.artifact import Artifact
 
 
@@ -55,7 +55,7 @@ def side_by_side(trials: Sequence[Artifact]) -> Iterator[Predictions]:
 
     Raises ValueError if the trials' examples differ although they were scored on the same data.
     """
-    by_trial = [read(trial, LABELLED) for trial in trials]
+    by_trial = [read(trial, is_labelled) for trial in trials]
     first = trials[0].config
     for split, examples in by_trial[0].items():
         rows_by_seed = [rows.get(split, []) for rows in by_trial]

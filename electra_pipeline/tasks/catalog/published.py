@@ -9,7 +9,6 @@ the Hub's cards; for the CoNLL sets without the empty sentence at the end of the
 from collections.abc import Mapping
 
 from electra_pipeline.tasks.catalog.glue import GLUE
-from electra_pipeline.tasks.kinds.metrics import METRICS
 from electra_pipeline.tasks.task import (
     TEST,
     TRAIN,
@@ -21,6 +20,9 @@ from electra_pipeline.tasks.task import (
     Task,
     sizes,
 )
+
+# All of tagging in `tasks/kinds/metrics.py`, which imports NumPy
+CHUNK_METRICS = ("f1", "precision", "recall", "accuracy")
 
 _CONLL2000 = Published(folders=("conll2000",), files={TRAIN: ("train.txt",), TEST: ("test.txt",)})
 _CONLL2003 = Published(
@@ -60,7 +62,7 @@ def _tagging(
     return Task(
         name=name,
         type="tagging",
-        metrics=("accuracy",) if is_pos else tuple(METRICS["tagging"]),
+        metrics=("accuracy",) if is_pos else CHUNK_METRICS,
         max_length=256,
         columns=Columns(text=0, label=1 if is_pos else -1),
         num_rows=num_rows,

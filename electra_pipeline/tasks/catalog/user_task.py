@@ -1,14 +1,14 @@
 """Tasks in a configuration: a published one by its name, or the user's own by its files."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from electra_pipeline.core.identity import Config
 from electra_pipeline.inputs.files import FileReference
-from electra_pipeline.inputs.records import Format
+from electra_pipeline.inputs.formats import Format
 from electra_pipeline.tasks.catalog.published import TASKS
-from electra_pipeline.tasks.kinds.metrics import METRICS
 from electra_pipeline.tasks.task import (
     TEST,
     TRAIN,
@@ -37,6 +37,14 @@ FileReferences = Annotated[
     | Annotated[tuple[FileReference, ...], Field(min_length=1), Tag("several")],
     Discriminator(lambda given: "several" if isinstance(given, list | tuple) else "one"),
 ]
+
+
+def _check_metrics(kind: Kind, metrics: Sequence[str]) -> None:
+    from electra_pipeline.tasks.kinds.metrics import METRICS  # imports NumPy
+
+    if unknown := sorted(set(metrics) - set(METRICS[kind])):
+        allowed = ", ".join(METRICS[kind])
+        raise ValueError(f"invalid metrics for {kind}: expected some of {allowed}, got {unknown}")
 
 
 class UserTask(Config):
@@ -92,12 +100,8 @@ class UserTask(Config):
     def _check(self) -> "UserTask":
         if self.name in TASKS:
             raise ValueError(f"{self.name!r} is the name of a published task; choose another one")
-        unknown = sorted(set(self.metrics or ()) - set(METRICS[self.type]))
-        if unknown:
-            allowed = ", ".join(METRICS[self.type])
-            raise ValueError(
-                f"invalid metrics for {self.type}: expected some of {allowed}, got {unknown}"
-            )
+        if self.metrics:
+            _check_metrics(self.type, self.metrics)
         if self.labels is not None and len(set(self.labels)) < max(2, len(self.labels)):
             raise ValueError(
                 f"invalid labels: expected two or more different ones, got {list(self.labels)}"

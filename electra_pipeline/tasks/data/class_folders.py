@@ -9,7 +9,7 @@ from typing import Any
 from fsspec.implementations.local import LocalFileSystem
 
 from electra_pipeline.inputs.files import FileReference, PackageFile, SourceFile, UrlFile
-from electra_pipeline.inputs.records import FORMAT_OF_SUFFIX
+from electra_pipeline.inputs.formats import FORMAT_OF_SUFFIX
 from electra_pipeline.storage.stores import open_store
 from electra_pipeline.storage.uri import check_file_allowed
 from electra_pipeline.tasks.data.context import ReadContext

@@ -10,12 +10,8 @@ from typing import Any
 
 from electra_pipeline.inputs.decoding import decoded_text
 from electra_pipeline.inputs.files import SourceFile
-from electra_pipeline.inputs.records import (
-    FORMAT_OF_SUFFIX,
-    Format,
-    read_records,
-    resolve_format,
-)
+from electra_pipeline.inputs.formats import FORMAT_OF_SUFFIX, Format
+from electra_pipeline.inputs.records import read_records, resolve_format
 from electra_pipeline.tasks.data.conll import tagged_sentences
 from electra_pipeline.tasks.data.context import ReadContext
 from electra_pipeline.tasks.data.examples import Example, record_examples

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from electra_pipeline.corpus.dedup import near_duplicates
-from electra_pipeline.corpus.dedup.minhash import NearDuplicates, band_keys, shingle_sets
+from electra_pipeline.corpus.dedup.config import NearDuplicates
+from electra_pipeline.corpus.dedup.minhash import band_keys, shingle_sets
 from electra_pipeline.corpus.dedup.near_duplicates import cluster_sizes, find
 
 SINGLE_WORDS = NearDuplicates(shingle_words=1)

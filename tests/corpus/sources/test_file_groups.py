@@ -9,7 +9,7 @@ import pytest
 
 from electra_pipeline.core.execution import LocalExecutor, StageContext
 from electra_pipeline.corpus import build, progress
-from electra_pipeline.corpus.cleaning.document import DocumentRules
+from electra_pipeline.corpus.cleaning.config import DocumentRules
 from electra_pipeline.corpus.partitions import PARTITIONS_FOLDER, partition_folder
 from electra_pipeline.corpus.sources import file_groups
 from electra_pipeline.corpus.sources.config import FileReading

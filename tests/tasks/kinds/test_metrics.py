@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from electra_pipeline.tasks.catalog.published import CHUNK_METRICS
 from electra_pipeline.tasks.kinds.answer_texts import (
     answer_character_f1,
     answer_exact,
     answer_f1,
     normalize_answer,
 )
-from electra_pipeline.tasks.kinds.metrics import best_threshold
+from electra_pipeline.tasks.kinds.metrics import METRICS, best_threshold
 from tests.tasks.kinds.scores import (
     classification_scores,
     question_scores,
@@ -22,6 +23,10 @@ from tests.tasks.kinds.scores import (
 )
 
 QUICK = settings(deadline=None, max_examples=50)
+
+
+def test_published_tasks_of_chunks_have_all_metrics_of_tagging():
+    assert tuple(METRICS["tagging"]) == CHUNK_METRICS
 
 
 def test_macro_f1_is_the_mean_over_classes():

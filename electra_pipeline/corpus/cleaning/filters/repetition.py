@@ -6,26 +6,28 @@ sequences is therefore limited to the positions of shorter ones, and ends early 
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, NamedTuple
 
 from electra_pipeline.corpus.cleaning.filters.text_view import TextView
-from electra_pipeline.corpus.word_hashes import MULTIPLIER, Hashes, hash_ngrams
 
-Positions = NDArray[np.intp]
+if TYPE_CHECKING:  # a configuration has filters, but no documents
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from electra_pipeline.corpus.word_hashes import Hashes
+
+    Positions = NDArray[np.intp]
 
 
 class Repeats(NamedTuple):
     """All occurrences of the sequences of `n` words that occur more than once."""
 
     n: int
-    positions: Positions
+    positions: "Positions"
     """(occurrences,) ascending: index of the sequence's first word."""
-    hashes: Hashes
+    hashes: "Hashes"
     """(occurrences,) hash of the sequence, as by `hash_ngrams`."""
-    lengths: NDArray[np.int64]
+    lengths: "NDArray[np.int64]"
     """(occurrences,) characters in its words."""
 
 
@@ -34,6 +36,10 @@ def find_repeats(view: TextView, shortest: int, longest: int) -> Iterator[Repeat
 
     Stops at the first length without a repeat, as no longer sequence can occur twice.
     """
+    import numpy as np
+
+    from electra_pipeline.corpus.word_hashes import MULTIPLIER, hash_ngrams
+
     ngrams = hash_ngrams(view.hashes, shortest)
     positions = np.arange(len(ngrams))
     for n in range(shortest, longest + 1):
@@ -48,7 +54,9 @@ def find_repeats(view: TextView, shortest: int, longest: int) -> Iterator[Repeat
         ngrams = ngrams * MULTIPLIER + view.hashes[positions + n]
 
 
-def _repeated_positions(hashes: Hashes) -> Positions:
+def _repeated_positions(hashes: "Hashes") -> "Positions":
+    import numpy as np
+
     order = hashes.argsort()
     ranked = hashes[order]
     equals_next = ranked[1:] == ranked[:-1]

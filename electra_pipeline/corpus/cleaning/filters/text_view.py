@@ -10,13 +10,16 @@ import re
 from collections.abc import Mapping, Set
 from functools import cached_property
 from itertools import count
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from electra_pipeline.corpus.word_hashes import Hashes, hash_numbers
 from electra_pipeline.text.characters import OPTIONAL_MARKS, WORD_ENDS
 from electra_pipeline.text.words import CHARACTERS_PER_WORD, has_spaced_words, split_words
+
+if TYPE_CHECKING:  # a configuration has filters, but no documents
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from electra_pipeline.corpus.word_hashes import Hashes
 
 OPTIONAL_MARK = re.compile(f"[{OPTIONAL_MARKS}]")
 PARAGRAPH_END = re.compile(r"\n\s*\n")
@@ -40,8 +43,10 @@ class TextView:
         return dict(zip(dict.fromkeys(self.words), count()))
 
     @cached_property
-    def numbers(self) -> NDArray[np.int64]:
+    def numbers(self) -> "NDArray[np.int64]":
         """Return (len(words),) int64: the number of each word in the vocabulary."""
+        import numpy as np
+
         numbers = map(self.vocabulary.__getitem__, self.words)
         return np.fromiter(numbers, np.int64, len(self.words))
 
@@ -59,18 +64,26 @@ class TextView:
         return {OPTIONAL_MARK.sub("", word).rstrip(WORD_ENDS) for word in self.vocabulary}
 
     @cached_property
-    def hashes(self) -> Hashes:
+    def hashes(self) -> "Hashes":
         """Return (len(words),) uint64: a hash of each word, equal for equal words of this text."""
+        import numpy as np
+
+        from electra_pipeline.corpus.word_hashes import hash_numbers
+
         return hash_numbers(np.arange(len(self.vocabulary)))[self.numbers]
 
     @cached_property
-    def lengths(self) -> NDArray[np.int64]:
+    def lengths(self) -> "NDArray[np.int64]":
         """Return (len(words),) int64: the characters in each word."""
+        import numpy as np
+
         return np.fromiter(map(len, self.vocabulary), np.int64)[self.numbers]
 
     @cached_property
-    def ends(self) -> NDArray[np.int64]:
+    def ends(self) -> "NDArray[np.int64]":
         """Return (len(words) + 1,) int64: the characters in the words before each, and in all."""
+        import numpy as np
+
         ends = np.zeros(len(self.words) + 1, np.int64)
         np.cumsum(self.lengths, out=ends[1:])
         return ends
