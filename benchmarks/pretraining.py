@@ -7,8 +7,9 @@ pipeline in the published layout, and on lines of text, one per row, as the tuto
 (--line_by_line) and LineByLineTextDataset prepare them. electra-pytorch, if it is installed
 (`pip install --no-deps electra-pytorch==0.1.2`; its own pins are of 2020), runs its objective on
 the same two modules and the same sequences. "ours" is the step of `electra-pipeline pretrain`, on
-packed rows and on the published layout. All train from the same weights, by turns, in this process;
-padding is not counted as tokens.
+packed rows and on the published layout, in the type that `scale.precision` gives. On CPUs the
+others compute in float32, as their authors run them. All train from the same weights, by turns, in
+this process; padding is not counted as tokens.
 
 The fraction of the machine's own rate is printed, too: floating-point operations of the matrix
 products (three times those of the forward pass: 2 x weights x tokens, and attention's 4 x length x
@@ -39,7 +40,9 @@ from transformers import (
 from electra_pipeline import config as configuration
 from electra_pipeline import stages
 from electra_pipeline.core.execution import Scale, Worker
+from electra_pipeline.core.memory import keep_freed_memory
 from electra_pipeline.core.optim import Adam, clip_gradients, parameter_groups
+from electra_pipeline.core.precision import dtype_name, matrix_dtype
 from electra_pipeline.core.schedule import learning_rate
 from electra_pipeline.pretraining.batches import BatchSource
 from electra_pipeline.pretraining.config import PretrainConfig
@@ -62,9 +65,9 @@ Examples = Callable[[int], list[list[int]]]
 """Ids of the examples of a step, without padding."""
 
 
-def ours(model: Electra, source: BatchSource, device: torch.device) -> Run:
+def ours(model: Electra, source: BatchSource, device: torch.device, scale: Scale) -> Run:
     """Return the step of `electra_pipeline.pretraining.loop`."""
-    step = Step(Worker(), PretrainConfig(), Scale())
+    step = Step(Worker(num_threads=torch.get_num_threads()), PretrainConfig(), scale)
     optimizer = Adam(parameter_groups(model, 0.01))
     batches = source.batches(0, TOTAL_STEPS)
     model.train()
@@ -227,13 +230,13 @@ def products_of(model: Electra, batch: int, length: int) -> Products:
     return Products([(*shape, count) for shape, count in shapes.items()], attention)
 
 
-def seconds_of_products(products: Products, device: torch.device) -> float:
+def seconds_of_products(products: Products, device: torch.device, dtype: torch.dtype) -> float:
     """Return the time of torch.mm for the linear layers of one step, forward and backward."""
     seconds = 0.0
     for rows, width_in, width_out, count in products.shapes:
-        inputs = torch.randn(rows, width_in, device=device)
-        weight = torch.randn(width_out, width_in, device=device)
-        outputs = torch.randn(rows, width_out, device=device)
+        inputs = torch.randn(rows, width_in, device=device, dtype=dtype)
+        weight = torch.randn(width_out, width_in, device=device, dtype=dtype)
+        outputs = torch.randn(rows, width_out, device=device, dtype=dtype)
 
         def three(inputs: Tensor = inputs, weight: Tensor = weight, out: Tensor = outputs) -> None:
             torch.mm(inputs, weight.T)
@@ -266,9 +269,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1, help="steps of each per round")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--compile", action="store_true", help="use scale.compile")
+    parser.add_argument("--precision", default="auto", choices=("auto", "float32", "bfloat16"))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    keep_freed_memory()  # as a training does; the peers gain from it, too
     device = Worker().device
+    scale = Scale(precision=arguments.precision, compile=arguments.compile or None)
+    dtype = matrix_dtype(scale.precision, device)
     length, batch = arguments.length, arguments.batch
 
     with tempfile.TemporaryDirectory() as root:
@@ -300,16 +307,14 @@ def main() -> None:
             padding[layout] = sequences.counters["train"]["padding_fraction"]
             sources[layout] = BatchSource(SequenceReader(sequences), 0, batch, masking)
 
-        def model(compiled: bool = False) -> Electra:
-            shape = SIZES[arguments.size]
-            return Electra(
-                shape, vocabulary.size, masking, 0, kernels=kernels(device, Scale(compile=compiled))
-            ).to(device)
+        def model() -> Electra:
+            shape, using = SIZES[arguments.size], kernels(device, scale)
+            return Electra(shape, vocabulary.size, masking, 0, kernels=using).to(device)
 
         by_line = one_line_a_row(corpus, loaded, length, batch)
         runs = {
-            "ours, packed": ours(model(arguments.compile), sources["packed"], device),
-            "ours, published layout": ours(model(arguments.compile), sources["google"], device),
+            "ours, packed": ours(model(), sources["packed"], device, scale),
+            "ours, published layout": ours(model(), sources["google"], device, scale),
             "plain, same sequences": plain(
                 model(), same_sequences(sources["google"]), loaded, device
             ),
@@ -337,7 +342,7 @@ def main() -> None:
                     rates[name].append(num_tokens / elapsed[name])
             if device.type == "cpu" and round_number > 0:
                 linear = products.operations - 3 * products.attention_operations
-                machine = linear / seconds_of_products(products, device)
+                machine = linear / seconds_of_products(products, device, dtype)
                 achieved = products.operations * arguments.steps / elapsed["ours, packed"]
                 shares.append(achieved / machine)
 
@@ -345,7 +350,7 @@ def main() -> None:
         f"electra-{arguments.size}, length {length}, batch {batch}, vocabulary {vocabulary.size}, "
         f"padding {padding['google']:.1%} published and {padding['packed']:.1%} packed, "
         f"{device.type}, {arguments.threads} threads, compiled {arguments.compile}, "
-        f"torch {torch.__version__}"
+        f"{dtype_name(dtype)}, torch {torch.__version__}"
     )
     for name, values in rates.items():
         ratio = np.divide(rates["ours, packed"], values)

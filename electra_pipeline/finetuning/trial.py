@@ -17,7 +17,8 @@ if TYPE_CHECKING:  # configurations import this module
 STAGE = "finetune"
 # 4: the config's metrics are those that suit the data; empty records are counted, not scored; the
 # kept config.json has the settings of decoding (`tasks/kinds/decoding_settings.py`)
-FORMAT_VERSION = 4
+# 5: the optimizer rounds otherwise; bfloat16 draws dropout in another order
+FORMAT_VERSION = 5
 PRETRAINED, RANDOM, MAJORITY = "pretrained", "random", "majority"
 INIT_CHARACTERS = 60  # of a baseline's name in the name of a trial's directory
 

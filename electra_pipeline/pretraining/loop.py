@@ -83,6 +83,11 @@ def pretrain(
         run = Run(config, scale, tokenizer, sequences, draft, context.root)
         context.executor.train(partial(train, run), scale, context.progress)
         summary = draft.work.read_json("summary.json")
+        logger.info(
+            "pretrain: matrix products in %s, %s tokens/s",
+            summary["observed"]["precision"],
+            f"{summary['observed']['tokens_per_second']:,.0f}",
+        )
         return Written(summary["counters"] | counted, summary["observed"] | observed)
 
     artifact = produce(**identity(config, tokenizer, sequences, context), write=write)
@@ -226,7 +231,8 @@ def train(run: Run, worker: Worker) -> None:
             counted = write_outputs(
                 run.draft, trained, log.lines, run.sequences, config.steps, config.batch_sequences
             )
-            observed = {**measurements(counted, log.seconds, worker), **writer.statistics()}
+            measured = measurements(counted, log.seconds, worker, step.dtype)
+            observed = {**measured, **writer.statistics()}
             run.draft.work.write_json("summary.json", {"counters": counted, "observed": observed})
 
 

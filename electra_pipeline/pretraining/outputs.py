@@ -11,6 +11,7 @@ import orjson
 import torch
 
 from electra_pipeline.core.execution import Worker
+from electra_pipeline.core.precision import dtype_name
 from electra_pipeline.core.transformers_logging import quiet_transformers
 from electra_pipeline.pretraining.checkpoint import TrainingLog
 from electra_pipeline.pretraining.model import Electra, count_parameters
@@ -54,13 +55,19 @@ def write_outputs(
     }
 
 
-def measurements(counted: Mapping[str, Any], seconds: float, worker: Worker) -> dict[str, Any]:
-    """Return the values that depend on the machine: time, rate, memory of rank 0."""
+def measurements(
+    counted: Mapping[str, Any], seconds: float, worker: Worker, dtype: torch.dtype
+) -> dict[str, Any]:
+    """Return the values that depend on the machine: time, rate, memory of rank 0.
+
+    dtype: type of the matrix products.
+    """
     return {
         "training_seconds": round(seconds, 1),
         "tokens_per_second": round(counted["tokens_seen"] / seconds, 1),
         "workers": worker.world_size,
         "device": str(worker.device),
+        "precision": dtype_name(dtype),
         "peak_memory_bytes": peak_memory_bytes(worker.device),
     }
 

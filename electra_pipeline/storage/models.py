@@ -35,7 +35,7 @@ PRECISIONS = ("F64", "F32", "F16", "BF16", "I64")
 MODEL_FORMATS: Mapping[str, int] = {
     "tokenizer": 2,  # 2: texts are normalized as in the corpus, long words cut; losses counted
     "publish": 1,
-    "finetune": 4,
+    "finetune": 5,
 }
 
 

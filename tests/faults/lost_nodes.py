@@ -171,13 +171,13 @@ def _armed(function: Callable[[Any], Any], marks: Path, lose: Lose) -> Callable[
     def run(item: Any, **options: Any) -> Any:
         from electra_pipeline.corpus import partitions
 
-        clean_document = partitions.clean_document
+        clean_documents = partitions.clean_documents
 
         def clean_or_die(*arguments: Any) -> Any:
             lose_node("corpus")  # within a partition
-            return clean_document(*arguments)
+            return clean_documents(*arguments)
 
-        partitions.clean_document = clean_or_die
+        partitions.clean_documents = clean_or_die
         if "electra_pipeline.pretraining.loop" in sys.modules:  # imported with the function
             from electra_pipeline.pretraining import async_checkpoint
 
