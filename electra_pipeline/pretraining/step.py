@@ -3,7 +3,6 @@
 import contextlib
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,7 +19,7 @@ from electra_pipeline.pretraining.batches import Batch, BatchSource
 from electra_pipeline.pretraining.config import PretrainConfig
 from electra_pipeline.pretraining.kernels import is_compiled
 from electra_pipeline.pretraining.model import Electra
-from electra_pipeline.pretraining.weights import detached, tensors
+from electra_pipeline.pretraining.row_threads import RowThreads
 
 # Loss sums of generator and discriminator, correct predictions of each, replaced tokens.
 NUM_SUMS = 5
@@ -51,11 +50,18 @@ class Step:
         multiplied by the number of workers, because DistributedDataParallel averages. So the result
         does not depend on how masked and padded tokens are distributed over workers.
         """
-        if self._has_own_rows:
+        most_rows = self.scale.micro_batch_sequences
+        if self._row_threads is not None:
             assert isinstance(model, Electra)
-            return self._backward_in_threads(model, batch)
+            return self._row_threads.backward(
+                model,
+                batch,
+                most_rows,
+                self.dtype,
+                lambda out: (self._mean_loss(out, batch), _sums(out)),
+            )
         sums = torch.zeros(NUM_SUMS, dtype=torch.float64, device=self.worker.device)
-        micro_batches = list(batch.split(self.scale.micro_batch_sequences))
+        micro_batches = list(batch.split(most_rows))
         for index, micro_batch in enumerate(micro_batches):
             is_last = index == len(micro_batches) - 1
             # Whole models exchange gradients once a step, with the last micro-batch; sharded ones
@@ -63,64 +69,18 @@ class Step:
             no_sync = isinstance(model, DistributedDataParallel) and not is_last
             with model.no_sync() if no_sync else contextlib.nullcontext():  # type: ignore[operator]
                 outputs = self.forward(model, micro_batch)
-                (self._mean_loss(outputs, batch) * self.worker.world_size).backward()  # type: ignore[no-untyped-call]
+                loss = self._mean_loss(outputs, batch) * self.worker.world_size
+                loss.backward()  # type: ignore[no-untyped-call]
             sums += _sums(outputs)
         return sums
 
-    @property
-    def _has_own_rows(self) -> bool:
-        """Whether each thread computes rows of its own, and not a part of each operation."""
-        worker = self.worker
-        return (
-            worker.device.type == "cpu"
-            and worker.world_size == 1
-            and not is_compiled(worker.device, self.scale)
-        )
-
     @cached_property
-    def _threads(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(
-            self.worker.num_threads,
-            thread_name_prefix="rows",
-            initializer=torch.set_num_threads,
-            initargs=(1,),
-        )
-
-    def _backward_in_threads(self, model: Electra, batch: Batch) -> Tensor:
-        """Do the same as `backward` on a CPU: each thread computes a part of the rows.
-
-        Most operations are too short to be divided: on two cores ELECTRA-Small gains 1.4 times from
-        threads in each operation, 1.6 to 1.8 times from threads with rows of their own. The parts
-        are always the same and added up in the same order. All threads use the same converted
-        weights, whose gradients are passed on to the parameters together.
-        """
-        num_threads = self.worker.num_threads
-        size = math.ceil(len(batch) / num_threads)
-        parts = list(batch.split(min(size, self.scale.micro_batch_sequences or size)))
-        converted = model.weights(self.dtype)
-        weights = detached(converted)
-        leaves = tensors(weights)
-        # two parts are added in the type of the products; more could vanish in a sum in bfloat16
-        gradient_dtype = None if len(parts) <= 2 else torch.float32
-
-        def compute(thread: int) -> tuple[list[Tensor], Tensor]:
-            gradients: list[Tensor] = []
-            sums = torch.zeros(NUM_SUMS, dtype=torch.float64)
-            for part in parts[thread::num_threads]:
-                outputs = model(part, self.dtype, weights)
-                found = torch.autograd.grad(self._mean_loss(outputs, batch), leaves)
-                gradients = added(gradients, found, gradient_dtype)
-                sums += _sums(outputs)
-            return gradients, sums
-
-        computed = list(self._threads.map(compute, range(min(num_threads, len(parts)))))
-        torch.set_num_threads(num_threads)  # new threads lower it for the process
-        total, sums = computed[0]
-        for gradients, others in computed[1:]:
-            total = added(total, gradients, gradient_dtype)
-            sums += others
-        pass_on(tensors(converted), total)
-        return sums
+    def _row_threads(self) -> RowThreads | None:
+        """Threads of a CPU worker that trains alone; compiled layers are called from one thread."""
+        worker = self.worker
+        if worker.device.type != "cpu" or worker.world_size > 1:
+            return None
+        return None if is_compiled(worker.device, self.scale) else RowThreads(worker.num_threads)
 
     def _mean_loss(self, outputs: dict[str, Tensor], batch: Batch) -> Tensor:
         """Return the part of the global batch's loss that `outputs` contribute."""
@@ -168,35 +128,6 @@ class Step:
     def _loss(self, generator: Any, discriminator: Any) -> Any:
         config = self.config
         return config.generator_weight * generator + config.discriminator_weight * discriminator
-
-
-def added(
-    total: list[Tensor], gradients: Sequence[Tensor], dtype: torch.dtype | None
-) -> list[Tensor]:
-    """Return the sums of two lists of gradients, dense or sparse; the first may be empty.
-
-    dtype: of dense sums, or None for the gradients' own.
-    """
-    if not total:
-        return [each if each.is_sparse else each.to(dtype or each.dtype) for each in gradients]
-    for index, each in enumerate(gradients):
-        total[index] = total[index] + each if each.is_sparse else total[index].add_(each)
-    return total
-
-
-def pass_on(weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
-    """Accumulate the gradients of converted weights in the parameters; tables may have sparse ones.
-
-    gradients: as from `added`.
-    """
-    pairs = list(zip(weights, gradients, strict=True))
-    dense = [(weight, each) for weight, each in pairs if not each.is_sparse]
-    torch.autograd.backward(
-        [weight for weight, _ in dense], [each.to(weight.dtype) for weight, each in dense]
-    )
-    for weight, each in pairs:
-        if each.is_sparse:
-            weight.grad = each.to_dense() if weight.grad is None else weight.grad.add_(each)
 
 
 def _sums(outputs: dict[str, Tensor]) -> Tensor:
