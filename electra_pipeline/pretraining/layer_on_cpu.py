@@ -10,6 +10,7 @@ Shapes: b rows, l tokens, h hidden size, d size of an attention head, f feed-for
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -45,10 +46,19 @@ def linear(values: Tensor, w: Linear) -> Tensor:
 
     On CPUs torch first writes the bias into the result; oneDNN adds it itself, in registers.
     """
-    if values.dtype != torch.bfloat16 or values.device.type != "cpu":
+    is_onednn = values.dtype == torch.bfloat16 and values.device.type == "cpu"
+    if not (is_onednn and _has_bfloat16_in_onednn()):
         return F.linear(values, w.matrix, w.bias)
     result: Tensor = torch.ops.mkldnn._linear_pointwise(values, *w, "none", [], "")
     return result
+
+
+@cache
+def _has_bfloat16_in_onednn() -> bool:
+    """Return whether oneDNN is built in and takes bfloat16 here: not with AVX2 alone."""
+    return torch.backends.mkldnn.is_available() and bool(  # type: ignore[no-untyped-call]
+        torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
 
 
 class _Layer(torch.autograd.Function):
