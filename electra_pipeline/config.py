@@ -57,7 +57,7 @@ class PipelineConfig(Config):
     finetune: FinetuneConfig | None = None
     """Tasks to fine-tune and evaluate on; null stops after publishing."""
     scale: Scale = Scale()
-    """Workers, precision, checkpoints and time limits: speed, never results."""
+    """Workers, precision, checkpoints and time limits: speed, and results by rounding alone."""
 
     @model_validator(mode="before")
     @classmethod

@@ -43,7 +43,7 @@ THREAD_ENVIRONMENT: Mapping[str, str] = {"GOMP_SPINCOUNT": "2000"}
 
 
 class Scale(Config):
-    """Resources of a machine or cluster that a run uses. Changes speed, never results."""
+    """Resources of a machine or cluster for a run; changes speed, and results by rounding alone."""
 
     workers: int = Field(default=1, ge=1)
     """Pre-training workers; each takes one GPU where there are GPUs, else its part of the CPUs."""
