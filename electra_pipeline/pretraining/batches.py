@@ -44,7 +44,7 @@ class Batch:
     slot_noise: torch.Tensor
     """(rows, slots, 2) float32 uniform in [0, 1): [MASK] coin, sampled replacement."""
     dropout_keys: torch.Tensor
-    """(rows, 2) int64, keys of `dropout.keys_at` for generator and discriminator."""
+    """(rows, 2) int64, keys of `dropout.factors` for generator and discriminator."""
     num_tokens: int
     """Non-padding tokens of the *global* batch: denominator of the discriminator's loss."""
     num_predictions: int

@@ -191,9 +191,7 @@ def attend(joint: Tensor, visible: Tensor, mask: Tensor | None, num_heads: int) 
     """
     if visible.dtype == torch.int32:
         return attention.attend_documents(joint, visible, num_heads, scale=1.0)
-    num_rows, length, width = joint.shape
-    # no dimension is left to be inferred: there may be no rows
-    heads = joint.view(num_rows, length, 3, num_heads, width // (3 * num_heads))
+    heads = joint.view(*joint.shape[:2], 3, num_heads, -1)
     queries, keys, values = heads.permute(2, 0, 3, 1, 4).unbind(0)
     if mask is None and joint.is_cuda:
         mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=visible, scale=1.0)

@@ -31,5 +31,5 @@ def test_memory_that_is_used_again_needs_no_new_pages() -> None:
         command = [sys.executable, "-c", PROGRAM, argument]
         return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
 
-    assert page_faults("keep") < 5_000
-    assert page_faults("leave") > 100_000  # each block is returned, and handed out anew
+    # Otherwise each block is returned, and handed out anew; huge pages make few faults of it.
+    assert 10 * page_faults("keep") < page_faults("leave")

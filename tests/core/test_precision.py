@@ -19,8 +19,8 @@ CPU = torch.device("cpu")
 def test_auto_is_bfloat16_where_the_processor_has_instructions_for_it(
     monkeypatch: pytest.MonkeyPatch, has_amx: bool, has_avx512_bf16: bool, expected: torch.dtype
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_amx)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_avx512_bf16)
+    found = {"amx_bf16": has_amx, "avx512_bf16": has_avx512_bf16, "avx512_f": True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
     assert matrix_dtype("auto", CPU) == expected
 
 
