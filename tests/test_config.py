@@ -122,6 +122,11 @@ def test_set_changes_values_lists_and_missing_sections() -> None:
         (["scale.cpus_per_leg=2"], r"scale\.cpus_per_leg: renamed to cpus_per_trial$"),
         (["scale.gpus_per_leg=2"], r"scale\.gpus_per_leg: renamed to gpus_per_trial$"),
         (["finetune.tasks=[nosuch]"], "nosuch"),
+        (
+            ["pretrain.model.attention_dropout=1.5"],
+            r"pretrain\.model\.attention_dropout: input should be less than 1, got 1\.5",
+        ),
+        (["pretrain.model.num_layers=0"], r"pretrain\.model\.num_layers: .* equal to 1, got 0"),
     ],
 )
 def test_invalid_values_are_reported_in_one_line(overrides: list[str], message: str) -> None:

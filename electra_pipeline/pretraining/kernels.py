@@ -12,8 +12,8 @@ from electra_pipeline.pretraining.transformer import Kernels
 def is_compiled(device: torch.device, scale: Scale) -> bool:
     """Return whether to compile the model's layers; without a choice, on GPUs only.
 
-    On CPUs the written-out layer is faster than the compiled one, and needs no C++ compiler and no
-    minute of compiling (benchmarks/LOG.md).
+    On CPUs compiling needs a C++ compiler and a minute, and the layer that is written out for them
+    needs neither.
     """
     return device.type == "cuda" if scale.compile is None else scale.compile
 

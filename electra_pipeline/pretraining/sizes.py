@@ -78,8 +78,14 @@ class ModelConfig(Config):
 
 
 def _override(name: str) -> Any:
-    """Return an optional field with the description of the field of `ModelConfig`."""
-    return Field(default=None, description=ModelConfig.model_fields[name].description)
+    """Return an optional field with the description and bounds of the field of `ModelConfig`."""
+    field = ModelConfig.model_fields[name]
+    bounds = {type(each).__name__.lower(): each for each in field.metadata}  # Ge, Gt, Le, Lt
+    return Field(
+        default=None,
+        description=field.description,
+        **{bound: getattr(each, bound) for bound, each in bounds.items()},
+    )
 
 
 class ModelOverrides(Config):
